@@ -1,0 +1,58 @@
+# Everything runs in a virtual environment of its own; a fresh clone needs Python, pip and make.
+
+PYTHON3 ?= python3
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+# Rewritten whenever the environment was brought up to date.
+INSTALLED := $(VENV)/installed
+
+# Arguments for pytest and for the benchmark: make test PYTEST_ARGS="-k samplers", make bench BENCH_ARGS=--help
+PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4
+BENCH_ARGS ?=
+
+# Nothing here may depend on a model hub being reachable.
+export HF_HUB_OFFLINE := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+# Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help demo test lint bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    fetch the demo's data, train one model for three tasks, evaluate it, answer sentences"
+	@echo "make test    lint, then all tests and doctests"
+	@echo "make lint    ruff check, ruff format --check, mypy --strict"
+	@echo "make bench   benchmarks/interference.py; its arguments go in BENCH_ARGS"
+	@echo "make clean   remove the environment, caches and what the demo made"
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON3) -m venv $(VENV)
+# torch comes first and exactly: the newest build that a looser range allows may bring gigabytes of CUDA libraries.
+	$(PYTHON) -m pip install --constraint constraints.txt torch==2.13.0
+	$(PYTHON) -m pip install --constraint constraints.txt --editable ".[dev,demo]"
+	touch $@
+
+demo: $(INSTALLED)
+	$(PYTHON) examples/demo/prepare.py
+	$(VENV)/bin/hf-mtl train examples/demo/recipe.yaml
+	$(VENV)/bin/hf-mtl evaluate runs/demo examples/demo/recipe.yaml
+	$(VENV)/bin/hf-mtl predict runs/demo examples/demo/sentences.jsonl -o runs/demo/answers.jsonl
+	cat runs/demo/answers.jsonl
+
+# Several test processes share the cores, so each gets one thread: torch's own threads would only fight over them.
+test: lint
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(PYTEST_ARGS)
+
+lint: $(INSTALLED)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy --strict
+
+bench: $(INSTALLED)
+	$(PYTHON) benchmarks/interference.py $(BENCH_ARGS)
+
+# Of runs/ only the demo's model: the rest is somebody's work.
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis examples/demo/data runs/demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
