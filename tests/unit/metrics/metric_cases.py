@@ -1,0 +1,53 @@
+"""Random data for each metric, and the laws that all metrics obey."""
+
+import math
+import pickle
+from collections.abc import Sequence
+
+import numpy as np
+
+from hf_mtl.metrics import StreamingMetric
+
+TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "E-LOC", "S-PER")
+
+
+def random_rows(kind: str, rows: int, seed: int) -> tuple[list[object], list[object]]:
+    """Return predictions and references of one input kind, the predictions half right."""
+    generator = np.random.default_rng(seed)
+    if kind == "classes":
+        true = generator.integers(0, 4, rows)
+        predicted = np.where(generator.random(rows) < 0.5, true, generator.integers(0, 4, rows))
+        return predicted.tolist(), true.tolist()
+    if kind == "multilabel":
+        flags = generator.integers(0, 2, (rows, 3))
+        return np.where(generator.random((rows, 3)) < 0.5, flags, 1 - flags).tolist(), flags.tolist()
+    if kind == "values":
+        values = generator.normal(3.0, 2.0, rows).round(1)
+        return (values + generator.normal(0.0, 1.0, rows)).round(1).tolist(), values.tolist()
+    lengths = generator.integers(1, 8, rows)
+    true_tags = [generator.choice(TAGS, length).tolist() for length in lengths]
+    predicted_tags = [
+        tags if generator.random() < 0.3 else generator.choice(TAGS, len(tags)).tolist() for tags in true_tags
+    ]
+    return predicted_tags, true_tags
+
+
+def add_cut(metric: StreamingMetric, predictions: Sequence[object], references: Sequence[object], cut: int) -> None:
+    """Add all rows in batches of ``cut``."""
+    for start in range(0, len(references), cut):
+        batch = slice(start, start + cut)
+        metric.add_batch(predictions=predictions[batch], references=references[batch])
+
+
+def state_bytes(metric: StreamingMetric) -> int:
+    """Return the size of the pickled metric in bytes."""
+    return len(pickle.dumps(metric))
+
+
+def assert_same_scores(found: dict[str, float], expected: dict[str, float]) -> None:
+    """Check names and values, and that the values are plain finite floats."""
+    assert list(found) == list(expected)
+    for name, value in found.items():
+        assert type(value) is float, name
+        assert math.isfinite(value), name
+        assert math.isclose(value, expected[name], rel_tol=1e-9, abs_tol=1e-9), (name, value, expected[name])
