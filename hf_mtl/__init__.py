@@ -1,0 +1,24 @@
+"""One pretrained encoder, many tasks, inside the Hugging Face stack."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from hf_mtl.configuration import MultiTaskConfig, TaskConfig
+from hf_mtl.inference import predict
+from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.outputs import MultiTaskOutput
+from hf_mtl.trainer import MultiTaskTrainer
+from hf_mtl.training_args import MultiTaskTrainingArguments
+
+__all__ = [
+    "MultiTaskConfig",
+    "MultiTaskModel",
+    "MultiTaskOutput",
+    "MultiTaskTrainer",
+    "MultiTaskTrainingArguments",
+    "TaskConfig",
+    "predict",
+]
+
+__version__ = version("hf-mtl")

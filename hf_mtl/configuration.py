@@ -1,0 +1,288 @@
+"""What a multi-task model is: an encoder's config and an ordered list of tasks.
+
+Strings and numbers only. ``MultiTaskConfig`` writes them to ``config.json`` and reads back exactly
+the same, in the same order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from torch import nn
+from transformers import AutoConfig, BertConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from hf_mtl._names import listed, nearest
+
+__all__ = ["INPUT_COLUMNS", "MultiTaskConfig", "TaskConfig", "check_task_names"]
+
+#: Columns of a dataset that hold its input.
+INPUT_COLUMNS = ("text", "text_pair", "tokens")
+
+# Names that mean something else to `forward`, to a batch or to the log.
+_RESERVED = frozenset(
+    {
+        *INPUT_COLUMNS,
+        *("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds"),
+        *("labels", "rows", "tasks", "loss", "losses", "logits", "id", "score"),
+    }
+)
+_POOLINGS = ("first", "mean")
+_PROBLEM_TYPES = ("single_label_classification", "multi_label_classification")
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """One question asked of a text: its name, its type, its labels and its options.
+
+    Args:
+        name: Name of the task: of its head, of its column in the datasets, of its metrics.
+        type: Task type, a row of `hf_mtl.heads.HEADS`, such as ``"sequence-classification"``.
+        labels: Label names in the model's own order. For sentiment: from most negative to most positive.
+            Not used by regression.
+        weight: Factor of the task's loss, at least 0.
+        problem_type: ``"single_label_classification"`` or ``"multi_label_classification"``
+            (``sequence-classification`` only); ``None`` is single label.
+        pooling: The vector of a row that a sequence head sees: ``"first"`` token, ``"mean"`` of its tokens,
+            or ``None`` for the encoder family's own choice.
+        dropout: Probability of dropping a feature before the last layer, in [0, 1); ``None`` is the family's own.
+        label_smoothing: Mass moved from the right class to all classes evenly, in [0, 1).
+        class_weights: A factor of the loss for each label, in the order of ``labels``.
+        metrics: Names of metrics to report; empty for those of the type.
+        main_metric: The key of the metric that stands for the task in ``eval_score``; ``None`` is the type's own.
+        target_mean: Mean that regression labels are centred by; ``None`` until learned from the training data.
+        target_std: Standard deviation that regression labels are divided by; ``None`` until learned.
+        options: Options of the task type alone, such as ``{"scheme": "IOB2"}``; each head documents its own.
+
+    Raises:
+        ValueError: If a value is out of its range, or a label occurs twice.
+        TypeError: If a value has the wrong type.
+
+    >>> TaskConfig("sentiment", "sentiment", labels=["negative", "positive"]).labels
+    ('negative', 'positive')
+    """
+
+    name: str
+    type: str
+    labels: Sequence[str] | None = None
+    weight: float = 1.0
+    problem_type: str | None = None
+    pooling: str | None = None
+    dropout: float | None = None
+    label_smoothing: float = 0.0
+    class_weights: Sequence[float] | None = None
+    metrics: Sequence[str] = ()
+    main_metric: str | None = None
+    target_mean: float | None = None
+    target_std: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("name", "type"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
+                raise TypeError(
+                    f"Task {self.name!r}: {name} must be a non-empty string, found {getattr(self, name)!r}."
+                )
+        if isinstance(self.metrics, str):
+            raise TypeError(f"Task {self.name!r}: metrics must be a list of names, found the string {self.metrics!r}.")
+        # Frozen value object: `object.__setattr__` is the documented way to normalise in `__post_init__`.
+        for name in ("labels", "class_weights", "metrics"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, self._as_tuple(name))
+        object.__setattr__(self, "options", dict(self.options or {}))
+        self._check_labels()
+        self._check_choice("problem_type", _PROBLEM_TYPES)
+        self._check_choice("pooling", _POOLINGS)
+        self._check_number("weight", 0.0, math.inf)
+        self._check_number("dropout", 0.0, 1.0)
+        self._check_number("label_smoothing", 0.0, 1.0)
+        self._check_number("target_mean", -math.inf, math.inf)
+        self._check_number("target_std", 0.0, math.inf)
+        if self.target_std == 0:
+            raise ValueError(f"Task {self.name!r}: target_std must be above 0.")
+
+    def _as_tuple(self, name: str) -> tuple[Any, ...]:
+        value = getattr(self, name)
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise TypeError(f"Task {self.name!r}: {name} must be a list, found {value!r}.")
+        return tuple(value)
+
+    def _check_labels(self) -> None:
+        if self.labels is not None:
+            for label in self.labels:
+                if not isinstance(label, str) or not label:
+                    raise TypeError(
+                        f"Task {self.name!r}: labels must be non-empty strings, found {label!r}. "
+                        "Quote it where it is written."
+                    )
+            if twice := {label for label in self.labels if list(self.labels).count(label) > 1}:
+                raise ValueError(f"Task {self.name!r}: labels occur twice: {listed(sorted(twice))}.")
+        if self.class_weights is not None:
+            if self.labels is None or len(self.class_weights) != len(self.labels):
+                raise ValueError(
+                    f"Task {self.name!r}: {len(self.class_weights)} class_weights for "
+                    f"{len(self.labels or ())} labels. Give one weight for each label, in the same order."
+                )
+            if any(isinstance(w, bool) or not isinstance(w, (int, float)) or w < 0 for w in self.class_weights):
+                raise ValueError(f"Task {self.name!r}: class_weights must be numbers of at least 0.")
+
+    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
+        value = getattr(self, name)
+        if value is not None and value not in choices:
+            raise ValueError(
+                f"Task {self.name!r}: {name} must be one of {listed(choices)} or null, found {value!r}."
+                f"{nearest(value, choices)}"
+            )
+
+    def _check_number(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        if value is None and name not in ("weight", "label_smoothing"):
+            return
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"Task {self.name!r}: {name} must be a number, found {value!r}.")
+        if not (math.isfinite(value) and low <= value < high):
+            raise ValueError(f"Task {self.name!r}: {name} must lie in [{low}, {high}), found {value}.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TaskConfig:
+        """Build a task from a mapping, as read from JSON or YAML.
+
+        Raises:
+            ValueError: If a field is unknown; the message names the nearest valid one.
+        """
+        valid = [f.name for f in dataclasses.fields(cls)]
+        for name in values:
+            if name not in valid:
+                raise ValueError(
+                    f"Task {values.get('name', '?')!r}: unknown field {name!r}.{nearest(name, valid)} "
+                    f"Valid fields: {listed(valid)}."
+                )
+        for name in ("name", "type"):
+            if name not in values:
+                raise ValueError(f"Task {values.get('name', '?')!r}: {name} is missing.")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that differ from their defaults, as JSON knows them."""
+        result: dict[str, Any] = {}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+            if value != default:
+                result[f.name] = list(value) if isinstance(value, tuple) else value
+        return result
+
+    @property
+    def num_labels(self) -> int:
+        """C, the number of labels; 1 where the task has none."""
+        return len(self.labels) if self.labels is not None else 1
+
+
+def check_task_names(names: Sequence[str]) -> None:
+    """Check that names can be keys of one model: unique, not reserved, valid as module keys.
+
+    Raises:
+        ValueError: If a name is taken twice, is an input column, or cannot name a module.
+    """
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise ValueError(f"Task name {name!r} occurs twice. Every task needs a name of its own.")
+        if name in _RESERVED:
+            raise ValueError(
+                f"Task name {name!r} is reserved: it names an input or an output of the model. Choose another, "
+                f"such as {name + '_task'!r}."
+            )
+        if "." in name or "/" in name or name != name.strip() or hasattr(nn.ModuleDict(), name):
+            raise ValueError(
+                f"Task name {name!r} cannot name a module: no '.', no '/', no space at its ends, and no attribute "
+                f"of torch.nn.ModuleDict. Choose another, such as {name.strip().replace('.', '_') + '_task'!r}."
+            )
+
+
+class MultiTaskConfig(PreTrainedConfig):
+    """Configuration of a `MultiTaskModel`: the encoder's own config and the tasks in order.
+
+    Args:
+        encoder_config: Config of the encoder, or its dict form with ``model_type``.
+        tasks: The tasks in the order of the heads, as `TaskConfig` or dicts.
+
+    Raises:
+        ValueError: If a field is unknown, or task names clash.
+
+    >>> config = MultiTaskConfig(tasks=[TaskConfig("polarity", "sentiment", labels=["bad", "good"])])
+    >>> config.task("polarity").num_labels
+    2
+    """
+
+    model_type = "multi-task"
+    # One head in the config must not be read as the number of labels of the whole model.
+    sub_configs_defaults: ClassVar[dict[str, SubConfigSpec]] = {
+        "encoder_config": SubConfigSpec(config_class=AutoConfig, model_type="bert")
+    }
+
+    encoder_config: dict[str, Any] | PreTrainedConfig | None = None
+    tasks: list[Any] | tuple[Any, ...] = ()
+
+    # Keyword arguments that Transformers itself passes to a config besides its fields.
+    _passed_by_transformers: ClassVar[frozenset[str]] = frozenset(
+        {"name_or_path", "attn_implementation", "experts_implementation", "output_attentions", "model_type"}
+        | {"torch_dtype", "auto_map", "num_labels", "per_layer_config", "transformers_weights", "tie_word_embeddings"}
+    )
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        # A round trip through JSON hands the label maps of the base class back; they say nothing here.
+        valid = [f.name for f in dataclasses.fields(self)]
+        model_type = kwargs.pop("model_type", self.model_type)
+        if model_type != self.model_type:
+            raise ValueError(
+                f"This is the config of a plain {model_type!r} checkpoint, not of a multi-task model. "
+                "Start from it with MultiTaskModel.from_encoder(name, tasks)."
+            )
+        for name in kwargs:
+            if not name.startswith("_") and name not in self._passed_by_transformers:
+                raise ValueError(
+                    f"MultiTaskConfig: unknown field {name!r}.{nearest(name, valid)} Valid fields: "
+                    f"{listed([n for n in valid if n in ('encoder_config', 'tasks', 'dtype', 'architectures')])}."
+                )
+        if isinstance(self.encoder_config, dict) and "model_type" not in self.encoder_config:
+            raise ValueError("MultiTaskConfig: encoder_config has no 'model_type', so its family is unknown.")
+        super().__post_init__(**kwargs)
+        self.tasks = [task if isinstance(task, TaskConfig) else TaskConfig.from_dict(task) for task in self.tasks]
+        check_task_names([task.name for task in self.tasks])
+        # The base class invents two labels; a multi-task model has labels only in its tasks.
+        self.id2label = None
+        self.label2id = None
+
+    def task(self, name: str) -> TaskConfig:
+        """Return the task of that name.
+
+        Raises:
+            KeyError: If there is none; the message lists the names there are.
+        """
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        names = [task.name for task in self.tasks]
+        raise KeyError(f"No task {name!r}.{nearest(name, names)} Tasks of this model: {listed(names)}.")
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
+        """Return the encoder's config: vocabulary and sizes live there."""
+        # Transformers writes the new vocabulary size here after `resize_token_embeddings`.
+        return self.encoder_config if isinstance(self.encoder_config, PreTrainedConfig) else BertConfig()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the config as JSON knows it, tasks in order."""
+        tasks, self.tasks = self.tasks, []
+        try:
+            result: dict[str, Any] = super().to_dict()
+        finally:
+            self.tasks = tasks
+        result["tasks"] = [task.to_dict() for task in tasks]
+        # Trainer switches use_cache off on every config; it means nothing here.
+        for name in ("id2label", "label2id", "problem_type", "use_cache"):
+            result.pop(name, None)
+        return result

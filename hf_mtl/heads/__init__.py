@@ -1,0 +1,68 @@
+"""Task heads: flat states [N, H] to logits, loss, predictions and answers.
+
+A head is a task type. Its class holds all that the library knows of the type: which labels it takes, how they become
+tensors, its layers, its loss, its answers, its metrics. `HEADS` is the table of types; a new one is one file and one
+row here. A user's own subclass of `Head` is passed to the model instead: ``MultiTaskModel.from_encoder(...,
+heads={"my-type": MyHead})``.
+
+The layers of a head are by default those of the encoder family's own stock class, so that a trained head can leave
+for a stock model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._base import Head, LabelError, NoOptions, SequenceHead, label_index
+from hf_mtl.heads._entities import infer_scheme
+from hf_mtl.heads.regression import RegressionHead
+from hf_mtl.heads.sentiment import SentimentHead, SentimentOptions
+from hf_mtl.heads.sequence_classification import SequenceClassificationHead
+from hf_mtl.heads.token_classification import TokenClassificationHead, TokenClassificationOptions
+
+__all__ = [
+    "HEADS",
+    "Head",
+    "LabelError",
+    "NoOptions",
+    "RegressionHead",
+    "SentimentHead",
+    "SentimentOptions",
+    "SequenceClassificationHead",
+    "SequenceHead",
+    "TokenClassificationHead",
+    "TokenClassificationOptions",
+    "head_class",
+    "infer_scheme",
+    "label_index",
+]
+
+#: Task type -> head.
+HEADS: dict[str, type[Head]] = {
+    "sequence-classification": SequenceClassificationHead,
+    "sentiment": SentimentHead,
+    "token-classification": TokenClassificationHead,
+    "regression": RegressionHead,
+}
+
+
+def head_class(task: TaskConfig, heads: Mapping[str, type[Head]] | None = None) -> type[Head]:
+    """Return the head of a task's type and check the task against it.
+
+    Args:
+        task: The task.
+        heads: Further task types and their heads.
+
+    Raises:
+        ValueError: If the type is unknown, or the task does not fit it.
+    """
+    table = {**HEADS, **(heads or {})}
+    if task.type not in table:
+        raise ValueError(
+            f"Task {task.name!r}: unknown type {task.type!r}.{nearest(task.type, table)} "
+            f"Task types: {listed(table)}. Pass a head of your own as heads={{{task.type!r}: MyHead}}."
+        )
+    table[task.type].check(task)
+    return table[task.type]

@@ -1,0 +1,218 @@
+"""The contract of a task type: its module, its labels, its loss, its answers and its metrics, in one class."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import nn
+from transformers import PreTrainedConfig
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._stock import StockClassifier
+from hf_mtl.states import FlatStates
+from hf_mtl.words import WordMap
+
+__all__ = ["Head", "LabelError", "NoOptions", "SequenceHead", "label_index"]
+
+
+class LabelError(ValueError):
+    """A label that its task cannot learn from.
+
+    Args:
+        row: Position of the row among those given.
+        message: What was expected, what was found, what to do.
+    """
+
+    def __init__(self, row: int, message: str) -> None:
+        super().__init__(message)
+        self.row = row
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Options of a task type that has none."""
+
+
+class Head(nn.Module):
+    """A task type: answers one task from the encoder's flat states.
+
+    A new task type is one subclass in one file and one row in `hf_mtl.heads.HEADS`. The class methods need no
+    weights, so data loading workers use them without the model.
+
+    Args:
+        task: The task.
+        encoder_config: The encoder's config; its ``hidden_size`` is H.
+    """
+
+    #: ``"sequence"``: one answer a text, logits [R, C]. ``"token"``: one a word, logits [n, C].
+    level: ClassVar[Literal["sequence", "token"]]
+    #: Dataclass of the options that ``TaskConfig.options`` may hold.
+    Options: ClassVar[type] = NoOptions
+    #: Whether `learn` needs to see the training labels before training.
+    learns_from_labels: ClassVar[bool] = False
+
+    def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
+        super().__init__()
+        self.check(task)
+        self.task = task
+        self.classifier = StockClassifier(self.level, encoder_config, self.num_outputs(task), task.dropout)
+
+    # What the task is
+
+    @classmethod
+    def check(cls, task: TaskConfig) -> None:
+        """Check the task's fields against what this type needs.
+
+        Raises:
+            ValueError: If labels are missing or a field makes no sense for this type.
+        """
+        cls.options(task)
+        if not task.labels or len(task.labels) < 2:
+            raise ValueError(
+                f"Task {task.name!r}: {task.type} needs at least 2 labels, found "
+                f"{listed(task.labels) if task.labels else 'none'}. "
+                f"Write TaskConfig({task.name!r}, {task.type!r}, labels=[...])."
+            )
+
+    @classmethod
+    def options(cls, task: TaskConfig) -> Any:
+        """Return the task's options as an instance of `Options`.
+
+        Raises:
+            ValueError: If an option is unknown or out of range.
+        """
+        valid = [f.name for f in dataclasses.fields(cls.Options)]
+        for name in task.options:
+            if name not in valid:
+                raise ValueError(
+                    f"Task {task.name!r}: unknown option {name!r} of type {task.type!r}.{nearest(name, valid)} "
+                    f"Valid options: {listed(valid) or 'none'}."
+                )
+        try:
+            return cls.Options(**task.options)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"Task {task.name!r}: {error}") from None
+
+    @classmethod
+    def num_outputs(cls, task: TaskConfig) -> int:
+        """Return the size of the last layer."""
+        return task.num_labels
+
+    @classmethod
+    def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
+        """Return the names of the type's metrics, and the key of the one that stands for the task."""
+        raise NotImplementedError
+
+    @classmethod
+    def learn(cls, task: TaskConfig, values: Iterable[Any]) -> TaskConfig:
+        """Return the task with what the training labels taught; called where `learns_from_labels`."""
+        return task
+
+    # Labels
+
+    @classmethod
+    def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
+        """Turn R labels, none of them null, into the tensor that `loss_sum` takes.
+
+        Args:
+            task: The task.
+            values: The labels as the dataset holds them, class integers already turned into their names.
+            words: What became of each row's words.
+
+        Returns:
+            [R] for sequence tasks, [R, C] for multi-label ones, [R, L] with -100 at positions without a label
+            for tagging.
+
+        Raises:
+            LabelError: If a label is not one of the task's, or not of its kind.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def reference(cls, task: TaskConfig, value: Any) -> Any:
+        """Turn one label into the form that metrics compare predictions with.
+
+        Raises:
+            LabelError: As `encode_labels`, with row 0.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def count_items(labels: torch.Tensor) -> torch.Tensor:
+        """Return the number of items with a label, a scalar int64: what a task's loss is divided by."""
+        return torch.tensor(len(labels), device=labels.device)
+
+    # The module
+
+    def forward(self, states: FlatStates) -> torch.Tensor:
+        """Return the logits: [R, C] for sequence heads, [n, C] for the n tokens of tagging heads."""
+        raise NotImplementedError
+
+    def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the loss summed over items, a scalar in nats (regression: squared standard deviations).
+
+        Args:
+            logits: What `forward` returned.
+            labels: What `encode_labels` returned; flat [n] for tagging heads.
+        """
+        raise NotImplementedError
+
+    # Answers
+
+    def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
+        """Return one prediction a row, in the form of `reference`.
+
+        Args:
+            logits: [R, C] or [R, L, C].
+            words: What became of each row's words.
+        """
+        raise NotImplementedError
+
+    def answers(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
+        """Return one answer a row for a person or a program, of plain Python values that JSON knows."""
+        raise NotImplementedError
+
+
+class SequenceHead(Head):
+    """A head that answers once a text."""
+
+    level = "sequence"
+
+    def forward(self, states: FlatStates) -> torch.Tensor:
+        """Return the logits [R, C] of R texts."""
+        if self.task.pooling is None:
+            padded, mask = states.padded()
+        else:
+            pooled = states.first() if self.task.pooling == "first" else states.mean()
+            # A text of one token: whichever token the family's own pooling picks, it finds this vector.
+            padded, mask = pooled[:, None], torch.ones_like(states.lengths)[:, None]
+        logits: torch.Tensor = self.classifier(padded, mask)
+        return logits
+
+
+def label_index(task: TaskConfig, value: Any, row: int) -> int:
+    """Return the position of a label in the task's own list.
+
+    Raises:
+        LabelError: If the task has no such label.
+    """
+    labels = task.labels or ()
+    name = value if isinstance(value, str) else str(value)
+    try:
+        return labels.index(name)
+    except ValueError:
+        pass
+    hint = ""
+    if isinstance(value, int):
+        hint = (
+            " The column holds integers without names: cast it to ClassLabel(names=[...]), or store the names, "
+            "so that they cannot be taken in the wrong order."
+        )
+    raise LabelError(
+        row, f"label {value!r} is not one of the task's {len(labels)}: {listed(labels)}.{nearest(name, labels)}{hint}"
+    )

@@ -1,0 +1,19 @@
+"""The precision in which heads compute their losses and probabilities."""
+
+from __future__ import annotations
+
+import torch
+
+from hf_mtl.configuration import TaskConfig
+
+__all__ = ["at_least_float32", "class_weight_tensor"]
+
+
+def at_least_float32(values: torch.Tensor) -> torch.Tensor:
+    """Return the values in float32, or as they are if wider: sums of logarithms need it under autocast."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def class_weight_tensor(task: TaskConfig, like: torch.Tensor) -> torch.Tensor | None:
+    """Return the task's class weights [C] on the device and in the dtype of ``like``, if it has any."""
+    return None if task.class_weights is None else torch.tensor(task.class_weights).to(like)

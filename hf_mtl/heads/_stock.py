@@ -1,0 +1,140 @@
+"""An encoder family's own classification head, taken from its stock Transformers class.
+
+The stock class is built on the meta device, its encoder is thrown away, and its own ``forward`` runs with given
+states in the encoder's place. So the logits are those of the stock model bit for bit, for every family, with no
+code per family.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+__all__ = ["StockClassifier"]
+
+_AUTO_CLASSES: dict[str, Any] = {
+    "sequence": AutoModelForSequenceClassification,
+    "token": AutoModelForTokenClassification,
+}
+
+
+class _Encoded(BaseModelOutputWithPooling):
+    """What the encoder returned, as a stock head reads it: fields that only some families have are ``None``."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+class _WithStates:
+    """The stock model as its ``forward`` sees it: all its own parts, and an encoder that returns given states.
+
+    A new one is made for each call, so that threads do not meet in it.
+    """
+
+    def __init__(self, stock: PreTrainedModel, encoder_name: str, outputs: _Encoded) -> None:
+        self._stock = stock
+        setattr(self, encoder_name, lambda *args, **kwargs: outputs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stock, name)
+
+
+class _PlainClassifier(nn.Module):
+    """Dropout and a linear layer, for a family that has no stock classification class."""
+
+    def __init__(self, level: str, encoder_config: PreTrainedConfig, num_outputs: int) -> None:
+        super().__init__()
+        self.level = level
+        self.dropout = nn.Dropout(getattr(encoder_config, "hidden_dropout_prob", 0.1))
+        self.classifier = nn.Linear(encoder_config.hidden_size, num_outputs)
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        states = states[:, 0] if self.level == "sequence" else states
+        logits: torch.Tensor = self.classifier(self.dropout(states))
+        return logits
+
+
+class StockClassifier(nn.Module):
+    """The layers that a family's ``...ForSequenceClassification`` or ``...ForTokenClassification`` puts on its encoder.
+
+    Where the stock sequence class reads a pooler inside the encoder (BERT, ALBERT), this module holds a pooler of
+    its own, so that the sequence heads of one model do not share it.
+
+    Args:
+        level: ``"sequence"`` for one vector a text, ``"token"`` for one a token.
+        encoder_config: The encoder's config.
+        num_outputs: Size of the last layer.
+        dropout: Probability for every dropout of the head; ``None`` keeps the family's own.
+    """
+
+    def __init__(
+        self,
+        level: Literal["sequence", "token"],
+        encoder_config: PreTrainedConfig,
+        num_outputs: int,
+        dropout: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.pooler: nn.Module | None = None
+        self.pooler_activation: nn.Module | None = None
+        config = copy.deepcopy(encoder_config)
+        config.num_labels = num_outputs
+        auto_class = _AUTO_CLASSES[level]
+        self.stock: nn.Module
+        if type(config) in auto_class._model_mapping:
+            with torch.device("meta"):
+                stock: PreTrainedModel = auto_class.from_config(config, attn_implementation="eager")
+            self._encoder_name = stock.base_model_prefix
+            encoder = stock._modules.pop(self._encoder_name)
+            pooler = getattr(encoder, "pooler", None)
+            if level == "sequence" and pooler is not None:
+                self.pooler = pooler
+                self.pooler_activation = getattr(encoder, "pooler_activation", None)
+            self.stock = stock
+        else:
+            self.stock = _PlainClassifier(level, config, num_outputs)
+        if torch.get_default_device().type != "meta":
+            self.to_empty(device=torch.get_default_device())
+        if dropout is not None:
+            for module in self.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = dropout
+
+    def _pool(self, states: torch.Tensor) -> torch.Tensor | None:
+        if self.pooler is None:
+            return None
+        if self.pooler_activation is None:
+            pooled: torch.Tensor = self.pooler(states)
+        else:
+            # ALBERT keeps the two halves of its pooler apart.
+            pooled = self.pooler_activation(self.pooler(states[:, 0]))
+        return pooled
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return the stock logits for states [B, L, H] and their mask [B, L]: [B, C], or [B, L, C] for tokens."""
+        if not isinstance(self.stock, PreTrainedModel):
+            plain: torch.Tensor = self.stock(states, mask)
+            return plain
+        outputs = _Encoded(last_hidden_state=states, pooler_output=self._pool(states))
+        stand_in = _WithStates(self.stock, self._encoder_name, outputs)
+        logits: torch.Tensor = (
+            type(self.stock)
+            .forward(
+                stand_in,  # type: ignore[arg-type]  # a stand-in for `self`: see the module docstring
+                attention_mask=mask,
+                return_dict=True,
+            )
+            .logits
+        )
+        return logits

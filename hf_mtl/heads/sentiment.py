@@ -1,0 +1,145 @@
+"""Sentiment: labels on a scale, from most negative to most positive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import PreTrainedConfig
+
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._base import SequenceHead, label_index
+from hf_mtl.heads._numerics import at_least_float32, class_weight_tensor
+from hf_mtl.words import WordMap
+
+__all__ = ["SentimentHead", "SentimentOptions"]
+
+
+@dataclass(frozen=True)
+class SentimentOptions:
+    """Options of a sentiment task.
+
+    Args:
+        loss: ``"cross_entropy"`` treats the labels as unrelated classes; ``"ordinal"`` puts them on one scale.
+
+    Raises:
+        ValueError: If ``loss`` is neither.
+    """
+
+    loss: Literal["cross_entropy", "ordinal"] = "cross_entropy"
+
+    def __post_init__(self) -> None:
+        if self.loss not in ("cross_entropy", "ordinal"):
+            raise ValueError(f"option loss must be 'cross_entropy' or 'ordinal', found {self.loss!r}.")
+
+
+class SentimentHead(SequenceHead):
+    r"""Place a text on a scale of two or more ordered labels.
+
+    With ``loss="ordinal"`` the model is the proportional odds model: one score :math:`f` a text and increasing
+    thresholds :math:`\theta_1 < \dots < \theta_{C-1}`, with
+
+    .. math:: P(y \le k) = \sigma(\theta_k - f).
+
+    Its logits are the logarithms of the class probabilities, so both losses are the cross-entropy of
+    ``softmax(logits)``.
+
+    Answers: ``label``, ``score`` of that label, ``scores`` of all labels, and ``polarity`` in [-1, 1]: the expected
+    position on the scale, where -1 is the first label and 1 the last.
+
+    Source: P. McCullagh, Regression Models for Ordinal Data, J. R. Stat. Soc. B 42(2), 1980, section 2.
+    """
+
+    Options = SentimentOptions
+
+    def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
+        super().__init__(task, encoder_config)
+        # The first threshold, then the logarithm-like gaps between neighbours (softplus keeps them positive).
+        self.thresholds: nn.Parameter | None = None
+        if self.is_ordinal(task):
+            self.thresholds = nn.Parameter(self._spread(task.num_labels))
+
+    @staticmethod
+    def _spread(num_labels: int) -> torch.Tensor:
+        """Return parameters whose thresholds give every label the same probability at score 0."""
+        positions = torch.arange(1, num_labels, dtype=torch.float64) / num_labels
+        thresholds = torch.logit(positions)
+        gaps = thresholds.diff()
+        return torch.cat([thresholds[:1], gaps.expm1().log()]).to(torch.get_default_dtype())
+
+    def reset_thresholds(self) -> None:
+        """Set the thresholds so that every label is equally likely at score 0."""
+        if self.thresholds is not None:
+            with torch.no_grad():
+                self.thresholds.copy_(self._spread(self.task.num_labels))
+
+    @classmethod
+    def is_ordinal(cls, task: TaskConfig) -> bool:
+        """Return whether the labels share one score."""
+        return bool(cls.options(task).loss == "ordinal")
+
+    @classmethod
+    def num_outputs(cls, task: TaskConfig) -> int:
+        """Return C, or 1 for the ordinal loss."""
+        return 1 if cls.is_ordinal(task) else task.num_labels
+
+    @classmethod
+    def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
+        """Return accuracy, F1 and the kappa that punishes distant mistakes more."""
+        return ("accuracy", "f1", "quadratic_weighted_kappa"), "accuracy"
+
+    @classmethod
+    def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
+        """Return [R] int64 positions on the scale."""
+        return torch.tensor([label_index(task, value, row) for row, value in enumerate(values)])
+
+    @classmethod
+    def reference(cls, task: TaskConfig, value: Any) -> int:
+        """Return the position on the scale, 0 the most negative."""
+        return label_index(task, value, 0)
+
+    def forward(self, states: Any) -> torch.Tensor:
+        """Return the logits [R, C]; log-probabilities for the ordinal loss."""
+        logits = super().forward(states)
+        if self.thresholds is None:
+            return logits
+        score, parameters = at_least_float32(logits), at_least_float32(self.thresholds)
+        thresholds = torch.cat([parameters[:1], functional.softplus(parameters[1:])]).cumsum(0)
+        upper = thresholds - score  # [R, C - 1]: log-odds of lying at or below each threshold
+        first, last = functional.logsigmoid(upper[:, :1]), functional.logsigmoid(-upper[:, -1:])
+        low, high = upper[:, :-1], upper[:, 1:]
+        # sigma(high) - sigma(low) = sigma(high) * sigma(-low) * (1 - exp(low - high)), without cancellation
+        between = functional.logsigmoid(high) + functional.logsigmoid(-low) + torch.log(-torch.expm1(low - high))
+        return torch.cat([first, between, last], dim=1)
+
+    def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the cross-entropy summed over texts, in nats."""
+        logits = at_least_float32(logits)
+        weight = class_weight_tensor(self.task, logits)
+        return functional.cross_entropy(
+            logits, labels, weight=weight, reduction="sum", label_smoothing=self.task.label_smoothing
+        )
+
+    def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
+        """Return the position of the likeliest label of each row."""
+        ids: list[Any] = logits.argmax(-1).tolist()
+        return ids
+
+    def answers(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
+        """Return label, score, scores and polarity a row."""
+        labels = self.task.labels or ()
+        probabilities = at_least_float32(logits).softmax(-1)
+        scale = torch.linspace(-1, 1, len(labels)).to(probabilities)
+        return [
+            {
+                "label": labels[max(range(len(labels)), key=scores.__getitem__)],
+                "score": max(scores),
+                "scores": dict(zip(labels, scores, strict=True)),
+                "polarity": polarity,
+            }
+            for scores, polarity in zip(probabilities.tolist(), (probabilities @ scale).tolist(), strict=True)
+        ]

@@ -1,0 +1,95 @@
+"""One label, or any number of labels, for a text or a pair of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._base import LabelError, SequenceHead, label_index
+from hf_mtl.heads._numerics import at_least_float32, class_weight_tensor
+from hf_mtl.words import WordMap
+
+__all__ = ["SequenceClassificationHead"]
+
+
+class SequenceClassificationHead(SequenceHead):
+    r"""Classify a text, or a pair of texts.
+
+    Single label: cross-entropy :math:`-\log p_y`. Multi-label (``problem_type="multi_label_classification"``):
+    the mean over the C labels of the binary cross-entropies, with ``class_weights`` as the weights of the positives.
+
+    Answers: ``{"label", "score"}``; multi-label: a list of those with a score of at least 0.5, best first.
+    """
+
+    @classmethod
+    def is_multi_label(cls, task: TaskConfig) -> bool:
+        """Return whether a text may have any number of the labels."""
+        return task.problem_type == "multi_label_classification"
+
+    @classmethod
+    def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
+        """Return accuracy and F1; multi-label: F1 over labels."""
+        return (("multilabel_f1",), "f1_micro") if cls.is_multi_label(task) else (("accuracy", "f1"), "accuracy")
+
+    @classmethod
+    def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
+        """Return [R] int64 class ids; multi-label: [R, C] float32 of 0 and 1."""
+        if cls.is_multi_label(task):
+            return torch.tensor([cls._multi_hot(task, value, row) for row, value in enumerate(values)])
+        return torch.tensor([label_index(task, value, row) for row, value in enumerate(values)])
+
+    @classmethod
+    def reference(cls, task: TaskConfig, value: Any) -> Any:
+        """Return the class id; multi-label: a list of C zeros and ones."""
+        if cls.is_multi_label(task):
+            return [int(x) for x in cls._multi_hot(task, value, 0)]
+        return label_index(task, value, 0)
+
+    @classmethod
+    def _multi_hot(cls, task: TaskConfig, value: Any, row: int) -> list[float]:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise LabelError(row, f"found {value!r}. A multi-label task needs a list of labels, possibly empty.")
+        if len(value) == task.num_labels and all(isinstance(x, (bool, float)) for x in value):
+            if any(x not in (0.0, 1.0) for x in value):
+                raise LabelError(row, f"found {list(value)}. A multi-hot label holds only 0 and 1.")
+            return [float(x) for x in value]
+        chosen = {label_index(task, label, row) for label in value}
+        return [float(i in chosen) for i in range(task.num_labels)]
+
+    def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the cross-entropy summed over texts, in nats."""
+        logits = at_least_float32(logits)
+        weight = class_weight_tensor(self.task, logits)
+        if self.is_multi_label(self.task):
+            smoothing = self.task.label_smoothing
+            target = labels.to(logits) * (1 - smoothing) + smoothing / 2
+            loss = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none")
+            return loss.mean(1).sum()
+        return functional.cross_entropy(
+            logits, labels, weight=weight, reduction="sum", label_smoothing=self.task.label_smoothing
+        )
+
+    def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
+        """Return the class id of each row; multi-label: C zeros and ones."""
+        ids: list[Any] = ((logits > 0).int() if self.is_multi_label(self.task) else logits.argmax(-1)).tolist()
+        return ids
+
+    def answers(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
+        """Return ``{"label", "score"}`` a row; multi-label: a list of them, best first."""
+        labels = self.task.labels or ()
+        logits = at_least_float32(logits)
+        if self.is_multi_label(self.task):
+            rows = []
+            for scores in logits.sigmoid().tolist():
+                above = [{"label": label, "score": s} for label, s in zip(labels, scores, strict=True) if s >= 0.5]
+                rows.append(sorted(above, key=lambda answer: -answer["score"]))
+            return rows
+        best = logits.softmax(-1).max(-1)
+        return [
+            {"label": labels[index], "score": score}
+            for index, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]

@@ -1,0 +1,320 @@
+"""The model: one encoder and a head for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, PreTrainedModel
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.configuration import MultiTaskConfig, TaskConfig
+from hf_mtl.heads import Head, SentimentHead, head_class
+from hf_mtl.outputs import MultiTaskOutput
+from hf_mtl.states import FlatStates
+
+__all__ = ["MultiTaskModel"]
+
+
+class MultiTaskModel(PreTrainedModel):
+    r"""One pretrained encoder that answers several tasks in one pass.
+
+    The loss of a batch is the sum over its tasks :math:`t` of
+
+    .. math:: w_t \frac{r_t}{B} \cdot \frac{1}{n_t} \sum_i \ell_{t,i}
+
+    where :math:`w_t` is the task's weight, :math:`r_t` the batch's rows with a label of the task, :math:`B` its rows
+    and :math:`n_t` its labelled items (tokens for tagging, rows otherwise).
+
+    Args:
+        config: The encoder's config and the tasks.
+        encoder: An encoder with weights; ``None`` builds one from the config.
+        heads: Further task types and their heads, besides `hf_mtl.heads.HEADS`.
+
+    Raises:
+        ValueError: If a task does not fit its type.
+    """
+
+    config_class = MultiTaskConfig
+    config: MultiTaskConfig
+    base_model_prefix = "encoder"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    # What the encoder cannot do it refuses itself, when it is built with the same attention implementation.
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    # `forward` takes keyword arguments for the encoder; the trainer scales the loss for accumulation itself.
+    accepts_loss_kwargs = False
+
+    def __init__(
+        self,
+        config: MultiTaskConfig,
+        encoder: PreTrainedModel | None = None,
+        heads: Mapping[str, type[Head]] | None = None,
+    ) -> None:
+        super().__init__(config)
+        if encoder is None:
+            encoder = AutoModel.from_config(config.encoder_config)
+        else:
+            for module in encoder.modules():
+                module._is_hf_initialized = True  # type: ignore[assignment]  # Transformers' mark: has its weights
+        if getattr(encoder, "pooler", None) is not None:
+            # Sequence heads hold poolers of their own: see `StockClassifier`.
+            encoder.pooler = None  # type: ignore[assignment]
+        self.encoder = encoder
+        self.heads = nn.ModuleDict(
+            {task.name: head_class(task, heads)(task, config.encoder_config) for task in config.tasks}
+        )
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        # Reached only by what the heads own outside of their stock layers, which initialise themselves.
+        if isinstance(module, SentimentHead):
+            module.reset_thresholds()
+        else:
+            self.encoder._init_weights(module)
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """Return whether the code came from the Hub.
+
+        For code outside of Transformers the base class says yes, and then takes a module without parameters of its
+        own for initialised: ModernBERT's prediction head would lose its family's rule.
+        """
+        return bool(cls.is_remote_code())
+
+    # Building
+
+    @classmethod
+    def from_encoder(
+        cls,
+        encoder: str | Path | PreTrainedModel,
+        tasks: Iterable[TaskConfig | Mapping[str, Any]],
+        *,
+        heads: Mapping[str, type[Head]] | None = None,
+        **kwargs: Any,
+    ) -> MultiTaskModel:
+        """Put new heads on a pretrained encoder.
+
+        The heads are initialised by the encoder family's own rule, from torch's global generator: seed it first
+        (`transformers.set_seed`) for the same heads each time.
+
+        Args:
+            encoder: Hub id, folder, or a loaded encoder, which the new model takes over.
+            tasks: The tasks, in the order of the heads.
+            heads: Further task types and their heads.
+            kwargs: Arguments of ``AutoModel.from_pretrained``, such as ``dtype``, ``attn_implementation``,
+                ``device_map`` or ``revision``.
+
+        Raises:
+            ValueError: If a task does not fit its type, or task names clash.
+            TypeError: If ``encoder`` returns no states.
+
+        >>> from transformers import BertConfig, BertModel
+        >>> bert = BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, vocab_size=9))
+        >>> model = MultiTaskModel.from_encoder(bert, [TaskConfig("polarity", "sentiment", labels=["bad", "good"])])
+        >>> model(input_ids=torch.tensor([[1, 2, 3]])).logits["polarity"].shape
+        torch.Size([1, 2])
+        """
+        tasks = list(tasks)
+        MultiTaskConfig(tasks=tasks)  # a wrong task is found before a large encoder is loaded
+        has_pooler = True
+        if isinstance(encoder, PreTrainedModel):
+            if kwargs:
+                raise TypeError(f"A loaded encoder takes no loading arguments, found {listed(kwargs)}.")
+            loaded = encoder
+        else:
+            loaded, info = AutoModel.from_pretrained(str(encoder), output_loading_info=True, **kwargs)
+            has_pooler = not any(key.startswith("pooler.") for key in info["missing_keys"])
+        if isinstance(loaded, MultiTaskModel):
+            loaded = loaded.encoder
+        if not hasattr(loaded.config, "hidden_size"):
+            raise TypeError(
+                f"{type(loaded).__name__} has no hidden_size in its config, so heads cannot be put on it. "
+                "An encoder must return last_hidden_state [B, L, H] with H = config.hidden_size."
+            )
+        pooler = loaded.pooler if has_pooler and isinstance(getattr(loaded, "pooler", None), nn.Module) else None
+        # The encoder's own config object, not a copy: its layers read their attention implementation from it.
+        config = MultiTaskConfig(
+            encoder_config=loaded.config, tasks=tasks, attn_implementation=loaded.config._attn_implementation
+        )
+        config.dtype = loaded.dtype
+        model = cls(config, encoder=loaded, heads=heads)
+        if pooler is not None:
+            weights = {name: value.float() for name, value in pooler.state_dict().items()}
+            for head in model.task_heads.values():
+                if head.classifier.pooler is not None:
+                    head.classifier.pooler.load_state_dict(weights)
+        model.heads.to(device=loaded.device, dtype=loaded.dtype)
+        model.eval()
+        return model
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load a saved model: see ``transformers.PreTrainedModel.from_pretrained``."""
+        model = super().from_pretrained(*args, **kwargs)
+        loaded = model[0] if isinstance(model, tuple) else model
+        for parameter in loaded.parameters():
+            # Weights mapped from a file start anywhere; some matrix kernels then round differently from those on
+            # memory that torch allocated. Moved, a loaded model answers bit for bit as the one that was saved.
+            if parameter.device.type == "cpu" and parameter.data_ptr() % 64:
+                parameter.data = parameter.data.clone()
+        return model
+
+    @property
+    def task_heads(self) -> dict[str, Head]:
+        """The head of each task, in order."""
+        return dict(self.heads.items())  # type: ignore[arg-type]  # ModuleDict holds modules; these are heads
+
+    @property
+    def tasks(self) -> list[TaskConfig]:
+        """The tasks, in order."""
+        return list(self.config.tasks)
+
+    def replace_task(self, task: TaskConfig) -> None:
+        """Put a task in the place of the one of the same name, keeping its head's weights."""
+        self.config.task(task.name)
+        self.config.tasks = [task if old.name == task.name else old for old in self.config.tasks]
+        self.task_heads[task.name].task = task
+
+    # What Transformers asks of a model
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the encoder's token embeddings."""
+        return self.encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the encoder's token embeddings."""
+        self.encoder.set_input_embeddings(value)
+
+    def save_encoder(self, folder: str | Path) -> None:
+        """Write the plain encoder, which ``AutoModel.from_pretrained`` loads without hf_mtl.
+
+        A pooler that the encoder had is not part of it: each sequence head has its own.
+        """
+        self.encoder.save_pretrained(folder)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: Mapping[str, torch.Tensor] | None = None,
+        rows: Mapping[str, torch.Tensor] | None = None,
+        tasks: Sequence[str] | None = None,
+        num_items: Mapping[str, torch.Tensor] | None = None,
+        loss_weights: Mapping[str, torch.Tensor] | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> MultiTaskOutput | tuple[Any, ...]:
+        """Run the encoder once and the heads that are asked for.
+
+        Args:
+            input_ids: [B, L] int64 token ids.
+            attention_mask: [B, L], nonzero at real tokens; ``None``: all are real.
+            token_type_ids: [B, L] int64, which of a pair's texts a token belongs to.
+            position_ids: [B, L] int64.
+            inputs_embeds: [B, L, H] in place of ``input_ids``.
+            labels: For each task with labels: [R] class ids or numbers, [R, C] zeros and ones, or [R, L] tag ids with
+                -100 at positions without a label.
+            rows: For each task: [R] int64, the rows that its head sees; a task that is not named sees none.
+                ``None``: every head sees every row.
+            tasks: Names of the tasks to run; ``None`` runs all that have rows.
+            num_items: For each task the divisor of its summed loss; ``None``: its labelled items here. A trainer that
+                cuts a step into several passes gives the items of the whole step.
+            loss_weights: For each task the factor of its mean loss; ``None``: its weight times its share of the
+                rows.
+            return_dict: ``False`` returns a tuple.
+            kwargs: Passed to the encoder, such as ``output_hidden_states``.
+
+        Returns:
+            Losses and logits, nested by task.
+
+        Raises:
+            ValueError: If a task is unknown.
+        """
+        names = self._names(tasks, labels, rows)
+        shape = (input_ids if input_ids is not None else inputs_embeds).shape  # type: ignore[union-attr]
+        encoded = self.encoder(
+            **{
+                name: value
+                for name, value in {
+                    "input_ids": input_ids,
+                    "attention_mask": attention_mask,
+                    "token_type_ids": token_type_ids,
+                    "position_ids": position_ids,
+                    "inputs_embeds": inputs_embeds,
+                }.items()
+                if value is not None
+            },
+            return_dict=True,
+            **kwargs,
+        )
+        states = encoded.last_hidden_state
+        mask = (torch.ones(shape[:2], device=states.device) if attention_mask is None else attention_mask).bool()
+        flat = FlatStates.from_padded(states, mask)
+        logits, losses = {}, {}
+        weighted: torch.Tensor | None = None
+        for name in names:
+            head = self.task_heads[name]
+            chosen = rows.get(name) if rows is not None else None
+            if rows is not None and (chosen is None or len(chosen) == 0):
+                continue
+            task_mask = mask if chosen is None else mask[chosen]
+            task_logits = head(flat if chosen is None else flat.select(chosen))
+            if labels is not None and name in labels:
+                target = labels[name][task_mask] if head.level == "token" else labels[name]
+                total = head.loss_sum(task_logits, target)
+                items = head.count_items(target).clamp(min=1) if num_items is None else num_items[name]
+                losses[name] = total / items.to(total)
+                if loss_weights is None:
+                    term = losses[name] * (head.task.weight * len(labels[name]) / shape[0])
+                else:
+                    term = losses[name] * loss_weights[name].to(total)
+                weighted = term if weighted is None else weighted + term
+            if head.level == "token":
+                padded = task_logits.new_zeros(*task_mask.shape, task_logits.shape[-1])
+                padded[task_mask] = task_logits
+                task_logits = padded
+            logits[name] = task_logits
+        if labels is not None and weighted is None:
+            # A batch without any label trains nothing; the zero keeps backward defined.
+            weighted = states.sum() * 0.0
+        output = MultiTaskOutput(
+            loss=weighted,
+            losses=losses if labels is not None else None,
+            logits=logits,
+            last_hidden_state=states,
+            hidden_states=encoded.get("hidden_states"),
+            attentions=encoded.get("attentions"),
+        )
+        as_dict = return_dict if return_dict is not None else self.config.return_dict
+        return output if as_dict else output.to_tuple()
+
+    def _names(
+        self,
+        tasks: Sequence[str] | None,
+        labels: Mapping[str, torch.Tensor] | None,
+        rows: Mapping[str, torch.Tensor] | None,
+    ) -> list[str]:
+        known = list(self.task_heads)
+        for source, given in (("tasks", tasks), ("labels", labels), ("rows", rows)):
+            for name in given or ():
+                if name not in self.heads:
+                    raise ValueError(
+                        f"{source} names {name!r}, which is no task of this model.{nearest(name, known)} "
+                        f"Tasks: {listed(known)}."
+                    )
+        return known if tasks is None else list(dict.fromkeys(tasks))
+
+
+AutoConfig.register(MultiTaskConfig.model_type, MultiTaskConfig)
+AutoModel.register(MultiTaskConfig, MultiTaskModel)

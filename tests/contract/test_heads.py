@@ -1,0 +1,168 @@
+"""Laws that every task type obeys on every encoder family."""
+
+import copy
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+
+from hf_mtl import MultiTaskConfig, MultiTaskModel, TaskConfig
+from hf_mtl.heads import HEADS
+from tests.encoders import FAMILIES, tiny_config, tiny_encoder
+
+#: A task of every type, and of every way a type can be set.
+TASKS = [
+    TaskConfig("topic", "sequence-classification", labels=["x", "y", "z"]),
+    TaskConfig("topics", "sequence-classification", labels=["x", "y"], problem_type="multi_label_classification"),
+    TaskConfig("mood", "sentiment", labels=["bad", "fair", "good"]),
+    TaskConfig("stars", "sentiment", labels=["1", "2", "3", "4"], options={"loss": "ordinal"}, pooling="mean"),
+    TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x"]),
+    TaskConfig("value", "regression", pooling="first", target_mean=2.0, target_std=3.0),
+]
+LABELS = {
+    "topic": torch.tensor([0, 2, 1]),
+    "topics": torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]]),
+    "mood": torch.tensor([2, 0, 1]),
+    "stars": torch.tensor([3, 0, 1]),
+    "tags": torch.tensor([[-100, 0, 1, 2, -100], [-100, 1, -100, -100, -100], [-100, 0, 0, -100, -100]]),
+    "value": torch.tensor([1.0, 2.0, 9.0], dtype=torch.float64),
+}
+INPUT_IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 5, 3, 0, 0], [2, 8, 12, 3, 0]])
+MASK = INPUT_IDS.ne(0).long()
+
+
+def test_every_task_type_is_covered():
+    assert {task.type for task in TASKS} == set(HEADS)
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request):
+    return request.param
+
+
+@pytest.fixture
+def model(family):
+    torch.manual_seed(1)
+    return MultiTaskModel.from_encoder(tiny_encoder(family), TASKS)
+
+
+def run(model, only=slice(None), **kwargs):
+    with torch.no_grad():
+        return model(input_ids=INPUT_IDS[only], attention_mask=MASK[only], **kwargs)
+
+
+def test_saved_and_loaded_model_answers_bit_for_bit(model, tmp_path):
+    before = run(model).logits
+    model.save_pretrained(tmp_path)
+    loaded = MultiTaskModel.from_pretrained(tmp_path)
+    assert list(loaded.task_heads) == [task.name for task in TASKS]
+    after = run(loaded).logits
+    for name in before:
+        assert torch.equal(before[name], after[name]), name
+
+
+def test_stock_single_task_model_with_the_same_weights_gives_the_same_logits_and_loss(family):
+    for task, auto in (("topic", AutoModelForSequenceClassification), ("tags", AutoModelForTokenClassification)):
+        torch.manual_seed(1)
+        encoder = tiny_encoder(family)
+        weights = copy.deepcopy(encoder.state_dict())
+        model = MultiTaskModel.from_encoder(encoder, TASKS)
+        stock = auto.from_config(tiny_config(family, num_labels=3)).eval()
+        inner = getattr(stock, stock.base_model_prefix)
+        inner.load_state_dict({k: v for k, v in weights.items() if k in inner.state_dict()})
+        head = model.task_heads[task].classifier
+        unexpected = stock.load_state_dict(head.stock.state_dict(), strict=False).unexpected_keys
+        assert not unexpected
+        if head.pooler is not None:
+            inner.pooler.load_state_dict(head.pooler.state_dict())
+        labels = LABELS[task]
+        with torch.no_grad():
+            expected = stock(input_ids=INPUT_IDS, attention_mask=MASK, labels=labels)
+        ours = run(model, labels={task: labels}, tasks=[task])
+        real = MASK.bool() if task == "tags" else slice(None)
+        torch.testing.assert_close(ours.logits[task][real], expected.logits[real], rtol=0, atol=1e-6)
+        torch.testing.assert_close(ours.losses[task], expected.loss, rtol=1e-6, atol=1e-6)
+
+
+def test_single_rows_answer_as_in_a_batch(model):
+    together = run(model).logits
+    for row in range(3):
+        alone = run(model, only=slice(row, row + 1)).logits
+        for name, logits in alone.items():
+            length = int(MASK[row].sum())
+            if name == "tags":
+                torch.testing.assert_close(logits[0, :length], together[name][row, :length], rtol=1e-4, atol=1e-5)
+            else:
+                torch.testing.assert_close(logits[0], together[name][row], rtol=1e-4, atol=1e-5)
+
+
+def test_every_trainable_parameter_gets_a_gradient(model):
+    model.train()
+    model(input_ids=INPUT_IDS, attention_mask=MASK, labels=LABELS).loss.backward()
+    missing = [n for n, p in model.named_parameters() if p.grad is None]
+    # Electra and others build a projection that an encoder of equal sizes does not use.
+    assert not [name for name in missing if not name.startswith("encoder.")]
+
+
+def test_task_without_rows_gets_no_gradient(model):
+    rows = {name: torch.tensor([0, 1, 2]) for name in LABELS if name != "mood"}
+    labels = {name: value for name, value in LABELS.items() if name != "mood"}
+    output = model(input_ids=INPUT_IDS, attention_mask=MASK, labels=labels, rows=rows)
+    assert "mood" not in output.logits
+    output.loss.backward()
+    assert all(p.grad is None for p in model.task_heads["mood"].parameters())
+
+
+def test_head_sees_only_its_rows(model):
+    everything = run(model).logits
+    rows = {"topic": torch.tensor([2, 0]), "tags": torch.tensor([1])}
+    some = run(model, rows=rows).logits
+    torch.testing.assert_close(some["topic"], everything["topic"][[2, 0]], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(some["tags"], everything["tags"][[1]], rtol=1e-4, atol=1e-6)
+    assert set(some) == {"topic", "tags"}
+
+
+def test_renamed_and_reordered_tasks_give_the_same_losses(family):
+    def losses(tasks, names):
+        torch.manual_seed(3)
+        model = MultiTaskModel.from_encoder(tiny_encoder(family), tasks)
+        torch.manual_seed(4)
+        state = {n: torch.randn_like(p) * 0.1 for n, p in reference.state_dict().items()}
+        model.load_state_dict(
+            {n: state[n if not n.startswith("heads.") else rename(n, names)] for n in model.state_dict()}
+        )
+        output = run(model, labels={names.get(name, name): value for name, value in LABELS.items()})
+        back = {new: old for old, new in names.items()}
+        return output.loss, {back.get(name, name): loss for name, loss in output.losses.items()}
+
+    def rename(parameter, names):
+        _, task, rest = parameter.split(".", 2)
+        back = {new: old for old, new in names.items()}
+        return f"heads.{back.get(task, task)}.{rest}"
+
+    reference = MultiTaskModel.from_encoder(tiny_encoder(family), TASKS)
+    one, one_by_task = losses(TASKS, {})
+    names = {task.name: f"renamed_{task.name}" for task in TASKS}
+    renamed = [TaskConfig(**{**task.__dict__, "name": names[task.name]}) for task in reversed(TASKS)]
+    two, two_by_task = losses(renamed, names)
+    torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-7)
+    assert {n: pytest.approx(float(v), rel=1e-6) for n, v in one_by_task.items()} == {
+        n: float(v) for n, v in two_by_task.items()
+    }
+
+
+def test_config_alone_rebuilds_the_model(model):
+    again = MultiTaskModel(MultiTaskConfig.from_dict(model.config.to_dict()))
+    assert {n: p.shape for n, p in again.named_parameters()} == {n: p.shape for n, p in model.named_parameters()}
+
+
+def test_new_heads_are_initialised_as_the_family_initialises_its_own(family):
+    model = MultiTaskModel.from_encoder(tiny_encoder(family), [TASKS[0]])
+    stock = AutoModelForSequenceClassification.from_config(tiny_config(family, num_labels=3))
+    for name, parameter in model.task_heads["topic"].classifier.stock.named_parameters():
+        parameter, expected = parameter.detach(), dict(stock.named_parameters())[name].detach()
+        if expected.std() == 0:
+            assert torch.equal(parameter, expected), name
+        elif parameter.numel() > 500:
+            # Standard deviations of two samples of this size agree within a few percent.
+            assert parameter.std() == pytest.approx(float(expected.std()), rel=0.15), name

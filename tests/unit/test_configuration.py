@@ -1,0 +1,97 @@
+import json
+
+import pytest
+from transformers import AutoConfig
+
+from hf_mtl import MultiTaskConfig, TaskConfig
+from tests.encoders import tiny_config
+
+TASKS = [
+    TaskConfig("zeta", "sentiment", labels=["bad", "good"], options={"loss": "ordinal"}, dropout=0.3),
+    TaskConfig("alpha", "token-classification", labels=["O", "B-x", "I-x"], weight=2.0, class_weights=[1, 2.5, 2]),
+    TaskConfig("mid", "regression", pooling="mean", target_mean=2.5, target_std=1.25),
+]
+
+
+def test_json_round_trip_is_the_identity():
+    config = MultiTaskConfig(encoder_config=tiny_config("bert"), tasks=TASKS)
+    again = MultiTaskConfig.from_dict(json.loads(config.to_json_string()))
+    assert again.tasks == TASKS
+    assert again.to_dict() == config.to_dict()
+
+
+def test_tasks_keep_their_order_on_disk(tmp_path):
+    MultiTaskConfig(tasks=TASKS).save_pretrained(tmp_path)
+    assert [task.name for task in AutoConfig.from_pretrained(tmp_path).tasks] == ["zeta", "alpha", "mid"]
+
+
+def test_encoder_config_comes_back_as_its_own_class(tmp_path):
+    MultiTaskConfig(encoder_config=tiny_config("electra"), tasks=TASKS).save_pretrained(tmp_path)
+    encoder_config = MultiTaskConfig.from_pretrained(tmp_path).encoder_config
+    assert type(encoder_config) is type(tiny_config("electra"))
+    assert encoder_config.hidden_size == 32
+
+
+def test_tasks_are_copied_not_shared():
+    given = [{"name": "a", "type": "regression"}]
+    MultiTaskConfig(tasks=given)
+    assert given == [{"name": "a", "type": "regression"}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"encoder_confg": {}}, ["encoder_confg", "encoder_config"]),
+        ({"model_type": "bert", "hidden_size": 3}, ["bert", "from_encoder"]),
+        ({"tasks": [{"name": "a", "type": "regression", "wieght": 1}]}, ["'a'", "wieght", "weight"]),
+        ({"tasks": [{"name": "a"}]}, ["'a'", "type"]),
+        ({"encoder_config": {"hidden_size": 3}}, ["model_type"]),
+    ],
+)
+def test_unknown_fields_name_the_field_and_the_nearest_valid_one(fields, words):
+    with pytest.raises(ValueError) as error:
+        MultiTaskConfig(**fields)
+    assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    "name", ["text", "tokens", "input_ids", "labels", "a.b", "keys", "items", " a", "a/b", "training"]
+)
+def test_task_names_that_cannot_be_keys_are_refused(name):
+    with pytest.raises(ValueError, match="Task name"):
+        MultiTaskConfig(tasks=[TaskConfig(name, "regression")])
+
+
+def test_task_name_twice_is_refused():
+    with pytest.raises(ValueError, match="occurs twice"):
+        MultiTaskConfig(tasks=[TaskConfig("a", "regression"), TaskConfig("a", "regression")])
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "words"),
+    [
+        ({"name": ""}, TypeError, "name"),
+        ({"labels": "positive"}, TypeError, "labels must be a list"),
+        ({"labels": [True, False]}, TypeError, "labels must be non-empty strings, found True"),
+        ({"labels": ["a", "a"]}, ValueError, "occur twice: 'a'"),
+        ({"weight": -1.0}, ValueError, "weight"),
+        ({"weight": "big"}, TypeError, "weight must be a number"),
+        ({"weight": float("nan")}, ValueError, "weight"),
+        ({"dropout": 1.0}, ValueError, "dropout"),
+        ({"label_smoothing": 1.5}, ValueError, "label_smoothing"),
+        ({"pooling": "fist"}, ValueError, "Did you mean 'first'"),
+        ({"problem_type": "multilabel"}, ValueError, "multi_label_classification"),
+        ({"class_weights": [1.0]}, ValueError, "1 class_weights for 2 labels"),
+        ({"class_weights": [1.0, -1.0]}, ValueError, "at least 0"),
+        ({"metrics": "f1"}, TypeError, "metrics must be a list"),
+        ({"target_std": 0.0}, ValueError, "target_std"),
+    ],
+)
+def test_task_fields_are_checked_once_with_the_offending_value(fields, error, words):
+    with pytest.raises(error, match=words):
+        TaskConfig(**{"name": "a", "type": "sequence-classification", "labels": ["a", "b"], **fields})
+
+
+def test_unknown_task_lists_the_known_ones():
+    with pytest.raises(KeyError, match="Did you mean 'zeta'"):
+        MultiTaskConfig(tasks=TASKS).task("zetta")

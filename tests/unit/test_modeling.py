@@ -1,0 +1,242 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from transformers import AutoModel, BertModel
+
+from hf_mtl import MultiTaskModel, TaskConfig
+from hf_mtl.heads import Head, SequenceClassificationHead
+from tests.encoders import tiny_config, tiny_encoder
+
+TASKS = [
+    TaskConfig("mood", "sentiment", labels=["bad", "good"]),
+    TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x"]),
+]
+INPUTS = {
+    "input_ids": torch.tensor([[2, 7, 9, 3], [2, 5, 3, 0]]),
+    "attention_mask": torch.tensor([[1] * 4, [1, 1, 1, 0]]),
+}
+
+
+@pytest.fixture
+def model():
+    return MultiTaskModel.from_encoder(tiny_encoder(), TASKS)
+
+
+def logits(model, **kwargs):
+    with torch.no_grad():
+        return model(**INPUTS, **kwargs).logits
+
+
+def test_folder_is_loaded_with_its_weights_and_its_pooler(encoder_folder):
+    model = MultiTaskModel.from_encoder(encoder_folder, TASKS)
+    saved = BertModel.from_pretrained(encoder_folder)
+    for name, value in model.encoder.state_dict().items():
+        assert torch.equal(value, saved.state_dict()[name]), name
+    assert torch.equal(model.task_heads["mood"].classifier.pooler.dense.weight, saved.pooler.dense.weight)
+
+
+def test_each_sequence_head_has_a_pooler_of_its_own():
+    tasks = [TASKS[0], TaskConfig("mood2", "sentiment", labels=["bad", "good"])]
+    model = MultiTaskModel.from_encoder(tiny_encoder(), tasks)
+    first, second = (head.classifier.pooler.dense.weight for head in model.task_heads.values())
+    assert torch.equal(first, second)
+    assert first.data_ptr() != second.data_ptr()
+    assert model.encoder.pooler is None
+
+
+def test_checkpoint_without_a_pooler_gives_each_head_a_new_one(tmp_path):
+    bert = BertModel(tiny_config("bert"), add_pooling_layer=False)
+    bert.save_pretrained(tmp_path)
+    tasks = [TASKS[0], TaskConfig("mood2", "sentiment", labels=["bad", "good"])]
+    model = MultiTaskModel.from_encoder(tmp_path, tasks)
+    first, second = (head.classifier.pooler.dense.weight for head in model.task_heads.values())
+    assert not torch.equal(first, second)
+
+
+def test_loaded_in_a_new_process_it_answers_bit_for_bit(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    torch.save(logits(model), tmp_path / "logits.pt")
+    script = (
+        "import sys, torch, hf_mtl\n"
+        "from transformers import AutoModel\n"
+        "model = AutoModel.from_pretrained(sys.argv[1])\n"
+        "ids = torch.tensor([[2, 7, 9, 3], [2, 5, 3, 0]])\n"
+        "with torch.no_grad(): found = model(input_ids=ids, attention_mask=ids.ne(0).long()).logits\n"
+        "saved = torch.load(sys.argv[1] + '/logits.pt')\n"
+        "assert all(torch.equal(found[name], saved[name]) for name in saved)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+
+
+def test_only_safetensors_are_written(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_auto_model_loads_it(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    assert isinstance(AutoModel.from_pretrained(tmp_path), MultiTaskModel)
+
+
+def test_saved_encoder_is_a_plain_model(model, tmp_path):
+    model.save_encoder(tmp_path)
+    plain = AutoModel.from_pretrained(tmp_path, add_pooling_layer=False)
+    assert type(plain) is BertModel
+    with torch.no_grad():
+        torch.testing.assert_close(plain(**INPUTS).last_hidden_state, model(**INPUTS).last_hidden_state)
+
+
+def test_resized_embeddings_survive_saving(model, tmp_path):
+    model.resize_token_embeddings(150)
+    model.save_pretrained(tmp_path)
+    loaded = MultiTaskModel.from_pretrained(tmp_path)
+    assert loaded.get_input_embeddings().weight.shape[0] == 150
+    assert loaded.config.encoder_config.vocab_size == 150
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_attention_implementations_agree(model, tmp_path, attention):
+    model.save_pretrained(tmp_path)
+    loaded = MultiTaskModel.from_pretrained(tmp_path, attn_implementation=attention)
+    assert loaded.encoder.config._attn_implementation == attention
+    expected = logits(model)
+    for name, value in logits(loaded).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_attention_weights_are_returned_when_the_encoder_can(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    loaded = MultiTaskModel.from_pretrained(tmp_path, attn_implementation="eager")
+    output = loaded(**INPUTS, output_attentions=True, output_hidden_states=True)
+    assert len(output.attentions) == 2
+    assert len(output.hidden_states) == 3
+
+
+def test_dtype_reaches_encoder_and_heads(encoder_folder, tmp_path):
+    model = MultiTaskModel.from_encoder(encoder_folder, TASKS, dtype=torch.bfloat16)
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    model.save_pretrained(tmp_path)
+    assert {p.dtype for p in MultiTaskModel.from_pretrained(tmp_path).parameters()} == {torch.bfloat16}
+    loaded = MultiTaskModel.from_pretrained(tmp_path, dtype=torch.float32)
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+
+
+def test_device_map_loads(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    loaded = MultiTaskModel.from_pretrained(tmp_path, device_map="cpu")
+    expected = logits(model)
+    assert all(torch.equal(value, expected[name]) for name, value in logits(loaded).items())
+
+
+def test_gradient_checkpointing_gives_the_same_gradients(model):
+    def gradients():
+        model.zero_grad()
+        labels = {"mood": torch.tensor([0, 1])}
+        model(**INPUTS, labels=labels).loss.backward()
+        return [p.grad.clone() for p in model.encoder.parameters() if p.grad is not None]
+
+    model.eval()
+    plain = gradients()
+    model.activation_checkpointing_enable()
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    assert any(getattr(m, "gradient_checkpointing", False) for m in model.encoder.modules())
+    for one, two in zip(plain, gradients(), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_embeddings_can_take_the_place_of_ids(model):
+    embedded = model.get_input_embeddings()(INPUTS["input_ids"])
+    with torch.no_grad():
+        found = model(inputs_embeds=embedded, attention_mask=INPUTS["attention_mask"]).logits
+    expected = logits(model)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name])
+
+
+def test_tuple_is_returned_on_request(model):
+    assert isinstance(model(**INPUTS, return_dict=False), tuple)
+
+
+def test_losses_meet_by_share_of_rows_times_weight():
+    tasks = [TASKS[0], TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x"], weight=3.0)]
+    model = MultiTaskModel.from_encoder(tiny_encoder(), tasks)
+    output = model(
+        **INPUTS,
+        labels={"mood": torch.tensor([0, 1]), "tags": torch.tensor([[-100, 0, 1, -100]])},
+        rows={"mood": torch.tensor([0, 1]), "tags": torch.tensor([0])},
+    )
+    expected = output.losses["mood"] + 3.0 * 0.5 * output.losses["tags"]
+    torch.testing.assert_close(output.loss, expected)
+
+
+def test_batch_without_labels_of_any_task_trains_nothing(model):
+    loss = model(**INPUTS, labels={}, rows={}).loss
+    loss.backward()
+    assert loss == 0
+
+
+def test_sentence_pairs_reach_the_encoder(model):
+    types = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 0]])
+    assert not torch.equal(logits(model, token_type_ids=types)["mood"], logits(model)["mood"])
+
+
+def test_positions_of_padding_hold_zero(model):
+    assert logits(model)["tags"][1, 3].tolist() == [0, 0, 0]
+
+
+def test_caller_owned_tasks_are_not_changed(model):
+    before = list(TASKS)
+    model.replace_task(TaskConfig("mood", "sentiment", labels=["bad", "good"], weight=2.0))
+    assert before == TASKS
+    assert model.config.task("mood").weight == 2.0
+
+
+@pytest.mark.parametrize(
+    ("tasks", "words"),
+    [
+        ([TaskConfig("a", "sequence-clasification", labels=["x", "y"])], "Did you mean 'sequence-classification'"),
+        ([TaskConfig("a", "sequence-classification")], "at least 2 labels, found none"),
+        ([TaskConfig("a", "sentiment", labels=["x"])], "at least 2 labels, found 'x'"),
+        ([TaskConfig("a", "regression", labels=["x", "y"])], "regression has no labels"),
+        ([TaskConfig("a", "sentiment", labels=["x", "y"], options={"los": 1})], "Did you mean 'loss'"),
+        ([TaskConfig("a", "sentiment", labels=["x", "y"], options={"loss": "mse"})], "'ordinal', found 'mse'"),
+        ([TaskConfig("a", "token-classification", labels=["O", "B-x"], options={"scheme": "BIO"})], "IOB2"),
+        (
+            [TaskConfig("a", "token-classification", labels=["O", "E-x"], options={"scheme": "IOB2"})],
+            "label 'E-x' is not a tag of IOB2",
+        ),
+        ([TaskConfig("a", "token-classification", labels=["O", "B-x"], pooling="mean")], "no pooling"),
+    ],
+)
+def test_tasks_that_do_not_fit_their_type_are_refused(tasks, words):
+    with pytest.raises(ValueError, match=words):
+        MultiTaskModel.from_encoder(tiny_encoder(), tasks)
+
+
+def test_unknown_names_in_forward_are_refused(model):
+    with pytest.raises(ValueError, match="labels names 'moood'.*Did you mean 'mood'"):
+        model(**INPUTS, labels={"moood": torch.tensor([0, 1])})
+
+
+def test_plain_checkpoint_says_how_to_start_from_it(encoder_folder):
+    with pytest.raises(ValueError, match="from_encoder"):
+        MultiTaskModel.from_pretrained(encoder_folder)
+
+
+def test_own_head_is_passed_in_and_needs_no_registry(tmp_path):
+    class Urgency(SequenceClassificationHead):
+        """A head of a user's own."""
+
+    tasks = [TaskConfig("urgent", "urgency", labels=["no", "yes"])]
+    assert issubclass(Urgency, Head)
+    model = MultiTaskModel.from_encoder(tiny_encoder(), tasks, heads={"urgency": Urgency})
+    model.save_pretrained(tmp_path)
+    loaded = MultiTaskModel.from_pretrained(tmp_path, heads={"urgency": Urgency})
+    assert torch.equal(logits(loaded)["urgent"], logits(model)["urgent"])
+    with pytest.raises(ValueError, match="unknown type 'urgency'"):
+        MultiTaskModel.from_pretrained(tmp_path)
