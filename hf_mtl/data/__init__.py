@@ -1,0 +1,26 @@
+"""Rows to batches.
+
+Columns are tasks: a dataset has its input (``text``, ``text`` and ``text_pair``, or ``tokens``) and a column for each
+task it labels, named after the task. `TaskColumns` reads rows of one dataset, `TaskMixture` of several,
+`TaskBatchSampler` says which rows make up a batch, `MultiTaskCollator` tokenises and pads them.
+"""
+
+from __future__ import annotations
+
+from hf_mtl.data.batch_sampler import BATCHINGS, TaskBatchSampler
+from hf_mtl.data.collator import MultiTaskCollator, longest_input
+from hf_mtl.data.columns import Row, TaskColumns, class_label
+from hf_mtl.data.mixture import TaskMixture
+from hf_mtl.data.sources import as_datasets
+
+__all__ = [
+    "BATCHINGS",
+    "MultiTaskCollator",
+    "Row",
+    "TaskBatchSampler",
+    "TaskColumns",
+    "TaskMixture",
+    "as_datasets",
+    "class_label",
+    "longest_input",
+]

@@ -1,0 +1,54 @@
+"""Several datasets under one numbering, as torch's `DataLoader` reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from hf_mtl.data.batch_sampler import TaskBatchSampler
+from hf_mtl.data.columns import Row, TaskColumns
+
+__all__ = ["TaskMixture"]
+
+
+class TaskMixture(Dataset[Row]):
+    """Rows of several datasets, numbered one dataset after the other.
+
+    A negative number -n - 1 means row n without its labels: a filler, for a rank that has no row of a last, short
+    batch.
+
+    Args:
+        parts: The datasets.
+        batch_sampler: The sampler whose epoch follows this dataset's: `accelerate` tells an epoch's number to the
+            dataset, whatever it has wrapped the sampler in.
+    """
+
+    def __init__(self, parts: Sequence[TaskColumns], batch_sampler: TaskBatchSampler | None = None) -> None:
+        self.parts = list(parts)
+        self._batch_sampler = batch_sampler
+        self._starts = [0, *accumulate(len(part) for part in self.parts)]
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Pass the epoch's number, from 0, to the batch sampler."""
+        if self._batch_sampler is not None:
+            self._batch_sampler.set_epoch(epoch)
+
+    def __getitem__(self, index: int) -> Row:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Row]:
+        # One read a dataset, not one a row: reading from Arrow costs by the call.
+        result: list[Any] = [None] * len(indices)
+        for part, start, stop in zip(self.parts, self._starts, self._starts[1:], strict=False):
+            numbers = [(i, index if index >= 0 else -index - 1) for i, index in enumerate(indices)]
+            mine = [(i, number - start) for i, number in numbers if start <= number < stop]
+            if mine:
+                for (i, _), row in zip(mine, part.read([number for _, number in mine]), strict=True):
+                    result[i] = row if indices[i] >= 0 else Row(row.dataset, row.index, row.text, row.text_pair)
+        return result

@@ -1,0 +1,62 @@
+"""The forms in which users hold their data, brought to one: a `datasets.Dataset` for each name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from datasets import Dataset, DatasetDict
+
+from hf_mtl._names import listed
+
+__all__ = ["as_datasets"]
+
+#: The splits that stand for each use, best first.
+_SPLITS = {"train": ("train",), "validation": ("validation", "dev", "valid"), "test": ("test",)}
+
+
+def as_datasets(data: Any, split: str) -> dict[str, Dataset]:
+    """Return the data as one `datasets.Dataset` for each name.
+
+    Args:
+        data: A `Dataset`, a `DatasetDict` (its ``split`` is taken), a `pandas.DataFrame`, or a mapping from dataset
+            names to any of them; ``None`` gives nothing. A single dataset is named ``"data"``.
+        split: ``"train"``, ``"validation"`` or ``"test"``: the split taken of a `DatasetDict`.
+
+    Raises:
+        TypeError: If the data has none of these forms.
+        ValueError: If a `DatasetDict` has no such split, or a dataset has no rows.
+
+    >>> as_datasets(pd.DataFrame({"text": ["good"]}), "train")["data"].num_rows
+    1
+    """
+    if data is None:
+        return {}
+    if isinstance(data, Mapping) and not isinstance(data, DatasetDict):
+        named = {name: _one(name, value, split) for name, value in data.items()}
+    else:
+        named = {"data": _one("data", data, split)}
+    for name, dataset in named.items():
+        if len(dataset) == 0:
+            raise ValueError(f"Dataset {name!r}: the {split} data has no rows. Leave the dataset out, or fill it.")
+    return named
+
+
+def _one(name: str, data: Any, split: str) -> Dataset:
+    if isinstance(data, DatasetDict):
+        for candidate in _SPLITS[split]:
+            if candidate in data:
+                return data[candidate]
+        raise ValueError(
+            f"Dataset {name!r}: no split {split!r} among {listed(data)}. Pass the split you mean, "
+            f"such as data[{next(iter(data), split)!r}]."
+        )
+    if isinstance(data, pd.DataFrame):
+        return Dataset.from_pandas(data, preserve_index=False)
+    if isinstance(data, Dataset):
+        return data
+    raise TypeError(
+        f"Dataset {name!r}: expected a datasets.Dataset, DatasetDict or pandas.DataFrame, found "
+        f"{type(data).__name__}. Build one with datasets.Dataset.from_dict or from_list."
+    )

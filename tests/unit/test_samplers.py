@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_mtl.data import TaskBatchSampler
+from hf_mtl.samplers import SAMPLERS, ProportionalSampler, interleave, make_sampler, permute
+
+sizes = st.lists(st.integers(1, 400), min_size=1, max_size=8)
+
+
+def sampler(sizes, batch_size=4, **kwargs):
+    return TaskBatchSampler(sizes, ProportionalSampler(), batch_size, **kwargs)
+
+
+@given(st.integers(1, 3000), st.tuples(st.integers(), st.integers()))
+def test_permutation_reaches_every_row_once(size, key):
+    assert sorted(permute(np.arange(size), size, key).tolist()) == list(range(size))
+
+
+def test_permutations_of_different_keys_differ():
+    first, second = (permute(np.arange(100), 100, (key,)).tolist() for key in (1, 2))
+    assert first != second
+    assert sum(a == b for a, b in zip(first, second, strict=True)) < 10
+
+
+def test_permutation_of_a_billion_rows_needs_no_table():
+    rows = permute(np.arange(10**9 - 1000, 10**9), 10**9, (7,))
+    assert len(set(rows.tolist())) == 1000
+    # A uniform sample of 1,000 has its mean within 5 standard errors of the middle.
+    assert abs(rows.mean() / 1e9 - 0.5) < 5 * 0.2887 / 1000**0.5
+
+
+@given(sizes)
+def test_interleaving_gives_every_dataset_exactly_its_draws(counts):
+    datasets, draws = interleave(counts, 0, sum(counts))
+    assert np.bincount(datasets, minlength=len(counts)).tolist() == counts
+    for i, count in enumerate(counts):
+        assert draws[datasets == i].tolist() == list(range(count))
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=3))
+def test_up_to_three_datasets_stay_within_one_row_of_their_share_at_every_prefix(counts):
+    datasets, _ = interleave(counts, 0, sum(counts))
+    positions = np.arange(1, sum(counts) + 1)
+    for i, count in enumerate(counts):
+        assert np.abs(np.cumsum(datasets == i) - positions * count / sum(counts)).max() <= 1
+
+
+@given(st.lists(st.integers(1, 10_000), min_size=1, max_size=40))
+def test_any_number_of_datasets_stays_within_one_and_a_half_rows_of_its_share(counts):
+    datasets, _ = interleave(counts, 0, min(sum(counts), 5000))
+    positions = np.arange(1, len(datasets) + 1)
+    for i, count in enumerate(counts):
+        assert np.abs(np.cumsum(datasets == i) - positions * count / sum(counts)).max() <= 1.5
+
+
+@given(sizes, st.data())
+def test_any_stretch_is_the_same_alone_as_in_the_whole(counts, data):
+    whole = interleave(counts, 0, sum(counts))
+    start = data.draw(st.integers(0, sum(counts) - 1))
+    stop = data.draw(st.integers(start, sum(counts)))
+    part = interleave(counts, start, stop)
+    assert [a.tolist() for a in part] == [a[start:stop].tolist() for a in whole]
+
+
+def test_epochs_beyond_32_bits_stay_exact():
+    counts = [3 * 10**9, 7 * 10**9, 1]
+    datasets, draws = interleave(counts, sum(counts) - 10, sum(counts))
+    assert [draws[datasets == i].max() for i in (0, 1)] == [counts[0] - 1, counts[1] - 1]
+
+
+@pytest.mark.parametrize("batching", ["mixed", "homogeneous"])
+@given(sizes=sizes, batch_size=st.integers(1, 17), seed=st.integers(0, 5))
+def test_every_row_comes_once_an_epoch(batching, sizes, batch_size, seed):
+    batches = list(sampler(sizes, batch_size, seed=seed, batching=batching))
+    assert sorted(row for batch in batches for row in batch) == list(range(sum(sizes)))
+
+
+@given(sizes=sizes, batch_size=st.integers(1, 17))
+def test_homogeneous_batches_hold_rows_of_one_dataset(sizes, batch_size):
+    starts = np.cumsum([0, *sizes])
+    for batch in sampler(sizes, batch_size, batching="homogeneous"):
+        assert len(set(np.searchsorted(starts, batch, side="right"))) == 1
+
+
+@pytest.mark.parametrize("batching", ["mixed", "homogeneous"])
+@given(sizes=sizes, epoch=st.integers(0, 3))
+def test_same_seed_repeats_and_any_batch_is_reached_alone(batching, sizes, epoch):
+    first, second = (sampler(sizes, seed=3, batching=batching) for _ in range(2))
+    first.set_epoch(epoch)
+    assert list(first) == [second.batch(epoch, step) for step in reversed(range(len(second)))][::-1]
+
+
+def test_epochs_and_seeds_differ():
+    one = sampler([50, 50], seed=1)
+    assert one.batch(0, 0) != one.batch(1, 0)
+    assert one.batch(0, 0) != sampler([50, 50], seed=2).batch(0, 0)
+
+
+@given(sizes=sizes, batch_size=st.integers(1, 9), world_size=st.integers(2, 4))
+def test_ranks_share_what_one_process_would_see_with_a_larger_batch(sizes, batch_size, world_size):
+    alone = list(sampler(sizes, batch_size * world_size))
+    ranks = [list(sampler(sizes, batch_size, rank=r, world_size=world_size)) for r in range(world_size)]
+    assert {len(rank) for rank in ranks} == {len(alone)}
+    for step, batch in enumerate(alone):
+        # A negative number is a filler without labels, for a rank that has no row of the last batch.
+        assert [row for rank in ranks for row in rank[step] if row >= 0] == batch
+        assert all(rank[step] for rank in ranks)
+
+
+@pytest.mark.parametrize("batching", ["mixed", "homogeneous"])
+def test_skipping_the_last_batch_leaves_only_full_ones(batching):
+    batches = list(sampler([10, 7], 4, batching=batching, skip_last=True))
+    assert len(batches) == (4 if batching == "mixed" else 3)
+    assert {len(batch) for batch in batches} == {4}
+
+
+def test_batch_sampler_has_no_attribute_that_accelerate_mistakes():
+    assert not {"batch_size", "drop_last", "sampler"} & set(dir(sampler([3])))
+
+
+@pytest.mark.parametrize("strategy", SAMPLERS)
+def test_shares_form_a_distribution(strategy):
+    shares = make_sampler(strategy).shares([1, 10, 100])
+    assert sum(shares) == pytest.approx(1)
+    assert min(shares) >= 0
+
+
+def test_unknown_strategy_names_the_nearest():
+    with pytest.raises(ValueError, match="Did you mean 'proportional'"):
+        make_sampler("proportionl")
+
+
+def test_unknown_batching_is_refused():
+    with pytest.raises(ValueError, match="batching"):
+        sampler([3], batching="mixd")
