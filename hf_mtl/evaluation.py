@@ -1,0 +1,156 @@
+"""Score a model on labelled datasets: every (dataset, task) once, metrics streamed batch by batch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import evaluate
+import numpy as np
+
+from hf_mtl._names import listed
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads import Head
+from hf_mtl.metrics import METRICS, load_metric
+
+__all__ = ["Metric", "TaskScorer", "join_scores"]
+
+#: A metric by name (of `hf_mtl.metrics.METRICS`, or for `evaluate.load`), as a module, or as a function of
+#: predictions and references that returns a number or a dict of them.
+Metric = str | evaluate.EvaluationModule | Callable[[list[Any], list[Any]], Any]
+
+
+class TaskScorer:
+    """Gathers one task's metrics over batches.
+
+    Modules of `hf_mtl.metrics` keep counts; a module from `evaluate.load` keeps its inputs, and a function is given
+    all predictions at the end.
+
+    Args:
+        task: The task.
+        head: Its head class.
+        metrics: Metrics in place of the task's own.
+
+    Raises:
+        ValueError: If a metric is unknown, or does not fit the task.
+    """
+
+    def __init__(self, task: TaskConfig, head: type[Head], metrics: Sequence[Metric] | None = None) -> None:
+        self.task = task
+        self.head = head
+        names, main = head.default_metrics(task)
+        self.main = task.main_metric or main
+        chosen: list[Metric] = list(metrics or task.metrics or names)
+        self.modules: list[evaluate.EvaluationModule] = []
+        self.functions: list[Callable[[list[Any], list[Any]], Any]] = []
+        for metric in chosen:
+            if isinstance(metric, str):
+                self._check_kind(metric, names)
+                self.modules.append(load_metric(metric))
+            elif isinstance(metric, evaluate.EvaluationModule):
+                self.modules.append(metric)
+            else:
+                self.functions.append(metric)
+        self._kept: tuple[list[Any], list[Any]] = ([], [])
+        self.loss_sum, self.items, self.rows = 0.0, 0, 0
+
+    def _check_kind(self, metric: str, names: Sequence[str]) -> None:
+        if metric in METRICS and METRICS[metric].input_kind != METRICS[names[0]].input_kind:
+            fitting = [n for n, m in METRICS.items() if m.input_kind == METRICS[names[0]].input_kind]
+            raise ValueError(
+                f"Task {self.task.name!r}: metric {metric!r} does not fit the type {self.task.type!r}. "
+                f"Metrics that do: {listed(fitting)}."
+            )
+
+    def add(self, predictions: list[Any], labels: Sequence[Any], loss_sum: float, items: int) -> None:
+        """Take a batch in.
+
+        Args:
+            predictions: One a row, as `Head.predictions` gives them.
+            labels: The rows' labels as read.
+            loss_sum: The loss summed over the batch's items.
+            items: The batch's items.
+        """
+        references = [self.head.reference(self.task, label) for label in labels]
+        if self.head.level == "token":
+            # Words without a tag are not asked for.
+            kept = [[i for i, tag in enumerate(tags) if tag is not None] for tags in references]
+            predictions = [[row[i] for i in where] for row, where in zip(predictions, kept, strict=True)]
+            references = [[row[i] for i in where] for row, where in zip(references, kept, strict=True)]
+        for module in self.modules:
+            module.add_batch(predictions=predictions, references=references)
+        if self.functions:
+            self._kept[0].extend(predictions)
+            self._kept[1].extend(references)
+        self.loss_sum += loss_sum
+        self.items += items
+        self.rows += len(references)
+
+    def compute(self, details: bool = True) -> dict[str, float]:
+        """Return the task's metrics and its ``loss`` (mean an item), and the main one again as ``score``.
+
+        Args:
+            details: Whether to name what a metric says of single entity types, too.
+
+        Raises:
+            ValueError: If the main metric is not among them, or a function returns something else.
+        """
+        scores: dict[str, float] = {}
+        for module in self.modules:
+            result = module.compute() or {}
+            if not details:
+                summary = getattr(module, "summary_keys", ())
+                result = {key: value for key, value in result.items() if not summary or key in summary}
+            scores.update(_numbers(self.task.name, result, module.name))
+        for function in self.functions:
+            name = getattr(function, "__name__", type(function).__name__)
+            scores.update(_numbers(self.task.name, function(*self._kept), name))
+        if self.main not in scores:
+            if self.task.main_metric is not None:
+                raise ValueError(
+                    f"Task {self.task.name!r}: main_metric {self.main!r} is not among its metrics: {listed(scores)}."
+                )
+            self.main = next(iter(scores))
+        return {"loss": self.loss_sum / max(self.items, 1), **scores, "score": scores[self.main]}
+
+
+def _numbers(task: str, result: Any, name: str) -> dict[str, float]:
+    values = result if isinstance(result, Mapping) else {name: result}
+    numbers: dict[str, float] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            numbers.update({f"{key}_{k}": v for k, v in _numbers(task, value, name).items()})
+        elif isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
+            numbers[str(key)] = float(value)
+        elif not isinstance(result, Mapping):
+            signature = inspect.signature(result) if callable(result) else type(value).__name__
+            raise ValueError(f"Task {task!r}: metric {name!r} returned {signature}; expected a number or a dict.")
+    return numbers
+
+
+def join_scores(scores: Mapping[str, Mapping[str, float]], weights: Mapping[str, float]) -> dict[str, float]:
+    """Return ``<task>_<metric>`` for every task, and ``score`` and ``loss`` over all.
+
+    Args:
+        scores: What `TaskScorer.compute` returned, by task.
+        weights: The factor of each task's loss.
+
+    Returns:
+        ``score`` is the mean of the tasks' main metrics, ``loss`` the weighted sum of their losses.
+
+    Raises:
+        ValueError: If two tasks' names and metrics join to the same key.
+    """
+    joined: dict[str, float] = {}
+    for task, values in scores.items():
+        for metric, value in values.items():
+            key = f"{task}_{metric}"
+            if metric == "score":
+                continue
+            if key in joined:
+                raise ValueError(f"Two metrics share the key {key!r}. Rename the task {task!r}.")
+            joined[key] = value
+    joined["loss"] = sum(values["loss"] * weights[task] for task, values in scores.items())
+    joined["score"] = sum(values["score"] for values in scores.values()) / len(scores)
+    return joined

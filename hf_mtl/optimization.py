@@ -1,0 +1,69 @@
+"""Learning rates by part: heads, and the encoder's layers from top to bottom."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["rate_factor", "split_learning_rates"]
+
+_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block|albert_layer_groups)\.(\d+)\.")
+
+
+def rate_factor(name: str, num_layers: int, layer_decay: float) -> float:
+    """Return the factor of the learning rate of an encoder parameter.
+
+    .. math:: \\eta_l = \\eta \\, d^{\\,L - l}
+
+    for layer l of L (1 the lowest), and one step further for the embeddings.
+
+    Args:
+        name: The parameter's name.
+        num_layers: L.
+        layer_decay: d, in (0, 1].
+
+    Source: J. Howard, S. Ruder, Universal Language Model Fine-tuning for Text Classification, ACL 2018, section 3.2.
+
+    >>> rate_factor("encoder.layer.11.output.dense.weight", 12, 0.9), rate_factor("embeddings.weight", 2, 0.5)
+    (1.0, 0.25)
+    """
+    match = _LAYER.search(name)
+    depth = int(match.group(1)) + 1 if match else (0 if "embed" in name else num_layers)
+    return float(layer_decay ** (num_layers - depth))
+
+
+def split_learning_rates(
+    optimizer: torch.optim.Optimizer,
+    encoder: nn.Module,
+    heads: nn.Module,
+    num_layers: int,
+    layer_decay: float,
+    head_learning_rate: float | None,
+) -> None:
+    """Split the optimizer's groups so that heads and encoder layers have rates of their own.
+
+    Args:
+        optimizer: A fresh optimizer, without state.
+        encoder: The encoder.
+        heads: The heads.
+        num_layers: The encoder's layers.
+        layer_decay: Factor from each layer to the one below, in (0, 1].
+        head_learning_rate: Rate of the heads; ``None`` keeps that of the group.
+    """
+    factors = {id(p): rate_factor(name, num_layers, layer_decay) for name, p in encoder.named_parameters()}
+    of_heads = {id(p) for p in heads.parameters()}
+    groups: list[dict[str, Any]] = []
+    for group in optimizer.param_groups:
+        parts: dict[float, list[nn.Parameter]] = {}
+        for parameter in group["params"]:
+            rate = group["lr"] * factors.get(id(parameter), 1.0)
+            if id(parameter) in of_heads and head_learning_rate is not None:
+                rate = head_learning_rate
+            parts.setdefault(rate, []).append(parameter)
+        groups.extend({**group, "params": params, "lr": rate} for rate, params in parts.items())
+    # The trainer logs the rate of the first group: let it be the nominal one.
+    nominal = optimizer.param_groups[0]["lr"]
+    optimizer.param_groups[:] = sorted(groups, key=lambda group: abs(group["lr"] - nominal))
