@@ -10,11 +10,10 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import nn
 from transformers import AutoConfig, BertConfig, PreTrainedConfig
-from transformers.configuration_utils import SubConfigSpec
 
 from hf_mtl._names import listed, nearest
 
@@ -219,10 +218,8 @@ class MultiTaskConfig(PreTrainedConfig):
     """
 
     model_type = "multi-task"
-    # One head in the config must not be read as the number of labels of the whole model.
-    sub_configs_defaults: ClassVar[dict[str, SubConfigSpec]] = {
-        "encoder_config": SubConfigSpec(config_class=AutoConfig, model_type="bert")
-    }
+    # Transformers 5.20 came with a richer form, `sub_configs_defaults`; this one is understood by all.
+    sub_configs: ClassVar[dict[str, Any]] = {"encoder_config": AutoConfig}
 
     encoder_config: dict[str, Any] | PreTrainedConfig | None = None
     tasks: list[Any] | tuple[Any, ...] = ()
@@ -248,8 +245,12 @@ class MultiTaskConfig(PreTrainedConfig):
                     f"MultiTaskConfig: unknown field {name!r}.{nearest(name, valid)} Valid fields: "
                     f"{listed([n for n in valid if n in ('encoder_config', 'tasks', 'dtype', 'architectures')])}."
                 )
-        if isinstance(self.encoder_config, dict) and "model_type" not in self.encoder_config:
-            raise ValueError("MultiTaskConfig: encoder_config has no 'model_type', so its family is unknown.")
+        if self.encoder_config is None:
+            self.encoder_config = BertConfig()
+        elif isinstance(self.encoder_config, dict):
+            if "model_type" not in self.encoder_config:
+                raise ValueError("MultiTaskConfig: encoder_config has no 'model_type', so its family is unknown.")
+            self.encoder_config = AutoConfig.for_model(**self.encoder_config)
         super().__post_init__(**kwargs)
         self.tasks = [task if isinstance(task, TaskConfig) else TaskConfig.from_dict(task) for task in self.tasks]
         check_task_names([task.name for task in self.tasks])
@@ -265,7 +266,7 @@ class MultiTaskConfig(PreTrainedConfig):
         """
         for task in self.tasks:
             if task.name == name:
-                return task
+                return cast(TaskConfig, task)  # the field holds dicts only until __post_init__
         names = [task.name for task in self.tasks]
         raise KeyError(f"No task {name!r}.{nearest(name, names)} Tasks of this model: {listed(names)}.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import evaluate
 import numpy as np
@@ -18,7 +18,7 @@ __all__ = ["Metric", "TaskScorer", "join_scores"]
 
 #: A metric by name (of `hf_mtl.metrics.METRICS`, or for `evaluate.load`), as a module, or as a function of
 #: predictions and references that returns a number or a dict of them.
-Metric = str | evaluate.EvaluationModule | Callable[[list[Any], list[Any]], Any]
+Metric: TypeAlias = str | evaluate.EvaluationModule | Callable[[list[Any], list[Any]], Any]
 
 
 class TaskScorer:

@@ -44,6 +44,7 @@ class RowsCollator:
         self.collator = collator
 
     def __call__(self, rows: Sequence[Row]) -> EncodedRows:
+        """Return the rows, their tensors and their words."""
         inputs, words = self.collator.encode(rows)
         labels, numbers = self.collator.encode_labels(rows, words)
         return EncodedRows(rows, words, inputs, labels, numbers)

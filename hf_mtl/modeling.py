@@ -62,13 +62,13 @@ class MultiTaskModel(PreTrainedModel):
             encoder = AutoModel.from_config(config.encoder_config)
         else:
             for module in encoder.modules():
-                module._is_hf_initialized = True  # type: ignore[assignment]  # Transformers' mark: has its weights
+                setattr(module, "_is_hf_initialized", True)  # noqa: B010  # Transformers' mark, unknown to torch's types
         if getattr(encoder, "pooler", None) is not None:
             # Sequence heads hold poolers of their own: see `StockClassifier`.
-            encoder.pooler = None  # type: ignore[assignment]
+            encoder.pooler = None
         self.encoder = encoder
         self.heads = nn.ModuleDict(
-            {task.name: head_class(task, heads)(task, config.encoder_config) for task in config.tasks}
+            {task.name: head_class(task, heads)(task, config.get_text_config()) for task in config.tasks}
         )
         self.post_init()
 
@@ -139,11 +139,12 @@ class MultiTaskModel(PreTrainedModel):
                 f"{type(loaded).__name__} has no hidden_size in its config, so heads cannot be put on it. "
                 "An encoder must return last_hidden_state [B, L, H] with H = config.hidden_size."
             )
-        pooler = loaded.pooler if has_pooler and isinstance(getattr(loaded, "pooler", None), nn.Module) else None
+        pooler = getattr(loaded, "pooler", None) if has_pooler else None
         # The encoder's own config object, not a copy: its layers read their attention implementation from it.
-        config = MultiTaskConfig(
-            encoder_config=loaded.config, tasks=tasks, attn_implementation=loaded.config._attn_implementation
-        )
+        # A new config resets that choice on its sub-configs, so it is kept over the call.
+        attention = loaded.config._attn_implementation
+        config = MultiTaskConfig(encoder_config=loaded.config, tasks=tasks)
+        config._attn_implementation = attention
         config.dtype = loaded.dtype
         model = cls(config, encoder=loaded, heads=heads)
         if pooler is not None:

@@ -14,9 +14,9 @@ _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block|albert_layer_groups)\.(\d+)\.")
 
 
 def rate_factor(name: str, num_layers: int, layer_decay: float) -> float:
-    """Return the factor of the learning rate of an encoder parameter.
+    r"""Return the factor of the learning rate of an encoder parameter.
 
-    .. math:: \\eta_l = \\eta \\, d^{\\,L - l}
+    .. math:: \eta_l = \eta \, d^{\,L - l}
 
     for layer l of L (1 the lowest), and one step further for the embeddings.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -51,7 +50,7 @@ class TaskBatchSampler(Sampler[list[int]]):
         sampler: TaskSampler,
         batch_size: int,
         seed: int = 0,
-        batching: Literal["mixed", "homogeneous"] = "mixed",
+        batching: str = "mixed",
         skip_last: bool = False,
         rank: int = 0,
         world_size: int = 1,

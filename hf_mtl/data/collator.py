@@ -154,14 +154,14 @@ class MultiTaskCollator:
         found: dict[int, int] = {}
         spans = []
         numbered: list[int | None] = []
-        for word, (start, end) in zip(word_ids, encoding.offsets, strict=True):
-            if word is None:
+        for word_id, (start, end) in zip(word_ids, encoding.offsets, strict=True):
+            if word_id is None:
                 numbered.append(None)
-            elif word in found:
-                spans[found[word]] = (spans[found[word]][0], end)
-                numbered.append(found[word])
+            elif word_id in found:
+                spans[found[word_id]] = (spans[found[word_id]][0], end)
+                numbered.append(found[word_id])
             else:
-                found[word] = len(spans)
+                found[word_id] = len(spans)
                 spans.append((start, end))
-                numbered.append(found[word])
+                numbered.append(found[word_id])
         return WordMap(row.text, spans, self._pad(numbered, None, length))

@@ -131,7 +131,7 @@ class StockClassifier(nn.Module):
         logits: torch.Tensor = (
             type(self.stock)
             .forward(
-                stand_in,  # type: ignore[arg-type]  # a stand-in for `self`: see the module docstring
+                stand_in,  # a stand-in for `self`: see the module docstring
                 attention_mask=mask,
                 return_dict=True,
             )

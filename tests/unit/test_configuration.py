@@ -49,7 +49,7 @@ def test_tasks_are_copied_not_shared():
     ],
 )
 def test_unknown_fields_name_the_field_and_the_nearest_valid_one(fields, words):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=words[0]) as error:
         MultiTaskConfig(**fields)
     assert all(word in str(error.value) for word in words)
 

@@ -219,7 +219,7 @@ def test_tasks_that_do_not_fit_their_type_are_refused(tasks, words):
 
 
 def test_unknown_names_in_forward_are_refused(model):
-    with pytest.raises(ValueError, match="labels names 'moood'.*Did you mean 'mood'"):
+    with pytest.raises(ValueError, match=r"labels names 'moood'.*Did you mean 'mood'"):
         model(**INPUTS, labels={"moood": torch.tensor([0, 1])})
 
 

@@ -10,7 +10,9 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
 from tests.encoders import tiny_encoder
 
-WORDS = ["good", "bad", "film", "book", "play", "song", "by", "in", "the", "paris", "rome", "anna", "bob", "is", "was", "not", "very"]
+WORDS = (  # noqa: SIM905  # one string reads better than a hundred literals
+    "good bad film book play song by in the paris rome anna bob is was not very"
+).split()
 TASKS = [
     TaskConfig("intent", "sequence-classification", labels=["play", "book", "none"]),
     TaskConfig("slots", "token-classification", labels=["O", "B-city", "I-city"]),
@@ -168,12 +170,10 @@ def test_rows_drawn_are_logged_for_each_dataset(build, data):
 
 def test_batches_do_not_depend_on_global_random_state_or_workers(build):
     def seen(**kwargs):
-        batches = []
         trainer = build(**kwargs)
         torch.manual_seed(len(kwargs))
-        for batch in itertools.islice(iter(trainer.get_train_dataloader()), 3):
-            batches.append(batch["input_ids"].tolist())
-        return batches
+        batches = itertools.islice(iter(trainer.get_train_dataloader()), 3)
+        return [batch["input_ids"].tolist() for batch in batches]
 
     assert seen() == seen(dataloader_num_workers=1)
 
@@ -214,28 +214,36 @@ def test_second_training_starts_from_the_first(build):
     assert first_logs[0]["rows/snips"] <= 8
 
 
+_RANKS = """
+import os
+import sys
+
+sys.path.insert(0, os.getcwd())
+import torch
+
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
+from tests.conftest import make_tokenizer
+from tests.encoders import tiny_encoder
+from tests.unit.test_trainer import TASKS, make_data
+
+out, size = sys.argv[1], int(sys.argv[2])
+torch.manual_seed(5)
+model = MultiTaskModel.from_encoder(tiny_encoder(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0), TASKS)
+args = MultiTaskTrainingArguments(
+    out, use_cpu=True, precision="float32", per_device_train_batch_size=size, max_steps=4, save_strategy="no",
+    disable_tqdm=True, ddp_find_unused_parameters=True, learning_rate=1e-3, optim="sgd", max_grad_norm=0.0,
+)
+trainer = MultiTaskTrainer(model, args, make_data(), make_data(), make_tokenizer())
+trainer.train()
+scores = {k: v for k, v in trainer.evaluate().items() if "per_second" not in k and "runtime" not in k}
+if trainer.is_world_process_zero():
+    torch.save(({n: p.detach().clone() for n, p in model.named_parameters()}, scores), out + ".pt")
+"""
+
+
 def test_two_ranks_train_as_one_with_twice_the_batch(tmp_path, encoder_folder):
     script = tmp_path / "ranks.py"
-    script.write_text(
-        "import sys, os; sys.path.insert(0, os.getcwd())\n"
-        "import torch\n"
-        "from tests.unit.test_trainer import TASKS, make_data\n"
-        "from tests.encoders import tiny_encoder\n"
-        "from tests.conftest import make_tokenizer\n"
-        "from hf_mtl import *\n"
-        "out, size = sys.argv[1], int(sys.argv[2])\n"
-        "torch.manual_seed(5)\n"
-        "model = MultiTaskModel.from_encoder(tiny_encoder(hidden_dropout_prob=0., attention_probs_dropout_prob=0.), TASKS)\n"
-        "args = MultiTaskTrainingArguments(out, use_cpu=True, precision='float32', per_device_train_batch_size=size,\n"
-        "    max_steps=4, save_strategy='no', disable_tqdm=True, ddp_find_unused_parameters=True, learning_rate=1e-3,\n"
-        "    optim='sgd', max_grad_norm=0.)\n"
-        "trainer = MultiTaskTrainer(model, args, make_data(), make_data(), make_tokenizer())\n"
-        "trainer.train()\n"
-        "scores = trainer.evaluate()\n"
-        "if trainer.is_world_process_zero():\n"
-        "    state = {n: p.detach().clone() for n, p in model.named_parameters()}\n"
-        "    torch.save((state, {k: v for k, v in scores.items() if 'per_second' not in k and 'runtime' not in k}), out + '.pt')\n"
-    )
+    script.write_text(_RANKS)
     one, two = tmp_path / "one", tmp_path / "two"
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     subprocess.run([sys.executable, str(script), str(one), "12"], check=True, capture_output=True)

@@ -1,0 +1,143 @@
+"""One model for five tasks, against one stock model for each: what does sharing the encoder cost?
+
+The multi-task job trains snips (intent and slots on the same rows), sst2, wnut17 and trec at once and appends a JSON
+line a task to the output. `stock_baseline.py` makes the other side with the same epochs, rate, batch size and seed.
+``--table`` then writes both as Markdown.
+
+    python benchmarks/interference.py --encoder ENCODER --data DATA --seed 1 --output mtl.jsonl
+    python benchmarks/interference.py --table stock.jsonl mtl.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from stock_baseline import TASKS, label_names, load_folder
+from transformers import AutoTokenizer, set_seed
+
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
+
+METRICS = {"tagging": "f1", "classification": "accuracy"}
+
+
+def load(data: Path, weights: dict[str, float]) -> tuple[list[TaskConfig], dict[str, Any]]:
+    """Return the tasks and, by folder, the datasets with columns named after tasks."""
+    tasks, datasets = [], {}
+    for name, (folder, source, target, kind) in TASKS.items():
+        part = datasets.setdefault(folder, load_folder(data / folder))
+        labels = label_names(list(part["train"][target]), part["train"].features[target])
+        task_type = "token-classification" if kind == "tagging" else "sequence-classification"
+        task_type = "sentiment" if name == "sentiment" else task_type
+        tasks.append(TaskConfig(name, task_type, labels=labels, weight=weights.get(name, 1.0)))
+        part = part if target == name else part.rename_column(target, name)
+        kept = [c for c in part["train"].column_names if c == source or c in TASKS or c in {t[2] for t in TASKS.values()}]
+        datasets[folder] = part.select_columns(kept)
+    return tasks, datasets
+
+
+def run(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Train once on everything; return a result row for each task."""
+    weights = {name: float(value) for name, value in (pair.split("=") for pair in options.weights)}
+    tasks, datasets = load(Path(options.data), weights)
+    set_seed(options.seed)
+    model = MultiTaskModel.from_encoder(options.encoder, tasks)
+    extra = {} if options.batching is None else {"batching": options.batching}
+    trainer = MultiTaskTrainer(
+        model,
+        MultiTaskTrainingArguments(
+            options.work,
+            num_train_epochs=options.epochs,
+            learning_rate=options.learning_rate,
+            per_device_train_batch_size=options.batch_size,
+            per_device_eval_batch_size=64,
+            head_learning_rate=options.head_learning_rate,
+            encoder_layer_decay=options.layer_decay,
+            max_length=256,
+            seed=options.seed,
+            save_strategy="no",
+            logging_steps=100,
+            disable_tqdm=True,
+            **extra,
+        ),
+        {name: part["train"] for name, part in datasets.items()},
+        {name: part["validation"] for name, part in datasets.items()},
+        AutoTokenizer.from_pretrained(options.encoder),
+    )
+    started = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - started
+    validation = trainer.evaluate()
+    test = trainer.evaluate({name: part["test"] for name, part in datasets.items()}, metric_key_prefix="test")
+    return [
+        {
+            "task": name,
+            "seed": options.seed,
+            "metric": METRICS[task[3]],
+            "value": test[f"test_{name}_{METRICS[task[3]]}"],
+            "validation": validation[f"eval_{name}_{METRICS[task[3]]}"],
+            "seconds": seconds,
+            "variant": options.variant,
+        }
+        for name, task in TASKS.items()
+    ]
+
+
+def table(stock: Path, ours: Path) -> str:
+    """Return the two files' test metrics as a Markdown table, a column a seed, and the differences of the means."""
+
+    def read(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
+        rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        return {(row["task"], row["seed"]): row for row in rows}
+
+    first, second = read(stock), read(ours)
+    seeds = sorted({seed for _, seed in first} & {seed for _, seed in second})
+    head = [*(f"stock, seed {s}" for s in seeds), *(f"multi-task, seed {s}" for s in seeds), "difference of means"]
+    lines = [f"| task | metric | {' | '.join(head)} |", "|---|---|" + "---:|" * len(head)]
+    differences = []
+    for name in TASKS:
+        cells = [[source[name, seed]["value"] for seed in seeds] for source in (first, second)]
+        difference = statistics.mean(cells[1]) - statistics.mean(cells[0])
+        differences.append(difference)
+        values = " | ".join(f"{value:.4f}" for value in (*cells[0], *cells[1]))
+        lines.append(f"| {name} | {first[name, seeds[0]]['metric']} | {values} | {difference:+.4f} |")
+    blank = " | ".join([""] * (2 * len(seeds)))
+    lines.append(f"| mean | | {blank} | {statistics.mean(differences):+.4f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the job or write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", nargs=2, metavar=("STOCK", "OURS"), help="write the table of two result files")
+    parser.add_argument("--encoder")
+    parser.add_argument("--data", help="folder that holds snips, sst2, wnut17 and trec, three splits each")
+    parser.add_argument("--output")
+    parser.add_argument("--work", default="runs/interference")
+    parser.add_argument("--variant", default="default", help="name of this setting in the output")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--epochs", type=float, default=3)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--head-learning-rate", type=float)
+    parser.add_argument("--layer-decay", type=float, default=1.0)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--batching", choices=("mixed", "homogeneous"))
+    parser.add_argument("--weights", nargs="*", default=[], metavar="TASK=WEIGHT")
+    options = parser.parse_args()
+    if options.table:
+        print(table(*map(Path, options.table)))
+        return
+    if not (options.encoder and options.data and options.output):
+        parser.error("--encoder, --data and --output are needed to train")
+    with Path(options.output).open("a") as out:
+        for row in run(options):
+            print(json.dumps(row), flush=True)
+            out.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+"""Transformers' own trainer, wired to task mixtures, exact losses and per-task scores."""
+
+from __future__ import annotations
+
+from hf_mtl.trainer._trainer import MultiTaskTrainer
+
+__all__ = ["MultiTaskTrainer"]

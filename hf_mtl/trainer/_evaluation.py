@@ -1,0 +1,232 @@
+"""The half of the trainer that scores and answers: every (dataset, task) once, batch by batch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from accelerate.data_loader import prepare_data_loader
+from accelerate.utils import gather_object
+from datasets import Dataset
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import Trainer
+from transformers.trainer_utils import PredictionOutput, speed_metrics
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.data import MultiTaskCollator, TaskColumns, TaskMixture, as_datasets
+from hf_mtl.evaluation import Metric, TaskScorer, join_scores
+from hf_mtl.inference import EncodedRows, RowsCollator
+from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.training_args import MultiTaskTrainingArguments
+
+__all__ = ["EvaluatingTrainer"]
+
+
+class EvaluatingTrainer(Trainer):
+    """Transformers' trainer with evaluation and prediction of a `MultiTaskModel`."""
+
+    args: MultiTaskTrainingArguments
+    data_collator: MultiTaskCollator
+    metrics: dict[str, Sequence[Metric]]
+    _eval_parts: dict[str, TaskColumns]
+
+    @property
+    def _plain_model(self) -> MultiTaskModel:
+        """The model without what distributed training wraps around it."""
+        model: MultiTaskModel = self.accelerator.unwrap_model(self.model)
+        return model
+
+    def _columns(self, data: Mapping[str, Dataset], needs_labels: bool = True) -> dict[str, TaskColumns]:
+        model = self._plain_model
+        heads = {name: type(head) for name, head in model.task_heads.items()}
+        return {name: TaskColumns(name, part, model.tasks, heads, needs_labels) for name, part in data.items()}
+
+    def _loader(self, dataset: Any, batch_sampler: Any, collate: Any, **kwargs: Any) -> DataLoader[Any]:
+        args = self.args
+        loader = DataLoader(
+            dataset,
+            batch_sampler=batch_sampler,
+            collate_fn=collate,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory and args.device.type == "cuda",
+            persistent_workers=args.dataloader_persistent_workers,
+            multiprocessing_context=args.dataloader_multiprocessing_context,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            in_order=args.dataloader_in_order,
+            **kwargs,
+        )
+        # The batches are this rank's own already: accelerate is told that there is one process, or it would share
+        # them out once more.
+        prepared: DataLoader[Any] = prepare_data_loader(
+            loader, device=args.device, num_processes=1, process_index=0, put_on_device=True
+        )
+        return prepared
+
+    # Evaluation
+
+    def _scorers(self, parts: Mapping[str, TaskColumns]) -> dict[str, TaskScorer]:
+        """Return a scorer for each task that the datasets label, in the model's order."""
+        model = self._plain_model
+        labelled = {task for part in parts.values() for task in part.tasks}
+        return {
+            name: TaskScorer(head.task, type(head), self.metrics.get(name))
+            for name, head in model.task_heads.items()
+            if name in labelled
+        }
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        """Return the loader of one labelled dataset: a name among ``eval_dataset``, or a dataset."""
+        if isinstance(eval_dataset, str):
+            if eval_dataset not in self._eval_parts:
+                raise ValueError(
+                    f"No evaluation dataset {eval_dataset!r}.{nearest(eval_dataset, self._eval_parts)} "
+                    f"Datasets: {listed(self._eval_parts)}."
+                )
+            return self._rows_loader([self._eval_parts[eval_dataset]])
+        return self._rows_loader(list(self._parts(eval_dataset, "validation").values()))
+
+    def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
+        """Return the loader of rows to predict, with or without labels."""
+        return self._rows_loader(list(self._columns(as_datasets(test_dataset, "test"), needs_labels=False).values()))
+
+    def _rows_loader(self, parts: Sequence[TaskColumns]) -> DataLoader[Any]:
+        mixture = TaskMixture(parts)
+        size, args = self.args.per_device_eval_batch_size, self.args
+        starts = range(args.process_index * size, len(mixture), size * args.world_size)
+        batches = [list(range(start, min(start + size, len(mixture)))) for start in starts]
+        return self._loader(mixture, batches, RowsCollator(self.data_collator))
+
+    def _parts(self, data: Any, split: str) -> dict[str, TaskColumns]:
+        if data is None:
+            return self._eval_parts
+        if isinstance(data, str):
+            return {data: self._eval_parts[data]}
+        return self._columns(as_datasets(data, split))
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Score every task on every dataset that labels it, in one pass over each dataset.
+
+        Args:
+            eval_dataset: Datasets in place of those of the trainer, or the name of one of them.
+            ignore_keys: Not used: the outputs are scored, not kept.
+            metric_key_prefix: First part of the metrics' names.
+
+        Returns:
+            ``<prefix>_<task>_<metric>``, ``<prefix>_loss``, ``<prefix>_score`` and speeds. Where several datasets
+            label a task, its metrics are over all their rows. Metrics of single entity types are left out while
+            training: a tagging task can have a hundred.
+
+        Raises:
+            ValueError: If there is nothing to evaluate on.
+        """
+        parts = self._parts(eval_dataset, "validation" if metric_key_prefix == "eval" else "test")
+        if not parts:
+            raise ValueError("Evaluation needs an eval_dataset, such as {'sst2': dataset}.")
+        metrics = self._score(parts, metric_key_prefix, details=not self.is_in_train)
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        self._memory_tracker.stop_and_update_metrics(metrics)
+        return metrics
+
+    def _score(self, parts: Mapping[str, TaskColumns], prefix: str, details: bool = True) -> dict[str, float]:
+        self._memory_tracker.start()
+        start = time.time()
+        scorers = self._scorers(parts)
+        for batch, logits, losses in self._run(parts):
+            found = [
+                (
+                    name,
+                    losses[name],
+                    self._predictions(name, batch, logits),
+                    [batch.rows[i].labels[name] for i in numbers],
+                )
+                for name, numbers in ((name, value.tolist()) for name, value in batch.numbers.items())
+            ]
+            for name, (loss_sum, items), predictions, labels in self._gather(found):
+                scorers[name].add(predictions, labels, loss_sum, items)
+        scores = {name: scorer.compute(details) for name, scorer in scorers.items() if scorer.rows}
+        if not scores:
+            raise ValueError(f"Datasets {listed(parts)}: all labels are null, so there is nothing to score.")
+        labelled = sum(scorer.rows for scorer in scorers.values())
+        weights = {name: scorers[name].task.weight * scorers[name].rows / labelled for name in scores}
+        metrics = {f"{prefix}_{key}": value for key, value in join_scores(scores, weights).items()}
+        rows = sum(len(part) for part in parts.values())
+        steps = math.ceil(rows / (self.args.per_device_eval_batch_size * self.args.world_size))
+        metrics.update(speed_metrics(prefix, start, num_samples=rows, num_steps=steps))
+        return metrics
+
+    def _predictions(self, name: str, batch: EncodedRows, logits: Mapping[str, torch.Tensor]) -> list[Any]:
+        words = [batch.words[i] for i in batch.numbers[name].tolist()]
+        return self._plain_model.task_heads[name].predictions(logits[name], words)
+
+    def _gather(self, found: list[Any]) -> list[Any]:
+        """Return the scored batches of all ranks: decoded predictions, not logits."""
+        gathered: list[Any] = gather_object(found) if self.args.world_size > 1 else found
+        return gathered
+
+    def _run(
+        self, parts: Mapping[str, TaskColumns], labelled: bool = True
+    ) -> Iterator[tuple[EncodedRows, dict[str, torch.Tensor], dict[str, tuple[float, int]]]]:
+        """Yield each batch with its logits and, for labelled tasks, the summed loss and the items."""
+        loader = self._rows_loader(list(parts.values()))
+        self.callback_handler.eval_dataloader = loader
+        model = self._plain_model
+        if not self.is_in_train and (self.args.bf16_full_eval or self.args.fp16_full_eval):
+            nn.Module.to(model, dtype=torch.bfloat16 if self.args.bf16_full_eval else torch.float16)
+        was_training = model.training
+        model.eval()
+        for batch in loader:
+            inputs = self._prepare_inputs(
+                {**batch.inputs, "rows": batch.numbers, "labels": batch.labels} if labelled else dict(batch.inputs)
+            )
+            with torch.no_grad(), self.accelerator.autocast():
+                output = model(**inputs)
+            losses = {}
+            for name, loss in (output.losses or {}).items():
+                items = int(model.task_heads[name].count_items(batch.labels[name]))
+                losses[name] = (float(loss) * items, items)
+            yield batch, output.logits, losses
+            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+        model.train(was_training)
+
+    def predict(
+        self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
+    ) -> PredictionOutput:
+        """Answer all tasks for every row, and score those that have labels.
+
+        Args:
+            test_dataset: The datasets, in any form that `hf_mtl.data.as_datasets` takes.
+            ignore_keys: Not used.
+            metric_key_prefix: First part of the metrics' names.
+
+        Returns:
+            ``predictions``: for each dataset a list with one dict of answers by task a row, in the order of the rows;
+            ``metrics``: those of the tasks that are labelled, ``None`` if none is.
+        """
+        parts = self._columns(as_datasets(test_dataset, "test"), needs_labels=False)
+        answers: dict[str, list[dict[str, Any]]] = {name: [] for name in parts}
+        heads = self._plain_model.task_heads
+        for name, part in parts.items():
+            numbered: list[tuple[int, dict[str, Any]]] = []
+            for batch, logits, _ in self._run({name: part}, labelled=False):
+                columns = {task: heads[task].answers(logits[task], batch.words) for task in heads}
+                numbered.extend(self._gather(list(_by_row(batch, columns))))
+            answers[name] = [answer for _, answer in sorted(numbered, key=lambda pair: pair[0])]
+        scored = {name: part for name, part in parts.items() if any(part.labels(task) for task in part.tasks)}
+        metrics = self._score(scored, metric_key_prefix) if scored else None
+        self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics or {})
+        return PredictionOutput(predictions=answers, label_ids=None, metrics=metrics)  # type: ignore[arg-type]
+
+
+def _by_row(batch: EncodedRows, columns: Mapping[str, Sequence[Any]]) -> Iterable[tuple[int, dict[str, Any]]]:
+    for i, row in enumerate(batch.rows):
+        yield row.index, {task: answers[i] for task, answers in columns.items()}

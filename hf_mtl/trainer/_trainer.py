@@ -1,0 +1,283 @@
+"""The trainer: Transformers' own, wired to task mixtures, exact losses and per-task scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerBase, TrainerCallback
+from transformers.trainer_utils import seed_worker
+
+from hf_mtl.data import MultiTaskCollator, TaskBatchSampler, TaskMixture, as_datasets
+from hf_mtl.evaluation import Metric
+from hf_mtl.inference import make_collator
+from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.optimization import split_learning_rates
+from hf_mtl.samplers import TaskSampler, make_sampler
+from hf_mtl.step_loss import StepCounts, StepLog
+from hf_mtl.trainer._evaluation import EvaluatingTrainer
+from hf_mtl.training_args import MultiTaskTrainingArguments
+
+__all__ = ["MultiTaskTrainer"]
+
+
+class MultiTaskTrainer(EvaluatingTrainer):
+    """Train and evaluate a `MultiTaskModel` on several datasets at once.
+
+    Datasets are read as they are: columns named after tasks hold labels, ``text``, ``text_pair`` or ``tokens`` the
+    input, other columns are passed over.
+
+    Logs, besides Transformers' own: ``loss/<task>``, the task's mean loss an item, and ``rows/<dataset>``, the rows
+    drawn since the last log. `evaluate` gives ``eval_<task>_<metric>``, ``eval_loss`` and ``eval_score``, the mean of
+    the tasks' main metrics.
+
+    Args:
+        model: The model.
+        args: The arguments; ``None`` takes the defaults.
+        train_dataset: A mapping from names to `datasets.Dataset`, or any form that `hf_mtl.data.as_datasets` takes.
+        eval_dataset: The same, for `evaluate`.
+        processing_class: The model's fast tokenizer.
+        metrics: For a task the metrics in place of its own.
+        sampler: How often each dataset is drawn, in place of ``args.sampling``.
+        data_collator: Turns rows into a batch, in place of `MultiTaskCollator`.
+        model_init: Builds a model for each trial of `hyperparameter_search`.
+        callbacks: Further callbacks.
+        optimizers: An optimizer and a scheduler, or ``None`` for each.
+
+    Raises:
+        ValueError: If a dataset does not fit the tasks, or there is no tokenizer.
+    """
+
+    def __init__(
+        self,
+        model: MultiTaskModel | None = None,
+        args: MultiTaskTrainingArguments | None = None,
+        train_dataset: Any = None,
+        eval_dataset: Any = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        *,
+        metrics: Mapping[str, Sequence[Metric]] | None = None,
+        sampler: TaskSampler | None = None,
+        data_collator: MultiTaskCollator | None = None,
+        model_init: Callable[..., MultiTaskModel] | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        optimizers: tuple[torch.optim.Optimizer | None, Any] = (None, None),
+    ) -> None:
+        args = MultiTaskTrainingArguments() if args is None else args
+        if not isinstance(args, MultiTaskTrainingArguments):
+            raise TypeError(f"args must be MultiTaskTrainingArguments, found {type(args).__name__}.")
+        if processing_class is None:
+            raise ValueError(
+                "No tokenizer. Pass processing_class=AutoTokenizer.from_pretrained(name), the encoder's own."
+            )
+        if args.n_gpu > 1:
+            raise ValueError(
+                "torch.nn.DataParallel cannot split a batch of several tasks. Start one process a GPU instead: "
+                "torchrun --nproc_per_node N, or accelerate launch."
+            )
+        train_parts, eval_parts = as_datasets(train_dataset, "train"), as_datasets(eval_dataset, "validation")
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=_no_collator,
+            train_dataset=train_parts or None,
+            eval_dataset=eval_parts or None,
+            processing_class=processing_class,
+            model_init=model_init,
+            callbacks=callbacks,
+            optimizers=optimizers,
+        )
+        if not isinstance(self._plain_model, MultiTaskModel):
+            raise TypeError(f"model must be a MultiTaskModel, found {type(self._plain_model).__name__}.")
+        self.data_collator: MultiTaskCollator = data_collator or make_collator(
+            self._plain_model, processing_class, args.max_length
+        )
+        # `compute_loss` divides by the items of the whole step; a trainer that believes the model to take loss
+        # arguments does not divide by the accumulation steps once more.
+        self.model_accepts_loss_kwargs = True
+        self.sampler = sampler or make_sampler(args.sampling)
+        self.metrics = dict(metrics or {})
+        for name in self.metrics:
+            self._plain_model.config.task(name)
+        self._log_sums = StepLog()
+        # Every dataset is checked here, not hours into the training.
+        self._train_parts = self._columns(train_parts)
+        self._eval_parts = self._columns(eval_parts)
+        self._scorers(self._eval_parts)
+
+    # Training
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train, from the start or from a checkpoint: see ``transformers.Trainer.train``."""
+        self._log_sums = StepLog()
+        return super().train(*args, **kwargs)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Return the loader of the task mixture; any batch of any epoch is computed, not walked to."""
+        if not self._train_parts:
+            raise ValueError("Training needs a train_dataset, such as {'sst2': dataset}.")
+        self._learn_from_labels()
+        args = self.args
+        parts = list(self._train_parts.values())
+        batch_sampler = TaskBatchSampler(
+            [len(part) for part in parts],
+            self.sampler,
+            batch_size=self._train_batch_size,
+            seed=args.data_seed if args.data_seed is not None else args.seed,
+            batching=args.batching,
+            skip_last=args.dataloader_drop_last,
+            rank=args.process_index,
+            world_size=args.world_size,
+        )
+        if len(batch_sampler) == 0:
+            raise ValueError(
+                f"{sum(map(len, parts))} training rows do not fill one batch of {self._train_batch_size} rows and "
+                "dataloader_drop_last leaves it out. Lower per_device_train_batch_size."
+            )
+        return self._loader(
+            TaskMixture(parts, batch_sampler),
+            batch_sampler,
+            _WithDatasets(self.data_collator),
+            worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
+        )
+
+    def _learn_from_labels(self) -> None:
+        """Let heads see the training labels that they scale by."""
+        model = self._plain_model
+        for name, head in model.task_heads.items():
+            if head.learns_from_labels:
+                labels = [
+                    label for part in self._train_parts.values() if name in part.tasks for label in part.labels(name)
+                ]
+                model.replace_task(head.learn(head.task, labels))
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        """Collect the micro-batches of a step and count its items over all of them and all ranks."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        for batch in batches:
+            self._log_sums.add_rows(batch.pop("datasets"))
+        if not batches:
+            return batches, None
+        counts = StepCounts.count(batches, self._plain_model.task_heads, self._sum_over_ranks)
+        self._log_sums.start_step(counts)
+        return batches, counts
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> None:
+        # Called by Trainer's own `get_batch_samples`, whose count takes labels for one tensor.
+        return None
+
+    def _sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
+        if self.accelerator.num_processes == 1:
+            return values
+        total: torch.Tensor = self.accelerator.reduce(values.to(self.args.device), reduction="sum")
+        return total.cpu()
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Return the micro-batch's part of the step's loss.
+
+        Args:
+            model: The model, as distributed training wrapped it.
+            inputs: The batch.
+            return_outputs: Whether to return the outputs, too.
+            num_items_in_batch: The step's `StepCounts`; ``None``: the batch is the whole step.
+        """
+        if isinstance(num_items_in_batch, StepCounts):
+            inputs = {
+                **inputs,
+                "num_items": num_items_in_batch.num_items,
+                "loss_weights": num_items_in_batch.loss_weights,
+            }
+        outputs = model(**inputs)
+        self._log_sums.add_losses(outputs.losses)
+        # Data-parallel training takes the mean of the ranks' gradients; the loss is a sum over ranks.
+        loss = outputs.loss * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Build the optimizer, with the rates of heads and encoder layers."""
+        fresh = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        args = self.args
+        if fresh and (args.head_learning_rate is not None or args.encoder_layer_decay != 1):
+            plain = self.accelerator.unwrap_model(self.model if model is None else model)
+            split_learning_rates(
+                optimizer,
+                plain.encoder,
+                plain.heads,
+                num_layers=plain.config.encoder_config.num_hidden_layers,
+                layer_decay=args.encoder_layer_decay,
+                head_learning_rate=args.head_learning_rate,
+            )
+        return optimizer
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add each task's loss and each dataset's rows to a training log."""
+        if "loss" in logs and "learning_rate" in logs:
+            taken = self._log_sums.take(
+                list(self._plain_model.task_heads), list(self._train_parts), self._sum_over_ranks
+            )
+            logs.update(taken)
+        super().log(logs, start_time)
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return what will be trained: for each dataset its rows, share of an epoch, and tasks with their labels."""
+        sizes = [len(part) for part in self._train_parts.values()]
+        shares = self.sampler.shares(sizes) if sizes else []
+        tasks = {task.name: task for task in self._plain_model.tasks}
+        return [
+            {
+                "dataset": name,
+                "rows": len(part),
+                "share": share,
+                "tasks": [
+                    {"name": task, "type": tasks[task].type, "labels": tasks[task].labels} for task in part.tasks
+                ],
+            }
+            for (name, part), share in zip(self._train_parts.items(), shares, strict=True)
+        ]
+
+    def hyperparameter_search(
+        self,
+        hp_space: Any = None,
+        compute_objective: Callable[[dict[str, float]], float] | None = None,
+        n_trials: int = 20,
+        direction: str | list[str] = "maximize",
+        backend: Any = None,
+        hp_name: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Search hyperparameters for the best ``eval_score``: see ``transformers.Trainer.hyperparameter_search``."""
+        return super().hyperparameter_search(
+            hp_space, compute_objective or _score_of, n_trials, direction, backend, hp_name, **kwargs
+        )
+
+
+def _score_of(metrics: dict[str, float]) -> float:
+    return metrics["eval_score"]
+
+
+def _no_collator(rows: Any) -> Any:
+    """Stand in until the model is known; Trainer's own default would be wrong for rows."""
+    raise RuntimeError("The collator is set once the model is known.")
+
+
+class _WithDatasets:
+    """Adds to a batch the names of its rows' datasets, for the log."""
+
+    def __init__(self, collator: Callable[[Sequence[Any]], dict[str, Any]]) -> None:
+        self._collator = collator
+
+    def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
+        return {**self._collator(rows), "datasets": [row.dataset for row in rows]}
