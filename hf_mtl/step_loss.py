@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
+from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import Head
 
-__all__ = ["StepCounts", "StepLog"]
+__all__ = ["Reduce", "StepCounts", "StepLog", "count_batch"]
+
+#: Sums a float64 tensor over ranks.
+Reduce: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+
+
+def count_batch(batch: Mapping[str, Any], heads: Mapping[str, type[Head]]) -> list[list[int]]:
+    """Count a batch's items while it is still on the CPU: asking a GPU would make it wait.
+
+    Args:
+        batch: What the collator made.
+        heads: The head class of each task, in the model's order.
+
+    Returns:
+        [T + 1, 2] numbers: the items and the rows of each task, then 0 and the rows that any task labels.
+    """
+    labels = batch["labels"]
+    counts = [
+        [int(head.count_items(labels[name])), len(labels[name])] if name in labels else [0, 0]
+        for name, head in heads.items()
+    ]
+    rows = list(batch["rows"].values())
+    return [*counts, [0, len(torch.cat(rows).unique()) if rows else 0]]
 
 
 @dataclass(frozen=True)
@@ -26,28 +49,22 @@ class StepCounts:
     loss_weights: dict[str, torch.Tensor]
 
     @classmethod
-    def count(cls, batches: Sequence[Mapping[str, Any]], heads: Mapping[str, Head], reduce: Any) -> StepCounts:
-        """Count a step's items and rows.
+    def add_up(
+        cls, batches: Sequence[Sequence[Sequence[int]]], tasks: Sequence[TaskConfig], reduce: Reduce
+    ) -> StepCounts:
+        """Add up a step's micro-batches.
 
         Args:
-            batches: The micro-batches of this rank, as the collator made them.
-            heads: The model's heads.
+            batches: What `count_batch` returned for each micro-batch of this rank.
+            tasks: The model's tasks.
             reduce: Sums a float64 tensor over ranks.
         """
-        # Counts [T + 1, 2]: items and rows of each task, and the labelled rows of all.
-        counts = torch.zeros(len(heads) + 1, 2, dtype=torch.float64)
-        for batch in batches:
-            for i, (name, head) in enumerate(heads.items()):
-                if name in batch["labels"]:
-                    counts[i, 0] += head.count_items(batch["labels"][name]).cpu()
-                    counts[i, 1] += len(batch["labels"][name])
-            labelled = [numbers.cpu() for numbers in batch["rows"].values()]
-            counts[-1, 1] += len(torch.cat(labelled).unique()) if labelled else 0
+        counts = torch.tensor(batches, dtype=torch.float64).sum(0)
         counts = reduce(counts)
         rows = counts[-1, 1].clamp(min=1)
         return cls(
-            num_items={name: counts[i, 0].clamp(min=1) for i, name in enumerate(heads)},
-            loss_weights={name: head.task.weight * counts[i, 1] / rows for i, (name, head) in enumerate(heads.items())},
+            num_items={task.name: counts[i, 0].clamp(min=1) for i, task in enumerate(tasks)},
+            loss_weights={task.name: task.weight * counts[i, 1] / rows for i, task in enumerate(tasks)},
         )
 
 
@@ -75,7 +92,7 @@ class StepLog:
         for name, loss in losses.items():
             self._losses[name] = self._losses.get(name, torch.zeros_like(loss)) + loss.detach()
 
-    def take(self, names: Sequence[str], datasets: Sequence[str], reduce: Any) -> dict[str, float]:
+    def take(self, names: Sequence[str], datasets: Sequence[str], reduce: Reduce) -> dict[str, float]:
         """Return ``loss/<task>`` (mean over the steps with the task) and ``rows/<dataset>``, and start anew.
 
         Args:

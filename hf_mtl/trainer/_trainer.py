@@ -18,7 +18,7 @@ from hf_mtl.inference import make_collator
 from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.optimization import split_learning_rates
 from hf_mtl.samplers import TaskSampler, make_sampler
-from hf_mtl.step_loss import StepCounts, StepLog
+from hf_mtl.step_loss import StepCounts, StepLog, count_batch
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl.training_args import MultiTaskTrainingArguments
 
@@ -141,7 +141,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         return self._loader(
             TaskMixture(parts, batch_sampler),
             batch_sampler,
-            _WithDatasets(self.data_collator),
+            _Counting(self.data_collator),
             worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
         )
 
@@ -160,11 +160,13 @@ class MultiTaskTrainer(EvaluatingTrainer):
     ) -> tuple[list[Any], Any]:
         """Collect the micro-batches of a step and count its items over all of them and all ranks."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        for batch in batches:
-            self._log_sums.add_rows(batch.pop("datasets"))
         if not batches:
             return batches, None
-        counts = StepCounts.count(batches, self._plain_model.task_heads, self._sum_over_ranks)
+        for batch in batches:
+            self._log_sums.add_rows(batch.pop("datasets"))
+        counts = StepCounts.add_up(
+            [batch.pop("counts") for batch in batches], self._plain_model.tasks, self._sum_over_ranks
+        )
         self._log_sums.start_step(counts)
         return batches, counts
 
@@ -273,11 +275,13 @@ def _no_collator(rows: Any) -> Any:
     raise RuntimeError("The collator is set once the model is known.")
 
 
-class _WithDatasets:
-    """Adds to a batch the names of its rows' datasets, for the log."""
+class _Counting:
+    """Adds to a batch its counts, for the loss, and the names of its rows' datasets, for the log."""
 
-    def __init__(self, collator: Callable[[Sequence[Any]], dict[str, Any]]) -> None:
+    def __init__(self, collator: MultiTaskCollator) -> None:
         self._collator = collator
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
-        return {**self._collator(rows), "datasets": [row.dataset for row in rows]}
+        batch = self._collator(rows)
+        counts = count_batch(batch, self._collator.heads)
+        return {**batch, "counts": counts, "datasets": [row.dataset for row in rows]}

@@ -117,7 +117,7 @@ def test_gradient_equals_a_hand_written_step(build, data, tokenizer):
     model = MultiTaskModel.from_encoder(tiny_encoder(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0), TASKS)
     trainer = build(model.double(), per_device_train_batch_size=32)
     batch = next(iter(trainer.get_train_dataloader()))
-    batch.pop("datasets")
+    batch = {name: batch[name] for name in ("input_ids", "token_type_ids", "attention_mask", "labels", "rows")}
     loss = 0.0
     for name, labels in batch["labels"].items():
         logits = model(**{k: v for k, v in batch.items() if k != "labels"}).logits[name]

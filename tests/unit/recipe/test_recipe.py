@@ -1,0 +1,254 @@
+import copy
+import logging
+
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
+
+from hf_mtl import TaskConfig
+from hf_mtl.recipe import Recipe, RecipeError
+from tests.unit.recipe.recipe_files import FILMS, write_recipe, write_rows
+
+
+def prepare(values, folder="."):
+    return Recipe.from_dict(values, folder).prepare()
+
+
+def one_dataset(values, columns, data, tasks=None, name="d"):
+    """Return a recipe over one dataset, saved with its features."""
+    splits = data if isinstance(data, dict) else {"train": data}
+    DatasetDict(splits).save_to_disk(name)
+    dataset = {"load": {"path": f"./{name}"}, "columns": columns}
+    return {**values, "datasets": {name: dataset}, "tasks": tasks or {}}
+
+
+def rows(features, **columns):
+    return Dataset.from_dict(columns, features=Features(features))
+
+
+TEXTS = [f"text {i}" for i in range(12)]
+
+
+def test_types_and_labels_are_inferred_from_the_data(values):
+    opinion, intent, slots = prepare(values).tasks
+    assert opinion == TaskConfig("opinion", "sentiment", labels=["neg", "pos"])
+    assert intent == TaskConfig("intent", "sequence-classification", labels=["book", "play"])
+    assert slots == TaskConfig("slots", "token-classification", labels=["B-artist", "B-place", "O"])
+
+
+def test_only_mapped_columns_are_kept_and_renamed(values):
+    prepared = prepare(values)
+    assert prepared.train["films"].column_names == ["text", "opinion"]
+    assert prepared.train["talks"].column_names == ["tokens", "intent", "slots"]
+
+
+def test_rows_are_held_out_where_a_validation_split_is_missing(values, caplog):
+    with caplog.at_level(logging.INFO, "hf_mtl"):
+        prepared = prepare(values)
+    kept, held = prepared.train["films"]["text"], prepared.validation["films"]["text"]
+    assert (len(kept), len(held)) == (18, 2)
+    assert sorted([*kept, *held]) == sorted(row["sentence"] for row in FILMS)
+    assert sorted(prepared.validation["films"]["opinion"]) == ["neg", "pos"]
+    assert "2 of its 20 training rows are held out (stratified by 'opinion', seed 42)" in caplog.text
+    assert list(prepared.test) == ["talks"]
+
+
+def test_the_seed_of_the_training_chooses_the_held_out_rows(values):
+    values["datasets"]["films"]["validation_size"] = 6
+    first, again = prepare(values), prepare(copy.deepcopy(values))
+    values["training"]["seed"] = 7
+    other = prepare(values)
+    assert first.validation["films"].to_dict() == again.validation["films"].to_dict()
+    assert first.validation["films"].to_dict() != other.validation["films"].to_dict()
+
+
+def test_a_test_split_is_held_out_only_when_asked_for(values):
+    values["datasets"]["films"] |= {"test_size": 0.2, "validation_size": 0}
+    prepared = prepare(values)
+    assert len(prepared.test["films"]) == 4
+    assert "films" not in prepared.validation
+
+
+def test_class_labels_keep_their_order_and_other_datasets_add_theirs(values):
+    a = rows({"text": Value("string"), "y": ClassLabel(names=["z", "b"])}, text=TEXTS, y=[0, 1] * 6)
+    b = rows({"text": Value("string"), "y": ClassLabel(names=["b", "a", "z"])}, text=TEXTS, y=[0, 1, 2] * 4)
+    values = one_dataset(values, {"text": "text", "y": "topic"}, a, name="a")
+    first = values["datasets"]
+    values = one_dataset(values, {"text": "text", "y": "topic"}, b, name="b")
+    values["datasets"] = {**first, **values["datasets"]}
+    assert prepare(values).tasks[0].labels == ("z", "b", "a")
+
+
+@pytest.mark.parametrize(
+    ("feature", "labels", "given", "expected"),
+    [
+        (Value("string"), ["b", "a"] * 6, {}, TaskConfig("y", "sequence-classification", labels=["a", "b"])),
+        (Value("bool"), [True, False] * 6, {}, TaskConfig("y", "sequence-classification", labels=["False", "True"])),
+        (Value("float32"), [0.5] * 12, {}, TaskConfig("y", "regression")),
+        (Value("int64"), [1, 2] * 6, {"type": "regression"}, TaskConfig("y", "regression")),
+        (
+            Value("int64"),
+            [1, 2] * 6,
+            {"labels": ["1", "2"]},
+            TaskConfig("y", "sequence-classification", labels=["1", "2"]),
+        ),
+        (
+            ClassLabel(names=["bad", "good"]),
+            [0, 1] * 6,
+            {"type": "sentiment"},
+            TaskConfig("y", "sentiment", labels=["bad", "good"]),
+        ),
+        (
+            List(Value("string")),
+            [["b", "a"], []] * 6,
+            {"weight": 2.0},
+            TaskConfig(
+                "y",
+                "sequence-classification",
+                labels=["a", "b"],
+                problem_type="multi_label_classification",
+                weight=2.0,
+            ),
+        ),
+        (
+            List(ClassLabel(names=["q", "p"])),
+            [[0, 1], [1]] * 6,
+            {},
+            TaskConfig("y", "sequence-classification", labels=["q", "p"], problem_type="multi_label_classification"),
+        ),
+    ],
+)
+def test_features_tell_the_task(values, feature, labels, given, expected):
+    data = rows({"text": Value("string"), "y": feature}, text=TEXTS, y=labels)
+    values = one_dataset(values, {"text": "text", "y": "y"}, data, {"y": given})
+    assert prepare(values).tasks == [expected]
+
+
+def test_lists_of_class_labels_beside_tokens_are_tags(values):
+    data = rows(
+        {"words": List(Value("string")), "t": List(ClassLabel(names=["O", "B-x"]))},
+        words=[["a", "b"]] * 12,
+        t=[[1, 0]] * 12,
+    )
+    values = one_dataset(values, {"words": "tokens", "t": "tags"}, data)
+    assert prepare(values).tasks == [TaskConfig("tags", "token-classification", labels=["O", "B-x"])]
+
+
+def test_labels_that_no_training_row_has_come_last_with_a_warning(values, caplog):
+    features = {"text": Value("string"), "y": Value("string")}
+    train, test = (rows(features, text=TEXTS, y=y * 6) for y in (["m", "n"], ["a", "n"]))
+    values = one_dataset(values, {"text": "text", "y": "y"}, {"train": train, "test": test})
+    assert prepare(values).tasks[0].labels == ("m", "n", "a")
+    assert "labels that no training row has: 'a'" in caplog.text
+
+
+def test_test_rows_without_labels_are_not_scored(values):
+    features = {"text": Value("string"), "y": ClassLabel(names=["m", "n"])}
+    train, test = (rows(features, text=TEXTS, y=y * 6) for y in ([0, 1], [-1, -1]))
+    values = one_dataset(values, {"text": "text", "y": "y"}, {"train": train, "test": test})
+    assert prepare(values).test == {}
+
+
+def test_other_names_and_slices_of_splits_can_be_named(values):
+    features = {"text": Value("string"), "y": Value("string")}
+    data = {"learn": rows(features, text=TEXTS, y=["m", "n"] * 6), "dev": rows(features, text=TEXTS, y=["m", "n"] * 6)}
+    values = one_dataset(values, {"text": "text", "y": "y"}, data)
+    values["datasets"]["d"]["train"] = "learn"
+    prepared = prepare(values)
+    assert len(prepared.train["d"]) == len(prepared.validation["d"]) == 12
+    values["datasets"]["d"] = {
+        "load": {"path": "json", "data_files": "films.jsonl"},
+        "columns": {"sentence": "text", "label": "y"},
+        "train": "train[:10]",
+        "test": "train[10:]",
+    }
+    prepared = prepare(values)
+    assert (len(prepared.train["d"]), len(prepared.validation["d"]), len(prepared.test["d"])) == (9, 1, 10)
+
+
+def test_files_are_found_from_the_recipes_folder(values, folder, monkeypatch):
+    path = write_recipe(folder, values)
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert len(Recipe.load(path).prepare().train["talks"]) == 12
+
+
+@pytest.mark.parametrize("start", [".", "elsewhere"])
+def test_the_resolved_recipe_loads_to_the_same(values, folder, monkeypatch, start):
+    values["tasks"]["slots"] = {"weight": 2.0, "options": {"scheme": "plain"}}
+    prepared = Recipe.load(write_recipe(folder, values), ["training.learning_rate=1e-4"]).prepare()
+    run = folder / "runs" / "one"
+    run.mkdir(parents=True)
+    (folder / "elsewhere").mkdir()
+    written = prepared.write("runs/one").resolve()
+    monkeypatch.chdir(folder / start)
+    again = Recipe.load(written).prepare()
+    assert again.tasks == prepared.tasks
+    assert again.args.to_dict() == prepared.args.to_dict()
+    for use in ("train", "validation", "test"):
+        first, second = getattr(prepared, use), getattr(again, use)
+        assert {name: data.to_dict() for name, data in first.items()} == {n: d.to_dict() for n, d in second.items()}
+    assert again.resolved(run)["tasks"] == prepared.resolved(run)["tasks"]
+
+
+def test_the_same_recipe_builds_the_same_model(values):
+    first, second = (Recipe.from_dict(values).build().model.state_dict() for _ in range(2))
+    assert all(first[name].equal(second[name]) for name in first)
+
+
+def test_numbers_in_training_may_be_written_as_texts(values):
+    values["training"] |= {"learning_rate": "1e-4", "num_train_epochs": 2, "max_steps": 3.0}
+    args = Recipe.from_dict(values).training_arguments()
+    assert (args.learning_rate, args.num_train_epochs, args.max_steps) == (1e-4, 2.0, 3)
+
+
+def test_a_mistake_in_an_override_names_the_override(values, folder):
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(write_recipe(folder, values), ["training.learning_rat=1"])
+    assert str(caught.value).startswith("override 'training.learning_rat=1': training.learning_rat: no such field.")
+
+
+def test_preparing_writes_nothing_beside_the_recipe(values, folder):
+    before = sorted(folder.rglob("*"))
+    prepare(values)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_labels_of_a_trained_model_decide(values):
+    recipe = Recipe.from_dict(values)
+    tasks = [
+        TaskConfig("opinion", "sentiment", labels=["neg", "pos"]),
+        TaskConfig("intent", "sequence-classification", labels=["play", "book"]),
+        TaskConfig("slots", "token-classification", labels=["O", "B-artist", "B-place"]),
+    ]
+    assert set(recipe.prepare_for(tasks, "validation")) == {"films", "talks"}
+    assert set(recipe.prepare_for(tasks, "test")) == {"talks"}
+    tasks[0] = TaskConfig("opinion", "sentiment", labels=["bad", "good"])
+    with pytest.raises(
+        RecipeError, match=r"Dataset 'films \(validation\)', row 0, task 'opinion': label '(neg|pos)' is"
+    ):
+        recipe.prepare_for(tasks, "validation")
+
+
+def test_held_out_rows_are_the_same_for_evaluation(values):
+    values["datasets"]["films"]["test_size"] = 5
+    recipe = Recipe.from_dict(values)
+    prepared = recipe.prepare()
+    for split in ("validation", "test"):
+        data = recipe.prepare_for(prepared.tasks, split)["films"]
+        assert data.to_dict() == getattr(prepared, split)["films"].to_dict()
+
+
+def test_csv_options_reach_the_reader(values, folder):
+    (folder / "x.csv").write_text("text;y\n" + "one;a\ntwo;b\n" * 5, encoding="utf-8")
+    values |= {"tasks": {}, "datasets": {"d": {"load": {"path": "csv", "data_files": "x.csv", "sep": ";"}}}}
+    values["datasets"]["d"]["columns"] = {"text": "text", "y": "y"}
+    assert prepare(values).tasks[0].labels == ("a", "b")
+
+
+def test_file_patterns_are_found(values, folder):
+    (folder / "parts").mkdir()
+    for i in range(2):
+        write_rows(folder / "parts" / f"{i}.jsonl", FILMS)
+    values["datasets"]["films"]["load"]["data_files"] = "parts/*.jsonl"
+    assert len(prepare(values).train["films"]) == 36
