@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from hf_mtl.data import MultiTaskCollator, TaskColumns, TaskMixture, as_datasets
 from hf_mtl.evaluation import Metric, TaskScorer, join_scores
 from hf_mtl.inference import EncodedRows, RowsCollator
 from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.outputs import MultiTaskOutput
 from hf_mtl.training_args import MultiTaskTrainingArguments
 
 __all__ = ["EvaluatingTrainer"]
@@ -141,16 +141,7 @@ class EvaluatingTrainer(Trainer):
         self._memory_tracker.start()
         start = time.time()
         scorers = self._scorers(parts)
-        for batch, logits, losses in self._run(parts):
-            found = [
-                (
-                    name,
-                    losses[name],
-                    self._predictions(name, batch, logits),
-                    [batch.rows[i].labels[name] for i in numbers],
-                )
-                for name, numbers in ((name, value.tolist()) for name, value in batch.numbers.items())
-            ]
+        for found in self._run(parts, self._scored):
             for name, (loss_sum, items), predictions, labels in self._gather(found):
                 scorers[name].add(predictions, labels, loss_sum, items)
         scores = {name: scorer.compute(details) for name, scorer in scorers.items() if scorer.rows}
@@ -160,23 +151,44 @@ class EvaluatingTrainer(Trainer):
         weights = {name: scorers[name].task.weight * scorers[name].rows / labelled for name in scores}
         metrics = {f"{prefix}_{key}": value for key, value in join_scores(scores, weights).items()}
         rows = sum(len(part) for part in parts.values())
-        steps = math.ceil(rows / (self.args.per_device_eval_batch_size * self.args.world_size))
-        metrics.update(speed_metrics(prefix, start, num_samples=rows, num_steps=steps))
+        metrics.update(speed_metrics(prefix, start, num_samples=rows, num_steps=self._rounds(parts)))
         return metrics
 
-    def _predictions(self, name: str, batch: EncodedRows, logits: Mapping[str, torch.Tensor]) -> list[Any]:
-        words = [batch.words[i] for i in batch.numbers[name].tolist()]
-        return self._plain_model.task_heads[name].predictions(logits[name], words)
+    def _scored(self, batch: EncodedRows) -> list[Any]:
+        """Return for each task that labels the batch: its name, (summed loss, items), predictions and labels."""
+        output = self._forward({**batch.inputs, "rows": batch.numbers, "labels": batch.labels})
+        assert output.logits is not None
+        assert output.losses is not None
+        found = []
+        for name, numbers in batch.numbers.items():
+            head = self._plain_model.task_heads[name]
+            items = int(head.count_items(batch.labels[name]))
+            chosen = numbers.tolist()
+            predictions = head.predictions(output.logits[name], [batch.words[i] for i in chosen])
+            labels = [batch.rows[i].labels[name] for i in chosen]
+            found.append((name, (float(output.losses[name]) * items, items), predictions, labels))
+        return found
+
+    def _answered(self, batch: EncodedRows) -> list[Any]:
+        """Return each row's number and its answers by task."""
+        logits = self._forward(batch.inputs).logits
+        heads = self._plain_model.task_heads
+        assert logits is not None
+        columns = {name: head.answers(logits[name], batch.words) for name, head in heads.items()}
+        return [(row.index, {name: column[i] for name, column in columns.items()}) for i, row in enumerate(batch.rows)]
+
+    def _forward(self, inputs: dict[str, Any]) -> MultiTaskOutput:
+        with torch.no_grad(), self.accelerator.autocast():
+            output: MultiTaskOutput = self._plain_model(**self._prepare_inputs(inputs))
+        return output
 
     def _gather(self, found: list[Any]) -> list[Any]:
-        """Return the scored batches of all ranks: decoded predictions, not logits."""
+        """Return what all ranks found: decoded predictions, not logits."""
         gathered: list[Any] = gather_object(found) if self.args.world_size > 1 else found
         return gathered
 
-    def _run(
-        self, parts: Mapping[str, TaskColumns], labelled: bool = True
-    ) -> Iterator[tuple[EncodedRows, dict[str, torch.Tensor], dict[str, tuple[float, int]]]]:
-        """Yield each batch with its logits and, for labelled tasks, the summed loss and the items."""
+    def _run(self, parts: Mapping[str, TaskColumns], treat: Callable[[EncodedRows], list[Any]]) -> Iterator[list[Any]]:
+        """Yield what ``treat`` returns for each batch, as often on every rank, so that ranks can meet after each."""
         loader = self._rows_loader(list(parts.values()))
         self.callback_handler.eval_dataloader = loader
         model = self._plain_model
@@ -184,19 +196,17 @@ class EvaluatingTrainer(Trainer):
             nn.Module.to(model, dtype=torch.bfloat16 if self.args.bf16_full_eval else torch.float16)
         was_training = model.training
         model.eval()
-        for batch in loader:
-            inputs = self._prepare_inputs(
-                {**batch.inputs, "rows": batch.numbers, "labels": batch.labels} if labelled else dict(batch.inputs)
-            )
-            with torch.no_grad(), self.accelerator.autocast():
-                output = model(**inputs)
-            losses = {}
-            for name, loss in (output.losses or {}).items():
-                items = int(model.task_heads[name].count_items(batch.labels[name]))
-                losses[name] = (float(loss) * items, items)
-            yield batch, output.logits, losses
+        batches = iter(loader)
+        for _ in range(self._rounds(parts)):
+            batch = next(batches, None)
+            yield [] if batch is None else treat(batch)
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         model.train(was_training)
+
+    def _rounds(self, parts: Mapping[str, TaskColumns]) -> int:
+        """Return the batches of the rank that has most of them."""
+        rows = sum(len(part) for part in parts.values())
+        return -(-rows // (self.args.per_device_eval_batch_size * int(self.args.world_size)))
 
     def predict(
         self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
@@ -214,19 +224,10 @@ class EvaluatingTrainer(Trainer):
         """
         parts = self._columns(as_datasets(test_dataset, "test"), needs_labels=False)
         answers: dict[str, list[dict[str, Any]]] = {name: [] for name in parts}
-        heads = self._plain_model.task_heads
         for name, part in parts.items():
-            numbered: list[tuple[int, dict[str, Any]]] = []
-            for batch, logits, _ in self._run({name: part}, labelled=False):
-                columns = {task: heads[task].answers(logits[task], batch.words) for task in heads}
-                numbered.extend(self._gather(list(_by_row(batch, columns))))
+            numbered = [pair for found in self._run({name: part}, self._answered) for pair in self._gather(found)]
             answers[name] = [answer for _, answer in sorted(numbered, key=lambda pair: pair[0])]
         scored = {name: part for name, part in parts.items() if any(part.labels(task) for task in part.tasks)}
         metrics = self._score(scored, metric_key_prefix) if scored else None
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics or {})
         return PredictionOutput(predictions=answers, label_ids=None, metrics=metrics)  # type: ignore[arg-type]
-
-
-def _by_row(batch: EncodedRows, columns: Mapping[str, Sequence[Any]]) -> Iterable[tuple[int, dict[str, Any]]]:
-    for i, row in enumerate(batch.rows):
-        yield row.index, {task: answers[i] for task, answers in columns.items()}
