@@ -51,10 +51,11 @@ def split_learning_rates(
         heads: The heads.
         num_layers: The encoder's layers.
         layer_decay: Factor from each layer to the one below, in (0, 1].
-        head_learning_rate: Rate of the heads; ``None`` keeps that of the group.
+        head_learning_rate: Rate of the heads' new layers; ``None`` keeps that of the group.
     """
     factors = {id(p): rate_factor(name, num_layers, layer_decay) for name, p in encoder.named_parameters()}
-    of_heads = {id(p) for p in heads.parameters()}
+    # Poolers start from the checkpoint, like the encoder, so they learn at its rate.
+    of_heads = {id(p) for name, p in heads.named_parameters() if ".classifier.pooler." not in name}
     groups: list[dict[str, Any]] = []
     for group in optimizer.param_groups:
         parts: dict[float, list[nn.Parameter]] = {}

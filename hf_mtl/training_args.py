@@ -49,7 +49,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         },
     )
     head_learning_rate: float | None = field(
-        default=None, metadata={"help": "Learning rate of the heads. Default: learning_rate."}
+        default=None, metadata={"help": "Learning rate of the heads' new layers. Default: learning_rate."}
     )
     encoder_layer_decay: float = field(
         default=1.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hf_mtl.trainer._summary import SummaryCallback
 from hf_mtl.trainer._trainer import MultiTaskTrainer
 
-__all__ = ["MultiTaskTrainer"]
+__all__ = ["MultiTaskTrainer", "SummaryCallback"]

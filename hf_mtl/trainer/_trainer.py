@@ -20,6 +20,7 @@ from hf_mtl.optimization import split_learning_rates
 from hf_mtl.samplers import TaskSampler, make_sampler
 from hf_mtl.step_loss import StepCounts, StepLog, count_batch
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
+from hf_mtl.trainer._summary import SummaryCallback
 from hf_mtl.training_args import MultiTaskTrainingArguments
 
 __all__ = ["MultiTaskTrainer"]
@@ -108,6 +109,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         self._train_parts = self._columns(train_parts)
         self._eval_parts = self._columns(eval_parts)
         self._scorers(self._eval_parts)
+        self.add_callback(SummaryCallback(self))
 
     # Training
 

@@ -379,6 +379,7 @@ def test_heads_and_layers_have_their_own_rates(build):
     named = dict(trainer.model.named_parameters())
     assert len(rates) == len(named)
     assert rates[id(named["heads.mood.classifier.stock.classifier.weight"])] == 5e-3
+    assert rates[id(named["heads.mood.classifier.pooler.dense.weight"])] == 1e-3
     assert rates[id(named["encoder.encoder.layer.1.output.dense.weight"])] == 1e-3
     assert rates[id(named["encoder.encoder.layer.0.output.dense.weight"])] == 5e-4
     assert rates[id(named["encoder.embeddings.word_embeddings.weight"])] == 2.5e-4
@@ -391,6 +392,14 @@ def test_summary_says_what_will_be_trained(build):
     first = build().summary()[0]
     assert (first["dataset"], first["rows"], first["share"]) == ("snips", 24, 0.5)
     assert [task["name"] for task in first["tasks"]] == ["intent", "slots"]
+
+
+def test_summary_is_printed_above_the_progress_bar(build, capsys):
+    trainer = build(max_steps=1)
+    trainer.args.disable_tqdm = False
+    trainer.train()
+    lines = capsys.readouterr().err.splitlines()
+    assert any(line.split()[:4] == ["snips", "24", "50.0%", "intent"] for line in lines)
 
 
 def test_callers_datasets_and_arguments_are_not_changed(build, data):
