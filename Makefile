@@ -35,7 +35,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 
 demo: $(INSTALLED)
 	$(PYTHON) examples/demo/prepare.py
-	$(VENV)/bin/hf-mtl train examples/demo/recipe.yaml
+	$(VENV)/bin/hf-mtl train examples/demo/recipe.yaml --overwrite
 	$(VENV)/bin/hf-mtl evaluate runs/demo examples/demo/recipe.yaml
 	$(VENV)/bin/hf-mtl predict runs/demo examples/demo/sentences.jsonl -o runs/demo/answers.jsonl
 	cat runs/demo/answers.jsonl

@@ -35,7 +35,9 @@ def load(data: Path, weights: dict[str, float]) -> tuple[list[TaskConfig], dict[
         task_type = "sentiment" if name == "sentiment" else task_type
         tasks.append(TaskConfig(name, task_type, labels=labels, weight=weights.get(name, 1.0)))
         part = part if target == name else part.rename_column(target, name)
-        kept = [c for c in part["train"].column_names if c == source or c in TASKS or c in {t[2] for t in TASKS.values()}]
+        kept = [
+            c for c in part["train"].column_names if c == source or c in TASKS or c in {t[2] for t in TASKS.values()}
+        ]
         datasets[folder] = part.select_columns(kept)
     return tasks, datasets
 

@@ -71,16 +71,18 @@ def as_row(values: Mapping[str, Any], number: int, source: str = "input") -> Row
     Raises:
         ValueError: If no input is there or it has the wrong type; the message names the row.
     """
-    text = values.get("tokens", values.get("text"))
-    pair = values.get("text_pair")
-    good = isinstance(text, str) or (isinstance(text, list) and all(isinstance(word, str) for word in text))
-    if not good or not (pair is None or isinstance(pair, str)):
+    words, text, pair = (values.get(name) for name in ("tokens", "text", "text_pair"))
+    if words is not None:
+        good = isinstance(words, list) and all(isinstance(word, str) for word in words) and pair is None
+    else:
+        good = isinstance(text, str) and (pair is None or isinstance(pair, str))
+    if not good:
         raise ValueError(
             f"{source}, row {number}: expected 'text' (a string), 'text' and 'text_pair', or 'tokens' (a list of "
             f"strings); found the fields {listed(values)}."
         )
-    assert text is not None
-    return Row(source, number, text, pair)
+    read: str | list[str] = values["text"] if words is None else words
+    return Row(source, number, read, pair)
 
 
 def predict(

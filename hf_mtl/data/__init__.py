@@ -11,10 +11,11 @@ from hf_mtl.data.batch_sampler import BATCHINGS, TaskBatchSampler
 from hf_mtl.data.collator import MultiTaskCollator, longest_input
 from hf_mtl.data.columns import Row, TaskColumns, class_label
 from hf_mtl.data.mixture import TaskMixture
-from hf_mtl.data.sources import as_datasets
+from hf_mtl.data.sources import SPLIT_NAMES, as_datasets
 
 __all__ = [
     "BATCHINGS",
+    "SPLIT_NAMES",
     "MultiTaskCollator",
     "Row",
     "TaskBatchSampler",

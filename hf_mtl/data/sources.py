@@ -10,10 +10,10 @@ from datasets import Dataset, DatasetDict
 
 from hf_mtl._names import listed
 
-__all__ = ["as_datasets"]
+__all__ = ["SPLIT_NAMES", "as_datasets"]
 
-#: The splits that stand for each use, best first.
-_SPLITS = {"train": ("train",), "validation": ("validation", "dev", "valid"), "test": ("test",)}
+#: For each use of a dataset the names that its split may have, best first.
+SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "dev", "valid"), "test": ("test",)}
 
 
 def as_datasets(data: Any, split: str) -> dict[str, Dataset]:
@@ -45,7 +45,7 @@ def as_datasets(data: Any, split: str) -> dict[str, Dataset]:
 
 def _one(name: str, data: Any, split: str) -> Dataset:
     if isinstance(data, DatasetDict):
-        for candidate in _SPLITS[split]:
+        for candidate in SPLIT_NAMES[split]:
             if candidate in data:
                 return data[candidate]
         raise ValueError(

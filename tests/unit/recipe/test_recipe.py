@@ -252,3 +252,11 @@ def test_file_patterns_are_found(values, folder):
         write_rows(folder / "parts" / f"{i}.jsonl", FILMS)
     values["datasets"]["films"]["load"]["data_files"] = "parts/*.jsonl"
     assert len(prepare(values).train["films"]) == 36
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_held_out_rows_have_the_labels_in_proportion(values, seed):
+    values["datasets"]["films"]["validation_size"] = 10
+    values["training"]["seed"] = seed
+    held = prepare(values).validation["films"]["opinion"]
+    assert (held.count("neg"), held.count("pos")) == (5, 5)

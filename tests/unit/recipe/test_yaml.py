@@ -85,6 +85,6 @@ def test_an_override_may_hold_equals_signs_and_lists():
 
 @pytest.mark.parametrize("override", ["training", "=1", "training.=1", ".x=1", "encoder.x=1", "a=[1"])
 def test_a_wrong_override_is_named(override):
-    with pytest.raises(RecipeError, match="^override ") as caught:
+    with pytest.raises(RecipeError, match=r"^override ") as caught:
         apply_overrides({"encoder": "bert"}, [override])
     assert repr(override) in str(caught.value)

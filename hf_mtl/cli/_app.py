@@ -1,0 +1,98 @@
+"""The commands under one name, and one way to end: done, or one line that says what is wrong."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from hf_mtl.cli.evaluate import evaluate
+from hf_mtl.cli.predict import predict
+from hf_mtl.cli.train import train
+
+__all__ = ["app"]
+
+#: What typer raises for a wrong command line: click's class, or typer's own copy of it from 0.17 on.
+_CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
+
+_MISTAKE, _INTERRUPTED = 2, 130
+
+
+class _Group(TyperGroup):
+    """Ends with ``error: ...`` on stderr and exit code 2 for a user's mistake; shows tracebacks only on ``--debug``.
+
+    The library raises ValueError or OSError for what a user can mend. Anything else is a bug and keeps its traceback.
+    """
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        args = list(sys.argv[1:] if args is None else args)
+        # Taken wherever it stands: it is typed at the end of the line that has just failed.
+        is_debug = "--debug" in args
+        args = [arg for arg in args if arg != "--debug"]
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except _CommandLineError as error:
+            message = " ".join(error.format_message().split())  # type: ignore[attr-defined]  # click's and its copy's
+            code = _fail(f"{message.rstrip('.')}{'' if message.endswith('?') else '.'} See hf-mtl --help.")
+        except BrokenPipeError:
+            code = 1  # whoever read our output has left
+        except (ValueError, OSError) as error:
+            if is_debug:
+                traceback.print_exc()
+            code = _fail(" ".join(str(error).split()) or type(error).__name__)
+        except typer.Abort:
+            code = _INTERRUPTED
+        sys.exit(code or 0)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            raise typer.Exit(_INTERRUPTED) from None
+
+
+def _fail(message: str) -> int:
+    # print, not rich: a message may hold brackets.
+    print(f"error: {message}", file=sys.stderr)
+    return _MISTAKE
+
+
+app = typer.Typer(
+    cls=_Group,
+    name="hf-mtl",
+    help="Multi-task fine-tuning: one pretrained encoder, many tasks, one pass.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(train)
+app.command()(evaluate)
+app.command()(predict)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"hf-mtl {version('hf-mtl')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Multi-task fine-tuning: one pretrained encoder, many tasks, one pass."""

@@ -1,0 +1,89 @@
+"""The two tables of the command line: what will be trained, and how well it went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from hf_mtl.configuration import TaskConfig
+
+__all__ = ["score_table", "training_table"]
+
+#: Metrics of one entity type, or other detail, are in the JSON files; the table shows these.
+_SHOWN = (
+    *("accuracy", "f1", "f1_macro", "f1_micro", "precision", "recall", "matthews_correlation"),
+    *("quadratic_weighted_kappa", "pearson", "spearman", "mean_absolute_error", "loss"),
+)
+
+
+def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
+    return table
+
+
+def _labels(task: TaskConfig) -> str:
+    if not task.labels:
+        return "a number"
+    first = ", ".join(task.labels[:3])
+    return f"{len(task.labels)}: {first}{', ...' if len(task.labels) > 3 else ''}"
+
+
+def training_table(summary: Sequence[Mapping[str, Any]], main_metrics: Mapping[str, str], width: int) -> Table:
+    """Return a line for each dataset and task: rows, share of an epoch, type, labels, main metric.
+
+    Args:
+        summary: What `PreparedRecipe.summary` returned.
+        main_metrics: The main metric of each task.
+        width: Columns of the terminal; below 110, types are shortened and labels only counted.
+    """
+    is_narrow = width < 110
+    numbers = ("train/val/test", "share")
+    table = _table("dataset", *numbers, "task", "type", "labels", "metric", right=numbers)
+    for item in summary:
+        rows = "/".join(f"{count:,}" if count else "-" for count in item["rows"].values())
+        first = [item["dataset"], rows, f"{item['share']:.1%}"]
+        for task in item["tasks"]:
+            kind = task.type.removesuffix("-classification") if is_narrow else task.type
+            labels = str(len(task.labels or ()) or "-") if is_narrow else _labels(task)
+            cells = [*first, task.name, kind, labels, main_metrics[task.name]]
+            # Text, not strings: labels may hold brackets, which rich would take for markup.
+            table.add_row(*map(Text, cells))
+            first = [""] * len(first)
+    return table
+
+
+def score_table(
+    tasks: Sequence[TaskConfig], main_metrics: Mapping[str, str], metrics: Mapping[str, Mapping[str, float]]
+) -> Table:
+    """Return a line for each task and metric, the main one first and marked, and the mean of the main ones.
+
+    Args:
+        tasks: The tasks.
+        main_metrics: The main metric of each.
+        metrics: Name of a split, such as ``"validation"`` -> prefix of its keys and metrics, as `evaluate` gave them.
+    """
+    table = _table("task", "metric", *metrics, right=tuple(metrics))
+    values = {
+        split: {key.partition("_")[2]: value for key, value in found.items() if isinstance(value, float)}
+        for split, found in metrics.items()
+    }
+    for task in tasks:
+        main = main_metrics[task.name]
+        name = task.name
+        for metric in dict.fromkeys((main, *task.metrics, *_SHOWN)):
+            cells = [values[split].get(f"{task.name}_{metric}") for split in metrics]
+            if any(cell is not None for cell in cells):
+                style = "bold" if metric == main else "dim"
+                shown = ["-" if cell is None else f"{cell:.4f}" for cell in cells]
+                table.add_row(Text(name), Text(metric, style=style), *(Text(cell, style=style) for cell in shown))
+                name = ""
+    score = ["-" if values[split].get("score") is None else f"{values[split]['score']:.4f}" for split in metrics]
+    table.add_section()
+    table.add_row(Text("score"), Text("mean of the main metrics"), *(Text(cell, style="bold") for cell in score))
+    return table

@@ -1,0 +1,71 @@
+"""What a user sees while a command runs: our own lines, and none of the libraries' below."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import datasets
+from datasets.utils import logging as datasets_logging
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
+from rich.console import Console
+from tqdm.auto import tqdm
+from transformers.utils import logging as transformers_logging
+
+__all__ = ["is_terminal", "quiet_libraries", "stdout_console", "write_line"]
+
+
+def is_terminal() -> bool:
+    """Return whether a person watches stderr, where progress is shown."""
+    return sys.stderr.isatty()
+
+
+def write_line(text: str) -> None:
+    """Write a line to stderr, above a progress bar if there is one."""
+    tqdm.write(text, file=sys.stderr)
+
+
+def stdout_console() -> Console:
+    """Return a console on stdout; written to a file, lines are not cut at 80 columns."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=140)
+
+
+class _Lines(logging.Handler):
+    """Shows our own log records as plain lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        write_line(prefix + record.getMessage())
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Show records of ``hf_mtl`` and silence the libraries' logs, bars and warnings; undone at the end."""
+    with ExitStack() as undo:
+        undo.callback(transformers_logging.set_verbosity, transformers_logging.get_verbosity())
+        transformers_logging.set_verbosity(logging.CRITICAL)
+        undo.callback(datasets_logging.set_verbosity, datasets_logging.get_verbosity())
+        datasets_logging.set_verbosity(logging.CRITICAL)
+        # Bars that map files are noise; a download of gigabytes needs one.
+        downloads = not are_progress_bars_disabled()
+        if transformers_logging.is_progress_bar_enabled():
+            undo.callback(transformers_logging.enable_progress_bar)
+            transformers_logging.disable_progress_bar()
+        if downloads:
+            enable_progress_bars()
+        if not datasets.are_progress_bars_disabled():
+            undo.callback(datasets.enable_progress_bars)
+            datasets.disable_progress_bars()
+        own = logging.getLogger("hf_mtl")
+        handler = _Lines()
+        own.addHandler(handler)
+        undo.callback(own.removeHandler, handler)
+        undo.callback(own.setLevel, own.level)
+        own.setLevel(logging.INFO)
+        undo.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", module=r"(torch|transformers|datasets|accelerate|huggingface_hub|sklearn)\b")
+        yield

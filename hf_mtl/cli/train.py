@@ -1,0 +1,143 @@
+"""``hf-mtl train``: from a recipe to a run folder."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from hf_mtl.recipe import BuiltRecipe
+
+__all__ = ["train"]
+
+#: What a run leaves in its folder besides the model, and the next one must not mix with its own.
+_RESULTS = ("all_results.json", "train_results.json", "eval_results.json", "test_results.json", "trainer_state.json")
+_CHECKPOINT = re.compile(r"^checkpoint-\d+$")
+
+
+def train(
+    recipe: Path = typer.Argument(help="The recipe, a YAML file.", show_default=False),
+    overrides: list[str] | None = typer.Argument(
+        None, help="Values in place of the recipe's: training.learning_rate=1e-4", show_default=False
+    ),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Check everything, print the table, and stop."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace the model that the run folder holds."),
+    resume: bool = typer.Option(False, "--resume", help="Continue from the run folder's last checkpoint."),
+) -> None:
+    """Train a model as a recipe says, evaluate it, and write it to the recipe's training.output_dir."""
+    from hf_mtl.cli._tables import training_table
+    from hf_mtl.cli._terminal import quiet_libraries, stdout_console, write_line
+    from hf_mtl.recipe import Recipe, one_line
+
+    if overwrite and resume:
+        raise ValueError("--overwrite and --resume contradict each other. Give one of them.")
+    with quiet_libraries():
+        read = Recipe.load(recipe, overrides or [])
+        folder = Path(read.training_arguments().output_dir or "")
+        if not dry_run:
+            _check_folder(folder, overwrite, resume)
+        read.load_tokenizer()
+        prepared = read.prepare()
+        console = stdout_console()
+        console.print(training_table(prepared.summary(), prepared.main_metrics(), console.width))
+        if dry_run:
+            return
+        with _removing(folder):
+            built = prepared.build()
+            built.trainer.get_train_dataloader()  # what it finds wrong must be found before anything is written
+        if built.trainer.is_world_process_zero():
+            if overwrite:
+                _clear(folder)
+            prepared.write(folder)
+        try:
+            _run(built, resume)
+        except KeyboardInterrupt:
+            if _checkpoints(folder):
+                write_line("\nThe last checkpoint is kept: continue with --resume.")
+            raise
+        except KeyError as error:  # Trainer's, of a metric_for_best_model that there is not
+            raise ValueError(one_line(error)) from error
+
+
+def _check_folder(folder: Path, overwrite: bool, resume: bool) -> None:
+    """Refuse a run folder that cannot be written, that holds a model, or that has nothing to resume."""
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not existing.is_dir():
+        raise ValueError(f"training.output_dir: {str(existing)!r} is a file, not a folder. Choose another.")
+    checkpoints = _checkpoints(folder)
+    if resume and not checkpoints:
+        raise ValueError(f"{str(folder)!r} holds no checkpoint to resume from. Train without --resume.")
+    holds_model = bool(checkpoints) or (folder / "config.json").exists() or (folder / "model.safetensors").exists()
+    if holds_model and not overwrite and not resume:
+        more = ", continue it with --resume" if checkpoints else ""
+        raise ValueError(
+            f"{str(folder)!r} already holds a trained model. Replace it with --overwrite{more}, or choose "
+            "another training.output_dir."
+        )
+
+
+@contextmanager
+def _removing(folder: Path) -> Iterator[None]:
+    """Remove the folders that a failed trainer made: it makes its own before it has seen all arguments."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except Exception:
+        for path in missing:
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+        raise
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if path.is_dir() and _CHECKPOINT.match(path.name)]
+
+
+def _clear(folder: Path) -> None:
+    """Remove an earlier run's checkpoints and results; what else is there stays."""
+    for path in _checkpoints(folder):
+        shutil.rmtree(path)
+    for name in _RESULTS:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _run(built: BuiltRecipe, resume: bool) -> None:
+    """Train, save, score, and write what Transformers' own scripts write."""
+    from hf_mtl.cli._progress import show_progress
+    from hf_mtl.cli._tables import score_table
+    from hf_mtl.cli._terminal import stdout_console
+
+    trainer, prepared = built.trainer, built.prepared
+    main_metrics = prepared.main_metrics()
+    show_progress(trainer, main_metrics, has_bar=not prepared.recipe.training.get("disable_tqdm"))
+    result = trainer.train(resume_from_checkpoint=True if resume else None)
+    trainer.save_model()
+    trainer.save_state()
+    found: dict[str, dict[str, Any]] = {}
+    trainer.save_metrics("train", {**result.metrics, "train_samples": _rows(prepared.train)})
+    if prepared.validation:
+        found["validation"] = trainer.evaluate()
+        trainer.save_metrics("eval", {**found["validation"], "eval_samples": _rows(prepared.validation)})
+    if prepared.test:
+        found["test"] = trainer.evaluate(prepared.test, metric_key_prefix="test")
+        trainer.save_metrics("test", {**found["test"], "test_samples": _rows(prepared.test)})
+    if not trainer.is_world_process_zero():
+        return
+    console = stdout_console()
+    if found:
+        console.print(score_table(prepared.tasks, main_metrics, found))
+    console.print(f"Model, recipe and results are in {built.trainer.args.output_dir}", markup=False, soft_wrap=True)
+    if trainer.args.push_to_hub:
+        trainer.push_to_hub()
+
+
+def _rows(data: dict[str, Any]) -> int:
+    return sum(len(part) for part in data.values())

@@ -1,0 +1,26 @@
+"""Recipes: one YAML file that says encoder, datasets, tasks and training.
+
+.. code-block:: yaml
+
+    encoder: google-bert/bert-base-uncased            # Hub id or folder
+    datasets:
+      snips:
+        load: {path: parquet, data_files: {train: a.parquet, test: c.parquet}}  # arguments of datasets.load_dataset
+        columns: {tokens: tokens, intent: intent, slot_tags: slots}             # column: input or task name
+        validation_size: 0.1                          # held out of train, for want of a validation split
+    tasks:
+      slots: {weight: 2}                              # what cannot be inferred, or is to differ
+    training: {output_dir: runs/assistant, num_train_epochs: 3, learning_rate: 5e-5}
+    sampling: {strategy: proportional}
+
+`Recipe.load` reads and checks it, `Recipe.prepare` loads the datasets and infers types and labels of the tasks,
+`PreparedRecipe.build` loads the encoder and makes a trainer. Every mistake is a `RecipeError` of one line.
+"""
+
+from __future__ import annotations
+
+from hf_mtl.recipe._mistakes import RecipeError, one_line
+from hf_mtl.recipe._prepared import BuiltRecipe, PreparedRecipe
+from hf_mtl.recipe._recipe import Recipe
+
+__all__ = ["BuiltRecipe", "PreparedRecipe", "Recipe", "RecipeError", "one_line"]

@@ -1,0 +1,124 @@
+"""A recipe's dataset, loaded: its splits, with columns selected and named after inputs and tasks."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets import Dataset, DatasetDict
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.configuration import INPUT_COLUMNS
+from hf_mtl.data import SPLIT_NAMES
+from hf_mtl.recipe._mistakes import RecipeError, one_line
+from hf_mtl.recipe._paths import load_arguments
+from hf_mtl.recipe._schema import DatasetRecipe
+
+__all__ = ["LoadedDataset", "load_source"]
+
+
+@dataclass(frozen=True)
+class LoadedDataset:
+    """A dataset's splits.
+
+    Args:
+        splits: Rows by use: ``train``, ``validation``, ``test``, where the source has them.
+        names: The source's own name of each split; empty where it has none.
+        load: The arguments that loaded it, with the paths of files that exist.
+    """
+
+    splits: dict[str, Dataset]
+    names: dict[str, str]
+    load: dict[str, Any]
+
+
+def load_source(name: str, source: DatasetRecipe, folder: Path) -> LoadedDataset:
+    """Load a dataset and bring its columns to inputs and tasks.
+
+    Args:
+        name: Name of the dataset.
+        source: What the recipe says of it.
+        folder: The recipe's folder.
+
+    Raises:
+        RecipeError: If it cannot be loaded, or lacks a split or a column.
+    """
+    where = f"datasets.{name}"
+    load = load_arguments(source.load, folder, f"{where}.load")
+    found = _call(load, f"{where}.load")
+    given = {"train": source.train, "validation": source.validation, "test": source.test}
+    splits: dict[str, Dataset] = {}
+    names: dict[str, str] = {}
+    if isinstance(found, Dataset):
+        splits["train"] = found
+        for use, split in given.items():
+            if split is not None:
+                raise RecipeError(f"{where}.{use}", "the source has no splits, only rows. Leave it out.")
+    elif isinstance(found, DatasetDict):
+        for use, split in given.items():
+            chosen = split or next((n for n in SPLIT_NAMES[use] if n in found), None)
+            if chosen is not None:
+                splits[use] = _split(found, chosen, load, f"{where}.{use}")
+                names[use] = chosen
+    else:
+        raise RecipeError(f"{where}.load", f"gave {type(found).__name__}, not rows in splits.")
+    if "train" not in splits:
+        raise RecipeError(
+            f"{where}.train", f"no split 'train' among {listed(found)}. Name the one to train on: train: <name>."
+        )
+    ready = {use: _rename(where, use, split, source.columns) for use, split in splits.items()}
+    for use, split in ready.items():
+        if len(split) == 0:
+            raise RecipeError(where, f"the {use} split has no rows. Leave the dataset out, or fill it.")
+    return LoadedDataset(ready, names, load)
+
+
+def _call(load: Mapping[str, Any], where: str, **more: Any) -> Any:
+    path = Path(load["path"])
+    try:
+        if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+            return datasets.load_from_disk(str(path))
+        return datasets.load_dataset(**{**load, **more})
+    except Exception as error:  # builders raise whatever their file readers do
+        raise RecipeError(where, _reason(load, error)) from error
+
+
+def _reason(load: Mapping[str, Any], error: Exception) -> str:
+    """Say in one line why ``load_dataset`` failed."""
+    if isinstance(error, TypeError) and (match := re.search(r"unexpected keyword argument '(\w+)'", str(error))):
+        valid = [name for name in inspect.signature(datasets.load_dataset).parameters if "kwargs" not in name]
+        return f"unknown argument {match[1]!r} of the format {load['path']!r}.{nearest(match[1], valid)}"
+    if isinstance(error, StopIteration) or "corresponds to no data" in str(error):
+        return "there are no rows. Leave the dataset out, or fill it."
+    # "An error occurred while generating the dataset" hides what happened.
+    cause = error.__cause__ if isinstance(error, datasets.exceptions.DatasetGenerationError) else None
+    return f"cannot load {load['path']!r}: {one_line(cause or error)}"
+
+
+def _split(found: DatasetDict, name: str, load: Mapping[str, Any], where: str) -> Dataset:
+    if name in found:
+        return found[name]
+    if "[" in name:
+        split: Dataset = _call(load, where, split=name)
+        return split
+    raise RecipeError(where, f"no split {name!r}.{nearest(name, found)} Splits: {listed(found)}.")
+
+
+def _rename(where: str, use: str, data: Dataset, columns: Mapping[str, str]) -> Dataset:
+    present = {}
+    for column, name in columns.items():
+        if column in data.column_names:
+            present[column] = name
+        elif use != "test" or name in INPUT_COLUMNS:
+            # A test split may come without labels: it is then not scored.
+            raise RecipeError(
+                f"{where}.columns",
+                f"the {use} split has no column {column!r}.{nearest(column, data.column_names)} "
+                f"Columns: {listed(data.column_names)}.",
+            )
+    return data.select_columns(list(present)).rename_columns({c: n for c, n in present.items() if c != n})

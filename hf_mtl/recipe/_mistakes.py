@@ -1,0 +1,59 @@
+"""A mistake in a recipe or its data: one line that says where, what was found, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["RecipeError", "blamed_on", "one_line"]
+
+
+class RecipeError(ValueError):
+    """A mistake that its user can mend.
+
+    Args:
+        where: Dotted path in the recipe, such as ``"datasets.sst2.columns"``; may be empty.
+        message: What was expected, what was found, what to do.
+        source: The file, or the override, that holds the mistake.
+
+    >>> str(RecipeError("training", "no such field.", source="recipe.yaml"))
+    'recipe.yaml: training: no such field.'
+    """
+
+    def __init__(self, where: str, message: str, source: str = "") -> None:
+        super().__init__(message)
+        self.where = where
+        self.message = message
+        self.source = source
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.source, self.where, self.message) if part)
+
+
+def one_line(error: BaseException, most: int = 400) -> str:
+    r"""Return an exception's message on one line of at most ``most`` characters.
+
+    >>> one_line(ValueError("no\n  such thing"))
+    'no such thing'
+    """
+    # str(KeyError) is the repr of its message.
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    text = " ".join(text.split()) or type(error).__name__
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+@contextmanager
+def blamed_on(where: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn a library's exception into a `RecipeError` of that place.
+
+    Args:
+        where: Dotted path in the recipe.
+        kinds: The exceptions to turn; none means those that say a value is wrong.
+    """
+    expected = kinds or (ValueError, TypeError, KeyError)
+    try:
+        yield
+    except RecipeError:
+        raise
+    except expected as error:
+        raise RecipeError(where, one_line(error)) from error

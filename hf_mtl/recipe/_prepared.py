@@ -1,0 +1,153 @@
+"""A recipe with its data: what will be trained on what, before any weight is loaded; and then the trainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
+
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads import head_class
+from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.recipe._load import LoadedDataset
+from hf_mtl.recipe._mistakes import blamed_on
+from hf_mtl.recipe._paths import portable, portable_load
+from hf_mtl.recipe._yaml import dump_yaml
+from hf_mtl.samplers import make_sampler
+from hf_mtl.trainer import MultiTaskTrainer
+from hf_mtl.training_args import MultiTaskTrainingArguments
+
+if TYPE_CHECKING:
+    from hf_mtl.recipe._recipe import Recipe
+
+__all__ = ["BuiltRecipe", "PreparedRecipe"]
+
+
+@dataclass(frozen=True)
+class BuiltRecipe:
+    """All that a training needs."""
+
+    prepared: PreparedRecipe
+    model: MultiTaskModel
+    tokenizer: PreTrainedTokenizerBase
+    trainer: MultiTaskTrainer
+
+
+@dataclass(frozen=True)
+class PreparedRecipe:
+    """Tasks and datasets of a recipe, checked to the last row.
+
+    Args:
+        recipe: The recipe.
+        args: The training arguments.
+        tasks: The tasks, with everything that was inferred.
+        encoder: The encoder's folder or Hub id, and the arguments it is loaded with.
+        sources: Where each dataset came from.
+        train: Training rows by dataset, columns named after inputs and tasks.
+        validation: Validation rows of the datasets that have some.
+        test: Test rows of the datasets that have some with labels.
+    """
+
+    recipe: Recipe
+    args: MultiTaskTrainingArguments
+    tasks: list[TaskConfig]
+    encoder: tuple[str, dict[str, Any]]
+    sources: dict[str, LoadedDataset]
+    train: dict[str, Dataset]
+    validation: dict[str, Dataset]
+    test: dict[str, Dataset]
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return for each dataset its rows by use, its share of an epoch, and its tasks."""
+        names = list(self.train)
+        shares = make_sampler(self.args.sampling).shares([len(self.train[name]) for name in names])
+        return [
+            {
+                "dataset": name,
+                "rows": {use: len(getattr(self, use).get(name, ())) for use in ("train", "validation", "test")},
+                "share": share,
+                "tasks": [task for task in self.tasks if task.name in self.train[name].column_names],
+            }
+            for name, share in zip(names, shares, strict=True)
+        ]
+
+    def main_metrics(self) -> dict[str, str]:
+        """Return for each task the metric that stands for it."""
+        return {task.name: task.main_metric or head_class(task).default_metrics(task)[1] for task in self.tasks}
+
+    def build(self, callbacks: list[TrainerCallback] | None = None) -> BuiltRecipe:
+        """Load the encoder and put model, tokenizer and trainer together.
+
+        The seed is set first, so that the same recipe starts from the same heads.
+
+        Args:
+            callbacks: Further callbacks of the trainer.
+
+        Raises:
+            RecipeError: If the encoder cannot be loaded, or an argument does not fit it.
+        """
+        tokenizer = self.recipe.load_tokenizer()
+        set_seed(self.args.seed)
+        path, options = self.encoder
+        with self.recipe.blamed(), blamed_on("encoder", OSError, ValueError, TypeError, AttributeError, ImportError):
+            model = MultiTaskModel.from_encoder(path, self.tasks, **options)
+        with self.recipe.blamed(), blamed_on("training", ValueError, TypeError, KeyError, ImportError):
+            trainer = MultiTaskTrainer(
+                model=model,
+                args=self.args,
+                train_dataset=self.train,
+                eval_dataset=self.validation or None,
+                processing_class=tokenizer,
+                callbacks=callbacks,
+            )
+        return BuiltRecipe(self, model, tokenizer, trainer)
+
+    def resolved(self, folder: str | Path = ".") -> dict[str, Any]:
+        """Return the recipe with everything inferred written out.
+
+        Args:
+            folder: Where it will be kept; paths of local files count from there.
+        """
+        folder = Path(folder)
+        recipe = self.recipe
+        datasets = {}
+        for name, source in recipe.datasets.items():
+            values = source.model_dump(exclude_none=True)
+            loaded = self.sources[name]
+            datasets[name] = {
+                "load": portable_load(loaded.load, folder),
+                "columns": values["columns"],
+                **loaded.names,
+                **{
+                    f"{use}_size": values[f"{use}_size"]
+                    for use in ("validation", "test")
+                    if use not in loaded.names and f"{use}_size" in values
+                },
+            }
+        tasks = {}
+        for task in self.tasks:
+            fields = task.to_dict()
+            tasks[fields.pop("name")] = fields
+        training = {key: value for key, value in recipe._training.items() if key != "sampling"}
+        training.setdefault("output_dir", self.args.output_dir)
+        training.setdefault("seed", self.args.seed)
+        if "logging_strategy" not in training:
+            training.setdefault("logging_steps", self.args.logging_steps)
+        encoder, options = self.encoder
+        return {
+            "encoder": portable(encoder, folder),
+            **({"encoder_kwargs": options} if options else {}),
+            "datasets": datasets,
+            "tasks": tasks,
+            "training": training,
+            "sampling": {"strategy": self.args.sampling},
+        }
+
+    def write(self, folder: str | Path) -> Path:
+        """Write the resolved recipe as ``recipe.yaml`` and return its path; it loads to the same tasks and rows."""
+        path = Path(folder) / "recipe.yaml"
+        path.write_text(dump_yaml(self.resolved(folder)), encoding="utf-8")
+        return path

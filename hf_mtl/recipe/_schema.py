@@ -1,0 +1,213 @@
+"""The keys of a recipe and the types of their values, by pydantic; nothing is loaded here."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_task_names
+from hf_mtl.heads import HEADS
+from hf_mtl.recipe._mistakes import RecipeError, blamed_on
+from hf_mtl.recipe._training import check_training
+from hf_mtl.samplers import SAMPLERS
+
+__all__ = ["DatasetRecipe", "EncoderOptions", "RecipeKeys", "Sampling", "as_recipe_error"]
+
+_TASK_FIELDS = [field.name for field in dataclasses.fields(TaskConfig) if field.name != "name"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_keys(cls, values: Any) -> Any:
+        # pydantic's own message for an unknown key does not know the nearest one.
+        if isinstance(values, Mapping):
+            for key in values:
+                if key not in cls.model_fields:
+                    valid = list(cls.model_fields)
+                    raise ValueError(f"unknown key {key!r}.{nearest(str(key), valid)} Keys: {listed(valid)}.")
+        return values
+
+
+class EncoderOptions(_Strict):
+    """How the encoder is loaded: arguments of ``from_pretrained``."""
+
+    dtype: str | None = None
+    attn_implementation: str | None = None
+    revision: str | None = None
+
+
+class Sampling(_Strict):
+    """How often each dataset is drawn."""
+
+    strategy: str = "proportional"
+
+    @model_validator(mode="after")
+    def _check_strategy(self) -> Sampling:
+        if self.strategy not in SAMPLERS:
+            raise ValueError(
+                f"unknown strategy {self.strategy!r}.{nearest(self.strategy, SAMPLERS)} Strategies: {listed(SAMPLERS)}."
+            )
+        return self
+
+
+class DatasetRecipe(_Strict):
+    """One source of rows.
+
+    Args:
+        load: Arguments of ``datasets.load_dataset``.
+        columns: Column in the data -> ``text``, ``text_pair``, ``tokens`` or a task's name.
+        train: The source's name of the training split, where it is not ``train``; a slice such as ``train[:1000]``
+            is allowed, as for the others.
+        validation: The source's name of the validation split.
+        test: The source's name of the test split.
+        validation_size: Without a validation split: the part of the training rows to hold out, as a fraction or, from
+            1, in rows; 0 holds none out.
+        test_size: The same for a test split; by default there is then none.
+    """
+
+    load: dict[str, Any]
+    columns: dict[str, str]
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    validation_size: float = Field(default=0.1, ge=0, allow_inf_nan=False)
+    test_size: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    def tasks(self) -> list[str]:
+        """Return the names of the tasks that it labels, in the order of its columns."""
+        return [name for name in self.columns.values() if name not in INPUT_COLUMNS]
+
+    def check(self, where: str) -> None:
+        """Check what can be checked without the data.
+
+        Raises:
+            RecipeError: If ``load`` or ``columns`` cannot be right.
+        """
+        if not isinstance(self.load.get("path"), str):
+            raise RecipeError(
+                f"{where}.load",
+                "path is missing. Name a dataset of the Hub, a folder, or a format such as 'parquet' or 'json' with "
+                "data_files.",
+            )
+        if self.load.get("streaming"):
+            raise RecipeError(f"{where}.load.streaming", "rows are drawn at random, so they cannot be streamed.")
+        if "split" in self.load and (self.train or self.validation or self.test):
+            raise RecipeError(
+                f"{where}.load.split", "split is given besides train, validation or test. Leave one of them out."
+            )
+        for key, size in (("validation_size", self.validation_size), ("test_size", self.test_size)):
+            if size is not None and size >= 1 and not size.is_integer():
+                raise RecipeError(
+                    f"{where}.{key}", f"expected a fraction below 1 or a whole number of rows, found {size}."
+                )
+        self._check_columns(f"{where}.columns")
+
+    def _check_columns(self, where: str) -> None:
+        names = list(self.columns.values())
+        for source, name in self.columns.items():
+            if names.count(name) > 1:
+                both = [column for column, target in self.columns.items() if target == name]
+                raise RecipeError(where, f"{listed(both)} are all mapped to {name!r}. Map one of them.")
+            if not name.strip():
+                raise RecipeError(f"{where}.{source}", "expected an input or a task's name, found an empty one.")
+        inputs = [name for name in names if name in INPUT_COLUMNS]
+        if not {"text", "tokens"} & set(inputs):
+            close = next(
+                (f" Did you mean {i!r} for {n!r}?" for n in names for i in INPUT_COLUMNS if nearest(n, [i])), ""
+            )
+            raise RecipeError(
+                where,
+                f"no input. Map a column to 'text', two to 'text' and 'text_pair', or one to 'tokens'.{close}",
+            )
+        if not self.tasks():
+            raise RecipeError(where, "no task. Map the column of the labels to the name of a task.")
+        with blamed_on(where):
+            check_task_names(self.tasks())
+
+
+class RecipeKeys(_Strict):
+    """The top of a recipe."""
+
+    encoder: str
+    encoder_kwargs: EncoderOptions = EncoderOptions()
+    datasets: dict[str, DatasetRecipe]
+    tasks: dict[str, dict[str, Any]] = {}
+    training: dict[str, Any] = {}
+    sampling: Sampling | None = None
+
+    def check(self) -> dict[str, Any]:
+        """Check what can be checked without data or encoder.
+
+        Returns:
+            ``training`` with numbers as numbers.
+
+        Raises:
+            RecipeError: At the first mistake.
+        """
+        if not self.encoder.strip():
+            raise RecipeError("encoder", "expected a Hub id or a folder, found nothing.")
+        if not self.datasets:
+            raise RecipeError("datasets", "none given. Training needs at least one.")
+        for name, dataset in self.datasets.items():
+            dataset.check(f"datasets.{name}")
+        known = list(dict.fromkeys(task for dataset in self.datasets.values() for task in dataset.tasks()))
+        for name, fields in self.tasks.items():
+            if name not in known:
+                raise RecipeError(
+                    f"tasks.{name}", f"no dataset maps a column to it.{nearest(name, known)} Tasks: {listed(known)}."
+                )
+            _check_fields(f"tasks.{name}", name, fields)
+        if self.sampling is not None and "sampling" in self.training:
+            raise RecipeError("training.sampling", "sampling is given twice. Keep 'sampling: {strategy: ...}'.")
+        return check_training(self.training)
+
+    def strategy(self) -> str:
+        """Return the name of the sampling strategy."""
+        return self.sampling.strategy if self.sampling is not None else self.training.get("sampling", "proportional")
+
+
+def _check_fields(where: str, name: str, fields: Mapping[str, Any]) -> None:
+    for field in fields:
+        if field not in _TASK_FIELDS:
+            raise RecipeError(
+                where, f"unknown field {field!r}.{nearest(field, _TASK_FIELDS)} Fields: {listed(_TASK_FIELDS)}."
+            )
+    with blamed_on(where):
+        TaskConfig(name, **{"type": "sequence-classification", **fields})
+    if "type" in fields and fields["type"] not in HEADS:
+        raise RecipeError(
+            f"{where}.type", f"unknown type {fields['type']!r}.{nearest(fields['type'], HEADS)} Types: {listed(HEADS)}."
+        )
+
+
+#: pydantic's name of a wrong type -> ours.
+_EXPECTED = {
+    "string_type": "a text",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "float_type": "a number",
+    "missing": "a value",
+}
+
+
+def as_recipe_error(error: ValidationError) -> RecipeError:
+    """Return pydantic's first finding as one line."""
+    first = error.errors(include_url=False)[0]
+    # pydantic names the key of a mapping by a step of its own.
+    where = ".".join(str(step) for step in first["loc"] if step != "[key]")
+    kind = first["type"]
+    if kind == "missing":
+        return RecipeError(where, "is missing.")
+    if kind == "value_error":
+        return RecipeError(where, str(first["ctx"]["error"]))
+    if kind in _EXPECTED:
+        return RecipeError(where, f"expected {_EXPECTED[kind]}, found {first['input']!r}.")
+    return RecipeError(where, f"{first['msg']}, found {first['input']!r}.")

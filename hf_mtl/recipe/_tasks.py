@@ -1,0 +1,163 @@
+"""What the columns say of the tasks: their types and their labels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from datasets import ClassLabel, Dataset, Value
+
+from hf_mtl._names import listed
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.data import class_label
+from hf_mtl.heads import head_class
+from hf_mtl.recipe._metric_names import metric_names
+from hf_mtl.recipe._mistakes import RecipeError, blamed_on
+
+__all__ = ["infer_task", "infer_type"]
+
+logger = logging.getLogger(__name__)
+
+_TEXTS = ("string", "large_string", "string_view")
+
+
+def infer_type(name: str, given: Mapping[str, Any], data: Mapping[str, Dataset]) -> dict[str, Any]:
+    """Return a task's ``type``, and its ``problem_type`` where it has one.
+
+    Args:
+        name: Name of the task.
+        given: What the recipe says of it.
+        data: The training rows of the datasets that label it, by name.
+
+    Raises:
+        RecipeError: If a column tells no type, or two tell different ones.
+    """
+    found: dict[str, tuple[str, bool]] = {}
+    for dataset, rows in data.items():
+        found[dataset] = _observed(name, given, dataset, rows)
+    kinds = list(dict.fromkeys(found.values()))
+    if len(kinds) > 1:
+        said = ", ".join(f"{dataset!r} tells {kind}" for dataset, (kind, _) in found.items())
+        raise RecipeError(f"tasks.{name}.type", f"the datasets tell different types ({said}). Give the type.")
+    kind, is_multi = kinds[0]
+    result = {"type": kind}
+    problem_type = given.get("problem_type", "multi_label_classification" if is_multi else None)
+    if problem_type is not None:
+        result["problem_type"] = problem_type
+    return result
+
+
+def _observed(name: str, given: Mapping[str, Any], dataset: str, rows: Dataset) -> tuple[str, bool]:
+    """Return the type that a column tells, and whether its rows may have several labels."""
+    feature = rows.features[name]
+    inner = getattr(feature, "feature", None)
+    if given.get("type") is not None:
+        return given["type"], given["type"] == "sequence-classification" and inner is not None
+    if inner is not None and _is_label(inner, given):
+        return ("token-classification", False) if "tokens" in rows.column_names else ("sequence-classification", True)
+    if inner is None and _is_label(feature, given):
+        return "sequence-classification", False
+    if isinstance(feature, Value) and feature.dtype.startswith(("float", "decimal")):
+        return "regression", False
+    integers = inner if inner is not None else feature
+    if isinstance(integers, Value) and integers.dtype.startswith(("int", "uint")):
+        raise RecipeError(
+            f"tasks.{name}",
+            f"dataset {dataset!r} labels it with integers without names. Give the labels as texts, labels: ['0', '1', "
+            "...], or type: regression if they are amounts.",
+        )
+    raise RecipeError(
+        f"tasks.{name}",
+        f"the column of dataset {dataset!r} tells no type: {feature}. Expected texts, ClassLabel, numbers, or lists of "
+        "labels; or give type and labels.",
+    )
+
+
+def _is_label(feature: Any, given: Mapping[str, Any]) -> bool:
+    if isinstance(feature, ClassLabel):
+        return True
+    if not isinstance(feature, Value):
+        return False
+    return feature.dtype in (*_TEXTS, "bool") or bool(given.get("labels"))
+
+
+def infer_task(
+    name: str, given: Mapping[str, Any], kind: Mapping[str, Any], splits: Mapping[str, Mapping[str, Dataset]]
+) -> TaskConfig:
+    """Return a task with its labels.
+
+    Args:
+        name: Name of the task.
+        given: What the recipe says of it; it goes before what the data tell.
+        kind: What `infer_type` returned.
+        splits: The datasets that label it: by name, rows by use.
+
+    Raises:
+        RecipeError: If labels are needed and the data do not tell them.
+    """
+    where = f"tasks.{name}"
+    labels = given.get("labels")
+    if labels is None and kind["type"] == "sentiment":
+        labels = _ordered(where, [rows["train"].features[name] for rows in splits.values()], name, splits)
+    elif labels is None and kind["type"] != "regression":
+        labels = _union(where, name, splits)
+    with blamed_on(where):
+        task = TaskConfig(name, **{**kind, **given, "labels": labels})
+        head_class(task)
+    metric_names(task)
+    return task
+
+
+def _ordered(
+    where: str, features: Sequence[Any], name: str, splits: Mapping[str, Mapping[str, Dataset]]
+) -> Sequence[str]:
+    """Return the labels of a scale, which only ClassLabels of one order tell."""
+    orders = {tuple(names.names) for names in map(class_label, features) if names is not None}
+    if len(orders) == 1 and all(isinstance(feature, ClassLabel) for feature in features):
+        return orders.pop()
+    found = sorted({label for rows in splits.values() for label in _distinct(rows["train"], name) if label is not None})
+    raise RecipeError(
+        f"{where}.labels",
+        "sentiment needs its labels in order, from most negative to most positive, and the data do not tell it. "
+        f"Found {listed(found)}.",
+    )
+
+
+def _union(where: str, name: str, splits: Mapping[str, Mapping[str, Dataset]]) -> list[str]:
+    """Return all labels, in order of first appearance."""
+    labels: dict[str, None] = {}
+    for dataset, rows in splits.items():
+        names = class_label(rows["train"].features[name])
+        if names is not None:
+            labels.update(dict.fromkeys(names.names))
+            continue
+        found = [value for value in _distinct(rows["train"], name) if value is not None]
+        if not all(isinstance(value, (str, bool)) for value in found):
+            raise RecipeError(
+                f"{where}.labels", f"dataset {dataset!r} labels it with numbers. List the labels, as texts."
+            )
+        labels.update(dict.fromkeys(sorted(map(str, found))))
+    for dataset, rows in splits.items():
+        for use, data in rows.items():
+            if use == "train" or name not in data.column_names or class_label(data.features[name]) is not None:
+                continue
+            known = {str(value) for value in _distinct(data, name) if value is not None}
+            if late := sorted(known - set(labels)):
+                logger.warning(
+                    "Task %r: the %s rows of dataset %r have labels that no training row has: %s.",
+                    *(name, use, dataset, listed(late)),
+                )
+                labels.update(dict.fromkeys(late))
+    return list(labels)
+
+
+def _distinct(data: Dataset, name: str) -> Iterable[Any]:
+    """Return the values of a column, or of its lists, each once."""
+    found: set[Any] = set()
+    for batch in data.select_columns([name]).with_format("arrow").iter(batch_size=10_000):
+        column = batch[name].combine_chunks()
+        if hasattr(data.features[name], "feature"):
+            column = column.flatten()
+        found.update(column.unique().to_pylist())
+    return found

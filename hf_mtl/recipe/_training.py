@@ -1,0 +1,134 @@
+"""The ``training`` part of a recipe: any field of `MultiTaskTrainingArguments`, checked by name and by type."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from enum import Enum
+from functools import cache
+from types import NoneType
+from typing import Any
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.recipe._mistakes import RecipeError, blamed_on
+from hf_mtl.training_args import MultiTaskTrainingArguments
+
+__all__ = ["check_training", "make_arguments"]
+
+#: Of a run that does not say how often it logs: 20 lines, whatever its length.
+LOGGING_STEPS = 0.05
+
+#: Fields whose range Transformers does not check, and the least value that means something.
+_LEAST = {
+    "per_device_train_batch_size": 1,
+    "per_device_eval_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "learning_rate": 0,
+    "weight_decay": 0,
+    "dataloader_num_workers": 0,
+    "seed": 0,
+}
+
+
+@cache
+def _kinds() -> dict[str, tuple[Any, ...]]:
+    """Return for each field the types that it takes."""
+    hints = typing.get_type_hints(MultiTaskTrainingArguments)
+    return {
+        field.name: _members(hints[field.name])
+        for field in dataclasses.fields(MultiTaskTrainingArguments)
+        if field.init
+    }
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    """Return the plain types that a union is made of."""
+    if typing.get_origin(hint) in (list, dict):
+        return (typing.get_origin(hint),)
+    members = typing.get_args(hint)
+    return tuple(plain for member in members for plain in _members(member)) if members else (hint,)
+
+
+def check_training(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with numbers as numbers.
+
+    Raises:
+        RecipeError: If a field is unknown or its value has the wrong type.
+
+    >>> check_training({"learning_rate": "1e-4", "seed": 3})
+    {'learning_rate': 0.0001, 'seed': 3}
+    """
+    kinds = _kinds()
+    for name in values:
+        if name not in kinds:
+            raise RecipeError(
+                f"training.{name}",
+                f"no such field.{nearest(name, kinds)} Any field of transformers.TrainingArguments, and "
+                f"{listed(_own_fields())}.",
+            )
+    checked = {name: _checked(name, value, kinds[name]) for name, value in values.items()}
+    for name, least in _LEAST.items():
+        if checked.get(name) is not None and checked[name] < least:
+            raise RecipeError(f"training.{name}", f"must be at least {least}, found {checked[name]!r}.")
+    if checked.get("num_train_epochs", 1) <= 0 and checked.get("max_steps", 0) <= 0:
+        raise RecipeError("training.num_train_epochs", f"must be above 0, found {checked['num_train_epochs']!r}.")
+    return checked
+
+
+def _own_fields() -> list[str]:
+    return [name for name in MultiTaskTrainingArguments.__annotations__ if name in _kinds()]
+
+
+def _checked(name: str, value: Any, kinds: tuple[Any, ...]) -> Any:
+    enums = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Enum)]
+    if enums and isinstance(value, str):
+        choices = [str(member.value) for kind in enums for member in kind]
+        # A list of options in one string is Transformers' own way for `debug` and `optim`.
+        if value not in choices and list not in kinds:
+            raise RecipeError(f"training.{name}", f"{value!r} is none of {listed(choices)}.{nearest(value, choices)}")
+        return value
+    if value is None and NoneType in kinds:
+        return value
+    if isinstance(value, bool):
+        if bool in kinds or value in kinds:
+            return value
+    elif isinstance(value, tuple(kind for kind in kinds if kind in (int, float, str, list, dict))):
+        return value
+    elif float in kinds and isinstance(value, int):
+        return float(value)
+    elif isinstance(value, (str, float)) and (float in kinds or int in kinds):
+        # "1e-4" in quotes, or 3.0 for a count.
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if float in kinds and number == number:
+            return number
+        if number.is_integer():
+            return int(number)
+    raise RecipeError(f"training.{name}", f"expected {_described(kinds)}, found {value!r}.")
+
+
+def _described(kinds: tuple[Any, ...]) -> str:
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
+    words |= {dict: "a mapping", NoneType: "null"}
+    return " or ".join(dict.fromkeys(words.get(kind, "a text") for kind in kinds))
+
+
+def make_arguments(values: Mapping[str, Any], strategy: str, output_dir: str) -> MultiTaskTrainingArguments:
+    """Build the arguments.
+
+    Args:
+        values: The recipe's ``training``, checked.
+        strategy: The sampling strategy.
+        output_dir: The run folder, where ``training`` names none.
+
+    Raises:
+        RecipeError: If Transformers takes a value, or several together, for wrong.
+    """
+    defaults: dict[str, Any] = {"output_dir": output_dir, "sampling": strategy}
+    if "logging_strategy" not in values:
+        defaults["logging_steps"] = LOGGING_STEPS
+    with blamed_on("training", ValueError, TypeError, KeyError, ImportError):
+        return MultiTaskTrainingArguments(**{**defaults, **values})

@@ -1,0 +1,149 @@
+"""The YAML of recipes: read as people mean it, mistakes with their line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hf_mtl.recipe._mistakes import RecipeError
+
+__all__ = ["apply_overrides", "dump_yaml", "parse_yaml", "read_yaml"]
+
+_FLOAT = re.compile(
+    r"^(?:[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+)
+_PLAIN_VALUES = (
+    ("bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
+    ("int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")),
+    ("float", _FLOAT, list("-+0123456789.")),
+    ("null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
+    ("merge", re.compile(r"^<<$"), ["<"]),
+)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML with the plain values of YAML 1.2.
+
+    PyYAML speaks YAML 1.1, in which ``1e-4`` is a string, ``no`` and ``on`` are booleans, ``010`` is eight and a date
+    is no string: a learning rate and a list of labels would all be read wrong.
+    """
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # PyYAML's own declaration
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            line = f"line {key.start_mark.line + 1}"
+            if key.tag != "tag:yaml.org,2002:str":
+                found = getattr(key, "value", "a list or mapping")
+                raise RecipeError(line, f"the key {found!s} is not text. Put it in quotes.")
+            if key.value in seen:
+                raise RecipeError(line, f"the key {key.value!r} occurs twice. Keep one of them.")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes strings that either dialect would not read back as strings."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        # Single-quoted, PyYAML writes the rarer line breaks of Unicode bare and reads them back as spaces.
+        style = '"' if re.search("[\x85\u2028\u2029]", text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+for _name, _pattern, _first in _PLAIN_VALUES:
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", _pattern, _first)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML.
+
+    Raises:
+        RecipeError: If it is not YAML, or a key occurs twice; the message names the line.
+
+    >>> parse_yaml("{rate: 1e-4, labels: [no, yes]}")
+    {'rate': 0.0001, 'labels': ['no', 'yes']}
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise RecipeError(where, f"not valid YAML: {error.problem or error.context}.") from error
+    except yaml.YAMLError as error:
+        raise RecipeError("", f"not valid YAML: {' '.join(str(error).split())}.") from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a file that holds one mapping.
+
+    Raises:
+        RecipeError: If the file cannot be read, or holds something else.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise RecipeError("", "no such file.") from None
+    except UnicodeDecodeError as error:
+        raise RecipeError("", f"not UTF-8 text (byte {error.start}).") from None
+    except OSError as error:
+        raise RecipeError("", f"cannot be read: {error.strerror}.") from None
+    values = parse_yaml(text)
+    if not isinstance(values, dict):
+        found = "nothing" if values is None else f"a {type(values).__name__}"
+        raise RecipeError("", f"a recipe is a mapping with the keys encoder and datasets; found {found}.")
+    return values
+
+
+def dump_yaml(values: Mapping[str, Any]) -> str:
+    """Write a mapping as YAML, keys in their order."""
+    text: str = yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return a recipe's values with dotted overrides put in.
+
+    Args:
+        values: The recipe; it is not changed.
+        overrides: Each ``dotted.key=value``, the value in YAML.
+
+    Raises:
+        RecipeError: If an override is not of this form, or leads through something that has no keys.
+
+    >>> apply_overrides({"training": {"seed": 1}}, ["training.learning_rate=1e-4"])
+    {'training': {'seed': 1, 'learning_rate': 0.0001}}
+    """
+    result = dict(values)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        *parents, last = key.split(".")
+        if not equals or not all(part.strip() for part in (*parents, last)):
+            raise RecipeError(
+                "", "not of the form key=value, such as training.learning_rate=1e-4.", f"override {override!r}"
+            )
+        here = result
+        for i, part in enumerate(parents):
+            inner = here.get(part)
+            if inner is not None and not isinstance(inner, dict):
+                found = ".".join(parents[: i + 1])
+                raise RecipeError("", f"{found} is {inner!r}, which has no keys.", f"override {override!r}")
+            # Copied on the way down: the caller's mappings stay as they are.
+            here[part] = dict(inner or {})
+            here = here[part]
+        try:
+            here[last] = parse_yaml(text)
+        except RecipeError as error:
+            raise RecipeError("", error.message, f"override {override!r}") from None
+    return result
