@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -10,10 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import TrainerCallback
 
-if TYPE_CHECKING:
-    from hf_mtl.trainer._trainer import MultiTaskTrainer
-
-__all__ = ["SummaryCallback"]
+__all__ = ["SummaryCallback", "summary_table"]
 
 
 class SummaryCallback(TrainerCallback):
@@ -23,16 +21,16 @@ class SummaryCallback(TrainerCallback):
     takes it away.
 
     Args:
-        trainer: The trainer.
+        summary: Returns what `summary_table` shows, when training begins.
     """
 
-    def __init__(self, trainer: MultiTaskTrainer) -> None:
-        self._trainer = trainer
+    def __init__(self, summary: Callable[[], list[dict[str, Any]]]) -> None:
+        self._summary = summary
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Print the table, on the first process alone."""
         if state.is_world_process_zero and not args.disable_tqdm:
-            Console(stderr=True).print(summary_table(self._trainer.summary()))
+            Console(stderr=True).print(summary_table(self._summary()))
 
 
 def summary_table(summary: list[dict[str, Any]]) -> Table:

@@ -109,7 +109,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
         self._train_parts = self._columns(train_parts)
         self._eval_parts = self._columns(eval_parts)
         self._scorers(self._eval_parts)
-        self.add_callback(SummaryCallback(self))
+        self.add_callback(SummaryCallback(self.summary))
 
     # Training
 
