@@ -24,10 +24,10 @@ from hf_mtl.inference import make_collator
 from hf_mtl.samplers import ProportionalSampler
 
 
-def timed(function: Callable[[], Any]) -> tuple[Any, float]:
+def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
     """Return what a function returns and its milliseconds."""
     start = time.perf_counter()
-    result = function()
+    result = function(*args)
     return result, 1000 * (time.perf_counter() - start)
 
 
@@ -59,10 +59,10 @@ def main() -> None:
         mixture = TaskMixture(parts, sampler)
         rows, real = [], []
         for number in range(options.batches + 3):
-            indices, sampling = timed(lambda number=number: sampler.batch(0, number))
-            read, reading = timed(lambda indices=indices: mixture.__getitems__(indices))
-            batch, collating = timed(lambda read=read: collator(read))
-            _, stepping = timed(lambda batch=batch: step(batch))
+            indices, sampling = timed(sampler.batch, 0, number)
+            read, reading = timed(mixture.__getitems__, indices)
+            batch, collating = timed(collator, read)
+            _, stepping = timed(step, batch)
             if number >= 3:  # the first ones warm up
                 rows.append((sampling, reading, collating, stepping))
                 real.append(float(batch["attention_mask"].float().mean()))
