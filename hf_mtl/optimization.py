@@ -41,7 +41,7 @@ def split_learning_rates(
     heads: nn.Module,
     num_layers: int,
     layer_decay: float,
-    head_learning_rate: float | None,
+    head_learning_rate: float,
 ) -> None:
     """Split the optimizer's groups so that heads and encoder layers have rates of their own.
 
@@ -51,7 +51,7 @@ def split_learning_rates(
         heads: The heads.
         num_layers: The encoder's layers.
         layer_decay: Factor from each layer to the one below, in (0, 1].
-        head_learning_rate: Rate of the heads' new layers; ``None`` keeps that of the group.
+        head_learning_rate: Rate of the heads' new layers.
     """
     factors = {id(p): rate_factor(name, num_layers, layer_decay) for name, p in encoder.named_parameters()}
     # Poolers start from the checkpoint, like the encoder, so they learn at its rate.
@@ -61,7 +61,7 @@ def split_learning_rates(
         parts: dict[float, list[nn.Parameter]] = {}
         for parameter in group["params"]:
             rate = group["lr"] * factors.get(id(parameter), 1.0)
-            if id(parameter) in of_heads and head_learning_rate is not None:
+            if id(parameter) in of_heads:
                 rate = head_learning_rate
             parts.setdefault(rate, []).append(parameter)
         groups.extend({**group, "params": params, "lr": rate} for rate, params in parts.items())

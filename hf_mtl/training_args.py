@@ -35,8 +35,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
         default="proportional", metadata={"help": f"How often each dataset is drawn: {', '.join(SAMPLERS)}."}
     )
     batching: str = field(
-        default="mixed",
-        metadata={"help": "'mixed': a batch holds rows of all datasets; 'homogeneous': rows of one."},
+        default="homogeneous",
+        metadata={
+            "help": "'homogeneous': an optimizer step holds rows of one dataset; 'mixed': of all. Gradient clipping "
+            "then acts on each dataset by itself, which small encoders need: tagging falls behind where large "
+            "gradients of other tasks share its steps."
+        },
     )
     max_length: int | None = field(
         default=None, metadata={"help": "The most tokens of a row; longer ones are truncated. Default: the model's."}
@@ -49,7 +53,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         },
     )
     head_learning_rate: float | None = field(
-        default=None, metadata={"help": "Learning rate of the heads' new layers. Default: learning_rate."}
+        default=None,
+        metadata={"help": "Learning rate of the heads' new layers. Default: ten times learning_rate."},
     )
     encoder_layer_decay: float = field(
         default=1.0,
@@ -77,6 +82,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model, self.greater_is_better = "score", True
         super().__post_init__()
+
+    @property
+    def learning_rate_of_heads(self) -> float:
+        """The rate of the heads' new layers: given, or ten times the encoder's."""
+        return 10 * self.learning_rate if self.head_learning_rate is None else self.head_learning_rate
 
     def _choose_precision(self) -> None:
         if self.bf16 or self.fp16 or self.precision == "float32":

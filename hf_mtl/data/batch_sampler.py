@@ -30,8 +30,11 @@ class TaskBatchSampler(Sampler[list[int]]):
         sampler: How many rows an epoch draws from each dataset.
         batch_size: Rows of a batch on one rank.
         seed: Names the order; the same seed repeats it.
-        batching: ``"mixed"``: a batch holds rows of all datasets; ``"homogeneous"``: of one.
-        skip_last: Whether a last, short batch is left out.
+        batching: ``"mixed"``: a batch holds rows of all datasets; ``"homogeneous"``: an optimizer step holds rows of
+            one.
+        accumulation: Batches of an optimizer step. Homogeneous steps are cut into as many, the short ones too, so
+            that the rows of a step do not depend on how it is cut.
+        skip_last: Whether a last, short batch is left out; of homogeneous batching, each dataset's short step.
         rank: This process's number.
         world_size: Number of processes.
 
@@ -51,6 +54,7 @@ class TaskBatchSampler(Sampler[list[int]]):
         batch_size: int,
         seed: int = 0,
         batching: str = "mixed",
+        accumulation: int = 1,
         skip_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
@@ -65,16 +69,18 @@ class TaskBatchSampler(Sampler[list[int]]):
         self._rank, self._world_size = rank, world_size
         self._epoch = 0
         self._mixed = batching == "mixed"
-        # Homogeneous: batches of each dataset. Mixed: all datasets are one.
+        # A unit is what is drawn at once: a batch of all datasets, or an optimizer step of one.
+        self._cuts = 1 if self._mixed else accumulation
+        self._unit = self._rows * self._cuts
         totals = [sum(self._draws)] if self._mixed else self._draws
-        self._batches = [total // self._rows if skip_last else -(-total // self._rows) for total in totals]
+        self._units = [total // self._unit if skip_last else -(-total // self._unit) for total in totals]
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, from 0, whose batches come next."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return sum(self._batches)
+        return sum(self._units) * self._cuts
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in range(len(self)):
@@ -87,15 +93,19 @@ class TaskBatchSampler(Sampler[list[int]]):
             epoch: Number of the epoch, from 0.
             step: Number of the batch in the epoch, from 0.
         """
+        unit, cut = divmod(step, self._cuts)
         if self._mixed:
-            start = step * self._rows
-            datasets, draws = interleave(self._draws, start, min(start + self._rows, sum(self._draws)))
+            start = unit * self._unit
+            datasets, draws = interleave(self._draws, start, min(start + self._unit, sum(self._draws)))
         else:
-            chosen, before = interleave(self._batches, step, step + 1)
-            dataset, start = int(chosen[0]), int(before[0]) * self._rows
-            draws = np.arange(start, min(start + self._rows, self._draws[dataset]))
+            chosen, before = interleave(self._units, unit, unit + 1)
+            dataset, start = int(chosen[0]), int(before[0]) * self._unit
+            draws = np.arange(start, min(start + self._unit, self._draws[dataset]))
             datasets = np.full(len(draws), dataset)
-        return self._share(self._row_numbers(epoch, datasets, draws))
+        rows = self._row_numbers(epoch, datasets, draws)
+        mine: list[int] = np.array_split(np.array_split(rows, self._cuts)[cut], self._world_size)[self._rank].tolist()
+        # A rank or a cut without a row gets one without labels.
+        return mine or [-int(rows[0]) - 1]
 
     def _row_numbers(
         self, epoch: int, datasets: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]
@@ -111,9 +121,3 @@ class TaskBatchSampler(Sampler[list[int]]):
                 numbers[now] = permute(positions[now], size, key=(self._seed, dataset, turn))
             rows[mine] = self._starts[dataset] + numbers
         return rows
-
-    def _share(self, rows: npt.NDArray[np.int64]) -> list[int]:
-        """Return this rank's part of a batch; a rank without a row gets one without labels."""
-        parts = np.array_split(rows, self._world_size)
-        mine: list[int] = parts[self._rank].tolist()
-        return mine or [-int(rows[0]) - 1]

@@ -131,6 +131,7 @@ class MultiTaskTrainer(EvaluatingTrainer):
             batch_size=self._train_batch_size,
             seed=args.data_seed if args.data_seed is not None else args.seed,
             batching=args.batching,
+            accumulation=args.gradient_accumulation_steps,
             skip_last=args.dataloader_drop_last,
             rank=args.process_index,
             world_size=args.world_size,
@@ -214,15 +215,15 @@ class MultiTaskTrainer(EvaluatingTrainer):
         fresh = self.optimizer is None
         optimizer = super().create_optimizer(model)
         args = self.args
-        if fresh and (args.head_learning_rate is not None or args.encoder_layer_decay != 1):
+        if fresh:
             plain = self.accelerator.unwrap_model(self.model if model is None else model)
             split_learning_rates(
                 optimizer,
                 plain.encoder,
                 plain.heads,
-                num_layers=plain.config.encoder_config.num_hidden_layers,
+                num_layers=getattr(plain.config.encoder_config, "num_hidden_layers", 0),
                 layer_decay=args.encoder_layer_decay,
-                head_learning_rate=args.head_learning_rate,
+                head_learning_rate=args.learning_rate_of_heads,
             )
         return optimizer
 

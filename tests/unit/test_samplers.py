@@ -92,6 +92,17 @@ def test_same_seed_repeats_and_any_batch_is_reached_alone(batching, sizes, epoch
     assert list(first) == [second.batch(epoch, step) for step in reversed(range(len(second)))][::-1]
 
 
+@given(sizes=sizes, batch_size=st.integers(1, 6), accumulation=st.integers(1, 5))
+def test_rows_of_a_homogeneous_step_do_not_depend_on_how_it_is_cut(sizes, batch_size, accumulation):
+    whole = list(sampler(sizes, batch_size * accumulation, batching="homogeneous"))
+    cut = list(sampler(sizes, batch_size, batching="homogeneous", accumulation=accumulation))
+    assert len(cut) == len(whole) * accumulation
+    for step, rows in enumerate(whole):
+        batches = cut[step * accumulation : (step + 1) * accumulation]
+        assert [row for batch in batches for row in batch if row >= 0] == rows
+        assert all(0 < len(batch) <= batch_size for batch in batches)
+
+
 def test_epochs_and_seeds_differ():
     one = sampler([50, 50], seed=1)
     assert one.batch(0, 0) != one.batch(1, 0)

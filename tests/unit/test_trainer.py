@@ -60,7 +60,8 @@ def data():
 def build(tmp_path, tokenizer, data):
     def build(model=None, train=data, evaluation=data, trainer_kwargs=None, **kwargs):
         torch.manual_seed(5)
-        kwargs = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "precision": "float32", **kwargs}
+        kwargs = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "batching": "mixed", **kwargs}
+        kwargs = {"precision": "float32", **kwargs}
         arguments = MultiTaskTrainingArguments(
             str(tmp_path / "out"), use_cpu=True, disable_tqdm=True, logging_steps=1, **kwargs
         )
@@ -101,9 +102,10 @@ def gradients_of(build, batch_size, accumulation, **kwargs):
 # The loss does not depend on how the batch was cut
 
 
-def test_gradient_is_the_same_however_the_batch_is_cut(build):
-    whole, whole_loss = gradients_of(build, 32, 1)
-    cut, cut_loss = gradients_of(build, 8, 4)
+@pytest.mark.parametrize("batching", ["mixed", "homogeneous"])
+def test_gradient_is_the_same_however_the_batch_is_cut(build, batching):
+    whole, whole_loss = gradients_of(build, 32, 1, batching=batching)
+    cut, cut_loss = gradients_of(build, 8, 4, batching=batching)
     assert set(whole) == set(cut)
     for name, expected in whole.items():
         error = (cut[name] - expected).norm() / expected.norm().clamp(min=1e-12)
