@@ -38,7 +38,7 @@ demo: $(INSTALLED)
 	$(VENV)/bin/hf-mtl train examples/demo/recipe.yaml --overwrite
 	$(VENV)/bin/hf-mtl evaluate runs/demo examples/demo/recipe.yaml
 	$(VENV)/bin/hf-mtl predict runs/demo examples/demo/sentences.jsonl -o runs/demo/answers.jsonl
-	cat runs/demo/answers.jsonl
+	$(PYTHON) examples/demo/show.py runs/demo/answers.jsonl
 
 # Several test processes share the cores, so each gets one thread: torch's own threads would only fight over them.
 test: lint

@@ -97,7 +97,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
             other_device = not self.use_cpu and not has_gpu and torch.accelerator.is_available()
             if not fast or other_device:
                 return
-            logger.info("Training with bfloat16 autocast: this machine computes it fast. precision='float32' forbids.")
+            logger.info("Computing in bfloat16 autocast, which this machine does fast; precision='float32' forbids it.")
         self.bf16 = True
         # Transformers allows bf16 without a GPU only to those who say that they mean the CPU.
         self.use_cpu = self.use_cpu or not has_gpu

@@ -461,7 +461,7 @@ def main() -> None:
     """Prepare the data and say what there is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path(__file__).parent / "data", help="where everything goes")
-    parser.add_argument("--train-rows", type=int, default=4000, help="snippets for training, at most")
+    parser.add_argument("--train-rows", type=int, default=3000, help="snippets for training, at most")
     parser.add_argument("--eval-rows", type=int, default=600, help="snippets for validation and for test, at most")
     given = parser.parse_args()
     datasets.disable_progress_bars()

@@ -15,7 +15,7 @@ __all__ = ["score_table", "training_table"]
 
 #: Metrics of one entity type, or other detail, are in the JSON files; the table shows these.
 _SHOWN = (
-    *("accuracy", "f1", "f1_macro", "f1_micro", "precision", "recall", "matthews_correlation"),
+    *("accuracy", "f1", "f1_macro", "precision", "recall", "matthews_correlation"),
     *("quadratic_weighted_kappa", "pearson", "spearman", "mean_absolute_error", "loss"),
 )
 
