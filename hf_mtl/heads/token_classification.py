@@ -20,6 +20,9 @@ from hf_mtl.words import WordMap
 __all__ = ["TokenClassificationHead", "TokenClassificationOptions"]
 
 IGNORED = -100  # torch's own mark of a position without a label
+#: The answer for a word without a sub-word, which has no logits: outside of every entity. Of plain tags no label is
+#: named so, and metrics count it as wrong.
+NO_ANSWER = "O"
 
 
 @dataclass(frozen=True)
@@ -146,15 +149,13 @@ class TokenClassificationHead(Head):
     def _tags(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[tuple[list[str], list[float]]]:
         """Return a tag and its probability for each word of each row."""
         labels = self.task.labels or ()
-        # Words without a sub-word have no logits: outside of every entity is the answer that claims nothing.
-        missing = "O" if "O" in labels else ""
         best = at_least_float32(logits).softmax(-1).max(-1)
         rows = []
         for ids, scores, word_map in zip(best.indices.tolist(), best.values.tolist(), words, strict=True):
             first = word_map.first_tokens()
             rows.append(
                 (
-                    [missing if token is None else labels[ids[token]] for token in first],
+                    [NO_ANSWER if token is None else labels[ids[token]] for token in first],
                     [0.0 if token is None else scores[token] for token in first],
                 )
             )

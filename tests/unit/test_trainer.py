@@ -295,6 +295,13 @@ def test_truncated_words_are_counted_as_outside(build, data):
     assert scores["eval_slots_city_support"] == cities
 
 
+def test_words_without_a_token_count_as_wrong_for_plain_tags(build, tokenizer):
+    tasks = [TaskConfig("pos", "token-classification", labels=["NOUN", "VERB"])]
+    model = MultiTaskModel.from_encoder(tiny_encoder(), tasks)
+    data = Dataset.from_dict({"tokens": [["\ufffd"], ["\ufffd", "\ufffd"]], "pos": [["NOUN"], ["VERB", "NOUN"]]})
+    assert build(model, {"d": data}, {"d": data}).evaluate()["eval_pos_accuracy"] == 0
+
+
 def test_own_metrics_take_the_place_of_the_types(build):
     def misses(predictions, references):
         return sum(p != r for p, r in zip(predictions, references, strict=True))
