@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -124,8 +123,8 @@ def _numbers(task: str, result: Any, name: str) -> dict[str, float]:
         elif isinstance(value, (int, float, np.number)) and not isinstance(value, bool):
             numbers[str(key)] = float(value)
         elif not isinstance(result, Mapping):
-            signature = inspect.signature(result) if callable(result) else type(value).__name__
-            raise ValueError(f"Task {task!r}: metric {name!r} returned {signature}; expected a number or a dict.")
+            kind = type(value).__name__
+            raise ValueError(f"Task {task!r}: metric {name!r} returned {kind}; expected a number or a dict.")
     return numbers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -59,8 +60,7 @@ class StepCounts:
             tasks: The model's tasks.
             reduce: Sums a float64 tensor over ranks.
         """
-        counts = torch.tensor(batches, dtype=torch.float64).sum(0)
-        counts = reduce(counts)
+        counts = reduce(torch.tensor(batches, dtype=torch.float64).sum(0))
         rows = counts[-1, 1].clamp(min=1)
         return cls(
             num_items={task.name: counts[i, 0].clamp(min=1) for i, task in enumerate(tasks)},
@@ -73,19 +73,16 @@ class StepLog:
 
     def __init__(self) -> None:
         self._losses: dict[str, torch.Tensor] = {}
-        self._steps: dict[str, int] = {}
-        self._rows: dict[str, int] = {}
+        self._steps: Counter[str] = Counter()
+        self._rows: Counter[str] = Counter()
 
     def start_step(self, counts: StepCounts) -> None:
         """Note which tasks take part in a step."""
-        for name, weight in counts.loss_weights.items():
-            if weight > 0:
-                self._steps[name] = self._steps.get(name, 0) + 1
+        self._steps.update(name for name, weight in counts.loss_weights.items() if weight > 0)
 
     def add_rows(self, datasets: Sequence[str]) -> None:
         """Note the dataset of each row of a batch."""
-        for name in datasets:
-            self._rows[name] = self._rows.get(name, 0) + 1
+        self._rows.update(datasets)
 
     def add_losses(self, losses: Mapping[str, torch.Tensor]) -> None:
         """Note each task's loss of a micro-batch: its part of the step's mean."""
@@ -101,13 +98,14 @@ class StepLog:
             reduce: Sums a float64 tensor over ranks.
         """
         losses = torch.tensor([float(self._losses.get(name, 0.0)) for name in names], dtype=torch.float64)
-        rows = torch.tensor([self._rows.get(name, 0) for name in datasets], dtype=torch.float64)
+        rows = torch.tensor([self._rows[name] for name in datasets], dtype=torch.float64)
         sums = reduce(torch.cat([losses, rows])).tolist()
         taken = {
             f"loss/{name}": value / self._steps[name]
             for name, value in zip(names, sums, strict=False)
-            if self._steps.get(name)
+            if self._steps[name]
         }
         taken.update({f"rows/{name}": value for name, value in zip(datasets, sums[len(names) :], strict=True)})
-        self.__init__()  # type: ignore[misc]  # a new log in the place of this one
+        for sums_so_far in (self._losses, self._steps, self._rows):
+            sums_so_far.clear()
         return taken

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch.nn import functional
 
 from hf_mtl.configuration import TaskConfig
 
-__all__ = ["at_least_float32", "class_weight_tensor"]
+__all__ = ["at_least_float32", "class_weight_tensor", "cross_entropy_sum"]
 
 
 def at_least_float32(values: torch.Tensor) -> torch.Tensor:
@@ -17,3 +18,21 @@ def at_least_float32(values: torch.Tensor) -> torch.Tensor:
 def class_weight_tensor(task: TaskConfig, like: torch.Tensor) -> torch.Tensor | None:
     """Return the task's class weights [C] on the device and in the dtype of ``like``, if it has any."""
     return None if task.class_weights is None else torch.tensor(task.class_weights).to(like)
+
+
+def cross_entropy_sum(task: TaskConfig, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the cross-entropy summed over items, with the task's class weights and label smoothing, in nats.
+
+    Args:
+        task: The task.
+        logits: [n, C].
+        labels: [n] int64 class ids; -100, torch's own mark, is passed over.
+    """
+    logits = at_least_float32(logits)
+    return functional.cross_entropy(
+        logits,
+        labels,
+        weight=class_weight_tensor(task, logits),
+        reduction="sum",
+        label_smoothing=task.label_smoothing,
+    )

@@ -13,7 +13,7 @@ from transformers import PreTrainedConfig
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._base import SequenceHead, label_index
-from hf_mtl.heads._numerics import at_least_float32, class_weight_tensor
+from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum
 from hf_mtl.words import WordMap
 
 __all__ = ["SentimentHead", "SentimentOptions"]
@@ -118,11 +118,7 @@ class SentimentHead(SequenceHead):
 
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy summed over texts, in nats."""
-        logits = at_least_float32(logits)
-        weight = class_weight_tensor(self.task, logits)
-        return functional.cross_entropy(
-            logits, labels, weight=weight, reduction="sum", label_smoothing=self.task.label_smoothing
-        )
+        return cross_entropy_sum(self.task, logits, labels)
 
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the position of the likeliest label of each row."""

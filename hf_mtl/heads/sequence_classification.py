@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._base import LabelError, SequenceHead, label_index
-from hf_mtl.heads._numerics import at_least_float32, class_weight_tensor
+from hf_mtl.heads._numerics import at_least_float32, class_weight_tensor, cross_entropy_sum
 from hf_mtl.words import WordMap
 
 __all__ = ["SequenceClassificationHead"]
@@ -62,16 +62,14 @@ class SequenceClassificationHead(SequenceHead):
 
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy summed over texts, in nats."""
-        logits = at_least_float32(logits)
-        weight = class_weight_tensor(self.task, logits)
         if self.is_multi_label(self.task):
+            logits = at_least_float32(logits)
+            weight = class_weight_tensor(self.task, logits)
             smoothing = self.task.label_smoothing
             target = labels.to(logits) * (1 - smoothing) + smoothing / 2
             loss = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none")
             return loss.mean(1).sum()
-        return functional.cross_entropy(
-            logits, labels, weight=weight, reduction="sum", label_smoothing=self.task.label_smoothing
-        )
+        return cross_entropy_sum(self.task, logits, labels)
 
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the class id of each row; multi-label: C zeros and ones."""

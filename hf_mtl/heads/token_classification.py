@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._base import Head, LabelError, label_index
 from hf_mtl.heads._entities import SCHEMES, entities, infer_scheme, inside_tag
-from hf_mtl.heads._numerics import at_least_float32, class_weight_tensor
+from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum
 from hf_mtl.states import FlatStates
 from hf_mtl.words import WordMap
 
@@ -135,16 +134,7 @@ class TokenClassificationHead(Head):
 
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy summed over labelled tokens, in nats."""
-        logits = at_least_float32(logits)
-        weight = class_weight_tensor(self.task, logits)
-        return functional.cross_entropy(
-            logits,
-            labels,
-            weight=weight,
-            reduction="sum",
-            ignore_index=IGNORED,
-            label_smoothing=self.task.label_smoothing,
-        )
+        return cross_entropy_sum(self.task, logits, labels)
 
     def _tags(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[tuple[list[str], list[float]]]:
         """Return a tag and its probability for each word of each row."""

@@ -80,13 +80,6 @@ class EvaluatingTrainer(Trainer):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """Return the loader of one labelled dataset: a name among ``eval_dataset``, or a dataset."""
-        if isinstance(eval_dataset, str):
-            if eval_dataset not in self._eval_parts:
-                raise ValueError(
-                    f"No evaluation dataset {eval_dataset!r}.{nearest(eval_dataset, self._eval_parts)} "
-                    f"Datasets: {listed(self._eval_parts)}."
-                )
-            return self._rows_loader([self._eval_parts[eval_dataset]])
         return self._rows_loader(list(self._parts(eval_dataset, "validation").values()))
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
@@ -104,6 +97,11 @@ class EvaluatingTrainer(Trainer):
         if data is None:
             return self._eval_parts
         if isinstance(data, str):
+            if data not in self._eval_parts:
+                raise ValueError(
+                    f"No evaluation dataset {data!r}.{nearest(data, self._eval_parts)} "
+                    f"Datasets: {listed(self._eval_parts)}."
+                )
             return {data: self._eval_parts[data]}
         return self._columns(as_datasets(data, split))
 
