@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from packaging.version import Version
 
-__all__ = ["cpu_has_fast_bfloat16"]
+__all__ = ["cpu_has_fast_bfloat16", "varlen_attention"]
 
 # torch.cpu.get_capabilities came with 2.11; drop the check when that is the oldest version supported.
 _TORCH_TELLS_CPU_CAPABILITIES = Version(torch.__version__) >= Version("2.11")
@@ -20,3 +23,21 @@ def cpu_has_fast_bfloat16() -> bool:
         return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+# torch.nn.attention.varlen came with 2.10.
+_TORCH_HAS_VARLEN_ATTENTION = Version(torch.__version__) >= Version("2.10")
+
+
+def varlen_attention(query: torch.Tensor) -> Callable[..., Any] | None:
+    """Return torch's variable-length flash attention if it takes such queries [N, heads, D], else ``None``.
+
+    It needs a GPU of compute capability 8.0 or later and 16-bit numbers.
+    """
+    if not (_TORCH_HAS_VARLEN_ATTENTION and query.is_cuda and query.dtype in (torch.float16, torch.bfloat16)):
+        return None
+    if torch.version.hip or torch.cuda.get_device_capability(query.device) < (8, 0) or query.shape[-1] > 256:
+        return None
+    from torch.nn.attention.varlen import varlen_attn
+
+    return varlen_attn

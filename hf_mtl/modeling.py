@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers.utils import logging
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig
+from hf_mtl.dropout import set_fast_dropout
 from hf_mtl.heads import Head, SentimentHead, head_class
 from hf_mtl.outputs import MultiTaskOutput
-from hf_mtl.states import FlatStates
+from hf_mtl.states import FlatStates, RowLayout
+from hf_mtl.unpadding import can_unpad, encode_flat, is_ready, make_ready
 
 __all__ = ["MultiTaskModel"]
+
+logger = logging.get_logger(__name__)
 
 
 class MultiTaskModel(PreTrainedModel):
@@ -33,9 +38,11 @@ class MultiTaskModel(PreTrainedModel):
         config: The encoder's config and the tasks.
         encoder: An encoder with weights; ``None`` builds one from the config.
         heads: Further task types and their heads, besides `hf_mtl.heads.HEADS`.
+        unpad: Whether the encoder computes the tokens alone and not the padding; the answers are the same.
+            ``"auto"``: where its family is known to allow it.
 
     Raises:
-        ValueError: If a task does not fit its type.
+        ValueError: If a task does not fit its type, or ``unpad`` is true and the encoder cannot.
     """
 
     config_class = MultiTaskConfig
@@ -56,6 +63,7 @@ class MultiTaskModel(PreTrainedModel):
         config: MultiTaskConfig,
         encoder: PreTrainedModel | None = None,
         heads: Mapping[str, type[Head]] | None = None,
+        unpad: bool | Literal["auto"] = "auto",
     ) -> None:
         super().__init__(config)
         if encoder is None:
@@ -70,6 +78,8 @@ class MultiTaskModel(PreTrainedModel):
         self.heads = nn.ModuleDict(
             {task.name: head_class(task, heads)(task, config.get_text_config()) for task in config.tasks}
         )
+        self._fast_dropout = False
+        self.unpad = unpad
         self.post_init()
 
     @torch.no_grad()
@@ -98,6 +108,7 @@ class MultiTaskModel(PreTrainedModel):
         tasks: Iterable[TaskConfig | Mapping[str, Any]],
         *,
         heads: Mapping[str, type[Head]] | None = None,
+        unpad: bool | Literal["auto"] = "auto",
         **kwargs: Any,
     ) -> MultiTaskModel:
         """Put new heads on a pretrained encoder.
@@ -109,6 +120,7 @@ class MultiTaskModel(PreTrainedModel):
             encoder: Hub id, folder, or a loaded encoder, which the new model takes over.
             tasks: The tasks, in the order of the heads.
             heads: Further task types and their heads.
+            unpad: Whether the encoder computes the tokens alone; ``"auto"``: where its family allows it.
             kwargs: Arguments of ``AutoModel.from_pretrained``, such as ``dtype``, ``attn_implementation``,
                 ``device_map`` or ``revision``.
 
@@ -146,7 +158,7 @@ class MultiTaskModel(PreTrainedModel):
         config = MultiTaskConfig(encoder_config=loaded.config, tasks=tasks)
         config._attn_implementation = attention
         config.dtype = loaded.dtype
-        model = cls(config, encoder=loaded, heads=heads)
+        model = cls(config, encoder=loaded, heads=heads, unpad=unpad)
         if pooler is not None:
             weights = {name: value.float() for name, value in pooler.state_dict().items()}
             for head in model.task_heads.values():
@@ -177,6 +189,82 @@ class MultiTaskModel(PreTrainedModel):
     def tasks(self) -> list[TaskConfig]:
         """The tasks, in order."""
         return list(self.config.tasks)
+
+    # How the encoder computes
+
+    @property
+    def unpad(self) -> bool | Literal["auto"]:
+        """Whether the encoder computes the tokens alone and not the padding.
+
+        ``"auto"`` does where the family allows it; ``True`` says so and is refused elsewhere. Padded runs give the same
+        answers: with ``output_attentions``, while exporting, and with the ``eager`` attention implementation, which
+        knows nothing but padded attention.
+        """
+        return self._unpad
+
+    @unpad.setter
+    def unpad(self, value: bool | Literal["auto"]) -> None:
+        if value not in (True, False, "auto"):
+            raise ValueError(f"unpad must be True, False or 'auto', found {value!r}.")
+        if value and not can_unpad(self.encoder):
+            why = (
+                f"Encoders of the family {self.encoder.config.model_type!r} are not known to give the same states "
+                "without padding: their layers look across tokens elsewhere than in attention, or their attention "
+                "does not go through Transformers' attention interface."
+            )
+            if value is True:
+                raise ValueError(f"{why} Leave unpad at 'auto' to run them padded.")
+            logger.info(f"{why} Running padded.")
+        self._unpad = value
+        make_ready(self.encoder, value is not False and can_unpad(self.encoder))
+
+    @property
+    def fast_dropout(self) -> bool:
+        """Whether dropout draws its random numbers by `hf_mtl.dropout.fast_dropout` on a CPU."""
+        return self._fast_dropout
+
+    @fast_dropout.setter
+    def fast_dropout(self, value: bool) -> None:
+        self._fast_dropout = value
+        set_fast_dropout(self, value)
+
+    def set_attn_implementation(self, *args: Any, **kwargs: Any) -> None:
+        """Choose another attention implementation: see ``transformers.PreTrainedModel.set_attn_implementation``."""
+        super().set_attn_implementation(*args, **kwargs)
+        self.unpad = self._unpad
+
+    def _runs_flat(self, kwargs: Mapping[str, Any]) -> bool:
+        return (
+            self._unpad is not False
+            and can_unpad(self.encoder)
+            and is_ready(self.encoder)
+            and not kwargs.get("output_attentions", self.encoder.config.output_attentions)
+            # A tensor that this class does not know may need the padded shape.
+            and not any(isinstance(value, torch.Tensor) for value in kwargs.values())
+            and not torch.compiler.is_exporting()
+            and not torch.jit.is_tracing()  # type: ignore[attr-defined]  # torch forgot to export it
+        )
+
+    def _encode(
+        self, inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None, **kwargs: Any
+    ) -> tuple[FlatStates, Any]:
+        """Return the states without padding, and all that the encoder returned, padded."""
+        tokens = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
+        mask = torch.ones(tokens.shape[:2], device=tokens.device) if attention_mask is None else attention_mask
+        if mask.dim() != 2:
+            raise ValueError(f"attention_mask must be [B, L], found the shape {tuple(mask.shape)}.")
+        layout = RowLayout.from_mask(mask)
+        if not self._runs_flat(kwargs):
+            if attention_mask is not None:
+                inputs = {**inputs, "attention_mask": attention_mask}
+            encoded = self.encoder(**inputs, return_dict=True, **kwargs)
+            return FlatStates(layout.flatten(encoded.last_hidden_state), layout), encoded
+        encoded = encode_flat(self.encoder, layout, inputs, self._fast_dropout, **kwargs)
+        flat = FlatStates(encoded.last_hidden_state[0], layout)
+        encoded.last_hidden_state = layout.pad(flat.values)
+        if encoded.get("hidden_states") is not None:
+            encoded.hidden_states = tuple(layout.pad(states[0]) for states in encoded.hidden_states)
+        return flat, encoded
 
     def replace_task(self, task: TaskConfig) -> None:
         """Put a task in the place of the one of the same name, keeping its head's weights."""
@@ -243,25 +331,14 @@ class MultiTaskModel(PreTrainedModel):
             ValueError: If a task is unknown.
         """
         names = self._names(tasks, labels, rows)
-        shape = (input_ids if input_ids is not None else inputs_embeds).shape  # type: ignore[union-attr]
-        encoded = self.encoder(
-            **{
-                name: value
-                for name, value in {
-                    "input_ids": input_ids,
-                    "attention_mask": attention_mask,
-                    "token_type_ids": token_type_ids,
-                    "position_ids": position_ids,
-                    "inputs_embeds": inputs_embeds,
-                }.items()
-                if value is not None
-            },
-            return_dict=True,
-            **kwargs,
-        )
-        states = encoded.last_hidden_state
-        mask = (torch.ones(shape[:2], device=states.device) if attention_mask is None else attention_mask).bool()
-        flat = FlatStates.from_padded(states, mask)
+        given = {
+            "input_ids": input_ids,
+            "inputs_embeds": inputs_embeds,
+            "token_type_ids": token_type_ids,
+            "position_ids": position_ids,
+        }
+        inputs = {name: value for name, value in given.items() if value is not None}
+        flat, encoded = self._encode(inputs, attention_mask, **kwargs)
         logits, losses = {}, {}
         weighted: torch.Tensor | None = None
         for name in names:
@@ -269,31 +346,27 @@ class MultiTaskModel(PreTrainedModel):
             chosen = rows.get(name) if rows is not None else None
             if rows is not None and (chosen is None or len(chosen) == 0):
                 continue
-            task_mask = mask if chosen is None else mask[chosen]
-            task_logits = head(flat if chosen is None else flat.select(chosen))
+            states = flat if chosen is None else flat.select(chosen)
+            task_logits = head(states)
             if labels is not None and name in labels:
-                target = labels[name][task_mask] if head.level == "token" else labels[name]
+                target = states.layout.flatten(labels[name]) if head.level == "token" else labels[name]
                 total = head.loss_sum(task_logits, target)
                 items = head.count_items(target).clamp(min=1) if num_items is None else num_items[name]
                 losses[name] = total / items.to(total)
                 if loss_weights is None:
-                    term = losses[name] * (head.task.weight * len(labels[name]) / shape[0])
+                    term = losses[name] * (head.task.weight * len(labels[name]) / flat.layout.rows)
                 else:
                     term = losses[name] * loss_weights[name].to(total)
                 weighted = term if weighted is None else weighted + term
-            if head.level == "token":
-                padded = task_logits.new_zeros(*task_mask.shape, task_logits.shape[-1])
-                padded[task_mask] = task_logits
-                task_logits = padded
-            logits[name] = task_logits
+            logits[name] = states.layout.pad(task_logits) if head.level == "token" else task_logits
         if labels is not None and weighted is None:
             # A batch without any label trains nothing; the zero keeps backward defined.
-            weighted = states.sum() * 0.0
+            weighted = flat.values.sum() * 0.0
         output = MultiTaskOutput(
             loss=weighted,
             losses=losses if labels is not None else None,
             logits=logits,
-            last_hidden_state=states,
+            last_hidden_state=encoded.last_hidden_state,
             hidden_states=encoded.get("hidden_states"),
             attentions=encoded.get("attentions"),
         )

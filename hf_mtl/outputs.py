@@ -20,8 +20,8 @@ class MultiTaskOutput(ModelOutput):
             (squared standard deviations for regression). Items are tokens for tagging, rows otherwise.
         logits: For each task that was run: [R, C] for sequence heads, [R, L, C] for tagging, where R is the number
             of rows the head saw. Positions of padding hold 0.
-        last_hidden_state: The encoder's states [B, L, H].
-        hidden_states: The states after each layer, each [B, L, H], if asked for.
+        last_hidden_state: The encoder's states [B, L, H]; zeros at padding where it was not computed.
+        hidden_states: The states after each layer, each [B, L, H], if asked for; zeros likewise.
         attentions: The attention weights of each layer, if asked for.
     """
 

@@ -33,7 +33,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 def tiny_config(family: str, **kwargs: Any) -> Any:
     """Return a config of a family with 2 layers of 32 features."""
-    return AutoConfig.for_model(family, **{**_COMMON, **FAMILIES[family], **kwargs})
+    return AutoConfig.for_model(family, **{**_COMMON, **FAMILIES.get(family, {}), **kwargs})
 
 
 def tiny_encoder(family: str = "bert", seed: int = 0, **kwargs: Any) -> Any:

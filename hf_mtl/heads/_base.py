@@ -190,7 +190,7 @@ class SequenceHead(Head):
         else:
             pooled = states.first() if self.task.pooling == "first" else states.mean()
             # A text of one token: whichever token the family's own pooling picks, it finds this vector.
-            padded, mask = pooled[:, None], torch.ones_like(states.lengths)[:, None]
+            padded, mask = pooled[:, None], torch.ones_like(states.layout.lengths)[:, None]
         logits: torch.Tensor = self.classifier(padded, mask)
         return logits
 

@@ -100,7 +100,9 @@ def test_saved_encoder_is_a_plain_model(model, tmp_path):
     plain = AutoModel.from_pretrained(tmp_path, add_pooling_layer=False)
     assert type(plain) is BertModel
     with torch.no_grad():
-        torch.testing.assert_close(plain(**INPUTS).last_hidden_state, model(**INPUTS).last_hidden_state)
+        expected, ours = plain(**INPUTS).last_hidden_state, model(**INPUTS).last_hidden_state
+    real = INPUTS["attention_mask"].bool()
+    torch.testing.assert_close(expected[real], ours[real])
 
 
 def test_resized_embeddings_survive_saving(model, tmp_path):

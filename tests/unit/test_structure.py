@@ -16,8 +16,8 @@ ROWS = [
     {"cli"},
     {"recipe", "trainer", "inference", "training_args"},
     {"modeling", "data", "evaluation", "step_loss", "optimization"},
-    {"heads", "samplers", "metrics"},
-    {"configuration", "outputs", "states", "words"},
+    {"heads", "samplers", "metrics", "unpadding"},
+    {"configuration", "outputs", "states", "words", "dropout"},
     {"_names", "compatibility"},
 ]
 #: Parts that may import others of their own row.

@@ -1,0 +1,20 @@
+"""Encoders without padding: the tokens of a batch of B texts as one row of N tokens.
+
+`encode_flat` runs a supported encoder (`can_unpad`) on such a row. Everything but attention treats tokens one by one;
+the attention function registered here under `ROWS_ATTENTION` keeps the texts apart.
+"""
+
+from hf_mtl.unpadding._attention import ROWS_ATTENTION, attend_rows
+from hf_mtl.unpadding._encode import can_unpad, encode_flat, is_ready, make_ready
+from hf_mtl.unpadding._groups import RowGroup, RowGroups
+
+__all__ = [
+    "ROWS_ATTENTION",
+    "RowGroup",
+    "RowGroups",
+    "attend_rows",
+    "can_unpad",
+    "encode_flat",
+    "is_ready",
+    "make_ready",
+]

@@ -1,0 +1,163 @@
+"""Attention over texts laid end to end, each token seeing its own text alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from hf_mtl.compatibility import varlen_attention
+from hf_mtl.dropout import fast_dropout
+from hf_mtl.unpadding._groups import RowGroup, RowGroups
+from hf_mtl.unpadding._rows import Rows
+
+__all__ = ["ROWS_ATTENTION", "attend_rows"]
+
+#: Name of `attend_rows` among Transformers' attention implementations.
+ROWS_ATTENTION = "hf_mtl_rows"
+
+
+def attend_rows(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    rows: Rows | None = None,
+    sliding_window: int | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Compute scaled dot-product attention, text by text where ``rows`` says where they lie.
+
+    On a GPU that has it, variable-length flash attention reads the row as it lies. Everywhere else the texts are
+    padded again, inside attention alone, in groups of like length.
+
+    Args:
+        module: The attention layer.
+        query: [1, heads, N, D]; without ``rows`` [B, heads, L, D].
+        key: Like ``query``.
+        value: Like ``query``.
+        attention_mask: Not looked at when ``rows`` is given.
+        dropout: Probability of dropping an attention weight.
+        scaling: Factor of the scores; ``None`` is ``D ** -0.5``.
+        rows: Where the texts lie; ``None``: plain attention, `torch.nn.functional.scaled_dot_product_attention`.
+        sliding_window: Tokens see those less than this many places away; ``None``: all of their text.
+        kwargs: Passed on where ``rows`` is ``None``.
+
+    Returns:
+        [1, N, heads, D], or [B, L, heads, D], and no attention weights.
+    """
+    if rows is None:
+        plain: tuple[torch.Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+        return plain
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))  # [N, heads, D]
+    varlen = varlen_attention(q) if dropout == 0 else None  # the kernel knows no dropout
+    if varlen is not None:
+        window = (-1, -1) if sliding_window is None else (sliding_window - 1, sliding_window - 1)
+        flat = varlen(q, k, v, rows.offsets, rows.offsets, rows.longest, rows.longest, scale=scale, window_size=window)
+    else:
+        flat = _attend_groups(q, k, v, rows.groups, scale, dropout, rows.fast_dropout, sliding_window)
+    return flat[None], None
+
+
+def _attend_groups(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    cut: RowGroups,
+    scale: float,
+    dropout: float,
+    fast: bool,
+    sliding_window: int | None,
+) -> torch.Tensor:
+    """Pad again, group by group; q, k and v are [N, heads, D], and so is what comes back."""
+    q, k, v = (_Regroup.apply(states, cut.gather, cut.scatter) for states in (q, k, v))
+    found = []
+    for group in cut.groups:
+        part = slice(group.start, group.stop)
+        q_rows, k_rows, v_rows = (
+            states[part].unflatten(0, (group.rows, group.length)).transpose(1, 2) for states in (q, k, v)
+        )
+        mask = _with_window(group, sliding_window, q.device)
+        found.append(_attend(q_rows, k_rows, v_rows, mask, scale, dropout, fast).transpose(1, 2).flatten(0, 1))
+    flat: torch.Tensor = _Ungroup.apply(torch.cat(found), cut.scatter)
+    return flat
+
+
+def _with_window(group: RowGroup, sliding_window: int | None, device: torch.device) -> torch.Tensor | None:
+    if sliding_window is None or group.length <= sliding_window:
+        return group.mask
+    place = torch.arange(group.length, device=device)
+    near = (place[:, None] - place[None, :]).abs() < sliding_window
+    return near[None, None] if group.mask is None else near & group.mask
+
+
+def _attend(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    mask: torch.Tensor | None,
+    scale: float,
+    dropout: float,
+    fast: bool,
+) -> torch.Tensor:
+    """Attend within padded texts: q, k and v are [rows, heads, length, D], the mask is true where to look."""
+    if q.device.type != "cpu" or (dropout == 0 and q.dtype in (torch.float32, torch.float64)):
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
+    # Written out: torch's own CPU kernel has no dropout, and in bfloat16 without AMX it is several times slower.
+    scores = torch.matmul(q * scale, k.transpose(-1, -2))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    # In float32: bfloat16's softmax is slower where the length is no multiple of the vector's.
+    weights = torch.softmax(scores, -1, dtype=torch.promote_types(torch.float32, scores.dtype))
+    if dropout > 0:
+        weights = fast_dropout(weights, dropout) if fast else functional.dropout(weights, dropout)
+    return torch.matmul(weights.to(v.dtype), v)
+
+
+class _Regroup(torch.autograd.Function):
+    """[N, ...] to [P, ...]; copying is undone by copying, where torch would add up into zeros.
+
+    Padded places repeat a token, but as a constant: the mask keeps every gradient from them.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states: torch.Tensor, gather: torch.Tensor, scatter: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(scatter)
+        return states.index_select(0, gather)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (scatter,) = ctx.saved_tensors
+        return gradient.index_select(0, scatter), None, None
+
+
+class _Ungroup(torch.autograd.Function):
+    """[P, ...] back to [N, ...]."""
+
+    @staticmethod
+    def forward(ctx: Any, states: torch.Tensor, scatter: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(scatter)
+        ctx.places = len(states)
+        return states.index_select(0, scatter)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (scatter,) = ctx.saved_tensors
+        zeros = gradient.new_zeros(ctx.places, *gradient.shape[1:])
+        return zeros.index_copy(0, scatter, gradient), None
+
+
+# Kept from torch.compile: the groups differ from batch to batch, and each cut would be compiled anew.
+AttentionInterface.register(ROWS_ATTENTION, torch.compiler.disable(attend_rows))
+AttentionMaskInterface.register(ROWS_ATTENTION, sdpa_mask)

@@ -1,0 +1,109 @@
+"""An encoder's pass over texts laid end to end, and which encoders can do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from hf_mtl.states import RowLayout
+from hf_mtl.unpadding._attention import ROWS_ATTENTION
+from hf_mtl.unpadding._rows import Rows
+
+__all__ = ["can_unpad", "encode_flat", "is_ready", "make_ready"]
+
+#: Attention implementations of Transformers that keep the rows apart by themselves when told their offsets.
+_VARIABLE_LENGTH = ("flash_attention_2", "flash_attention_3", "flash_attention_4")
+
+
+def _columns(config: Any, input_ids: torch.Tensor | None, layout: RowLayout) -> torch.Tensor:
+    """Count positions from the left edge of the padded batch, as BERT does."""
+    return layout.index % layout.length
+
+
+def _behind_padding_id(config: Any, input_ids: torch.Tensor | None, layout: RowLayout) -> torch.Tensor:
+    """Count the tokens that are not padding, beginning behind the padding token's id, as RoBERTa does."""
+    if input_ids is None:
+        return _columns(config, None, layout) + int(config.pad_token_id) + 1
+    real = input_ids.ne(config.pad_token_id).long()
+    return layout.flatten(real.cumsum(1) * real + config.pad_token_id)
+
+
+#: Families whose layers treat tokens one by one but for attention, which goes through Transformers' attention
+#: interface; and how each counts positions.
+_FAMILIES: Mapping[str, Callable[[Any, torch.Tensor | None, RowLayout], torch.Tensor]] = {
+    "albert": _columns,
+    "bert": _columns,
+    "camembert": _behind_padding_id,
+    "data2vec-text": _behind_padding_id,
+    "distilbert": _columns,
+    "electra": _columns,
+    "ernie": _columns,
+    "eurobert": _columns,
+    "modernbert": _columns,
+    "roberta": _behind_padding_id,
+    "roberta-prelayernorm": _behind_padding_id,
+    "xlm-roberta": _behind_padding_id,
+    "xlm-roberta-xl": _behind_padding_id,
+}
+
+
+def can_unpad(encoder: PreTrainedModel) -> bool:
+    """Return whether an encoder's family is known to give the same states without padding."""
+    config = encoder.config
+    return config.model_type in _FAMILIES and not getattr(config, "is_decoder", False)
+
+
+def make_ready(encoder: PreTrainedModel, ready: bool = True) -> None:
+    """Have an encoder's SDPA attention keep rows apart when told to; its padded results stay the same."""
+    old, new = ("sdpa", ROWS_ATTENTION) if ready else (ROWS_ATTENTION, "sdpa")
+    if encoder.config._attn_implementation == old:
+        encoder.config._attn_implementation = new
+
+
+def is_ready(encoder: PreTrainedModel) -> bool:
+    """Return whether the attention implementation that an encoder has now keeps rows apart."""
+    return encoder.config._attn_implementation in (ROWS_ATTENTION, *_VARIABLE_LENGTH)
+
+
+def encode_flat(
+    encoder: PreTrainedModel,
+    layout: RowLayout,
+    inputs: Mapping[str, torch.Tensor],
+    fast_dropout: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """Run an encoder on one row of N tokens.
+
+    Args:
+        encoder: An encoder that `can_unpad` and `is_ready`.
+        layout: Where the texts lie.
+        inputs: Padded ``input_ids`` [B, L] or ``inputs_embeds`` [B, L, H], and any of ``token_type_ids`` and
+            ``position_ids`` [B, L].
+        fast_dropout: Whether attention weights are dropped by `hf_mtl.dropout.fast_dropout` on a CPU.
+        kwargs: Passed to the encoder.
+
+    Returns:
+        The encoder's output, with states [1, N, H].
+    """
+    config = encoder.config
+    flat = {name: layout.flatten(value)[None] for name, value in inputs.items() if name != "position_ids"}
+    given = inputs.get("position_ids")
+    if given is None:
+        positions = _FAMILIES[config.model_type](config, inputs.get("input_ids"), layout)
+    else:
+        positions = layout.flatten(given.expand(layout.rows, -1))
+    rows = Rows(layout, fast_dropout)
+    if config._attn_implementation == ROWS_ATTENTION:
+        # Transformers hands a mask of four dimensions on as it is; nobody looks at this one.
+        how: dict[str, Any] = {"attention_mask": positions.new_ones(1, 1, 1, 1, dtype=torch.bool), "rows": rows}
+    else:
+        how = {
+            "cu_seq_lens_q": rows.offsets,
+            "cu_seq_lens_k": rows.offsets,
+            "max_length_q": rows.longest,
+            "max_length_k": rows.longest,
+        }
+    return encoder(**flat, position_ids=positions[None], return_dict=True, **how, **kwargs)

@@ -1,0 +1,104 @@
+"""Texts of like length together, so that attention pads little: the cut of a batch into groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["RowGroup", "RowGroups"]
+
+#: What a further group costs, in units of a token's attention to no other token. Measured on a CPU with batches of 32
+#: texts: from 50 to 600 the time of attention changes by less than a tenth.
+_GROUP_COST = 150.0
+#: The length at which attending to a text's other tokens costs as much as what each token costs by itself.
+_SQUARE_LENGTH = 32.0
+#: Most places where a batch may be cut; the search for the best cuts takes the square of it.
+_MOST_CUTS = 32
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Texts that attention pads to one length.
+
+    Args:
+        start: Place of the group's first token among all groups' padded tokens.
+        rows: Number of texts.
+        length: Tokens of each, padded.
+        mask: [rows, 1, 1, length] bool, true at real tokens; ``None`` if all are real.
+    """
+
+    start: int
+    rows: int
+    length: int
+    mask: torch.Tensor | None
+
+    @property
+    def stop(self) -> int:
+        """Place behind the group's last token."""
+        return self.start + self.rows * self.length
+
+
+@dataclass(frozen=True)
+class RowGroups:
+    """A batch of N tokens cut into groups, with P padded tokens together.
+
+    Args:
+        groups: The groups, longest first.
+        gather: [P] int64, the token that stands at each padded place; padding repeats its text's last token.
+        scatter: [N] int64, each token's padded place.
+    """
+
+    groups: list[RowGroup]
+    gather: torch.Tensor
+    scatter: torch.Tensor
+
+    @classmethod
+    def from_lengths(cls, lengths: Sequence[int], device: torch.device, group_cost: float = _GROUP_COST) -> RowGroups:
+        """Cut texts of given lengths into the groups that cost least.
+
+        Args:
+            lengths: Tokens of each text.
+            device: Where the tensors go.
+            group_cost: What a further group costs, in padded tokens.
+
+        >>> [(group.rows, group.length) for group in RowGroups.from_lengths([5, 90, 6, 88], torch.device("cpu")).groups]
+        [(2, 90), (2, 6)]
+        """
+        sizes = torch.tensor(lengths)
+        order = sizes.argsort(descending=True, stable=True)
+        starts = sizes.cumsum(0) - sizes
+        groups, gather = [], []
+        scatter = torch.empty(int(sizes.sum()), dtype=torch.int64)
+        start = 0
+        for first, stop in _cut(sizes[order].tolist(), group_cost):
+            rows = order[first:stop]
+            own, length = sizes[rows, None], int(sizes[rows[0]])
+            column = torch.arange(length)
+            real = column < own
+            tokens = starts[rows, None] + torch.minimum(column, own - 1)
+            places = torch.arange(start, start + tokens.numel()).view_as(tokens)
+            scatter[tokens[real]] = places[real]
+            gather.append(tokens.flatten())
+            mask = None if bool(real.all()) else real[:, None, None, :].to(device)
+            groups.append(RowGroup(start, len(rows), length, mask))
+            start = groups[-1].stop
+        return cls(groups, torch.cat(gather).to(device), scatter.to(device))
+
+
+def _cut(lengths: Sequence[int], group_cost: float) -> list[tuple[int, int]]:
+    """Return the (first, stop) rows of the cheapest cut of lengths in falling order."""
+    stride = -(-len(lengths) // _MOST_CUTS)
+    places = [*range(0, len(lengths), stride), len(lengths)]
+    each = [length * (1 + length / _SQUARE_LENGTH) for length in lengths]
+    best, origin = [0.0], [0]
+    for j in range(1, len(places)):
+        costs = [best[i] + group_cost + (places[j] - places[i]) * each[places[i]] for i in range(j)]
+        best.append(min(costs))
+        origin.append(costs.index(best[-1]))
+    cuts, j = [], len(places) - 1
+    while j:
+        cuts.append((places[origin[j]], places[j]))
+        j = origin[j]
+    return cuts[::-1]
