@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -45,10 +46,12 @@ class TaskMixture(Dataset[Row]):
     def __getitems__(self, indices: Sequence[int]) -> list[Row]:
         # One read a dataset, not one a row: reading from Arrow costs by the call.
         result: list[Any] = [None] * len(indices)
-        for part, start, stop in zip(self.parts, self._starts, self._starts[1:], strict=False):
-            numbers = [(i, index if index >= 0 else -index - 1) for i, index in enumerate(indices)]
-            mine = [(i, number - start) for i, number in numbers if start <= number < stop]
-            if mine:
-                for (i, _), row in zip(mine, part.read([number for _, number in mine]), strict=True):
-                    result[i] = row if indices[i] >= 0 else Row(row.dataset, row.index, row.text, row.text_pair)
+        mine: dict[int, list[tuple[int, int]]] = {}
+        for i, index in enumerate(indices):
+            number = index if index >= 0 else -index - 1
+            part = bisect_right(self._starts, number) - 1
+            mine.setdefault(part, []).append((i, number - self._starts[part]))
+        for part, asked in mine.items():
+            for (i, _), row in zip(asked, self.parts[part].read([number for _, number in asked]), strict=True):
+                result[i] = row if indices[i] >= 0 else Row(row.dataset, row.index, row.text, row.text_pair)
         return result

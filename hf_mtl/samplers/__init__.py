@@ -9,10 +9,10 @@ from __future__ import annotations
 from hf_mtl._names import listed, nearest
 from hf_mtl.samplers._base import TaskSampler
 from hf_mtl.samplers._permutation import permute
-from hf_mtl.samplers._systematic import interleave
+from hf_mtl.samplers._systematic import Interleaving
 from hf_mtl.samplers.proportional import ProportionalSampler
 
-__all__ = ["SAMPLERS", "ProportionalSampler", "TaskSampler", "interleave", "make_sampler", "permute"]
+__all__ = ["SAMPLERS", "Interleaving", "ProportionalSampler", "TaskSampler", "make_sampler", "permute"]
 
 #: Strategy -> sampler.
 SAMPLERS: dict[str, type[TaskSampler]] = {

@@ -2,70 +2,71 @@
 
 from __future__ import annotations
 
-import functools
 import heapq
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["interleave"]
+__all__ = ["Interleaving"]
 
-Node = tuple[int, "int | tuple[Node, Node]"]  # weight, and a dataset's number or two children
-
-
-@functools.lru_cache(maxsize=16)
-def _tree(counts: tuple[int, ...]) -> Node | None:
-    """Pair the two smallest parts until one is left (Huffman's tree): no part of a part then dwarfs its sibling."""
-    heap: list[tuple[int, int, Node]] = [(count, i, (count, i)) for i, count in enumerate(counts) if count > 0]
-    heapq.heapify(heap)
-    order = len(counts)
-    while len(heap) > 1:
-        first, second = heapq.heappop(heap)[2], heapq.heappop(heap)[2]
-        heapq.heappush(heap, (first[0] + second[0], order, (first[0] + second[0], (first, second))))
-        order += 1
-    return heap[0][2] if heap else None
+# Below it a product of two numbers of positions fits into int64.
+_EXACT = 2**30
 
 
-def interleave(counts: Sequence[int], start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    r"""Spread ``counts[d]`` draws of each dataset d evenly over ``sum(counts)`` positions.
+class Interleaving:
+    r"""Spreads ``counts[d]`` draws of each dataset d evenly over ``sum(counts)`` positions.
 
     A tree halves the positions again and again: of the first m positions of a node with n, its child with :math:`n_1`
     gets :math:`\lfloor m n_1 / n + 1/2 \rfloor`. That is a formula in m, so any stretch of any epoch is reached
     without walking to it, and every count is exact at the end of the epoch. In between a dataset stays close to its
     share: within one position of it, or a little more where many datasets of very different sizes meet.
 
+    The tree is Huffman's, which pairs the two smallest parts until one is left: no part of a part then dwarfs its
+    sibling, and large datasets, near the root, are reached in few steps.
+
     Args:
         counts: Draws of each dataset over the whole epoch.
-        start: First position wanted.
-        stop: One behind the last position wanted.
 
-    Returns:
-        For each position the dataset, and how many draws that dataset had before: both int64 [stop - start].
-
-    >>> interleave([2, 4], 0, 6)[0].tolist()
+    >>> Interleaving([2, 4]).stretch(0, 6)[0].tolist()
     [1, 0, 1, 1, 0, 1]
     """
-    length = stop - start
-    datasets = np.zeros(length, dtype=np.int64)
-    draws = np.zeros(length, dtype=np.int64)
 
-    def descend(node: Node, where: npt.NDArray[np.int64], before: npt.NDArray[np.int64]) -> None:
-        # where: the positions that are this node's; before: how many of the node's came before each
-        weight, content = node
-        if isinstance(content, int):
-            datasets[where], draws[where] = content, before
-            return
-        left, right = content
-        # Exact in int64 up to epochs of 2^30 positions; Python integers take over beyond.
-        exact = before if weight < 2**30 else before.astype(object)
-        had = ((2 * exact * left[0] + weight) // (2 * weight)).astype(np.int64)
-        has = ((2 * (exact + 1) * left[0] + weight) // (2 * weight)).astype(np.int64)
-        goes_left = has > had
-        descend(left, where[goes_left], had[goes_left])
-        descend(right, where[~goes_left], (before - had)[~goes_left])
+    def __init__(self, counts: Sequence[int]) -> None:
+        # Nodes 0 .. n - 1 are the datasets, the others join two nodes each; the last is the root.
+        weights = list(counts)
+        children = [(-1, -1)] * len(weights)
+        heap = [(count, node) for node, count in enumerate(weights) if count > 0]
+        heapq.heapify(heap)
+        while len(heap) > 1:
+            first, second = heapq.heappop(heap), heapq.heappop(heap)
+            heapq.heappush(heap, (first[0] + second[0], len(weights)))
+            weights.append(first[0] + second[0])
+            children.append((first[1], second[1]))
+        self._leaves = len(counts)
+        self._root = heap[0][1] if heap else 0
+        self._weights = np.array(weights, dtype=np.int64)
+        self._children = np.array(children, dtype=np.int64).reshape(-1, 2)
 
-    root = _tree(tuple(counts))
-    if root is not None:
-        descend(root, np.arange(length), np.arange(start, stop))
-    return datasets, draws
+    def stretch(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return for each position the dataset, and how many draws that dataset had before: both int64 [stop - start].
+
+        Args:
+            start: First position wanted, from 0.
+            stop: One behind the last position wanted, at most ``sum(counts)``.
+        """
+        nodes = np.full(stop - start, self._root)
+        before = np.arange(start, stop)
+        # All positions go down the tree together, a level a turn.
+        while len(inner := np.flatnonzero(nodes >= self._leaves)):
+            left, right = self._children[nodes[inner]].T
+            weights, lefts, had = self._weights[nodes[inner]], self._weights[left], before[inner]
+            if weights.max() >= _EXACT:
+                # Python's integers take over where int64 would overflow.
+                weights, lefts, had = weights.astype(object), lefts.astype(object), had.astype(object)
+            twice = 2 * had * lefts + weights
+            gone = (twice // (2 * weights)).astype(np.int64)
+            goes_left = ((twice + 2 * lefts) // (2 * weights)).astype(np.int64) > gone
+            nodes[inner] = np.where(goes_left, left, right)
+            before[inner] = np.where(goes_left, gone, before[inner] - gone)
+        return nodes, before

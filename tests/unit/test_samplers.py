@@ -1,10 +1,13 @@
+import math
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_mtl.data import TaskBatchSampler
-from hf_mtl.samplers import SAMPLERS, ProportionalSampler, interleave, make_sampler, permute
+from hf_mtl.samplers import SAMPLERS, Interleaving, ProportionalSampler, make_sampler, permute
 
 sizes = st.lists(st.integers(1, 400), min_size=1, max_size=8)
 
@@ -24,6 +27,25 @@ def test_permutations_of_different_keys_differ():
     assert sum(a == b for a, b in zip(first, second, strict=True)) < 10
 
 
+@given(st.lists(st.tuples(st.integers(1, 10**9), st.integers(0, 10**9), st.integers(0, 9)), min_size=1, max_size=20))
+def test_rows_of_many_permutations_at_once_equal_those_of_each_alone(asked):
+    sizes, draws, keys = (np.array(column) for column in zip(*asked, strict=True))
+    together = permute(draws % sizes, sizes, key=(3, keys))
+    alone = [permute(np.array([d % s]), s, key=(3, k))[0] for s, d, k in asked]
+    assert together.tolist() == alone
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
+def test_every_order_of_a_few_rows_comes_equally_often(size):
+    keys = np.repeat(np.arange(6000), size)
+    orders = permute(np.tile(np.arange(size), 6000), size, key=(1, keys)).reshape(6000, size)
+    _, found = np.unique(orders, axis=0, return_counts=True)
+    expected, freedom = 6000 / math.factorial(size), math.factorial(size) - 1
+    assert len(found) == freedom + 1
+    # Chi square's mean is its degrees of freedom, its variance twice as much: five standard deviations.
+    assert ((found - expected) ** 2 / expected).sum() < freedom + 5 * (2 * freedom) ** 0.5
+
+
 def test_permutation_of_a_billion_rows_needs_no_table():
     rows = permute(np.arange(10**9 - 1000, 10**9), 10**9, (7,))
     assert len(set(rows.tolist())) == 1000
@@ -33,7 +55,7 @@ def test_permutation_of_a_billion_rows_needs_no_table():
 
 @given(sizes)
 def test_interleaving_gives_every_dataset_exactly_its_draws(counts):
-    datasets, draws = interleave(counts, 0, sum(counts))
+    datasets, draws = Interleaving(counts).stretch(0, sum(counts))
     assert np.bincount(datasets, minlength=len(counts)).tolist() == counts
     for i, count in enumerate(counts):
         assert draws[datasets == i].tolist() == list(range(count))
@@ -41,7 +63,7 @@ def test_interleaving_gives_every_dataset_exactly_its_draws(counts):
 
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=3))
 def test_up_to_three_datasets_stay_within_one_row_of_their_share_at_every_prefix(counts):
-    datasets, _ = interleave(counts, 0, sum(counts))
+    datasets, _ = Interleaving(counts).stretch(0, sum(counts))
     positions = np.arange(1, sum(counts) + 1)
     for i, count in enumerate(counts):
         assert np.abs(np.cumsum(datasets == i) - positions * count / sum(counts)).max() <= 1
@@ -49,7 +71,7 @@ def test_up_to_three_datasets_stay_within_one_row_of_their_share_at_every_prefix
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=40))
 def test_any_number_of_datasets_stays_within_one_and_a_half_rows_of_its_share(counts):
-    datasets, _ = interleave(counts, 0, min(sum(counts), 5000))
+    datasets, _ = Interleaving(counts).stretch(0, min(sum(counts), 5000))
     positions = np.arange(1, len(datasets) + 1)
     for i, count in enumerate(counts):
         assert np.abs(np.cumsum(datasets == i) - positions * count / sum(counts)).max() <= 1.5
@@ -57,17 +79,30 @@ def test_any_number_of_datasets_stays_within_one_and_a_half_rows_of_its_share(co
 
 @given(sizes, st.data())
 def test_any_stretch_is_the_same_alone_as_in_the_whole(counts, data):
-    whole = interleave(counts, 0, sum(counts))
+    whole = Interleaving(counts).stretch(0, sum(counts))
     start = data.draw(st.integers(0, sum(counts) - 1))
     stop = data.draw(st.integers(start, sum(counts)))
-    part = interleave(counts, start, stop)
+    part = Interleaving(counts).stretch(start, stop)
     assert [a.tolist() for a in part] == [a[start:stop].tolist() for a in whole]
 
 
 def test_epochs_beyond_32_bits_stay_exact():
     counts = [3 * 10**9, 7 * 10**9, 1]
-    datasets, draws = interleave(counts, sum(counts) - 10, sum(counts))
+    datasets, draws = Interleaving(counts).stretch(sum(counts) - 10, sum(counts))
     assert [draws[datasets == i].max() for i in (0, 1)] == [counts[0] - 1, counts[1] - 1]
+
+
+def test_sampler_holds_no_more_for_a_billion_rows_than_for_a_thousand():
+    def held(rows):
+        sampler([rows] * 1000).batch(0, 0)  # numpy's own caches
+        tracemalloc.start()
+        kept = sampler([rows] * 1000)
+        kept.batch(0, len(kept) - 1)
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return size
+
+    assert held(10**6) < held(1) + 100_000 < 2_000_000
 
 
 @pytest.mark.parametrize("batching", ["mixed", "homogeneous"])

@@ -9,66 +9,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
 from tests.encoders import tiny_encoder
-
-WORDS = (  # noqa: SIM905  # one string reads better than a hundred literals
-    "good bad film book play song by in the paris rome anna bob is was not very"
-).split()
-TASKS = [
-    TaskConfig("intent", "sequence-classification", labels=["play", "book", "none"]),
-    TaskConfig("slots", "token-classification", labels=["O", "B-city", "I-city"]),
-    TaskConfig("mood", "sentiment", labels=["bad", "good"]),
-    TaskConfig("similarity", "regression"),
-]
-
-
-def sentences(count, seed):
-    generator = torch.Generator().manual_seed(seed)
-    lengths = torch.randint(1, 9, (count,), generator=generator).tolist()
-    picks = iter(torch.randint(len(WORDS), (sum(lengths),), generator=generator).tolist())
-    return [[WORDS[next(picks)] for _ in range(length)] for length in lengths]
-
-
-def make_data(scale=1):
-    first, second, third = sentences(24 * scale, 1), sentences(16 * scale, 2), sentences(8 * scale, 3)
-    intents = ["play" if "play" in row else "book" if "book" in row else "none" for row in first]
-    moods = ["good" if row.count("good") >= row.count("bad") else "bad" for row in second]
-    return {
-        "snips": Dataset.from_dict(
-            {
-                "tokens": first,
-                "intent": intents,
-                "slots": [["B-city" if w in ("paris", "rome") else "O" for w in row] for row in first],
-            }
-        ),
-        "sst": Dataset.from_dict({"text": [" ".join(row) for row in second], "mood": moods}),
-        "sts": Dataset.from_dict(
-            {
-                "text": [" ".join(row) for row in third],
-                "text_pair": [" ".join(reversed(row)) for row in third],
-                "similarity": [float(len(row)) for row in third],
-            }
-        ),
-    }
-
-
-@pytest.fixture
-def data():
-    return make_data()
-
-
-@pytest.fixture
-def build(tmp_path, tokenizer, data):
-    def build(model=None, train=data, evaluation=data, trainer_kwargs=None, **kwargs):
-        torch.manual_seed(5)
-        kwargs = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "batching": "mixed", **kwargs}
-        kwargs = {"precision": "float32", **kwargs}
-        arguments = MultiTaskTrainingArguments(
-            str(tmp_path / "out"), use_cpu=True, disable_tqdm=True, logging_steps=1, **kwargs
-        )
-        model = model or MultiTaskModel.from_encoder(tiny_encoder(), TASKS)
-        return MultiTaskTrainer(model, arguments, train, evaluation, tokenizer, **(trainer_kwargs or {}))
-
-    return build
+from tests.trainers import TASKS
 
 
 class Gradients(TrainerCallback):
@@ -226,14 +167,14 @@ import torch
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
 from tests.conftest import make_tokenizer
 from tests.encoders import tiny_encoder
-from tests.unit.test_trainer import TASKS, make_data
+from tests.trainers import TASKS, make_data
 
 out, size = sys.argv[1], int(sys.argv[2])
 torch.manual_seed(5)
 model = MultiTaskModel.from_encoder(tiny_encoder(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0), TASKS)
 args = MultiTaskTrainingArguments(
     out, use_cpu=True, precision="float32", per_device_train_batch_size=size, max_steps=4, save_strategy="no",
-    per_device_eval_batch_size=5, disable_tqdm=True, ddp_find_unused_parameters=True, learning_rate=1e-3,
+    per_device_eval_batch_size=5, disable_tqdm=True, learning_rate=1e-3,
     optim="sgd", max_grad_norm=0.0,
 )
 trainer = MultiTaskTrainer(model, args, make_data(), make_data(), make_tokenizer())
@@ -334,6 +275,27 @@ def test_predictions_are_answers_in_the_order_of_the_rows(build, data):
     alone = trainer.predict({"x": data["sst"].select([7])}).predictions["x"][0]
     assert alone["mood"]["label"] == output.predictions["sst"][7]["mood"]["label"]
     assert alone["similarity"]["value"] == pytest.approx(output.predictions["sst"][7]["similarity"]["value"], rel=1e-4)
+
+
+def test_predicting_scores_as_evaluating_does_and_runs_the_encoder_once_a_batch(build, data):
+    trainer = build(per_device_eval_batch_size=5)
+    # Some rows of one dataset have no label, so that heads answer rows that they are not scored on.
+    data = {**data, "sst": data["sst"].remove_columns("mood").add_column("mood", ["good", None, "bad", None] * 4)}
+    evaluated = trainer.evaluate(data)
+    passes = []
+    trainer.model.encoder.register_forward_hook(lambda *_: passes.append(1))
+    output = trainer.predict(data)
+    assert len(passes) == -(-sum(map(len, data.values())) // 5)
+    assert {name: len(part) for name, part in data.items()} == {n: len(a) for n, a in output.predictions.items()}
+    for key, value in evaluated.items():
+        if not key.endswith(("runtime", "per_second", "epoch")):
+            assert output.metrics[key.replace("eval_", "test_", 1)] == pytest.approx(value, rel=1e-5), key
+
+
+def test_evaluation_lists_no_row_numbers(build, data):
+    batches = build(per_device_eval_batch_size=3).get_eval_dataloader().batch_sampler
+    assert all(isinstance(batch, range) for batch in batches)
+    assert [row for batch in batches for row in batch] == list(range(sum(map(len, data.values()))))
 
 
 def test_class_labels_in_another_order_give_the_same_scores(build, data):

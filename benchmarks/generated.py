@@ -1,0 +1,87 @@
+"""Made-up inputs: a tiny encoder with its tokenizer, and datasets of any size, for figures that no real text changes.
+
+Also what ``--quick`` runs on: folders of the same form as the real data.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+__all__ = ["INTENTS", "TAGS", "generate", "save_encoder", "sentences", "write_datasets"]
+
+WORDS = [f"word{i}" for i in range(500)]
+INTENTS = ["book", "play", "find", "rate"]
+TAGS = ["O", "B-city", "I-city", "B-name", "I-name"]
+
+
+def save_encoder(folder: Path, hidden_size: int = 32, layers: int = 2) -> str:
+    """Save a BERT with random weights and its tokenizer; return the folder's name."""
+    vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    inputs = ["input_ids", "token_type_ids", "attention_mask"]
+    PreTrainedTokenizerFast(
+        tokenizer_object=backend, model_max_length=256, model_input_names=inputs, **special
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        intermediate_size=4 * hidden_size,
+        max_position_embeddings=256,
+    )
+    BertModel(config).save_pretrained(folder)
+    return str(folder)
+
+
+def generate(folder: Path, rows: int = 64) -> tuple[str, str]:
+    """Make an encoder and datasets in a folder; return what ``--encoder`` and ``--data`` take."""
+    return save_encoder(folder / "encoder"), write_datasets(folder / "data", rows)
+
+
+def sentences(count: int, seed: int, longest: int = 20) -> list[list[str]]:
+    """Return sentences of 3 to ``longest`` words."""
+    random = np.random.default_rng(seed)
+    lengths = random.integers(3, longest + 1, count)
+    words = np.array(WORDS)[random.integers(0, len(WORDS), lengths.sum())].tolist()
+    ends = np.cumsum(lengths).tolist()
+    return [words[end - length : end] for end, length in zip(ends, lengths.tolist(), strict=True)]
+
+
+def write_datasets(folder: Path, rows: int) -> str:
+    """Write datasets of the real ones' names and columns, each split with ``rows`` rows; return the folder's name."""
+    for number, name in enumerate(("snips", "sst2", "wnut17", "trec", "mrpc", "stsb", "mit_restaurant")):
+        for offset, split in enumerate(("train", "validation", "test")):
+            words = sentences(rows, seed=10 * number + offset)
+            numbers = [int(row[0][4:]) for row in words]
+            tags = [[TAGS[1] if int(word[4:]) < 50 else TAGS[0] for word in row] for row in words]
+            texts = [" ".join(row) for row in words]
+            pairs = {"sentence1": texts, "sentence2": texts[::-1]}
+            columns = {
+                "snips": {"tokens": words, "intent": [INTENTS[n % 4] for n in numbers], "slot_tags": tags},
+                "sst2": {
+                    "text": texts,
+                    "label": [("negative", "positive")[n % 2] for n in numbers],
+                },
+                "wnut17": {"tokens": words, "ner_tags": tags},
+                "trec": {"text": texts, "coarse": [INTENTS[n % 4] for n in numbers]},
+                "mrpc": {**pairs, "label": [("different", "equal")[n % 2] for n in numbers]},
+                "stsb": {**pairs, "score": [n / 100 for n in numbers]},
+                "mit_restaurant": {"tokens": words, "ner_tags": tags},
+            }[name]
+            target = folder / name / f"{split}.parquet"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Dataset.from_dict(columns).to_parquet(str(target))
+    return str(folder)

@@ -1,0 +1,93 @@
+"""What all benchmarks share: their options, fresh processes, taking turns, and how figures are printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["fresh", "in_turn", "machine", "parse", "peak_megabytes", "report"]
+
+
+def parse(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that every benchmark takes, so that one command line can start them all."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="generated data, a tiny encoder, less than a minute")
+    parser.add_argument("--encoder", help="folder or Hub id of the encoder, where one of real size matters")
+    parser.add_argument("--data", help="folder of the real datasets, where they matter")
+    return parser
+
+
+def machine() -> str:
+    """Return what the figures depend on: processor, cores, threads and versions; nothing that names the machine."""
+    import torch
+
+    model = platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).exists():
+        names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    device = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "hf-mtl"))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    python = platform.python_version()
+    return f"{cores} cores of {model}{device}, {torch.get_num_threads()} threads; Python {python}, {versions}"
+
+
+def report(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], facts: Mapping[str, Any]) -> None:
+    """Print a Markdown table under a title and the machine, then everything as one JSON line.
+
+    Args:
+        title: What is measured.
+        columns: The table's head; the first column is aligned left, the others right.
+        rows: Cells, as they are to be read; numbers are rounded by the caller.
+        facts: The numbers for programs, by name.
+    """
+    print(f"# {title}\n\n{machine()}\n")
+    print(f"| {' | '.join(columns)} |\n|---|{'---:|' * (len(columns) - 1)}")
+    for row in rows:
+        print(f"| {' | '.join(map(str, row))} |")
+    print(f"\n{json.dumps({'title': title, 'machine': machine(), **facts})}", flush=True)
+
+
+def in_turn(contestants: Mapping[str, Callable[[], Any]], times: int) -> dict[str, list[Any]]:
+    """Call each contestant once a round, so that a busy machine slows all of them; return their results by name.
+
+    The order turns about from round to round: whoever comes second finds warm caches.
+    """
+    results: dict[str, list[Any]] = {name: [] for name in contestants}
+    for number in range(times):
+        names = list(contestants) if number % 2 == 0 else list(contestants)[::-1]
+        for name in names:
+            results[name].append(contestants[name]())
+    return results
+
+
+def fresh(script: str | Path, *arguments: Any) -> Any:
+    """Run a script, or ``-c`` and code, in a new process and return the JSON of its last line.
+
+    Raises:
+        RuntimeError: If it fails; the message holds what it said.
+    """
+    command = [sys.executable, *map(str, (script, *arguments))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def peak_megabytes() -> float:
+    """Return the most memory (MB of 10^6 bytes, resident) that this process has had since it started."""
+    # Linux hands getrusage's value on from the process that started this one, however large that was.
+    if (status := Path("/proc/self/status")).exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

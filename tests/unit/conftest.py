@@ -1,0 +1,30 @@
+"""A trainer on small data, with any argument changed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
+from tests.encoders import tiny_encoder
+from tests.trainers import TASKS, make_data
+
+
+@pytest.fixture
+def data():
+    return make_data()
+
+
+@pytest.fixture
+def build(tmp_path, tokenizer, data):
+    def build(model=None, train=data, evaluation=data, trainer_kwargs=None, **kwargs):
+        torch.manual_seed(5)
+        kwargs = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "batching": "mixed", **kwargs}
+        kwargs = {"precision": "float32", **kwargs}
+        arguments = MultiTaskTrainingArguments(
+            str(tmp_path / "out"), use_cpu=True, disable_tqdm=True, logging_steps=1, **kwargs
+        )
+        model = model or MultiTaskModel.from_encoder(tiny_encoder(), TASKS)
+        return MultiTaskTrainer(model, arguments, train, evaluation, tokenizer, **(trainer_kwargs or {}))
+
+    return build
