@@ -52,6 +52,26 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "bf16, fp16 and use_cpu, if given, go before it."
         },
     )
+    unpad: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Whether the encoder computes the tokens alone and not the padding; the results are the same. "
+            "Default: as the model is set, which is where its family allows it."
+        },
+    )
+    fast_dropout: bool = field(
+        default=True,
+        metadata={
+            "help": "On a CPU, draw dropout's random numbers 16 bits at a time, about three times faster: the same "
+            "distribution, with probabilities rounded to 1/65536, from another random stream than torch's."
+        },
+    )
+    reuse_memory: bool = field(
+        default=True,
+        metadata={
+            "help": "On a CPU under Linux, keep the memory that a step frees for the next one, for the whole process."
+        },
+    )
     head_learning_rate: float | None = field(
         default=None,
         metadata={"help": "Learning rate of the heads' new layers. Default: ten times learning_rate."},

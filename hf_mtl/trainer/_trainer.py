@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from accelerate import DistributedDataParallelKwargs
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase, TrainerCallback
@@ -19,14 +20,16 @@ from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.optimization import split_learning_rates
 from hf_mtl.samplers import TaskSampler, make_sampler
 from hf_mtl.step_loss import StepCounts, StepLog, count_batch
+from hf_mtl.trainer._checkpoints import CheckpointingTrainer
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
+from hf_mtl.trainer._speed import SpeedCallback
 from hf_mtl.trainer._summary import SummaryCallback
 from hf_mtl.training_args import MultiTaskTrainingArguments
 
 __all__ = ["MultiTaskTrainer"]
 
 
-class MultiTaskTrainer(EvaluatingTrainer):
+class MultiTaskTrainer(CheckpointingTrainer, EvaluatingTrainer):
     """Train and evaluate a `MultiTaskModel` on several datasets at once.
 
     Datasets are read as they are: columns named after tasks hold labels, ``text``, ``text_pair`` or ``tokens`` the
@@ -110,11 +113,12 @@ class MultiTaskTrainer(EvaluatingTrainer):
         self._eval_parts = self._columns(eval_parts)
         self._scorers(self._eval_parts)
         self.add_callback(SummaryCallback(self.summary))
+        self.add_callback(SpeedCallback(self.accelerator.unwrap_model))
 
     # Training
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train, from the start or from a checkpoint: see ``transformers.Trainer.train``."""
+        """Train, from the start or from a checkpoint: see `CheckpointingTrainer.train`."""
         self._log_sums = StepLog()
         return super().train(*args, **kwargs)
 
@@ -182,6 +186,20 @@ class MultiTaskTrainer(EvaluatingTrainer):
             return values
         total: torch.Tensor = self.accelerator.reduce(values.to(self.args.device), reduction="sum")
         return total.cpu()
+
+    def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:
+        # A head without rows on a rank takes no part in that rank's step, so `DistributedDataParallel` has to look for
+        # parameters without a gradient. Trainer has it look, but not under activation checkpointing, where the
+        # reentrant kind, no longer its default, breaks it: then such a step would fail. The other way, to touch every
+        # head with a term of weight zero, is no faster (benchmarks/results/unused_heads.md), and it gives heads
+        # without rows on any rank a gradient of zeros: AdamW would let their weights decay, unlike in one process.
+        # Where the first batch has rows for all heads, torch remarks once that it found none unused: it may be ignored.
+        built: dict[str, Any] = super()._build_accelerator_args(**kwargs)
+        if self.args.ddp_find_unused_parameters is None:
+            for handler in built["kwargs_handlers"]:
+                if isinstance(handler, DistributedDataParallelKwargs):
+                    handler.find_unused_parameters = True
+        return built
 
     def compute_loss(
         self,

@@ -17,7 +17,7 @@ ROWS = [
     {"recipe", "trainer", "inference", "training_args"},
     {"modeling", "data", "evaluation", "step_loss", "optimization"},
     {"heads", "samplers", "metrics", "unpadding"},
-    {"configuration", "outputs", "states", "words", "dropout"},
+    {"configuration", "outputs", "states", "words", "dropout", "memory"},
     {"_names", "compatibility"},
 ]
 #: Parts that may import others of their own row.

@@ -1,0 +1,236 @@
+"""The part of the trainer that saves and resumes: a checkpoint is whole or not there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import gather_object
+from safetensors import SafetensorError
+from torch import nn
+from transformers import Trainer
+from transformers.trainer_utils import rotate_checkpoints
+
+from hf_mtl.trainer._whole import checkpoints_in, fault_of, flush, flush_names
+
+__all__ = ["UNFINISHED", "CheckpointingTrainer"]
+
+#: The folder, within the output folder, of what is not whole yet. Uploads to the Hub pass over names with a leading
+#: underscore, and Transformers takes every name with "checkpoint-" at its start for a checkpoint.
+UNFINISHED = "_unfinished"
+#: Within it: the checkpoint of the same step that was there before, for the moment between two renames.
+_REPLACED = "replaced"
+_SHARD = re.compile(r".*-\d{5}-of-\d{5}\.(safetensors|bin)")
+
+
+class CheckpointingTrainer(Trainer):
+    """Transformers' trainer whose checkpoints are written aside and renamed when they are whole.
+
+    ``resume_from_checkpoint=True`` resumes from the newest whole checkpoint, whoever wrote it, and names those that
+    it passes over.
+    """
+
+    _staging = False
+
+    @property
+    def _output(self) -> Path:
+        return Path(self.args.output_dir or "")
+
+    # Resuming
+
+    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Train, from the start or from a checkpoint: see ``transformers.Trainer.train``.
+
+        Args:
+            resume_from_checkpoint: A checkpoint's folder, or ``True``: the newest whole one of the output folder.
+            args: Passed on.
+            kwargs: Passed on.
+
+        Raises:
+            ValueError: If the checkpoint named is cut, or none of those in the output folder is whole.
+        """
+        if self.args.local_process_index == 0:
+            _clear(self._output)
+        self.accelerator.wait_for_everyone()
+        return super().train(self._whole(resume_from_checkpoint), *args, **kwargs)
+
+    def _whole(self, wanted: Any) -> Any:
+        """Return the checkpoint to resume from, as Transformers takes it."""
+        output = self._output
+        if wanted is True:
+            found = self._faults(output)
+            if not found:
+                return True  # Transformers says that there is none
+            whole = [step for step, fault in found.items() if fault is None]
+            if not whole:
+                raise ValueError(
+                    f"No checkpoint in {output} is whole: {_told(found)}. Train from the start: train() without "
+                    "resume_from_checkpoint."
+                )
+            step = max(whole)
+            passed = {other: fault for other, fault in found.items() if other > step}
+            if passed:
+                self._warn(f"Resuming from checkpoint-{step}. Passed over as not whole: {_told(passed)}.")
+            wanted = str(output / f"checkpoint-{step}")
+        elif wanted and os.path.isdir(wanted):
+            fault = fault_of(Path(wanted))
+            if fault:
+                others = [n for n, other in checkpoints_in(output).items() if fault_of(other) is None]
+                remedy = f"Resume from checkpoint-{max(others)}, which is whole" if others else "Train from the start"
+                raise ValueError(f"Cannot resume from {wanted}: {fault}. {remedy}.")
+        if wanted and os.path.isdir(wanted):
+            ranks = self.args.world_size
+            files = ["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]
+            missing = [name for name in files if not (Path(wanted) / name).exists()]
+            if missing:
+                self._warn(
+                    f"{Path(wanted).name} has no {missing[0]}: it was saved by another number of processes, or with "
+                    "save_only_model. The resumed training will not equal an unbroken one bit by bit."
+                )
+        return wanted
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        # Transformers looks whether training is over after a step, not before one: resumed from a checkpoint of the
+        # last step it would train one step too many, where that step is not the end of an epoch.
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(*args, **kwargs)
+
+    def _faults(self, output: Path) -> dict[int, str | None]:
+        """Return each checkpoint's fault by its step: on several machines, a fault that any of them finds."""
+        mine = {step: fault_of(path) for step, path in sorted(checkpoints_in(output).items())}
+        if self.args.world_size == 1:
+            return mine
+        every: list[dict[int, str | None]] = gather_object([mine])
+        steps = sorted({step for found in every for step in found})
+        absent = "it is not on every machine"
+        return {step: next(filter(None, (found.get(step, absent) for found in every)), None) for step in steps}
+
+    def _warn(self, message: str) -> None:
+        if self.is_world_process_zero():
+            warnings.warn(message, stacklevel=4)
+
+    # Saving
+
+    def _get_output_dir(self, trial: Any) -> str:
+        folder: str = super()._get_output_dir(trial)
+        return os.path.join(folder, UNFINISHED) if self._staging else folder
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        # Transformers' own method does the writing, and `_get_output_dir` sends it aside. What it does besides belongs
+        # after the rename and is done again here: it looks for the best checkpoint in that folder, deletes old ones
+        # there (it finds none), and pushes from it.
+        run = Path(super()._get_output_dir(trial))
+        name = f"checkpoint-{self.state.global_step}"
+        whole, unfinished = run / name, run / UNFINISHED / name
+        # On machines without a common disk each has a folder of its own.
+        is_first_here = self.args.local_process_index == 0
+        with self._failing_cleanly(f"Saving {name}", run, is_first_here):
+            if is_first_here:
+                _clear(run)
+            self.accelerator.wait_for_everyone()  # or a fast rank's file would be cleared away
+            self._staging = True
+            try:
+                super()._save_checkpoint(model, trial)
+            finally:
+                self._staging = False
+            best = os.path.join(run, f"checkpoint-{self.state.best_global_step}")
+            if self.state.best_global_step == self.state.global_step or os.path.isdir(best):
+                self.state.best_model_checkpoint = best
+            if self.args.should_save:
+                self.state.save_to_json(str(unfinished / "trainer_state.json"))
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                _put_in_place(unfinished, whole)
+            self.accelerator.wait_for_everyone()
+            if is_first_here and unfinished.is_dir():  # a machine that writes but its random states
+                _put_in_place(unfinished, whole)
+        if self.args.push_to_hub:
+            self._push_from_checkpoint(str(whole))
+        if self.args.should_save:
+            rotate_checkpoints(
+                output_dir=str(run),
+                save_total_limit=self.args.save_total_limit,
+                best_model_checkpoint=self.state.best_model_checkpoint,
+                use_mtime=True,
+            )
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        # The upload goes on in the background and reads the folder by its name, so it waits for the final one.
+        if not self._staging:
+            super()._push_from_checkpoint(checkpoint_folder)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        final = self._output if output_dir is None else Path(output_dir)
+        if self._staging or not self.args.should_save:
+            super()._save(str(final), state_dict)
+            return
+        unfinished = final / UNFINISHED / "model"
+        with self._failing_cleanly(f"Saving the model to {final}", final):
+            _clear(final)
+            super()._save(str(unfinished), state_dict)
+            flush(unfinished)
+            # Each file is old or new, never cut. A folder that holds other things cannot be renamed as one.
+            files = [path.relative_to(unfinished) for path in sorted(unfinished.rglob("*")) if path.is_file()]
+            for file in files:
+                (final / file).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(unfinished / file, final / file)
+            # As `save_pretrained` does where it writes in place: shards of an earlier model would be left.
+            for path in final.iterdir():
+                if _SHARD.fullmatch(path.name) and Path(path.name) not in files:
+                    path.unlink()
+            _clear(final)
+
+    @contextmanager
+    def _failing_cleanly(self, what: str, run: Path, clears: bool = True) -> Iterator[None]:
+        """Leave nothing unfinished behind an error, and say what is still there.
+
+        Raises:
+            OSError: If writing failed: the disk is full, say.
+        """
+        try:
+            yield
+        except BaseException as error:
+            if clears:
+                _clear(run)
+            # torch and safetensors raise errors of their own where a write fails.
+            is_write = isinstance(error, OSError | RuntimeError | SafetensorError)
+            if not is_write or isinstance(error, torch.OutOfMemoryError):
+                raise
+            whole = [step for step, path in checkpoints_in(run).items() if fault_of(path) is None]
+            left = "There is no earlier checkpoint"
+            if whole:
+                left = f"The last good checkpoint, checkpoint-{max(whole)}, is intact"
+            raise OSError(f"{what} failed: {error}. {left}; what was written of the new one is removed.") from error
+
+
+def _told(faults: dict[int, str | None]) -> str:
+    return "; ".join(f"checkpoint-{step} ({fault})" for step, fault in sorted(faults.items()))
+
+
+def _put_in_place(unfinished: Path, whole: Path) -> None:
+    flush(unfinished)
+    if whole.exists():  # of an earlier training into the same folder; a folder that is not empty cannot be replaced
+        aside = unfinished.parent / _REPLACED / whole.name
+        aside.parent.mkdir(exist_ok=True)
+        whole.rename(aside)
+    unfinished.rename(whole)
+    flush_names(whole.parent)
+    shutil.rmtree(whole.parent / UNFINISHED, ignore_errors=True)
+
+
+def _clear(run: Path) -> None:
+    """Remove what a kill or an error left unfinished, and bring back what was about to be replaced."""
+    for old in (run / UNFINISHED / _REPLACED).glob("checkpoint-*"):
+        if not (run / old.name).exists():
+            with suppress(FileNotFoundError):  # another machine on the same disk was faster
+                old.rename(run / old.name)
+    shutil.rmtree(run / UNFINISHED, ignore_errors=True)

@@ -1,0 +1,31 @@
+import platform
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import resource, sys, torch
+from hf_mtl.memory import keep_freed_memory
+kept = keep_freed_memory() if sys.argv[1] == "keep" else True
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+torch.zeros(64 * 2**18).sum()
+before = faults()
+for _ in range(10):
+    torch.zeros(64 * 2**18)  # 64 MB
+print(kept, faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc takes the setting")
+def test_large_blocks_are_not_mapped_anew_each_time():
+    def run(how):
+        done = subprocess.run([sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True)
+        kept, faults = done.stdout.split()
+        assert kept == "True"
+        return int(faults)
+
+    freed, kept = run("free"), run("keep")
+    # Ten blocks of 16,384 pages; huge pages, where the system gives them, are 512 times fewer.
+    assert kept < freed / 5
