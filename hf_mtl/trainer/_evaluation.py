@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,6 @@ from hf_mtl.data import MultiTaskCollator, TaskColumns, TaskMixture, as_datasets
 from hf_mtl.evaluation import Metric, TaskScorer, join_scores
 from hf_mtl.inference import EncodedRows, RowsCollator
 from hf_mtl.modeling import MultiTaskModel
-from hf_mtl.outputs import MultiTaskOutput
 from hf_mtl.training_args import MultiTaskTrainingArguments
 
 __all__ = ["EvaluatingTrainer"]
@@ -90,7 +89,8 @@ class EvaluatingTrainer(Trainer):
         mixture = TaskMixture(parts)
         size, args = self.args.per_device_eval_batch_size, self.args
         starts = range(args.process_index * size, len(mixture), size * args.world_size)
-        batches = [list(range(start, min(start + size, len(mixture)))) for start in starts]
+        # Ranges, not lists: those would hold a number for every row.
+        batches = [range(start, min(start + size, len(mixture))) for start in starts]
         return self._loader(mixture, batches, RowsCollator(self.data_collator))
 
     def _parts(self, data: Any, split: str) -> dict[str, TaskColumns]:
@@ -129,22 +129,46 @@ class EvaluatingTrainer(Trainer):
         parts = self._parts(eval_dataset, "validation" if metric_key_prefix == "eval" else "test")
         if not parts:
             raise ValueError("Evaluation needs an eval_dataset, such as {'sst2': dataset}.")
-        metrics = self._score(parts, metric_key_prefix, details=not self.is_in_train)
+        metrics = self._pass(parts, metric_key_prefix, details=not self.is_in_train)
+        if metrics is None:
+            raise ValueError(f"Datasets {listed(parts)}: all labels are null, so there is nothing to score.")
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self._memory_tracker.stop_and_update_metrics(metrics)
         return metrics
 
-    def _score(self, parts: Mapping[str, TaskColumns], prefix: str, details: bool = True) -> dict[str, float]:
+    def _pass(
+        self,
+        parts: Mapping[str, TaskColumns],
+        prefix: str,
+        details: bool = True,
+        answers: dict[str, list[dict[str, Any]]] | None = None,
+    ) -> dict[str, float] | None:
+        """Run the model once over all rows; nothing of a batch is kept but its answers, where they are asked for.
+
+        Args:
+            parts: The datasets.
+            prefix: First part of the metrics' names.
+            details: Whether to name what a metric says of single entity types, too.
+            answers: For each dataset a list that takes the rows' answers by task.
+
+        Returns:
+            The metrics; ``None`` if no row has a label.
+        """
         self._memory_tracker.start()
         start = time.time()
         scorers = self._scorers(parts)
-        for found in self._run(parts, self._scored):
-            for name, (loss_sum, items), predictions, labels in self._gather(found):
-                scorers[name].add(predictions, labels, loss_sum, items)
+        for batch in self._batches(parts):
+            found = [] if batch is None else [self._treat(batch, answers is not None)]
+            for scored, answered in self._gather(found):
+                for name, *score in scored:
+                    scorers[name].add(*score)
+                for dataset, answer in answered:
+                    assert answers is not None
+                    answers[dataset].append(answer)
         scores = {name: scorer.compute(details) for name, scorer in scorers.items() if scorer.rows}
         if not scores:
-            raise ValueError(f"Datasets {listed(parts)}: all labels are null, so there is nothing to score.")
+            return None
         labelled = sum(scorer.rows for scorer in scorers.values())
         weights = {name: scorers[name].task.weight * scorers[name].rows / labelled for name in scores}
         metrics = {f"{prefix}_{key}": value for key, value in join_scores(scores, weights).items()}
@@ -152,41 +176,45 @@ class EvaluatingTrainer(Trainer):
         metrics.update(speed_metrics(prefix, start, num_samples=rows, num_steps=self._rounds(parts)))
         return metrics
 
-    def _scored(self, batch: EncodedRows) -> list[Any]:
-        """Return for each task that labels the batch: its name, (summed loss, items), predictions and labels."""
-        output = self._forward({**batch.inputs, "rows": batch.numbers, "labels": batch.labels})
-        assert output.logits is not None
-        assert output.losses is not None
-        found = []
-        for name, numbers in batch.numbers.items():
-            head = self._plain_model.task_heads[name]
-            items = int(head.count_items(batch.labels[name]))
-            chosen = numbers.tolist()
-            predictions = head.predictions(output.logits[name], [batch.words[i] for i in chosen])
-            labels = [batch.rows[i].labels[name] for i in chosen]
-            found.append((name, (float(output.losses[name]) * items, items), predictions, labels))
-        return found
+    def _treat(self, batch: EncodedRows, answer: bool) -> tuple[list[Any], list[Any]]:
+        """Run the model on a batch.
 
-    def _answered(self, batch: EncodedRows) -> list[Any]:
-        """Return each row's number and its answers by task."""
-        logits = self._forward(batch.inputs).logits
+        Args:
+            batch: The rows.
+            answer: Whether all rows are answered, or the heads see labelled rows alone.
+
+        Returns:
+            For each task that labels rows what `TaskScorer.add` takes, after the task's name; and for each row its
+            dataset's name and its answers.
+        """
         heads = self._plain_model.task_heads
-        assert logits is not None
-        columns = {name: head.answers(logits[name], batch.words) for name, head in heads.items()}
-        return [(row.index, {name: column[i] for name, column in columns.items()}) for i, row in enumerate(batch.rows)]
-
-    def _forward(self, inputs: dict[str, Any]) -> MultiTaskOutput:
+        inputs: dict[str, Any] = self._prepare_inputs({**batch.inputs, "rows": batch.numbers, "labels": batch.labels})
+        all_labels = inputs.pop("labels")
+        numbers = inputs.pop("rows") if answer else None
+        scored, answered = [], []
         with torch.no_grad(), self.accelerator.autocast():
-            output: MultiTaskOutput = self._plain_model(**self._prepare_inputs(inputs))
-        return output
+            all_logits = self._plain_model(**inputs).logits
+            for name, labels in all_labels.items():
+                head, logits = heads[name], all_logits[name] if numbers is None else all_logits[name][numbers[name]]
+                rows = batch.numbers[name].tolist()
+                predictions = head.predictions(logits, [batch.words[i] for i in rows])
+                if head.level == "token":
+                    # Padding bears no label, so that it adds nothing to the loss.
+                    logits, labels = logits.flatten(0, 1), labels.flatten()
+                loss, items = float(head.loss_sum(logits, labels)), int(head.count_items(labels))
+                scored.append((name, predictions, [batch.rows[i].labels[name] for i in rows], loss, items))
+            if answer:
+                columns = {name: head.answers(all_logits[name], batch.words) for name, head in heads.items()}
+                answered = [(row.dataset, {n: c[i] for n, c in columns.items()}) for i, row in enumerate(batch.rows)]
+        return scored, answered
 
     def _gather(self, found: list[Any]) -> list[Any]:
-        """Return what all ranks found: decoded predictions, not logits."""
+        """Return what all ranks found, in the order of the ranks: decoded predictions, not logits."""
         gathered: list[Any] = gather_object(found) if self.args.world_size > 1 else found
         return gathered
 
-    def _run(self, parts: Mapping[str, TaskColumns], treat: Callable[[EncodedRows], list[Any]]) -> Iterator[list[Any]]:
-        """Yield what ``treat`` returns for each batch, as often on every rank, so that ranks can meet after each."""
+    def _batches(self, parts: Mapping[str, TaskColumns]) -> Iterator[EncodedRows | None]:
+        """Yield this rank's batches, ``None`` where it has none left: ranks meet after each, so all go as far."""
         loader = self._rows_loader(list(parts.values()))
         self.callback_handler.eval_dataloader = loader
         model = self._plain_model
@@ -196,8 +224,7 @@ class EvaluatingTrainer(Trainer):
         model.eval()
         batches = iter(loader)
         for _ in range(self._rounds(parts)):
-            batch = next(batches, None)
-            yield [] if batch is None else treat(batch)
+            yield next(batches, None)
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         model.train(was_training)
 
@@ -209,7 +236,7 @@ class EvaluatingTrainer(Trainer):
     def predict(
         self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
     ) -> PredictionOutput:
-        """Answer all tasks for every row, and score those that have labels.
+        """Answer all tasks for every row, and score those that have labels, in one pass.
 
         Args:
             test_dataset: The datasets, in any form that `hf_mtl.data.as_datasets` takes.
@@ -222,10 +249,6 @@ class EvaluatingTrainer(Trainer):
         """
         parts = self._columns(as_datasets(test_dataset, "test"), needs_labels=False)
         answers: dict[str, list[dict[str, Any]]] = {name: [] for name in parts}
-        for name, part in parts.items():
-            numbered = [pair for found in self._run({name: part}, self._answered) for pair in self._gather(found)]
-            answers[name] = [answer for _, answer in sorted(numbered, key=lambda pair: pair[0])]
-        scored = {name: part for name, part in parts.items() if any(part.labels(task) for task in part.tasks)}
-        metrics = self._score(scored, metric_key_prefix) if scored else None
+        metrics = self._pass(parts, metric_key_prefix, answers=answers)
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics or {})
         return PredictionOutput(predictions=answers, label_ids=None, metrics=metrics)  # type: ignore[arg-type]
