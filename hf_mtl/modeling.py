@@ -339,6 +339,7 @@ class MultiTaskModel(PreTrainedModel):
         }
         inputs = {name: value for name, value in given.items() if value is not None}
         flat, encoded = self._encode(inputs, attention_mask, **kwargs)
+        flat = FlatStates(flat.values.to(next(self.heads.parameters(), flat.values).dtype), flat.layout)
         logits, losses = {}, {}
         weighted: torch.Tensor | None = None
         for name in names:
@@ -347,7 +348,10 @@ class MultiTaskModel(PreTrainedModel):
             if rows is not None and (chosen is None or len(chosen) == 0):
                 continue
             states = flat if chosen is None else flat.select(chosen)
-            task_logits = head(states)
+            # Heads compute in the precision of their weights: they are small, and autocast on a CPU would have a
+            # kernel compiled for each number of rows or tokens.
+            with torch.autocast(states.values.device.type, enabled=False):
+                task_logits = head(states)
             if labels is not None and name in labels:
                 target = states.layout.flatten(labels[name]) if head.level == "token" else labels[name]
                 total = head.loss_sum(task_logits, target)

@@ -60,14 +60,17 @@ def attend_rows(
         )
         return plain
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))  # [N, heads, D]
+    tokens = len(rows.layout.index)
+    # [N, heads, D]; behind them may lie tokens without meaning, of no text.
+    q, k, v = (states[0, :, :tokens].transpose(0, 1) for states in (query, key, value))
     varlen = varlen_attention(q) if dropout == 0 else None  # the kernel knows no dropout
     if varlen is not None:
         window = (-1, -1) if sliding_window is None else (sliding_window - 1, sliding_window - 1)
         flat = varlen(q, k, v, rows.offsets, rows.offsets, rows.longest, rows.longest, scale=scale, window_size=window)
     else:
         flat = _attend_groups(q, k, v, rows.groups, scale, dropout, rows.fast_dropout, sliding_window)
-    return flat[None], None
+    dead = query.shape[2] - tokens
+    return functional.pad(flat, (0, 0, 0, 0, 0, dead))[None] if dead else flat[None], None
 
 
 def _attend_groups(
@@ -81,6 +84,26 @@ def _attend_groups(
     sliding_window: int | None,
 ) -> torch.Tensor:
     """Pad again, group by group; q, k and v are [N, heads, D], and so is what comes back."""
+    if q.device.type != "cpu":
+        return _attend_padded(q, k, v, cut, scale, dropout, fast, sliding_window)
+    # In 16 bits torch's kernel for whole attention is several times slower on CPUs without AMX, softmax is slow at
+    # most lengths, and oneDNN compiles each product anew for every cut. What is computed here is little.
+    wide = torch.promote_types(torch.float32, v.dtype)
+    with torch.autocast("cpu", enabled=False):
+        found = _attend_padded(q.to(wide), k.to(wide), v.to(wide), cut, scale, dropout, fast, sliding_window)
+    return found.to(v.dtype)
+
+
+def _attend_padded(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    cut: RowGroups,
+    scale: float,
+    dropout: float,
+    fast: bool,
+    sliding_window: int | None,
+) -> torch.Tensor:
     q, k, v = (_Regroup.apply(states, cut.gather, cut.scatter) for states in (q, k, v))
     found = []
     for group in cut.groups:
@@ -112,17 +135,15 @@ def _attend(
     fast: bool,
 ) -> torch.Tensor:
     """Attend within padded texts: q, k and v are [rows, heads, length, D], the mask is true where to look."""
-    if q.device.type != "cpu" or (dropout == 0 and q.dtype in (torch.float32, torch.float64)):
+    if q.device.type != "cpu" or dropout == 0:
         return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
-    # Written out: torch's own CPU kernel has no dropout, and in bfloat16 without AMX it is several times slower.
+    # Written out, which is what torch does on a CPU, too, whose kernel knows no dropout.
     scores = torch.matmul(q * scale, k.transpose(-1, -2))
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
-    # In float32: bfloat16's softmax is slower where the length is no multiple of the vector's.
-    weights = torch.softmax(scores, -1, dtype=torch.promote_types(torch.float32, scores.dtype))
-    if dropout > 0:
-        weights = fast_dropout(weights, dropout) if fast else functional.dropout(weights, dropout)
-    return torch.matmul(weights.to(v.dtype), v)
+    weights = torch.softmax(scores, -1)
+    weights = fast_dropout(weights, dropout) if fast else functional.dropout(weights, dropout)
+    return torch.matmul(weights, v)
 
 
 class _Regroup(torch.autograd.Function):

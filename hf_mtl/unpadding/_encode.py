@@ -89,12 +89,16 @@ def encode_flat(
         The encoder's output, with states [1, N, H].
     """
     config = encoder.config
-    flat = {name: layout.flatten(value)[None] for name, value in inputs.items() if name != "position_ids"}
+    flat = {name: layout.flatten(value) for name, value in inputs.items() if name != "position_ids"}
     given = inputs.get("position_ids")
     if given is None:
         positions = _FAMILIES[config.model_type](config, inputs.get("input_ids"), layout)
     else:
         positions = layout.flatten(given.expand(layout.rows, -1))
+    flat["position_ids"] = positions
+    dead = _dead_tokens(encoder, len(positions))
+    if dead:
+        flat = {name: torch.cat([value, value[:1].expand(dead, *value.shape[1:])]) for name, value in flat.items()}
     rows = Rows(layout, fast_dropout)
     if config._attn_implementation == ROWS_ATTENTION:
         # Transformers hands a mask of four dimensions on as it is; nobody looks at this one.
@@ -106,4 +110,23 @@ def encode_flat(
             "max_length_q": rows.longest,
             "max_length_k": rows.longest,
         }
-    return encoder(**flat, position_ids=positions[None], return_dict=True, **how, **kwargs)
+    batch = {name: value[None] for name, value in flat.items()}
+    encoded = encoder(**batch, return_dict=True, **how, **kwargs)
+    if dead:
+        encoded.last_hidden_state = encoded.last_hidden_state[:, :-dead]
+        if encoded.get("hidden_states") is not None:
+            encoded.hidden_states = tuple(states[:, :-dead] for states in encoded.hidden_states)
+    return encoded
+
+
+def _dead_tokens(encoder: PreTrainedModel, tokens: int) -> int:
+    """Return how many tokens without meaning to add, so that a CPU meets few different numbers of tokens.
+
+    In 16 bits torch hands matrix products to oneDNN, which compiles a kernel for each shape it has not seen and keeps
+    it: milliseconds and most of a megabyte for each layer shape. With 16 steps an octave at most a sixteenth is added.
+    """
+    autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu").itemsize == 2
+    if encoder.device.type != "cpu" or not (autocast or encoder.dtype.itemsize == 2):
+        return 0
+    step: int = max(8, 1 << max(tokens.bit_length() - 5, 0))
+    return -tokens % step
