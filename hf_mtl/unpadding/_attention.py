@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from hf_mtl.compatibility import varlen_attention
-from hf_mtl.dropout import fast_dropout
+from hf_mtl.unpadding._dropout_attention import DropoutAttention
 from hf_mtl.unpadding._groups import RowGroup, RowGroups
 from hf_mtl.unpadding._rows import Rows
 
@@ -84,13 +85,19 @@ def _attend_groups(
     sliding_window: int | None,
 ) -> torch.Tensor:
     """Pad again, group by group; q, k and v are [N, heads, D], and so is what comes back."""
+    masks = [_with_window(group, sliding_window, q.device) for group in cut.groups]
     if q.device.type != "cpu":
-        return _attend_padded(q, k, v, cut, scale, dropout, fast, sliding_window)
+        return _attend_padded(q, k, v, cut, masks, scale, dropout)
     # In 16 bits torch's kernel for whole attention is several times slower on CPUs without AMX, softmax is slow at
     # most lengths, and oneDNN compiles each product anew for every cut. What is computed here is little.
     wide = torch.promote_types(torch.float32, v.dtype)
     with torch.autocast("cpu", enabled=False):
-        found = _attend_padded(q.to(wide), k.to(wide), v.to(wide), cut, scale, dropout, fast, sliding_window)
+        if dropout > 0:
+            found: torch.Tensor = DropoutAttention.apply(
+                q.to(wide), k.to(wide), v.to(wide), cut, masks, scale, dropout, fast
+            )
+        else:
+            found = _attend_padded(q.to(wide), k.to(wide), v.to(wide), cut, masks, scale, dropout)
     return found.to(v.dtype)
 
 
@@ -99,20 +106,21 @@ def _attend_padded(
     k: torch.Tensor,
     v: torch.Tensor,
     cut: RowGroups,
+    masks: Sequence[torch.Tensor | None],
     scale: float,
     dropout: float,
-    fast: bool,
-    sliding_window: int | None,
 ) -> torch.Tensor:
     q, k, v = (_Regroup.apply(states, cut.gather, cut.scatter) for states in (q, k, v))
     found = []
-    for group in cut.groups:
+    for group, mask in zip(cut.groups, masks, strict=True):
         part = slice(group.start, group.stop)
         q_rows, k_rows, v_rows = (
             states[part].unflatten(0, (group.rows, group.length)).transpose(1, 2) for states in (q, k, v)
         )
-        mask = _with_window(group, sliding_window, q.device)
-        found.append(_attend(q_rows, k_rows, v_rows, mask, scale, dropout, fast).transpose(1, 2).flatten(0, 1))
+        rows = functional.scaled_dot_product_attention(
+            q_rows, k_rows, v_rows, attn_mask=mask, dropout_p=dropout, scale=scale
+        )
+        found.append(rows.transpose(1, 2).flatten(0, 1))
     flat: torch.Tensor = _Ungroup.apply(torch.cat(found), cut.scatter)
     return flat
 
@@ -123,27 +131,6 @@ def _with_window(group: RowGroup, sliding_window: int | None, device: torch.devi
     place = torch.arange(group.length, device=device)
     near = (place[:, None] - place[None, :]).abs() < sliding_window
     return near[None, None] if group.mask is None else near & group.mask
-
-
-def _attend(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    mask: torch.Tensor | None,
-    scale: float,
-    dropout: float,
-    fast: bool,
-) -> torch.Tensor:
-    """Attend within padded texts: q, k and v are [rows, heads, length, D], the mask is true where to look."""
-    if q.device.type != "cpu" or dropout == 0:
-        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale)
-    # Written out, which is what torch does on a CPU, too, whose kernel knows no dropout.
-    scores = torch.matmul(q * scale, k.transpose(-1, -2))
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    weights = torch.softmax(scores, -1)
-    weights = fast_dropout(weights, dropout) if fast else functional.dropout(weights, dropout)
-    return torch.matmul(weights, v)
 
 
 class _Regroup(torch.autograd.Function):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -39,6 +39,23 @@ class RowGroup:
         """Place behind the group's last token."""
         return self.start + self.rows * self.length
 
+    def part(self, heads: int) -> slice:
+        """Return the group's places where each head of each token has one: see `RowGroups.by_head`."""
+        return slice(self.start * heads, self.stop * heads)
+
+
+@dataclass(frozen=True)
+class HeadPlaces:
+    """Where each head of each token goes when a group holds one text's head after the other.
+
+    Args:
+        gather: [P * heads] int64, the place in [N, heads] that stands at each padded place.
+        scatter: [N * heads] int64, the padded place of each head of each token.
+    """
+
+    gather: torch.Tensor
+    scatter: torch.Tensor
+
 
 @dataclass(frozen=True)
 class RowGroups:
@@ -53,6 +70,23 @@ class RowGroups:
     groups: list[RowGroup]
     gather: torch.Tensor
     scatter: torch.Tensor
+    _places: dict[int, HeadPlaces] = field(default_factory=dict, repr=False)
+
+    def by_head(self, heads: int) -> HeadPlaces:
+        """Return the places of single heads, in the order of matrix products: [rows, heads, length] a group."""
+        if heads not in self._places:
+            order = []
+            for group in self.groups:
+                places = torch.arange(group.start, group.stop).view(group.rows, group.length, 1) * heads
+                order.append((places + torch.arange(heads)).transpose(1, 2).flatten())
+            # Which (padded token, head) stands at each place, and the other way round.
+            here = torch.cat(order)
+            place = torch.empty_like(here)
+            place[here] = torch.arange(len(here))
+            token, head = here // heads, here % heads
+            each = (self.scatter[:, None] * heads + torch.arange(heads)).flatten()
+            self._places[heads] = HeadPlaces(self.gather[token] * heads + head, place[each])
+        return self._places[heads]
 
     @classmethod
     def from_lengths(cls, lengths: Sequence[int], device: torch.device, group_cost: float = _GROUP_COST) -> RowGroups:

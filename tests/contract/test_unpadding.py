@@ -260,8 +260,9 @@ def test_groups_hold_every_token_once(lengths, cost):
         assert len(cut.groups) == 1
 
 
+@pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("dropout", [False, True])
-def test_gradients_of_grouped_attention_are_exact(dropout):
+def test_gradients_of_grouped_attention_are_exact(dropout, fast):
     from hf_mtl.unpadding._attention import _attend_groups
 
     torch.manual_seed(0)
@@ -270,7 +271,7 @@ def test_gradients_of_grouped_attention_are_exact(dropout):
 
     def attend(q, k, v):
         torch.manual_seed(1)
-        return _attend_groups(q, k, v, cut, 0.5, 0.4 * dropout, True, None)
+        return _attend_groups(q, k, v, cut, 0.5, 0.4 * dropout, fast, None)
 
     assert torch.autograd.gradcheck(attend, (q, k, v))
     if not dropout:
