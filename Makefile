@@ -6,7 +6,7 @@ PYTHON := $(VENV)/bin/python
 # Rewritten whenever the environment was brought up to date.
 INSTALLED := $(VENV)/installed
 
-# Arguments for pytest and for the benchmark: make test PYTEST_ARGS="-k samplers", make bench BENCH_ARGS=--help
+# Arguments for pytest and for every benchmark: make test PYTEST_ARGS="-k samplers", make bench BENCH_ARGS=--quick
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4
 BENCH_ARGS ?=
 
@@ -23,7 +23,7 @@ help:
 	@echo "make demo    fetch the demo's data, train one model for three tasks, evaluate it, answer sentences"
 	@echo "make test    lint, then all tests and doctests"
 	@echo "make lint    ruff check, ruff format --check, mypy --strict"
-	@echo "make bench   benchmarks/interference.py; its arguments go in BENCH_ARGS"
+	@echo "make bench   every benchmark; BENCH_ARGS='--encoder FOLDER --data FOLDER', or --quick, which needs neither"
 	@echo "make clean   remove the environment, caches and what the demo made"
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
@@ -49,8 +49,11 @@ lint: $(INSTALLED)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy --strict
 
+# The other files of the folder are what benchmarks share.
 bench: $(INSTALLED)
-	$(PYTHON) benchmarks/interference.py $(BENCH_ARGS)
+	set -e; for script in $$(grep -l '__name__ == "__main__"' benchmarks/*.py); do \
+		echo "== $$script"; $(PYTHON) $$script $(BENCH_ARGS); \
+	done
 
 # Of runs/ only the demo's model: the rest is somebody's work.
 clean:

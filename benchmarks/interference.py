@@ -13,10 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from generated import generate
+from reporting import parse
 from stock_baseline import TASKS, label_names, load_folder
 from transformers import AutoTokenizer, set_seed
 
@@ -114,11 +117,9 @@ def table(stock: Path, ours: Path) -> str:
 
 def main() -> None:
     """Run the job or write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parse(__doc__)
     parser.add_argument("--table", nargs=2, metavar=("STOCK", "OURS"), help="write the table of two result files")
-    parser.add_argument("--encoder")
-    parser.add_argument("--data", help="folder that holds snips, sst2, wnut17 and trec, three splits each")
-    parser.add_argument("--output")
+    parser.add_argument("--output", default="runs/interference.jsonl")
     parser.add_argument("--work", default="runs/interference")
     parser.add_argument("--variant", default="default", help="name of this setting in the output")
     parser.add_argument("--seed", type=int, default=1)
@@ -133,12 +134,19 @@ def main() -> None:
     if options.table:
         print(table(*map(Path, options.table)))
         return
-    if not (options.encoder and options.data and options.output):
-        parser.error("--encoder, --data and --output are needed to train")
-    with Path(options.output).open("a") as out:
-        for row in run(options):
-            print(json.dumps(row), flush=True)
-            out.write(json.dumps(row) + "\n")
+    with tempfile.TemporaryDirectory() as folder:
+        if options.quick:
+            options.encoder, options.data = generate(Path(folder))
+            options.epochs, options.work, options.output = 1, folder, f"{folder}/results.jsonl"
+        if not (options.encoder and options.data):
+            parser.error("--encoder and --data are needed to train, or --quick")
+        Path(options.output).parent.mkdir(parents=True, exist_ok=True)
+        with Path(options.output).open("a") as out:
+            for row in run(options):
+                print(json.dumps(row), flush=True)
+                out.write(json.dumps(row) + "\n")
+        if options.quick:
+            print(table(Path(options.output), Path(options.output)))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,23 @@
 """How much of a training step goes into making its batch: sampling, reading, tokenising, against the model's step.
 
-Batches and steps are timed in turn in one process, so that a busy machine slows both. Prints Markdown.
+Batches and steps are timed in turn in one process, so that a busy machine slows both.
 
     python benchmarks/loader.py --encoder ENCODER --data DATA
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from generated import generate
 from interference import load
+from reporting import parse, report
 from transformers import AutoTokenizer
 
 from hf_mtl import MultiTaskModel
@@ -33,15 +35,23 @@ def timed(function: Callable[..., Any], *args: Any) -> tuple[Any, float]:
 
 def main() -> None:
     """Time both batchings."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", required=True)
-    parser.add_argument("--data", required=True)
+    parser = parse(__doc__)
     parser.add_argument("--batches", type=int, default=30)
     options = parser.parse_args()
-    tasks, datasets = load(Path(options.data), {})
-    model = MultiTaskModel.from_encoder(options.encoder, tasks).train()
+    with tempfile.TemporaryDirectory() as folder:
+        if options.quick:
+            options.encoder, options.data, options.batches = *generate(Path(folder)), 3
+        if not (options.encoder and options.data):
+            parser.error("--encoder and --data are needed, or --quick")
+        measure(options.encoder, options.data, options.batches)
+
+
+def measure(encoder: str, data: str, batches: int) -> None:
+    """Time the parts of a step and print their medians."""
+    tasks, datasets = load(Path(data), {})
+    model = MultiTaskModel.from_encoder(encoder, tasks).train()
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    collator = make_collator(model, AutoTokenizer.from_pretrained(options.encoder), 256)
+    collator = make_collator(model, AutoTokenizer.from_pretrained(encoder), 256)
     heads = {name: type(head) for name, head in model.task_heads.items()}
     parts = [TaskColumns(name, part["train"], tasks, heads) for name, part in datasets.items()]
 
@@ -52,13 +62,12 @@ def main() -> None:
         optimizer.step()
         optimizer.zero_grad()
 
-    print("| batching | sample | read | tokenise and pad | step | loader's share | real tokens |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    cells, facts = [], {}
     for batching in ("mixed", "homogeneous"):
         sampler = TaskBatchSampler([len(part) for part in parts], ProportionalSampler(), 32, 1, batching)
         mixture = TaskMixture(parts, sampler)
         rows, real = [], []
-        for number in range(options.batches + 3):
+        for number in range(batches + 3):
             indices, sampling = timed(sampler.batch, 0, number)
             read, reading = timed(mixture.__getitems__, indices)
             batch, collating = timed(collator, read)
@@ -68,10 +77,20 @@ def main() -> None:
                 real.append(float(batch["attention_mask"].float().mean()))
         sampling, reading, collating, stepping = (statistics.median(column) for column in zip(*rows, strict=True))
         loading = sampling + reading + collating
-        print(
-            f"| {batching} | {sampling:.1f} ms | {reading:.1f} ms | {collating:.1f} ms | {stepping:.0f} ms "
-            f"| {loading / (loading + stepping):.1%} | {statistics.mean(real):.0%} |"
+        share, tokens = loading / (loading + stepping), statistics.mean(real)
+        cells.append(
+            [
+                batching,
+                *(f"{value:.1f} ms" for value in (sampling, reading, collating)),
+                f"{stepping:.0f} ms",
+                f"{share:.1%}",
+                f"{tokens:.0%}",
+            ]
         )
+        names = ("sample_ms", "read_ms", "collate_ms", "step_ms", "loader_share", "real_tokens")
+        facts[batching] = dict(zip(names, (sampling, reading, collating, stepping, share, tokens), strict=True))
+    columns = ["batching", "sample", "read", "tokenise and pad", "step", "loader's share", "real tokens"]
+    report("The loader's share of a training step", columns, cells, facts)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import DatasetDict, load_dataset
+from generated import generate
+from reporting import parse
 from seqeval.metrics import f1_score
 from transformers import (
     AutoModelForSequenceClassification,
@@ -127,11 +130,9 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Run the tasks asked for and append a line each to the output file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--encoder", required=True)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--work", default="/tmp/stock_baseline")
+    parser = parse(__doc__)
+    parser.add_argument("--output", default="runs/stock_baseline.jsonl")
+    parser.add_argument("--work", default="runs/stock_baseline")
     parser.add_argument("--tasks", nargs="*", default=list(TASKS))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=float, default=3)
@@ -139,11 +140,18 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
-    for name in options.tasks:
-        row = run(name, options)
-        print(json.dumps(row), flush=True)
-        with Path(options.output).open("a") as out:
-            out.write(json.dumps(row) + "\n")
+    with tempfile.TemporaryDirectory() as folder:
+        if options.quick:
+            options.encoder, options.data = generate(Path(folder))
+            options.epochs, options.work, options.output = 1, folder, f"{folder}/results.jsonl"
+        if not (options.encoder and options.data):
+            parser.error("--encoder and --data are needed, or --quick")
+        Path(options.output).parent.mkdir(parents=True, exist_ok=True)
+        for name in options.tasks:
+            row = run(name, options)
+            print(json.dumps(row), flush=True)
+            with Path(options.output).open("a") as out:
+                out.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

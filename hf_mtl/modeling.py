@@ -9,22 +9,18 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
-from transformers.utils import logging
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig
-from hf_mtl.dropout import set_fast_dropout
 from hf_mtl.heads import Head, SentimentHead, head_class
 from hf_mtl.outputs import MultiTaskOutput
-from hf_mtl.states import FlatStates, RowLayout
-from hf_mtl.unpadding import can_unpad, encode_flat, is_ready, make_ready
+from hf_mtl.padding_free import PaddingFreeModel
+from hf_mtl.states import FlatStates
 
 __all__ = ["MultiTaskModel"]
 
-logger = logging.get_logger(__name__)
 
-
-class MultiTaskModel(PreTrainedModel):
+class MultiTaskModel(PaddingFreeModel):
     r"""One pretrained encoder that answers several tasks in one pass.
 
     The loss of a batch is the sum over its tasks :math:`t` of
@@ -78,7 +74,6 @@ class MultiTaskModel(PreTrainedModel):
         self.heads = nn.ModuleDict(
             {task.name: head_class(task, heads)(task, config.get_text_config()) for task in config.tasks}
         )
-        self._fast_dropout = False
         self.unpad = unpad
         self.post_init()
 
@@ -190,82 +185,6 @@ class MultiTaskModel(PreTrainedModel):
         """The tasks, in order."""
         return list(self.config.tasks)
 
-    # How the encoder computes
-
-    @property
-    def unpad(self) -> bool | Literal["auto"]:
-        """Whether the encoder computes the tokens alone and not the padding.
-
-        ``"auto"`` does where the family allows it; ``True`` says so and is refused elsewhere. Padded runs give the same
-        answers: with ``output_attentions``, while exporting, and with the ``eager`` attention implementation, which
-        knows nothing but padded attention.
-        """
-        return self._unpad
-
-    @unpad.setter
-    def unpad(self, value: bool | Literal["auto"]) -> None:
-        if value not in (True, False, "auto"):
-            raise ValueError(f"unpad must be True, False or 'auto', found {value!r}.")
-        if value and not can_unpad(self.encoder):
-            why = (
-                f"Encoders of the family {self.encoder.config.model_type!r} are not known to give the same states "
-                "without padding: their layers look across tokens elsewhere than in attention, or their attention "
-                "does not go through Transformers' attention interface."
-            )
-            if value is True:
-                raise ValueError(f"{why} Leave unpad at 'auto' to run them padded.")
-            logger.info(f"{why} Running padded.")
-        self._unpad = value
-        make_ready(self.encoder, value is not False and can_unpad(self.encoder))
-
-    @property
-    def fast_dropout(self) -> bool:
-        """Whether dropout draws its random numbers by `hf_mtl.dropout.fast_dropout` on a CPU."""
-        return self._fast_dropout
-
-    @fast_dropout.setter
-    def fast_dropout(self, value: bool) -> None:
-        self._fast_dropout = value
-        set_fast_dropout(self, value)
-
-    def set_attn_implementation(self, *args: Any, **kwargs: Any) -> None:
-        """Choose another attention implementation: see ``transformers.PreTrainedModel.set_attn_implementation``."""
-        super().set_attn_implementation(*args, **kwargs)
-        self.unpad = self._unpad
-
-    def _runs_flat(self, kwargs: Mapping[str, Any]) -> bool:
-        return (
-            self._unpad is not False
-            and can_unpad(self.encoder)
-            and is_ready(self.encoder)
-            and not kwargs.get("output_attentions", self.encoder.config.output_attentions)
-            # A tensor that this class does not know may need the padded shape.
-            and not any(isinstance(value, torch.Tensor) for value in kwargs.values())
-            and not torch.compiler.is_exporting()
-            and not torch.jit.is_tracing()  # type: ignore[attr-defined]  # torch forgot to export it
-        )
-
-    def _encode(
-        self, inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None, **kwargs: Any
-    ) -> tuple[FlatStates, Any]:
-        """Return the states without padding, and all that the encoder returned, padded."""
-        tokens = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
-        mask = torch.ones(tokens.shape[:2], device=tokens.device) if attention_mask is None else attention_mask
-        if mask.dim() != 2:
-            raise ValueError(f"attention_mask must be [B, L], found the shape {tuple(mask.shape)}.")
-        layout = RowLayout.from_mask(mask)
-        if not self._runs_flat(kwargs):
-            if attention_mask is not None:
-                inputs = {**inputs, "attention_mask": attention_mask}
-            encoded = self.encoder(**inputs, return_dict=True, **kwargs)
-            return FlatStates(layout.flatten(encoded.last_hidden_state), layout), encoded
-        encoded = encode_flat(self.encoder, layout, inputs, self._fast_dropout, **kwargs)
-        flat = FlatStates(encoded.last_hidden_state[0], layout)
-        encoded.last_hidden_state = layout.pad(flat.values)
-        if encoded.get("hidden_states") is not None:
-            encoded.hidden_states = tuple(layout.pad(states[0]) for states in encoded.hidden_states)
-        return flat, encoded
-
     def replace_task(self, task: TaskConfig) -> None:
         """Put a task in the place of the one of the same name, keeping its head's weights."""
         self.config.task(task.name)
@@ -338,7 +257,7 @@ class MultiTaskModel(PreTrainedModel):
             "position_ids": position_ids,
         }
         inputs = {name: value for name, value in given.items() if value is not None}
-        flat, encoded = self._encode(inputs, attention_mask, **kwargs)
+        flat, encoded = self.encode(inputs, attention_mask, **kwargs)
         flat = FlatStates(flat.values.to(next(self.heads.parameters(), flat.values).dtype), flat.layout)
         logits, losses = {}, {}
         weighted: torch.Tensor | None = None

@@ -90,7 +90,9 @@ def test_padding_is_not_computed():
     model, seen = model_of("bert"), []
     model.encoder.encoder.layer[0].output.dense.register_forward_hook(lambda m, args, out: seen.append(out.shape[:2]))
     model(**batch())
-    assert seen == [(1, sum(LENGTHS))]
+    # 45 tokens, and three more so that few different numbers of tokens are met.
+    assert sum(LENGTHS) == 45
+    assert seen == [(1, 48)]
 
 
 @pytest.mark.parametrize("family", PADDED)
@@ -107,6 +109,12 @@ def test_other_families_run_padded_and_say_so(family, caplog):
 def test_unpad_takes_no_other_value():
     with pytest.raises(ValueError, match="found 'always'"):
         model_of("bert").unpad = "always"
+
+
+def test_forced_unpadding_needs_attention_that_can(tmp_path):
+    model_of("bert").save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="'eager' knows nothing but padded"):
+        MultiTaskModel.from_pretrained(tmp_path, attn_implementation="eager", unpad=True)
 
 
 def test_choice_survives_loading_and_another_attention_implementation(tmp_path):

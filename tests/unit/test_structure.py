@@ -16,6 +16,7 @@ ROWS = [
     {"cli"},
     {"recipe", "trainer", "inference", "training_args"},
     {"modeling", "data", "evaluation", "step_loss", "optimization"},
+    {"padding_free"},
     {"heads", "samplers", "metrics", "unpadding"},
     {"configuration", "outputs", "states", "words", "dropout", "memory"},
     {"_names", "compatibility"},
