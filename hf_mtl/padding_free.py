@@ -114,8 +114,9 @@ class PaddingFreeModel(PreTrainedModel):
             encoded = self.encoder(**inputs, return_dict=True, **kwargs)
             return FlatStates(layout.flatten(encoded.last_hidden_state), layout), encoded
         encoded = encode_flat(self.encoder, layout, inputs, self._fast_dropout, **kwargs)
-        flat = FlatStates(encoded.last_hidden_state[0], layout)
+        count = len(layout.index)
+        flat = FlatStates(encoded.last_hidden_state[0, :count], layout)
         encoded.last_hidden_state = layout.pad(flat.values)
         if encoded.get("hidden_states") is not None:
-            encoded.hidden_states = tuple(layout.pad(states[0]) for states in encoded.hidden_states)
+            encoded.hidden_states = tuple(layout.pad(states[0, :count]) for states in encoded.hidden_states)
         return flat, encoded

@@ -86,7 +86,7 @@ def encode_flat(
         kwargs: Passed to the encoder.
 
     Returns:
-        The encoder's output, with states [1, N, H].
+        The encoder's output, with states [1, N', H]; behind the N tokens may lie others without meaning.
     """
     config = encoder.config
     flat = {name: layout.flatten(value) for name, value in inputs.items() if name != "position_ids"}
@@ -111,12 +111,7 @@ def encode_flat(
             "max_length_k": rows.longest,
         }
     batch = {name: value[None] for name, value in flat.items()}
-    encoded = encoder(**batch, return_dict=True, **how, **kwargs)
-    if dead:
-        encoded.last_hidden_state = encoded.last_hidden_state[:, :-dead]
-        if encoded.get("hidden_states") is not None:
-            encoded.hidden_states = tuple(states[:, :-dead] for states in encoded.hidden_states)
-    return encoded
+    return encoder(**batch, return_dict=True, **how, **kwargs)
 
 
 def _dead_tokens(encoder: PreTrainedModel, tokens: int) -> int:
