@@ -5,6 +5,10 @@ Also what ``--quick`` runs on: folders of the same form as the real data.
 
 from __future__ import annotations
 
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,7 @@ from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-__all__ = ["INTENTS", "TAGS", "generate", "save_encoder", "sentences", "write_datasets"]
+__all__ = ["INTENTS", "TAGS", "inputs", "save_encoder", "sentences", "write_datasets"]
 
 WORDS = [f"word{i}" for i in range(500)]
 INTENTS = ["book", "play", "find", "rate"]
@@ -46,9 +50,19 @@ def save_encoder(folder: Path, hidden_size: int = 32, layers: int = 2) -> str:
     return str(folder)
 
 
-def generate(folder: Path, rows: int = 64) -> tuple[str, str]:
-    """Make an encoder and datasets in a folder; return what ``--encoder`` and ``--data`` take."""
-    return save_encoder(folder / "encoder"), write_datasets(folder / "data", rows)
+@contextmanager
+def inputs(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Iterator[str]:
+    """Yield a folder for the time of a benchmark; with ``--quick``, ``options`` then name an encoder and data in it.
+
+    Without, both must have been given.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        if options.quick:
+            place = Path(folder)
+            options.encoder, options.data = save_encoder(place / "encoder"), write_datasets(place / "data", rows=64)
+        if not (options.encoder and options.data):
+            parser.error("--encoder and --data are needed, or --quick")
+        yield folder
 
 
 def sentences(count: int, seed: int, longest: int = 20) -> list[list[str]]:

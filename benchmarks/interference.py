@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from generated import generate
+from generated import inputs
 from reporting import parse
 from stock_baseline import TASKS, label_names, load_folder
 from transformers import AutoTokenizer, set_seed
@@ -134,12 +133,9 @@ def main() -> None:
     if options.table:
         print(table(*map(Path, options.table)))
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with inputs(parser, options) as folder:
         if options.quick:
-            options.encoder, options.data = generate(Path(folder))
             options.epochs, options.work, options.output = 1, folder, f"{folder}/results.jsonl"
-        if not (options.encoder and options.data):
-            parser.error("--encoder and --data are needed to train, or --quick")
         Path(options.output).parent.mkdir(parents=True, exist_ok=True)
         with Path(options.output).open("a") as out:
             for row in run(options):

@@ -8,14 +8,13 @@ Batches and steps are timed in turn in one process, so that a busy machine slows
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from generated import generate
+from generated import inputs
 from interference import load
 from reporting import parse, report
 from transformers import AutoTokenizer
@@ -38,11 +37,9 @@ def main() -> None:
     parser = parse(__doc__)
     parser.add_argument("--batches", type=int, default=30)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with inputs(parser, options):
         if options.quick:
-            options.encoder, options.data, options.batches = *generate(Path(folder)), 3
-        if not (options.encoder and options.data):
-            parser.error("--encoder and --data are needed, or --quick")
+            options.batches = 3
         measure(options.encoder, options.data, options.batches)
 
 

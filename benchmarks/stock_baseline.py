@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import DatasetDict, load_dataset
-from generated import generate
+from generated import inputs
 from reporting import parse
 from seqeval.metrics import f1_score
 from transformers import (
@@ -140,12 +139,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with inputs(parser, options) as folder:
         if options.quick:
-            options.encoder, options.data = generate(Path(folder))
             options.epochs, options.work, options.output = 1, folder, f"{folder}/results.jsonl"
-        if not (options.encoder and options.data):
-            parser.error("--encoder and --data are needed, or --quick")
         Path(options.output).parent.mkdir(parents=True, exist_ok=True)
         for name in options.tasks:
             row = run(name, options)

@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import json
 import statistics
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from contestants import BATCH_SIZE, CONTESTANTS, TASKS, run
-from generated import generate
+from generated import inputs
 from reporting import fresh, in_turn, parse, report
 
 
@@ -44,7 +42,7 @@ def main() -> None:
     parser.add_argument("--evaluate", action="store_true")
     options = parser.parse_args()
     options.cpu = not options.gpu
-    with tempfile.TemporaryDirectory() as folder:
+    with inputs(parser, options) as folder:
         if options.contestant:
             options.work = folder
             print(json.dumps(run(options)))
@@ -52,10 +50,7 @@ def main() -> None:
         rounds, share = options.rounds, options.share
         names = list(CONTESTANTS)
         if options.quick:
-            options.encoder, options.data = generate(Path(folder))
             rounds, share, names = 1, 1.0, ["stock", "hf_mtl"]
-        if not (options.encoder and options.data):
-            parser.error("--encoder and --data are needed, or --quick")
         given = ["--encoder", options.encoder, "--data", options.data, "--share", share, *(["--gpu"] * options.gpu)]
         runs = in_turn({name: partial(fresh, __file__, "--contestant", name, *given) for name in names}, rounds)
     base = rate(runs["stock"])
