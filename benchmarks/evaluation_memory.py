@@ -1,7 +1,8 @@
 """Does evaluating more rows take more memory? Peak memory of `MultiTaskTrainer.evaluate`, a fresh process a size.
 
 A third of the rows each for a classification, a tagging and a regression task, at their default metrics. The data is
-read from disk as `datasets.load_dataset` gives it, so that pages of its file that have been read count as memory, too.
+read from disk as `datasets.load_dataset` gives it. Two figures: all resident memory, in which pages of the data's files
+that have been read count, too; and the memory that the process itself has filled, without them.
 
     python benchmarks/evaluation_memory.py
 """
@@ -14,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from reporting import fresh, parse, peak_megabytes, report
+from reporting import fresh, own_memory_peak, parse, peak_megabytes, report
 
 
 def write(folder: Path, rows: int) -> None:
@@ -39,7 +40,7 @@ def write(folder: Path, rows: int) -> None:
 
 
 def evaluate(folder: Path, precision: str) -> dict[str, Any]:
-    """Evaluate the datasets of a folder; return the peak before and after, in MB, and the seconds."""
+    """Evaluate the datasets of a folder; return the peak before and after, and its own, in MB, and the seconds."""
     from datasets import load_from_disk
     from generated import INTENTS, TAGS
     from transformers import AutoTokenizer
@@ -63,8 +64,10 @@ def evaluate(folder: Path, precision: str) -> dict[str, Any]:
         processing_class=AutoTokenizer.from_pretrained(encoder),
     )
     before = peak_megabytes()
-    metrics = trainer.evaluate()
-    return {"before": before, "peak": peak_megabytes(), "seconds": metrics["eval_runtime"]}
+    with own_memory_peak() as own:
+        metrics = trainer.evaluate()
+    seconds = metrics["eval_runtime"]
+    return {"before": before, "peak": peak_megabytes(), "own": own.get("peak"), "seconds": seconds}
 
 
 def main() -> None:
@@ -85,16 +88,22 @@ def main() -> None:
         for rows in sizes:
             write(Path(folder) / str(rows), rows)
         for precision in ("float32",) if options.quick else ("float32", "bfloat16"):
-            fewest = None
+            fewest: dict[str, Any] = {}
             for rows in sizes:
                 place = Path(folder) / str(rows)
                 data = sum(file.stat().st_size for file in place.rglob("*.arrow")) / 1e6
                 found = fresh(__file__, "--evaluate", place, precision)
-                fewest = fewest or found["peak"]
+                fewest = fewest or found
                 facts.append({"precision": precision, "rows": rows, "data": data, **found})
-                megabytes = (f"{data:.1f} MB", f"{found['peak']:.0f} MB", f"{found['peak'] - fewest:+.1f} MB")
+                megabytes = [f"{data:.1f} MB"]
+                for kind in ("peak", "own"):
+                    known = found[kind] is not None
+                    megabytes += (
+                        [f"{found[kind]:.0f} MB", f"{found[kind] - fewest[kind]:+.1f} MB"] if known else ["", ""]
+                    )
                 cells.append([precision, f"{rows:,}", *megabytes, f"{found['seconds']:.1f} s"])
-    columns = ["precision", "rows", "data on disk", "peak memory", "against the fewest rows", "time"]
+    against = "against the fewest rows"
+    columns = ["precision", "rows", "data on disk", "peak memory", against, "without files", against, "time"]
     report("Memory of an evaluation", columns, cells, {"runs": facts})
 
 

@@ -9,12 +9,14 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
-__all__ = ["fresh", "in_turn", "machine", "parse", "peak_megabytes", "report"]
+__all__ = ["fresh", "in_turn", "machine", "own_memory_peak", "parse", "peak_megabytes", "report"]
 
 
 def parse(description: str | None) -> argparse.ArgumentParser:
@@ -91,3 +93,36 @@ def peak_megabytes() -> float:
         return int(line.split()[1]) * 1024 / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+@contextmanager
+def own_memory_peak(interval: float = 0.01) -> Iterator[dict[str, float]]:
+    """Watch the memory that this process itself has filled: without pages of files, which the system may take back.
+
+    Args:
+        interval: Seconds between two looks; the kernel keeps no maximum of this number.
+
+    Yields:
+        A dict whose ``"peak"`` grows, in MB of 10^6 bytes; empty where the system does not tell (not Linux).
+    """
+    status, found, done = Path("/proc/self/status"), dict[str, float](), Event()
+
+    def look() -> None:
+        line = next(line for line in status.read_text().splitlines() if line.startswith("RssAnon"))
+        found["peak"] = max(found.get("peak", 0.0), int(line.split()[1]) * 1024 / 1e6)
+
+    def watch() -> None:
+        while not done.wait(interval):
+            look()
+
+    if not status.exists():
+        yield found
+        return
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        watcher.join()
+        look()
