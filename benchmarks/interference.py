@@ -11,6 +11,7 @@ line a task to the output. `stock_baseline.py` makes the other side with the sam
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import statistics
 import time
@@ -18,29 +19,27 @@ from pathlib import Path
 from typing import Any
 
 from generated import inputs
+from real_data import load_folder, task_config
 from reporting import parse
-from stock_baseline import TASKS, label_names, load_folder
+from stock_baseline import TASKS
 from transformers import AutoTokenizer, set_seed
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
-
-METRICS = {"tagging": "f1", "classification": "accuracy"}
 
 
 def load(data: Path, weights: dict[str, float]) -> tuple[list[TaskConfig], dict[str, Any]]:
     """Return the tasks and, by folder, the datasets with columns named after tasks."""
     tasks, datasets = [], {}
-    for name, (folder, source, target, kind) in TASKS.items():
-        part = datasets.setdefault(folder, load_folder(data / folder))
-        labels = label_names(list(part["train"][target]), part["train"].features[target])
-        task_type = "token-classification" if kind == "tagging" else "sequence-classification"
-        task_type = "sentiment" if name == "sentiment" else task_type
-        tasks.append(TaskConfig(name, task_type, labels=labels, weight=weights.get(name, 1.0)))
-        part = part if target == name else part.rename_column(target, name)
-        kept = [
-            c for c in part["train"].column_names if c == source or c in TASKS or c in {t[2] for t in TASKS.values()}
-        ]
-        datasets[folder] = part.select_columns(kept)
+    for name, task in TASKS.items():
+        part = datasets.setdefault(task.folder, load_folder(data / task.folder))
+        config = task_config(name, task, part)
+        kind = "sentiment" if name == "sentiment" else config.type
+        tasks.append(dataclasses.replace(config, type=kind, weight=weights.get(name, 1.0)))
+        datasets[task.folder] = part if task.target == name else part.rename_column(task.target, name)
+    for folder, part in datasets.items():
+        mine = {name: task for name, task in TASKS.items() if task.folder == folder}
+        kept = {*mine, *(column for task in mine.values() for column in task.inputs)}
+        datasets[folder] = part.select_columns([column for column in part["train"].column_names if column in kept])
     return tasks, datasets
 
 
@@ -81,9 +80,9 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
         {
             "task": name,
             "seed": options.seed,
-            "metric": METRICS[task[3]],
-            "value": test[f"test_{name}_{METRICS[task[3]]}"],
-            "validation": validation[f"eval_{name}_{METRICS[task[3]]}"],
+            "metric": task.metric,
+            "value": test[f"test_{name}_{task.metric}"],
+            "validation": validation[f"eval_{name}_{task.metric}"],
             "seconds": seconds,
             "variant": options.variant,
         }

@@ -1,0 +1,124 @@
+"""The other side of the comparisons: an unmodified ``Trainer`` on one real task; nothing of hf_mtl takes part in it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import DatasetDict
+from real_data import Task, label_names, load_folder
+from scipy.stats import pearsonr
+from seqeval.metrics import f1_score
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    DataCollatorForTokenClassification,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+
+__all__ = ["WARM_UP", "Clock", "StockRun", "curve"]
+
+#: Steps of each training that are not timed.
+WARM_UP = 3
+
+
+class Clock(TrainerCallback):
+    """Notes when each step ended, from the end of the last warm-up step on."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        """Note the time."""
+        self.ends.append(time.perf_counter())
+
+    def timed(self) -> tuple[int, float]:
+        """Return the steps timed and their seconds."""
+        ends = self.ends[WARM_UP - 1 :]
+        return len(ends) - 1, ends[-1] - ends[0]
+
+
+def curve(trainer: Trainer, key: str) -> list[tuple[float, float]]:
+    """Return (part of the training, loss) from the log."""
+    end = trainer.state.max_steps
+    return [(round(log["step"] / end, 4), log[key]) for log in trainer.state.log_history if key in log]
+
+
+class StockRun:
+    """Fine-tunes an encoder on one task; the texts are tokenised beforehand, outside of the time.
+
+    Args:
+        task: The task.
+        data: The folder of all data.
+        encoder: The encoder.
+    """
+
+    def __init__(self, task: Task, data: Path, encoder: str) -> None:
+        self.task = task
+        self.tagging = task.kind == "token-classification"
+        self.encoder = encoder
+        self.tokenizer = AutoTokenizer.from_pretrained(encoder)
+        raw = load_folder(data / task.folder)
+        self.labels = label_names(task, raw)
+        columns = raw["train"].column_names
+        self.rows = len(raw["train"])
+        self.encoded = DatasetDict(
+            {split: part.map(self._encode, batched=True, remove_columns=columns) for split, part in raw.items()}
+        )
+
+    def _encode(self, batch: dict[str, list[Any]]) -> Any:
+        """Tokenise a batch and align its labels as Transformers' own scripts do (first sub-word only)."""
+        texts = (batch[column] for column in self.task.inputs)
+        words = self.task.inputs == ("tokens",)
+        encoded = self.tokenizer(*texts, is_split_into_words=words, truncation=True, max_length=256)
+        ids = {label: i for i, label in enumerate(self.labels or ())}
+        if not self.tagging:
+            return {**encoded, "labels": [ids.get(label, label) for label in batch[self.task.target]]}
+        aligned = []
+        for row, tags in enumerate(batch[self.task.target]):
+            places = encoded.word_ids(row)
+            before = [None, *places[:-1]]
+            aligned.append(
+                [
+                    -100 if word is None or word == last else ids.get(tags[word], tags[word])
+                    for word, last in zip(places, before, strict=True)
+                ]
+            )
+        return {**encoded, "labels": aligned}
+
+    def train(self, seed: int, arguments: dict[str, Any]) -> tuple[Trainer, Clock]:
+        """Train from the encoder as it is; return the trainer and the times of its steps."""
+        set_seed(seed)
+        auto = AutoModelForTokenClassification if self.tagging else AutoModelForSequenceClassification
+        model = auto.from_pretrained(self.encoder, num_labels=len(self.labels) if self.labels else 1)
+        collator = DataCollatorForTokenClassification if self.tagging else DataCollatorWithPadding
+        clock = Clock()
+        trainer = Trainer(
+            model,
+            TrainingArguments(**arguments, seed=seed),
+            collator(self.tokenizer),
+            self.encoded["train"],
+            processing_class=self.tokenizer,
+            callbacks=[clock],
+        )
+        trainer.train()
+        return trainer, clock
+
+    def test(self, trainer: Trainer) -> float:
+        """Return the test metric."""
+        output = trainer.predict(self.encoded["test"])
+        if self.task.kind == "regression":
+            return float(pearsonr(output.predictions[:, 0], output.label_ids)[0])
+        best, gold = output.predictions.argmax(-1), output.label_ids
+        if not self.tagging:
+            return float((best == gold).mean())
+        names = np.array(self.labels)
+        guesses = [names[p[g != -100]].tolist() for p, g in zip(best, gold, strict=True)]
+        return float(f1_score([names[g[g != -100]].tolist() for g in gold], guesses))
