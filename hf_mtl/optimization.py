@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -41,28 +42,30 @@ def split_learning_rates(
     heads: nn.Module,
     num_layers: int,
     layer_decay: float,
-    head_learning_rate: float,
+    head_learning_rates: Mapping[str, float],
 ) -> None:
     """Split the optimizer's groups so that heads and encoder layers have rates of their own.
 
     Args:
         optimizer: A fresh optimizer, without state.
         encoder: The encoder.
-        heads: The heads.
+        heads: The heads, by task.
         num_layers: The encoder's layers.
         layer_decay: Factor from each layer to the one below, in (0, 1].
-        head_learning_rate: Rate of the heads' new layers.
+        head_learning_rates: Rate of each head's new layers, by task.
     """
     factors = {id(p): rate_factor(name, num_layers, layer_decay) for name, p in encoder.named_parameters()}
     # Poolers start from the checkpoint, like the encoder, so they learn at its rate.
-    of_heads = {id(p) for name, p in heads.named_parameters() if ".classifier.pooler." not in name}
+    rates = {
+        id(p): head_learning_rates[name.partition(".")[0]]
+        for name, p in heads.named_parameters()
+        if ".classifier.pooler." not in name
+    }
     groups: list[dict[str, Any]] = []
     for group in optimizer.param_groups:
         parts: dict[float, list[nn.Parameter]] = {}
         for parameter in group["params"]:
-            rate = group["lr"] * factors.get(id(parameter), 1.0)
-            if id(parameter) in of_heads:
-                rate = head_learning_rate
+            rate = rates.get(id(parameter), group["lr"] * factors.get(id(parameter), 1.0))
             parts.setdefault(rate, []).append(parameter)
         groups.extend({**group, "params": params, "lr": rate} for rate, params in parts.items())
     # The trainer logs the rate of the first group: let it be the nominal one.

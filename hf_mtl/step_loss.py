@@ -43,11 +43,11 @@ class StepCounts:
 
     Args:
         num_items: For each task its labelled items, at least 1, float64 scalars.
-        loss_weights: For each task the factor of its mean loss: its weight times its share of the labelled rows.
+        shares: For each task with rows its share of the labelled rows, in (0, 1].
     """
 
     num_items: dict[str, torch.Tensor]
-    loss_weights: dict[str, torch.Tensor]
+    shares: dict[str, float]
 
     @classmethod
     def add_up(
@@ -64,21 +64,23 @@ class StepCounts:
         rows = counts[-1, 1].clamp(min=1)
         return cls(
             num_items={task.name: counts[i, 0].clamp(min=1) for i, task in enumerate(tasks)},
-            loss_weights={task.name: task.weight * counts[i, 1] / rows for i, task in enumerate(tasks)},
+            shares={task.name: float(counts[i, 1] / rows) for i, task in enumerate(tasks) if counts[i, 1] > 0},
         )
 
 
 class StepLog:
-    """Adds up, between two logs, each task's loss and the rows drawn from each dataset."""
+    """Adds up, between two logs, each task's loss and weight, and the rows drawn from each dataset."""
 
     def __init__(self) -> None:
         self._losses: dict[str, torch.Tensor] = {}
+        self._weights: Counter[str] = Counter()
+        self._weighed: Counter[str] = Counter()
         self._steps: Counter[str] = Counter()
         self._rows: Counter[str] = Counter()
 
     def start_step(self, counts: StepCounts) -> None:
         """Note which tasks take part in a step."""
-        self._steps.update(name for name, weight in counts.loss_weights.items() if weight > 0)
+        self._steps.update(list(counts.shares))
 
     def add_rows(self, datasets: Sequence[str]) -> None:
         """Note the dataset of each row of a batch."""
@@ -89,8 +91,16 @@ class StepLog:
         for name, loss in losses.items():
             self._losses[name] = self._losses.get(name, torch.zeros_like(loss)) + loss.detach()
 
+    def add_weights(self, weights: Mapping[str, float]) -> None:
+        """Note the factor of each task's mean loss in a step, the same on all ranks."""
+        for name, weight in weights.items():
+            self._weights[name] += weight  # type: ignore[assignment]  # sums are numbers, too
+            self._weighed[name] += 1
+
     def take(self, names: Sequence[str], datasets: Sequence[str], reduce: Reduce) -> dict[str, float]:
-        """Return ``loss/<task>`` (mean over the steps with the task) and ``rows/<dataset>``, and start anew.
+        """Return what was added up, and start anew.
+
+        It is ``loss/<task>`` and ``weight/<task>``, means over the steps with the task, and ``rows/<dataset>``.
 
         Args:
             names: All tasks: every rank reduces the same ones.
@@ -105,7 +115,10 @@ class StepLog:
             for name, value in zip(names, sums, strict=False)
             if self._steps[name]
         }
+        taken.update(
+            {f"weight/{name}": self._weights[name] / self._weighed[name] for name in names if self._weighed[name]}
+        )
         taken.update({f"rows/{name}": value for name, value in zip(datasets, sums[len(names) :], strict=True)})
-        for sums_so_far in (self._losses, self._steps, self._rows):
+        for sums_so_far in (self._losses, self._steps, self._weights, self._weighed, self._rows):
             sums_so_far.clear()
         return taken

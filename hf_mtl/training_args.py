@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
 from transformers.utils import logging
 
 from hf_mtl._names import listed, nearest
+from hf_mtl.balancers import BALANCERS, Balancer, make_balancer
 from hf_mtl.compatibility import cpu_has_fast_bfloat16
 from hf_mtl.data import BATCHINGS
 from hf_mtl.samplers import SAMPLERS
@@ -18,6 +23,7 @@ __all__ = ["MultiTaskTrainingArguments"]
 logger = logging.get_logger(__name__)
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+LOSS_SCALINGS = ("none", "log_classes")
 
 
 @dataclass
@@ -40,6 +46,28 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "help": "'homogeneous': an optimizer step holds rows of one dataset; 'mixed': of all. Gradient clipping "
             "then acts on each dataset by itself, which small encoders need: tagging falls behind where large "
             "gradients of other tasks share its steps."
+        },
+    )
+    balancing: str = field(
+        default="fixed",
+        metadata={"help": f"How the tasks' losses, or their gradients, become one: {', '.join(BALANCERS)}."},
+    )
+    balancing_options: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={"help": "Options of the balancing, as a mapping or its JSON, such as '{\"temperature\": 2}'."},
+    )
+    loss_scaling: str = field(
+        default="none",
+        metadata={
+            "help": "'log_classes': each task's loss is divided by the logarithm of its number of classes, so that "
+            "all start at about 1; 'none': it is not."
+        },
+    )
+    gradient_cosine_steps: int | None = field(
+        default=None,
+        metadata={
+            "help": "Every how many steps the tasks' gradients of the encoder are compared; their cosines are logged. "
+            "Default: never. Such a step costs one more backward pass for each of its tasks."
         },
     )
     max_length: int | None = field(
@@ -72,9 +100,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "help": "On a CPU under Linux, keep the memory that a step frees for the next one, for the whole process."
         },
     )
-    head_learning_rate: float | None = field(
+    head_learning_rate: dict[str, float] | str | float | None = field(
         default=None,
-        metadata={"help": "Learning rate of the heads' new layers. Default: ten times learning_rate."},
+        metadata={
+            "help": "Learning rate of the heads' new layers: a number, or a mapping from tasks to numbers or its "
+            "JSON. Default, also of tasks that a mapping leaves out: ten times learning_rate."
+        },
     )
     encoder_layer_decay: float = field(
         default=1.0,
@@ -89,6 +120,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
             ("sampling", self.sampling, tuple(SAMPLERS)),
             ("batching", self.batching, BATCHINGS),
             ("precision", self.precision, PRECISIONS),
+            ("balancing", self.balancing, tuple(BALANCERS)),
+            ("loss_scaling", self.loss_scaling, LOSS_SCALINGS),
         ):
             if value not in choices:
                 raise ValueError(
@@ -96,17 +129,61 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 )
         if not 0 < self.encoder_layer_decay <= 1:
             raise ValueError(f"encoder_layer_decay must lie in (0, 1], found {self.encoder_layer_decay}.")
-        if self.head_learning_rate is not None and self.head_learning_rate < 0:
-            raise ValueError(f"head_learning_rate must be at least 0, found {self.head_learning_rate}.")
+        self.balancing_options = _mapping("balancing_options", self.balancing_options)
+        self.make_balancer()
+        self._check_head_learning_rate()
+        if self.gradient_cosine_steps is not None and self.gradient_cosine_steps < 1:
+            raise ValueError(f"gradient_cosine_steps must be at least 1, found {self.gradient_cosine_steps}.")
         self._choose_precision()
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model, self.greater_is_better = "score", True
         super().__post_init__()
 
-    @property
-    def learning_rate_of_heads(self) -> float:
-        """The rate of the heads' new layers: given, or ten times the encoder's."""
-        return 10 * self.learning_rate if self.head_learning_rate is None else self.head_learning_rate
+    def make_balancer(self) -> Balancer:
+        """Return a new balancer, as the arguments say.
+
+        Raises:
+            ValueError: If an option is unknown or out of its range.
+            ImportError: If it needs a package that is missing.
+        """
+        return make_balancer(self.balancing, _mapping("balancing_options", self.balancing_options))
+
+    def _check_head_learning_rate(self) -> None:
+        rate = self.head_learning_rate
+        if isinstance(rate, str):
+            with suppress(ValueError):
+                rate = json.loads(rate)
+        rates = rate if isinstance(rate, Mapping) else {"": 0.0 if rate is None else rate}
+        for name, value in rates.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ValueError(
+                    f"head_learning_rate must be a number, or a mapping from tasks to numbers, found {rate!r}."
+                )
+            if not value >= 0:
+                raise ValueError(
+                    f"head_learning_rate must be at least 0, found {value}{f' for task {name!r}' if name else ''}."
+                )
+        self.head_learning_rate = dict(rate) if isinstance(rate, Mapping) else rate
+
+    def learning_rates_of_heads(self, tasks: Sequence[str]) -> dict[str, float]:
+        """Return the rate of the new layers of each task's head: given, or ten times the encoder's.
+
+        Args:
+            tasks: The model's tasks.
+
+        Raises:
+            ValueError: If ``head_learning_rate`` names another task.
+        """
+        rate = self.head_learning_rate
+        if not isinstance(rate, dict):
+            return dict.fromkeys(tasks, 10 * self.learning_rate if rate is None else float(rate))
+        for name in rate:
+            if name not in tasks:
+                raise ValueError(
+                    f"head_learning_rate names {name!r}, which is no task of the model.{nearest(name, tasks)} Tasks: "
+                    f"{listed(tasks)}."
+                )
+        return {name: float(rate.get(name, 10 * self.learning_rate)) for name in tasks}
 
     def _choose_precision(self) -> None:
         if self.bf16 or self.fp16 or self.precision == "float32":
@@ -121,3 +198,20 @@ class MultiTaskTrainingArguments(TrainingArguments):
         self.bf16 = True
         # Transformers allows bf16 without a GPU only to those who say that they mean the CPU.
         self.use_cpu = self.use_cpu or not has_gpu
+
+
+def _mapping(name: str, value: Mapping[str, Any] | str | None) -> dict[str, Any] | None:
+    """Return an argument that is a mapping, or the JSON of one.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    given = value
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"{name} is not valid JSON: {error}. Found {given!r}.") from error
+    if value is not None and not isinstance(value, Mapping):
+        raise ValueError(f"{name} must be a mapping or its JSON, found {given!r}.")
+    return None if value is None else dict(value)

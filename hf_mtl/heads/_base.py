@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -55,6 +56,8 @@ class Head(nn.Module):
     Options: ClassVar[type] = NoOptions
     #: Whether `learn` needs to see the training labels before training.
     learns_from_labels: ClassVar[bool] = False
+    #: Whether the loss is a squared error, a Gaussian likelihood but for its scale; else a cross-entropy.
+    is_regression: ClassVar[bool] = False
 
     def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
         super().__init__()
@@ -102,6 +105,11 @@ class Head(nn.Module):
     def num_outputs(cls, task: TaskConfig) -> int:
         """Return the size of the last layer."""
         return task.num_labels
+
+    @classmethod
+    def loss_of_guessing(cls, task: TaskConfig) -> float:
+        """Return the mean loss of a head that finds all answers alike, where training starts: log C nats."""
+        return math.log(task.num_labels)
 
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:

@@ -28,6 +28,7 @@ class RegressionHead(SequenceHead):
     """
 
     learns_from_labels = True
+    is_regression = True
 
     @classmethod
     def check(cls, task: TaskConfig) -> None:
@@ -38,6 +39,11 @@ class RegressionHead(SequenceHead):
                 f"Task {task.name!r}: regression has no labels, class_weights or label_smoothing. Leave them out, or "
                 "use the type 'sequence-classification'."
             )
+
+    @classmethod
+    def loss_of_guessing(cls, task: TaskConfig) -> float:
+        """Return 1: the squared error of the mean, in squared standard deviations."""
+        return 1.0
 
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:

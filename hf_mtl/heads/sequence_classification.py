@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,11 @@ class SequenceClassificationHead(SequenceHead):
     def is_multi_label(cls, task: TaskConfig) -> bool:
         """Return whether a text may have any number of the labels."""
         return task.problem_type == "multi_label_classification"
+
+    @classmethod
+    def loss_of_guessing(cls, task: TaskConfig) -> float:
+        """Return log C; multi-label: log 2, the mean over labels that are each there or not."""
+        return math.log(2) if cls.is_multi_label(task) else super().loss_of_guessing(task)
 
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:

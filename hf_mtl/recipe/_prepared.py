@@ -131,7 +131,9 @@ class PreparedRecipe:
         for task in self.tasks:
             fields = task.to_dict()
             tasks[fields.pop("name")] = fields
-        training = {key: value for key, value in recipe._training.items() if key != "sampling"}
+        of_method = self.args.balancing_options
+        elsewhere = ("sampling", "balancing", "balancing_options")
+        training = {key: value for key, value in recipe._training.items() if key not in elsewhere}
         training.setdefault("output_dir", self.args.output_dir)
         training.setdefault("seed", self.args.seed)
         if "logging_strategy" not in training:
@@ -144,6 +146,7 @@ class PreparedRecipe:
             "tasks": tasks,
             "training": training,
             "sampling": {"strategy": self.args.sampling},
+            "balancing": {"method": self.args.balancing, **(of_method if isinstance(of_method, dict) else {})},
         }
 
     def write(self, folder: str | Path) -> Path:

@@ -9,13 +9,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hf_mtl._names import listed, nearest
+from hf_mtl.balancers import make_balancer
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_task_names
 from hf_mtl.heads import HEADS
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.recipe._training import check_training
 from hf_mtl.samplers import SAMPLERS
 
-__all__ = ["DatasetRecipe", "EncoderOptions", "RecipeKeys", "Sampling", "as_recipe_error"]
+__all__ = ["Balancing", "DatasetRecipe", "EncoderOptions", "RecipeKeys", "Sampling", "as_recipe_error"]
 
 _TASK_FIELDS = [field.name for field in dataclasses.fields(TaskConfig) if field.name != "name"]
 
@@ -54,6 +55,27 @@ class Sampling(_Strict):
             raise ValueError(
                 f"unknown strategy {self.strategy!r}.{nearest(self.strategy, SAMPLERS)} Strategies: {listed(SAMPLERS)}."
             )
+        return self
+
+
+class Balancing(BaseModel):
+    """How the tasks' losses become one: a method, and besides it the method's options."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
+    method: str = "fixed"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that are given."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _check_method(self) -> Balancing:
+        try:
+            make_balancer(self.method, self.options)
+        except ImportError as error:
+            raise ValueError(str(error)) from error
         return self
 
 
@@ -141,6 +163,7 @@ class RecipeKeys(_Strict):
     tasks: dict[str, dict[str, Any]] = {}
     training: dict[str, Any] = {}
     sampling: Sampling | None = None
+    balancing: Balancing | None = None
 
     def check(self) -> dict[str, Any]:
         """Check what can be checked without data or encoder.
@@ -166,7 +189,15 @@ class RecipeKeys(_Strict):
             _check_fields(f"tasks.{name}", name, fields)
         if self.sampling is not None and "sampling" in self.training:
             raise RecipeError("training.sampling", "sampling is given twice. Keep 'sampling: {strategy: ...}'.")
-        return check_training(self.training)
+        for key in ("balancing", "balancing_options"):
+            if self.balancing is not None and key in self.training:
+                raise RecipeError(f"training.{key}", "balancing is given twice. Keep 'balancing: {method: ...}'.")
+        return {**check_training(self.training), **self._balancing_arguments()}
+
+    def _balancing_arguments(self) -> dict[str, Any]:
+        if self.balancing is None:
+            return {}
+        return {"balancing": self.balancing.method, "balancing_options": self.balancing.options or None}
 
     def strategy(self) -> str:
         """Return the name of the sampling strategy."""

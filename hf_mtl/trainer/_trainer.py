@@ -13,15 +13,16 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_utils import seed_worker
 
+from hf_mtl.balancers import Balancer
 from hf_mtl.data import MultiTaskCollator, TaskBatchSampler, TaskMixture, as_datasets
 from hf_mtl.evaluation import Metric
 from hf_mtl.inference import make_collator
 from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.optimization import split_learning_rates
 from hf_mtl.samplers import TaskSampler, make_sampler
-from hf_mtl.step_loss import StepCounts, StepLog, count_batch
+from hf_mtl.step_loss import StepCounts, count_batch
+from hf_mtl.trainer._balancing import BalancingTrainer
 from hf_mtl.trainer._checkpoints import CheckpointingTrainer
-from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl.trainer._speed import SpeedCallback
 from hf_mtl.trainer._summary import SummaryCallback
 from hf_mtl.training_args import MultiTaskTrainingArguments
@@ -29,15 +30,15 @@ from hf_mtl.training_args import MultiTaskTrainingArguments
 __all__ = ["MultiTaskTrainer"]
 
 
-class MultiTaskTrainer(CheckpointingTrainer, EvaluatingTrainer):
+class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer):
     """Train and evaluate a `MultiTaskModel` on several datasets at once.
 
     Datasets are read as they are: columns named after tasks hold labels, ``text``, ``text_pair`` or ``tokens`` the
     input, other columns are passed over.
 
-    Logs, besides Transformers' own: ``loss/<task>``, the task's mean loss an item, and ``rows/<dataset>``, the rows
-    drawn since the last log. `evaluate` gives ``eval_<task>_<metric>``, ``eval_loss`` and ``eval_score``, the mean of
-    the tasks' main metrics.
+    Logs, besides Transformers' own: ``loss/<task>``, the task's mean loss an item, ``weight/<task>``, the factor that
+    it had, and ``rows/<dataset>``, the rows drawn since the last log. `evaluate` gives ``eval_<task>_<metric>``,
+    ``eval_loss`` and ``eval_score``, the mean of the tasks' main metrics.
 
     Args:
         model: The model.
@@ -47,13 +48,14 @@ class MultiTaskTrainer(CheckpointingTrainer, EvaluatingTrainer):
         processing_class: The model's fast tokenizer.
         metrics: For a task the metrics in place of its own.
         sampler: How often each dataset is drawn, in place of ``args.sampling``.
+        balancer: How the tasks' losses become one, in place of ``args.balancing``.
         data_collator: Turns rows into a batch, in place of `MultiTaskCollator`.
         model_init: Builds a model for each trial of `hyperparameter_search`.
         callbacks: Further callbacks.
         optimizers: An optimizer and a scheduler, or ``None`` for each.
 
     Raises:
-        ValueError: If a dataset does not fit the tasks, or there is no tokenizer.
+        ValueError: If a dataset does not fit the tasks, a balancer not the batches, or there is no tokenizer.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class MultiTaskTrainer(CheckpointingTrainer, EvaluatingTrainer):
         *,
         metrics: Mapping[str, Sequence[Metric]] | None = None,
         sampler: TaskSampler | None = None,
+        balancer: Balancer | None = None,
         data_collator: MultiTaskCollator | None = None,
         model_init: Callable[..., MultiTaskModel] | None = None,
         callbacks: list[TrainerCallback] | None = None,
@@ -107,11 +110,13 @@ class MultiTaskTrainer(CheckpointingTrainer, EvaluatingTrainer):
         self.metrics = dict(metrics or {})
         for name in self.metrics:
             self._plain_model.config.task(name)
-        self._log_sums = StepLog()
         # Every dataset is checked here, not hours into the training.
         self._train_parts = self._columns(train_parts)
         self._eval_parts = self._columns(eval_parts)
         self._scorers(self._eval_parts)
+        self.balancer = balancer or args.make_balancer()
+        self._check_balancing()
+        self._start_balancing()
         self.add_callback(SummaryCallback(self.summary))
         self.add_callback(SpeedCallback(self.accelerator.unwrap_model))
 
@@ -119,7 +124,7 @@ class MultiTaskTrainer(CheckpointingTrainer, EvaluatingTrainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train, from the start or from a checkpoint: see `CheckpointingTrainer.train`."""
-        self._log_sums = StepLog()
+        self._start_balancing()
         return super().train(*args, **kwargs)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
@@ -174,18 +179,12 @@ class MultiTaskTrainer(CheckpointingTrainer, EvaluatingTrainer):
         counts = StepCounts.add_up(
             [batch.pop("counts") for batch in batches], self._plain_model.tasks, self._sum_over_ranks
         )
-        self._log_sums.start_step(counts)
+        self._begin_step(batches, counts)
         return batches, counts
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> None:
         # Called by Trainer's own `get_batch_samples`, whose count takes labels for one tensor.
         return None
-
-    def _sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
-        if self.accelerator.num_processes == 1:
-            return values
-        total: torch.Tensor = self.accelerator.reduce(values.to(self.args.device), reduction="sum")
-        return total.cpu()
 
     def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:
         # A head without rows on a rank takes no part in that rank's step, so `DistributedDataParallel` has to look for
@@ -201,33 +200,6 @@ class MultiTaskTrainer(CheckpointingTrainer, EvaluatingTrainer):
                     handler.find_unused_parameters = True
         return built
 
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Any = None,
-    ) -> Any:
-        """Return the micro-batch's part of the step's loss.
-
-        Args:
-            model: The model, as distributed training wrapped it.
-            inputs: The batch.
-            return_outputs: Whether to return the outputs, too.
-            num_items_in_batch: The step's `StepCounts`; ``None``: the batch is the whole step.
-        """
-        if isinstance(num_items_in_batch, StepCounts):
-            inputs = {
-                **inputs,
-                "num_items": num_items_in_batch.num_items,
-                "loss_weights": num_items_in_batch.loss_weights,
-            }
-        outputs = model(**inputs)
-        self._log_sums.add_losses(outputs.losses)
-        # Data-parallel training takes the mean of the ranks' gradients; the loss is a sum over ranks.
-        loss = outputs.loss * self.accelerator.num_processes
-        return (loss, outputs) if return_outputs else loss
-
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Build the optimizer, with the rates of heads and encoder layers."""
         fresh = self.optimizer is None
@@ -241,7 +213,7 @@ class MultiTaskTrainer(CheckpointingTrainer, EvaluatingTrainer):
                 plain.heads,
                 num_layers=getattr(plain.config.encoder_config, "num_hidden_layers", 0),
                 layer_decay=args.encoder_layer_decay,
-                head_learning_rate=args.learning_rate_of_heads,
+                head_learning_rates=args.learning_rates_of_heads(list(plain.task_heads)),
             )
         return optimizer
 
@@ -251,7 +223,7 @@ class MultiTaskTrainer(CheckpointingTrainer, EvaluatingTrainer):
             taken = self._log_sums.take(
                 list(self._plain_model.task_heads), list(self._train_parts), self._sum_over_ranks
             )
-            logs.update(taken)
+            logs.update({**taken, **self._cosine_log()})
         super().log(logs, start_time)
 
     def summary(self) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ def _fault_of_file(path: Path) -> str | None:
     if path.suffix in (".pt", ".pth", ".bin"):
         # What torch saves is a zip file, and a zip file's table stands at its end.
         return None if zipfile.is_zipfile(path) else "is cut: its end is missing"
-    if path.name in (_STATE, "config.json") or path.name.endswith(".index.json"):
+    if path.name in (_STATE, "config.json", "balancer.json") or path.name.endswith(".index.json"):
         try:
             content = json.loads(path.read_bytes())
         except ValueError:

@@ -17,7 +17,7 @@ ROWS = [
     {"recipe", "trainer", "inference", "training_args"},
     {"modeling", "data", "evaluation", "step_loss", "optimization"},
     {"padding_free"},
-    {"heads", "samplers", "metrics", "unpadding"},
+    {"heads", "samplers", "balancers", "metrics", "unpadding"},
     {"configuration", "outputs", "states", "words", "dropout", "memory"},
     {"_names", "compatibility"},
 ]

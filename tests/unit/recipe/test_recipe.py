@@ -260,3 +260,33 @@ def test_held_out_rows_have_the_labels_in_proportion(values, seed):
     values["training"]["seed"] = seed
     held = prepare(values).validation["films"]["opinion"]
     assert (held.count("neg"), held.count("pos")) == (5, 5)
+
+
+def test_balancing_reaches_the_arguments_and_the_resolved_recipe(values):
+    values["balancing"] = {"method": "dwa", "temperature": 3.0}
+    prepared = prepare(values)
+    assert (prepared.args.balancing, prepared.args.balancing_options) == ("dwa", {"temperature": 3.0})
+    assert prepared.resolved()["balancing"] == {"method": "dwa", "temperature": 3.0}
+    assert not {"balancing", "balancing_options"} & set(prepared.resolved()["training"])
+
+
+@pytest.mark.parametrize(
+    ("balancing", "words"),
+    [
+        ({"method": "dwwa"}, "balancing: Unknown balancing 'dwwa'. Did you mean 'dwa'"),
+        ({"method": "dwa", "temprature": 1}, "Did you mean 'temperature'"),
+        ({"method": "dwa", "interval": 0}, "interval must be a whole number"),
+        ("dwa", "balancing: expected a mapping, found 'dwa'"),
+    ],
+)
+def test_wrong_balancing_is_one_line(values, balancing, words):
+    values["balancing"] = balancing
+    with pytest.raises(RecipeError, match=words):
+        Recipe.from_dict(values)
+
+
+def test_balancing_given_twice_is_refused(values):
+    values["balancing"] = {"method": "dwa"}
+    values["training"]["balancing"] = "equal"
+    with pytest.raises(RecipeError, match="balancing is given twice"):
+        Recipe.from_dict(values)

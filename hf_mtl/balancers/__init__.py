@@ -1,0 +1,83 @@
+"""Balancers: how the tasks' losses become one loss, or their gradients one gradient.
+
+`BALANCERS` is the table of methods by name; a new one is one file and one row here. A user's own `Balancer` is passed
+to ``MultiTaskTrainer(balancer=...)`` instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.balancers._aggregators import AggregatorRecipe, aggregator_names
+from hf_mtl.balancers._base import Balancer, Step, TaskFacts
+from hf_mtl.balancers._sketch import CosineSketches
+from hf_mtl.balancers.dwa import DynamicWeightAverage
+from hf_mtl.balancers.equal import EqualBalancer
+from hf_mtl.balancers.famo import FamoBalancer
+from hf_mtl.balancers.fixed import FixedBalancer
+from hf_mtl.balancers.geometric import GeometricBalancer
+from hf_mtl.balancers.gradient import GradientBalancer
+from hf_mtl.balancers.random import RandomBalancer
+from hf_mtl.balancers.uncertainty import UncertaintyBalancer
+
+__all__ = [
+    "BALANCERS",
+    "AggregatorRecipe",
+    "Balancer",
+    "CosineSketches",
+    "DynamicWeightAverage",
+    "EqualBalancer",
+    "FamoBalancer",
+    "FixedBalancer",
+    "GeometricBalancer",
+    "GradientBalancer",
+    "RandomBalancer",
+    "Step",
+    "TaskFacts",
+    "UncertaintyBalancer",
+    "aggregator_names",
+    "make_balancer",
+]
+
+#: Method -> balancer.
+BALANCERS: dict[str, type[Balancer]] = {
+    "fixed": FixedBalancer,
+    "equal": EqualBalancer,
+    "uncertainty": UncertaintyBalancer,
+    "dwa": DynamicWeightAverage,
+    "famo": FamoBalancer,
+    "random": RandomBalancer,
+    "geometric": GeometricBalancer,
+    "gradient": GradientBalancer,
+}
+
+
+def make_balancer(method: str, options: Mapping[str, Any] | None = None) -> Balancer:
+    """Return the balancer of a method.
+
+    Args:
+        method: A key of `BALANCERS`.
+        options: Arguments of its class; those of ``"gradient"`` are the aggregator's, too.
+
+    Raises:
+        ValueError: If the method or an option is unknown, or an option is out of its range.
+        ImportError: If it needs a package that is missing.
+
+    >>> type(make_balancer("dwa", {"temperature": 1.0})).__name__
+    'DynamicWeightAverage'
+    """
+    if method not in BALANCERS:
+        raise ValueError(f"Unknown balancing {method!r}.{nearest(method, BALANCERS)} Methods: {listed(BALANCERS)}.")
+    kind, options = BALANCERS[method], dict(options or {})
+    if kind is not GradientBalancer:
+        valid = list(inspect.signature(kind).parameters)
+        for name in options:
+            if name not in valid:
+                raise ValueError(
+                    f"Balancing {method!r}: unknown option {name!r}.{nearest(str(name), valid)} Options: "
+                    f"{listed(valid) or 'none'}."
+                )
+    return kind(**options)

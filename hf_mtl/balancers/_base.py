@@ -1,0 +1,114 @@
+"""The contract of a balancer: from what a step holds to the factor of each task's loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+__all__ = ["Balancer", "Step", "TaskFacts"]
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What a balancer may know of a task.
+
+    Args:
+        name: The task's name.
+        is_regression: Whether its loss is a squared error, a Gaussian likelihood but for its scale. Else it is a
+            cross-entropy.
+        num_classes: C; 1 for regression.
+        weight: The task's own factor, ``TaskConfig.weight``, at least 0.
+        loss_scale: What the task's loss is divided by before a balancer sees it, above 0.
+    """
+
+    name: str
+    is_regression: bool = False
+    num_classes: int = 2
+    weight: float = 1.0
+    loss_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an optimizer step holds, over all its micro-batches and all ranks.
+
+    Args:
+        number: Number of the step, from 0.
+        epoch: Number of the epoch, from 0.
+        shares: For each task with rows in the step, in the order of the tasks, its share of them, in (0, 1].
+        losses: For each of these tasks its mean loss, divided by ``TaskFacts.loss_scale``; empty where the balancer
+            asked for none.
+        losses_after: The same losses once more after the optimizer's step, on the same rows with the same dropout;
+            empty where the balancer asked for none.
+    """
+
+    number: int
+    epoch: int
+    shares: Mapping[str, float]
+    losses: Mapping[str, float] = field(default_factory=dict)
+    losses_after: Mapping[str, float] = field(default_factory=dict)
+
+
+class Balancer(ABC):
+    r"""Weighs tasks: the step's loss is :math:`\sum_t w_t L_t` over the tasks that the step has rows of.
+
+    :math:`L_t` is the task's mean loss over the whole optimizer step. The trainer calls `start` when a training
+    begins, then for each step `relative_weights` before the gradient and `update` after the optimizer's step, with the
+    same numbers on every rank. So weights are constant within a step, and neither accumulation nor ranks change them.
+
+    What a balancer computes from it keeps in plain Python numbers and hands out by `state`; checkpoints hold that.
+
+    A user's own is passed to ``MultiTaskTrainer(balancer=...)``.
+    """
+
+    #: Whether the method is defined only where a step has rows of every task.
+    requires_all_tasks: ClassVar[bool] = False
+    #: Whether `relative_weights` needs ``step.losses``: one more forward pass a step, unless it is one micro-batch.
+    weighs_current_losses: ClassVar[bool] = False
+    #: Whether `update` needs ``step.losses``: one small sum over ranks a step.
+    observes_losses: ClassVar[bool] = False
+    #: Whether `update` needs ``step.losses_after``: one more forward pass a step.
+    compares_losses: ClassVar[bool] = False
+
+    tasks: tuple[TaskFacts, ...] = ()
+    seed: int = 0
+
+    def start(self, tasks: Sequence[TaskFacts], seed: int) -> None:
+        """Begin a training, from nothing.
+
+        Args:
+            tasks: The tasks that have training rows, in the model's order.
+            seed: Names the random numbers, if the method draws any.
+        """
+        self.tasks, self.seed = tuple(tasks), seed
+
+    @abstractmethod
+    def relative_weights(self, step: Step) -> dict[str, float]:
+        """Return for each task of ``step.shares`` a finite weight of at least 0; 1 is the weight of equals."""
+
+    def weights(self, step: Step) -> dict[str, float]:
+        """Return for each task of ``step.shares`` the factor of its mean loss.
+
+        The relative weight times the task's own, divided by the number of tasks in the step: a step that holds one
+        task trains it as it would be trained alone, and sums over tasks that a paper writes become means, so that
+        learning rate and clipping mean the same for every method.
+        """
+        own = {task.name: task.weight for task in self.tasks}
+        relative = self.relative_weights(step)
+        return {name: own[name] * relative[name] / len(step.shares) for name in step.shares}
+
+    def update(self, step: Step) -> None:  # noqa: B027  # most methods remember nothing
+        """Learn from a step. A task that it has no rows of keeps its weight.
+
+        Args:
+            step: The step, with the losses that the balancer asked for.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """Return what `update` changed, as JSON knows it."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027  # most methods remember nothing
+        """Go on from what `state` returned; called after `start`."""

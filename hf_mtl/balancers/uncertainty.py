@@ -1,0 +1,74 @@
+"""Uncertainty weighting: each task's noise is learned, and noisy tasks count less."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hf_mtl.balancers._adam import ScalarAdam
+from hf_mtl.balancers._base import Balancer, Step, TaskFacts
+from hf_mtl.balancers._options import check_number
+
+__all__ = ["UncertaintyBalancer"]
+
+#: Log variances stay within it: a task whose loss is zero would otherwise send its own to minus infinity.
+_BOUND = 10.0
+
+
+class UncertaintyBalancer(Balancer):
+    r"""Learn the log variance :math:`s_t = \log \sigma_t^2` of each task by the likelihood of its labels.
+
+    .. math:: \sum_t \tfrac12 e^{-s_t} L_t + \tfrac12 s_t \;\text{(regression)}, \qquad
+        \sum_t e^{-s_t} L_t + \tfrac12 s_t \;\text{(classification, tagging)}
+
+    with :math:`L_t` the squared error or the cross-entropy. The tasks' relative weights are the factors of
+    :math:`L_t`. The log variances start at 0 (so regression starts at half the weight, as in the paper), move by Adam
+    against their exact gradients, :math:`\tfrac12 - \tfrac12 e^{-s} L` or :math:`\tfrac12 - e^{-s} L`, and stay within
+    [-10, 10]. Each moves in the steps that hold its task. The logged ``loss`` is without the terms of :math:`s_t`
+    alone, which no weight of the model moves.
+
+    Args:
+        learning_rate: Adam's rate for the log variances, at least 0.
+
+    Raises:
+        ValueError: If ``learning_rate`` is below 0.
+
+    Source: A. Kendall, Y. Gal, R. Cipolla, Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry
+    and Semantics, CVPR 2018, equations 7 (regression) and 10 (with classification).
+
+    >>> balancer = UncertaintyBalancer(learning_rate=0.1)
+    >>> balancer.start([TaskFacts("intent"), TaskFacts("stars", is_regression=True)], seed=0)
+    >>> balancer.relative_weights(Step(0, 0, {"intent": 0.5, "stars": 0.5}))
+    {'intent': 1.0, 'stars': 0.5}
+    """
+
+    observes_losses = True
+
+    def __init__(self, learning_rate: float = 0.01) -> None:
+        self._rate = check_number("uncertainty", "learning_rate", learning_rate)
+
+    def start(self, tasks: Sequence[TaskFacts], seed: int) -> None:
+        """Set all log variances to 0."""
+        super().start(tasks, seed)
+        self._factors = {task.name: 0.5 if task.is_regression else 1.0 for task in tasks}
+        self._adam = ScalarAdam({task.name: 0.0 for task in tasks}, self._rate)
+
+    def relative_weights(self, step: Step) -> dict[str, float]:
+        """Return the factors of the losses."""
+        return {name: self._factors[name] * math.exp(-self._adam.values[name]) for name in step.shares}
+
+    def update(self, step: Step) -> None:
+        """Move the log variances of the step's tasks."""
+        weights = self.relative_weights(step)
+        self._adam.step({name: 0.5 - weights[name] * loss for name, loss in step.losses.items()})
+        for name, value in self._adam.values.items():
+            self._adam.values[name] = min(max(value, -_BOUND), _BOUND)
+
+    def state(self) -> dict[str, Any]:
+        """Return the log variances and Adam's moments."""
+        return self._adam.state()
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from them."""
+        self._adam.load_state(state)

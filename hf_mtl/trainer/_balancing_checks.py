@@ -1,0 +1,62 @@
+"""Whether a balancer fits how batches are made and how gradients are computed: said before training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hf_mtl._names import listed
+from hf_mtl.balancers import Balancer, GradientBalancer
+from hf_mtl.training_args import MultiTaskTrainingArguments
+
+__all__ = ["check_balancing"]
+
+
+def check_balancing(
+    balancer: Balancer, args: MultiTaskTrainingArguments, labelled: Mapping[str, Sequence[str]], is_sharded: bool
+) -> None:
+    """Refuse what a balancer cannot serve.
+
+    Args:
+        balancer: The balancer.
+        args: The training arguments.
+        labelled: The tasks that each training dataset labels.
+        is_sharded: Whether parameters are spread over devices: FSDP, DeepSpeed, tensor parallelism.
+
+    Raises:
+        ValueError: If steps would lack tasks that the method needs, or the gradient of one task cannot be taken.
+    """
+    name = args.balancing if type(balancer).__module__.startswith("hf_mtl.") else type(balancer).__name__
+    every = {task for tasks in labelled.values() for task in tasks}
+    lacking = [dataset for dataset, tasks in labelled.items() if set(tasks) != every]
+    if balancer.requires_all_tasks and lacking and args.batching == "homogeneous":
+        raise ValueError(
+            f"Balancing {name!r} needs rows of all tasks in each step, but batching='homogeneous' fills a step with "
+            f"rows of one dataset, and {listed(lacking)} label only some of the tasks {listed(sorted(every))}. Set "
+            "batching='mixed', or choose a method that works with one dataset a step: 'fixed', 'equal', "
+            "'uncertainty', 'dwa' or 'random'."
+        )
+    is_gradient = isinstance(balancer, GradientBalancer)
+    wanted = f"Balancing {name!r}" if is_gradient else "gradient_cosine_steps"
+    if is_gradient or args.gradient_cosine_steps:
+        if is_sharded:
+            raise ValueError(
+                f"{wanted} takes each task's gradient of the whole encoder, which FSDP, DeepSpeed and tensor "
+                "parallelism spread over devices. Train with data parallelism alone, or without it."
+            )
+        if args.torch_compile:
+            raise ValueError(
+                f"{wanted} runs backward once for each task over one graph, which torch_compile gives away after the "
+                "first. Set torch_compile=False."
+            )
+    if isinstance(balancer, GradientBalancer):
+        if args.fp16:
+            raise ValueError(
+                f"Balancing {name!r} takes gradients without the scaling that fp16 needs. Set bf16=True, or "
+                "precision='float32'."
+            )
+        parts = balancer.independent_parts
+        if args.gradient_accumulation_steps < parts:
+            raise ValueError(
+                f"Aggregator {balancer.recipe.name!r} compares gradients of {parts} independent parts of a step. Set "
+                f"gradient_accumulation_steps to at least {parts}, found {args.gradient_accumulation_steps}."
+            )
