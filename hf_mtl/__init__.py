@@ -5,16 +5,20 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig
+from hf_mtl.heads import AnswerOptions
 from hf_mtl.inference import predict
 from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.outputs import MultiTaskOutput
+from hf_mtl.pipelines import MultiTaskPipeline
 from hf_mtl.trainer import MultiTaskTrainer
 from hf_mtl.training_args import MultiTaskTrainingArguments
 
 __all__ = [
+    "AnswerOptions",
     "MultiTaskConfig",
     "MultiTaskModel",
     "MultiTaskOutput",
+    "MultiTaskPipeline",
     "MultiTaskTrainer",
     "MultiTaskTrainingArguments",
     "TaskConfig",

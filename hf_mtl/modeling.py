@@ -16,6 +16,7 @@ from hf_mtl.heads import Head, SentimentHead, head_class
 from hf_mtl.outputs import MultiTaskOutput
 from hf_mtl.padding_free import PaddingFreeModel
 from hf_mtl.states import FlatStates
+from hf_mtl.task_view import TaskView, view_task
 
 __all__ = ["MultiTaskModel"]
 
@@ -191,6 +192,18 @@ class MultiTaskModel(PaddingFreeModel):
         self.config.tasks = [task if old.name == task.name else old for old in self.config.tasks]
         self.task_heads[task.name].task = task
 
+    def for_task(self, name: str) -> TaskView:
+        """Return a task as a model of its own, for Transformers' stock pipelines; it shares this model's weights.
+
+        Args:
+            name: The task.
+
+        Raises:
+            KeyError: If there is no such task.
+        """
+        self.config.task(name)
+        return view_task(self, self.task_heads[name], self.config.get_text_config())
+
     # What Transformers asks of a model
 
     def get_input_embeddings(self) -> nn.Module:
@@ -258,7 +271,7 @@ class MultiTaskModel(PaddingFreeModel):
         }
         inputs = {name: value for name, value in given.items() if value is not None}
         flat, encoded = self.encode(inputs, attention_mask, **kwargs)
-        flat = FlatStates(flat.values.to(next(self.heads.parameters(), flat.values).dtype), flat.layout)
+        flat = self._in_precision_of_heads(flat)
         logits, losses = {}, {}
         weighted: torch.Tensor | None = None
         for name in names:
@@ -295,6 +308,38 @@ class MultiTaskModel(PaddingFreeModel):
         )
         as_dict = return_dict if return_dict is not None else self.config.return_dict
         return output if as_dict else output.to_tuple()
+
+    def flat_logits(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+        tasks: Sequence[str] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Return each task's logits and no more, without padding: for answering.
+
+        Args:
+            input_ids: [B, L] int64 token ids.
+            attention_mask: [B, L], nonzero at the N real tokens.
+            token_type_ids: [B, L] int64.
+            tasks: Names of the tasks to run; ``None`` runs all.
+
+        Returns:
+            [B, C]; for tagging [N, C], text after text.
+
+        Raises:
+            ValueError: If a task is unknown.
+        """
+        inputs = {"input_ids": input_ids}
+        if token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
+        states = self._in_precision_of_heads(self.encode_states(inputs, attention_mask))
+        with torch.autocast(states.values.device.type, enabled=False):
+            return {name: self.task_heads[name](states) for name in self._names(tasks, None, None)}
+
+    def _in_precision_of_heads(self, states: FlatStates) -> FlatStates:
+        """Return the states as the heads take them: see `forward`."""
+        return FlatStates(states.values.to(next(self.heads.parameters(), states.values).dtype), states.layout)
 
     def _names(
         self,

@@ -103,16 +103,9 @@ class PaddingFreeModel(PreTrainedModel):
         Raises:
             ValueError: If the mask has another shape.
         """
-        tokens = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
-        mask = torch.ones(tokens.shape[:2], device=tokens.device) if attention_mask is None else attention_mask
-        if mask.dim() != 2:
-            raise ValueError(f"attention_mask must be [B, L], found the shape {tuple(mask.shape)}.")
-        layout = RowLayout.from_mask(mask)
+        layout = _layout(inputs, attention_mask)
         if not self._runs_flat(kwargs):
-            if attention_mask is not None:
-                inputs = {**inputs, "attention_mask": attention_mask}
-            encoded = self.encoder(**inputs, return_dict=True, **kwargs)
-            return FlatStates(layout.flatten(encoded.last_hidden_state), layout), encoded
+            return self._encode_padded(layout, inputs, attention_mask, **kwargs)
         encoded = encode_flat(self.encoder, layout, inputs, self._fast_dropout, **kwargs)
         count = len(layout.index)
         flat = FlatStates(encoded.last_hidden_state[0, :count], layout)
@@ -120,3 +113,30 @@ class PaddingFreeModel(PreTrainedModel):
         if encoded.get("hidden_states") is not None:
             encoded.hidden_states = tuple(layout.pad(states[0, :count]) for states in encoded.hidden_states)
         return flat, encoded
+
+    def encode_states(self, inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None) -> FlatStates:
+        """Run the encoder for its last states alone, which stay flat: see `encode`."""
+        layout = _layout(inputs, attention_mask)
+        if len(layout.index) == layout.rows * layout.length and layout.rows == 1:
+            # A text alone: there is no padding to spare, nor a mask to look at.
+            return self._encode_padded(layout, inputs, None)[0]
+        if not self._runs_flat({}):
+            return self._encode_padded(layout, inputs, attention_mask)[0]
+        states = encode_flat(self.encoder, layout, inputs, self._fast_dropout).last_hidden_state
+        return FlatStates(states[0, : len(layout.index)], layout)
+
+    def _encode_padded(
+        self, layout: RowLayout, inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None, **kwargs: Any
+    ) -> tuple[FlatStates, Any]:
+        if attention_mask is not None:
+            inputs = {**inputs, "attention_mask": attention_mask}
+        encoded = self.encoder(**inputs, return_dict=True, **kwargs)
+        return FlatStates(layout.flatten(encoded.last_hidden_state), layout), encoded
+
+
+def _layout(inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None) -> RowLayout:
+    tokens = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
+    mask = torch.ones(tokens.shape[:2], device=tokens.device) if attention_mask is None else attention_mask
+    if mask.dim() != 2:
+        raise ValueError(f"attention_mask must be [B, L], found the shape {tuple(mask.shape)}.")
+    return RowLayout.from_mask(mask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -93,6 +94,11 @@ class FlatStates:
 
     def padded(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the states padded on the right with zeros, [B, L, H], and their mask [B, L] int64."""
+        return self._padded
+
+    @cached_property
+    def _padded(self) -> tuple[torch.Tensor, torch.Tensor]:
+        # Once for all heads that ask for it.
         layout = self.layout
         mask = torch.arange(layout.length, device=layout.offsets.device)[None, :] < layout.lengths[:, None]
         right = RowLayout(mask.flatten().nonzero()[:, 0], layout.offsets, layout.length)

@@ -5,7 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["WordMap"]
+__all__ = ["Pieces", "WordMap"]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The tokens of a text by themselves, without special tokens and without those of a second text.
+
+    Args:
+        index: The place of each among all tokens of the row.
+        spans: The start and end of each in the text, in characters.
+        is_subword: Whether each goes on with the word of the one before, by the rule of Transformers' own
+            token-classification pipeline.
+    """
+
+    index: Sequence[int]
+    spans: Sequence[tuple[int, int]]
+    is_subword: Sequence[bool]
 
 
 @dataclass(frozen=True)
@@ -17,16 +33,18 @@ class WordMap:
     Args:
         text: The raw text; for pre-split input its words joined by spaces.
         spans: The start and end of each word in ``text``, in characters.
-        word_ids: For each of the L tokens of the padded row, the word it belongs to; ``None`` at special tokens,
-            padding, and the tokens of a second text.
+        word_ids: For each token of the row (padded rows: for each of the L), the word it belongs to; ``None`` at
+            special tokens, padding, and the tokens of a second text.
+        pieces: The tokens by themselves, where answers are built from them.
     """
 
     text: str
     spans: Sequence[tuple[int, int]]
     word_ids: Sequence[int | None]
+    pieces: Pieces | None = None
 
     def first_tokens(self) -> list[int | None]:
-        """Return the position of each word's first token in the padded row, ``None`` where it owns none.
+        """Return the place of each word's first token among the row's tokens, ``None`` where it owns none.
 
         >>> WordMap("a bc", [(0, 1), (2, 4)], [None, 0, 1, 1, None]).first_tokens()
         [1, 2]

@@ -7,6 +7,7 @@ task it labels, named after the task. `TaskColumns` reads rows of one dataset, `
 
 from __future__ import annotations
 
+from hf_mtl.data._encodings import check_tokenizer, encode_rows, pieces_of, word_map_of
 from hf_mtl.data.batch_sampler import BATCHINGS, TaskBatchSampler
 from hf_mtl.data.collator import MultiTaskCollator, longest_input
 from hf_mtl.data.columns import Row, TaskColumns, class_label
@@ -22,6 +23,10 @@ __all__ = [
     "TaskColumns",
     "TaskMixture",
     "as_datasets",
+    "check_tokenizer",
     "class_label",
+    "encode_rows",
     "longest_input",
+    "pieces_of",
+    "word_map_of",
 ]

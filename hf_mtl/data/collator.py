@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.data._encodings import check_tokenizer, encode_rows, word_map_of
 from hf_mtl.data.columns import Row
 from hf_mtl.heads import Head, LabelError
 from hf_mtl.words import WordMap
@@ -47,15 +48,7 @@ class MultiTaskCollator:
         max_length: int = 512,
         pad_to_multiple_of: int | None = None,
     ) -> None:
-        if not getattr(tokenizer, "is_fast", False):
-            raise ValueError(
-                f"{type(tokenizer).__name__} is not a fast tokenizer, so words and tokens cannot be matched. "
-                "Load it with AutoTokenizer.from_pretrained(name), which needs a tokenizer.json or a conversion."
-            )
-        if tokenizer.pad_token_id is None:
-            raise ValueError(
-                f"{type(tokenizer).__name__} has no padding token. Set one: tokenizer.pad_token = tokenizer.eos_token."
-            )
+        check_tokenizer(tokenizer)
         self.tokenizer = tokenizer
         self.tasks = list(tasks)
         self.heads = dict(heads)
@@ -100,23 +93,7 @@ class MultiTaskCollator:
         Returns:
             The encoder's inputs, each [B, L] int64, and what became of each row's words.
         """
-        encodings: list[Any] = [None] * len(rows)
-        # The tokenizer takes one kind of input at a time: texts, pairs, or words.
-        kinds: dict[tuple[bool, bool], list[int]] = {}
-        for i, row in enumerate(rows):
-            kinds.setdefault((isinstance(row.text, list), row.text_pair is not None), []).append(i)
-        names: list[str] = []
-        for (is_split, is_pair), chosen in kinds.items():
-            batch = self.tokenizer(
-                [rows[i].text for i in chosen],
-                text_pair=[rows[i].text_pair for i in chosen] if is_pair else None,
-                is_split_into_words=is_split,
-                truncation=True,
-                max_length=self.max_length,
-            )
-            names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch]
-            for i, encoding in zip(chosen, batch.encodings, strict=True):
-                encodings[i] = encoding
+        encodings, names = encode_rows(self.tokenizer, rows, truncation=True, max_length=self.max_length)
         length = max(len(encoding.ids) for encoding in encodings)
         if self.pad_to_multiple_of:
             length = -(-length // self.pad_to_multiple_of) * self.pad_to_multiple_of
@@ -144,24 +121,5 @@ class MultiTaskCollator:
         if row.text_pair is not None:
             sequences = encoding.sequence_ids
             word_ids = [w if s == 0 else None for w, s in zip(word_ids, sequences, strict=True)]
-        if isinstance(row.text, list):
-            spans, end = [], -1
-            for word in row.text:
-                spans.append((end + 1, end + 1 + len(word)))
-                end = spans[-1][1]
-            return WordMap(" ".join(row.text), spans, self._pad(word_ids, None, length))
-        # The tokenizer's own words, numbered anew: some of its numbers own no token.
-        found: dict[int, int] = {}
-        spans = []
-        numbered: list[int | None] = []
-        for word_id, (start, end) in zip(word_ids, encoding.offsets, strict=True):
-            if word_id is None:
-                numbered.append(None)
-            elif word_id in found:
-                spans[found[word_id]] = (spans[found[word_id]][0], end)
-                numbered.append(found[word_id])
-            else:
-                found[word_id] = len(spans)
-                spans.append((start, end))
-                numbered.append(found[word_id])
-        return WordMap(row.text, spans, self._pad(numbered, None, length))
+        offsets = [] if isinstance(row.text, list) else self._pad(encoding.offsets, (0, 0), length)
+        return word_map_of(row, self._pad(word_ids, None, length), offsets)

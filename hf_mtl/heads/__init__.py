@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._answers import STRATEGIES, AnswerOptions
 from hf_mtl.heads._base import Head, LabelError, NoOptions, SequenceHead, label_index
 from hf_mtl.heads._entities import infer_scheme
 from hf_mtl.heads.regression import RegressionHead
@@ -24,6 +25,8 @@ from hf_mtl.heads.token_classification import TokenClassificationHead, TokenClas
 
 __all__ = [
     "HEADS",
+    "STRATEGIES",
+    "AnswerOptions",
     "Head",
     "LabelError",
     "NoOptions",

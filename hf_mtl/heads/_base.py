@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedConfig
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._answers import AnswerOptions
 from hf_mtl.heads._stock import StockClassifier
 from hf_mtl.states import FlatStates
 from hf_mtl.words import WordMap
@@ -181,9 +183,31 @@ class Head(nn.Module):
         """
         raise NotImplementedError
 
-    def answers(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
-        """Return one answer a row for a person or a program, of plain Python values that JSON knows."""
+    @classmethod
+    def answers(
+        cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
+    ) -> list[Any]:
+        """Return one answer a row for a person or a program, of plain Python values that JSON knows.
+
+        No weights are needed, nor torch: logits may come from anywhere.
+
+        Args:
+            task: The task.
+            logits: [R, C]; for tagging heads [n, C], the tokens of the rows one row after the other.
+            words: What became of each row's words; its ``word_ids`` say how many tokens a row has.
+            options: What is asked for; ``None`` is the default of each option.
+        """
         raise NotImplementedError
+
+    @classmethod
+    def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
+        """Return what an answer holds, for tables whose columns must be known before the first row.
+
+        Returns:
+            ``str``, ``int`` or ``float``; a dict from names to fields; a list of one field, for any number of them; or
+            ``None`` where the type does not say: such answers are kept as JSON.
+        """
+        return None
 
 
 class SequenceHead(Head):

@@ -7,9 +7,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._answers import AnswerOptions
 from hf_mtl.heads._base import LabelError, SequenceHead
 from hf_mtl.heads._numerics import at_least_float32
 from hf_mtl.words import WordMap
@@ -80,22 +82,33 @@ class RegressionHead(SequenceHead):
         """Return the label as a float."""
         return cls._number(value, 0)
 
-    def _scale(self) -> tuple[float, float]:
-        return self.task.target_mean or 0.0, self.task.target_std or 1.0
+    @staticmethod
+    def scale(task: TaskConfig) -> tuple[float, float]:
+        """Return the mean and the standard deviation of the labels, (0, 1) until they are learned."""
+        return task.target_mean or 0.0, task.target_std or 1.0
 
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the squared error summed over texts, in squared standard deviations."""
-        mean, std = self._scale()
+        mean, std = self.scale(self.task)
         logits = at_least_float32(logits[:, 0])
         target = ((labels - mean) / std).to(logits)
         return (logits - target).square().sum()
 
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the number of each row, in the labels' own unit."""
-        mean, std = self._scale()
+        mean, std = self.scale(self.task)
         values: list[Any] = (logits[:, 0].double() * std + mean).tolist()
         return values
 
-    def answers(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
+    @classmethod
+    def answers(
+        cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
+    ) -> list[Any]:
         """Return ``{"value"}`` a row."""
-        return [{"value": value} for value in self.predictions(logits, words)]
+        mean, std = cls.scale(task)
+        return [{"value": value} for value in (logits[:, 0].astype(np.float64) * std + mean).tolist()]
+
+    @classmethod
+    def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
+        """Return a number under ``value``."""
+        return {"value": float}

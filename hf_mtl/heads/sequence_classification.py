@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._answers import AnswerOptions, best_first, sigmoid, softmax, threshold_of
 from hf_mtl.heads._base import LabelError, SequenceHead, label_index
 from hf_mtl.heads._numerics import at_least_float32, class_weight_tensor, cross_entropy_sum
 from hf_mtl.words import WordMap
@@ -23,7 +25,8 @@ class SequenceClassificationHead(SequenceHead):
     Single label: cross-entropy :math:`-\log p_y`. Multi-label (``problem_type="multi_label_classification"``):
     the mean over the C labels of the binary cross-entropies, with ``class_weights`` as the weights of the positives.
 
-    Answers: ``{"label", "score"}``; multi-label: a list of those with a score of at least 0.5, best first.
+    Answers: ``{"label", "score"}``; multi-label: a list of those with a score of at least 0.5 (or their own threshold),
+    best first. With ``top_k``: a list of so many, best first.
     """
 
     @classmethod
@@ -82,18 +85,32 @@ class SequenceClassificationHead(SequenceHead):
         ids: list[Any] = ((logits > 0).int() if self.is_multi_label(self.task) else logits.argmax(-1)).tolist()
         return ids
 
-    def answers(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
-        """Return ``{"label", "score"}`` a row; multi-label: a list of them, best first."""
-        labels = self.task.labels or ()
-        logits = at_least_float32(logits)
-        if self.is_multi_label(self.task):
+    @classmethod
+    def answers(
+        cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
+    ) -> list[Any]:
+        """Return ``{"label", "score"}`` a row; multi-label, or with ``top_k``: a list of them, best first."""
+        labels = task.labels or ()
+        options = options or AnswerOptions()
+        if cls.is_multi_label(task):
+            thresholds = threshold_of(task, options)
             rows = []
-            for scores in logits.sigmoid().tolist():
-                above = [{"label": label, "score": s} for label, s in zip(labels, scores, strict=True) if s >= 0.5]
-                rows.append(sorted(above, key=lambda answer: -answer["score"]))
+            for scores in sigmoid(logits).tolist():
+                above = [(label, s) for label, s, t in zip(labels, scores, thresholds, strict=True) if s >= t]
+                rows.append(best_first([label for label, _ in above], [s for _, s in above], options))
             return rows
-        best = logits.softmax(-1).max(-1)
+        probabilities = softmax(logits)
+        if options.top_k is not None:
+            return [best_first(labels, scores, options) for scores in probabilities.tolist()]
+        best = probabilities.argmax(-1).tolist()
         return [
             {"label": labels[index], "score": score}
-            for index, score in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            for index, score in zip(best, probabilities.max(-1).tolist(), strict=True)
         ]
+
+    @classmethod
+    def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
+        """Return ``label`` and ``score``, or a list of them."""
+        fields = {"label": str, "score": float}
+        is_list = cls.is_multi_label(task) or (options is not None and options.top_k is not None)
+        return [fields] if is_list else fields

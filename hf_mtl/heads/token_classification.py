@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._aggregation import aggregate
+from hf_mtl.heads._answers import AnswerOptions, softmax
 from hf_mtl.heads._base import Head, LabelError, label_index
 from hf_mtl.heads._entities import SCHEMES, entities, infer_scheme, inside_tag
-from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum
+from hf_mtl.heads._numerics import cross_entropy_sum
 from hf_mtl.states import FlatStates
 from hf_mtl.words import WordMap
 
@@ -136,37 +139,50 @@ class TokenClassificationHead(Head):
         """Return the cross-entropy summed over labelled tokens, in nats."""
         return cross_entropy_sum(self.task, logits, labels)
 
-    def _tags(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[tuple[list[str], list[float]]]:
-        """Return a tag and its probability for each word of each row."""
-        labels = self.task.labels or ()
-        best = at_least_float32(logits).softmax(-1).max(-1)
-        rows = []
-        for ids, scores, word_map in zip(best.indices.tolist(), best.values.tolist(), words, strict=True):
-            first = word_map.first_tokens()
-            rows.append(
-                (
-                    [NO_ANSWER if token is None else labels[ids[token]] for token in first],
-                    [0.0 if token is None else scores[token] for token in first],
-                )
-            )
-        return rows
-
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the tag names of each row's words."""
-        return [tags for tags, _ in self._tags(logits, words)]
-
-    def answers(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
-        """Return the entities of each row, or its tagged words if the tags are plain."""
-        plain = self.scheme(self.task) == "plain"
+        labels = self.task.labels or ()
         rows = []
-        for (tags, scores), word_map in zip(self._tags(logits, words), words, strict=True):
-            if not plain:
-                rows.append(entities(word_map, tags, scores))
-                continue
-            rows.append(
-                [
-                    {"entity": tag, "score": score, "word": word_map.text[start:end], "start": start, "end": end}
-                    for tag, score, (start, end) in zip(tags, scores, word_map.spans, strict=True)
-                ]
-            )
+        for ids, word_map in zip(logits.argmax(-1).tolist(), words, strict=True):
+            rows.append([NO_ANSWER if token is None else labels[ids[token]] for token in word_map.first_tokens()])
         return rows
+
+    @classmethod
+    def answers(
+        cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
+    ) -> list[Any]:
+        """Return the entities of each row, or its tagged words if the tags are plain; see `AnswerOptions`."""
+        labels = task.labels or ()
+        probabilities = softmax(logits)
+        stops = np.cumsum([len(word_map.word_ids) for word_map in words]).tolist()
+        starts = [0, *stops[:-1]]
+        if options is not None and options.aggregation_strategy is not None:
+            parts = (probabilities[start:stop] for start, stop in zip(starts, stops, strict=True))
+            return [aggregate(word_map, part, labels, options) for word_map, part in zip(words, parts, strict=True)]
+        is_plain = cls.scheme(task) == "plain"
+        # One conversion a batch: numpy's numbers are slow to take one by one.
+        ids, scores = probabilities.argmax(-1).tolist(), probabilities.max(-1).tolist()
+        rows = []
+        for start, word_map in zip(starts, words, strict=True):
+            first = word_map.first_tokens()
+            tags = [NO_ANSWER if token is None else labels[ids[start + token]] for token in first]
+            sure = [0.0 if token is None else scores[start + token] for token in first]
+            rows.append(_tagged_words(word_map, tags, sure) if is_plain else entities(word_map, tags, sure))
+        return rows
+
+    @classmethod
+    def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
+        """Return a list of entities, or of tagged words or tokens."""
+        strategy = None if options is None else options.aggregation_strategy
+        place = {"word": str, "start": int, "end": int}
+        if strategy == "none":
+            return [{"entity": str, "score": float, "index": int, **place}]
+        is_plain = strategy is None and cls.scheme(task) == "plain"
+        return [{"entity" if is_plain else "entity_group": str, "score": float, **place}]
+
+
+def _tagged_words(words: WordMap, tags: Sequence[str], scores: Sequence[float]) -> list[dict[str, Any]]:
+    return [
+        {"entity": tag, "score": score, "word": words.text[start:end], "start": start, "end": end}
+        for tag, score, (start, end) in zip(tags, scores, words.spans, strict=True)
+    ]

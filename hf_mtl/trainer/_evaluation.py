@@ -18,7 +18,7 @@ from transformers.trainer_utils import PredictionOutput, speed_metrics
 from hf_mtl._names import listed, nearest
 from hf_mtl.data import MultiTaskCollator, TaskColumns, TaskMixture, as_datasets
 from hf_mtl.evaluation import Metric, TaskScorer, join_scores
-from hf_mtl.inference import EncodedRows, RowsCollator
+from hf_mtl.inference import EncodedRows, RowsCollator, answer_rows
 from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.training_args import MultiTaskTrainingArguments
 
@@ -204,8 +204,10 @@ class EvaluatingTrainer(Trainer):
                 loss, items = float(head.loss_sum(logits, labels)), int(head.count_items(labels))
                 scored.append((name, predictions, [batch.rows[i].labels[name] for i in rows], loss, items))
             if answer:
-                columns = {name: head.answers(all_logits[name], batch.words) for name, head in heads.items()}
-                answered = [(row.dataset, {n: c[i] for n, c in columns.items()}) for i, row in enumerate(batch.rows)]
+                flat = {n: v.flatten(0, -2).float().cpu().numpy() for n, v in all_logits.items()}
+                tasks, kinds = {n: h.task for n, h in heads.items()}, {n: type(h) for n, h in heads.items()}
+                answers = answer_rows(tasks, kinds, flat, batch.words)
+                answered = [(row.dataset, answer) for row, answer in zip(batch.rows, answers, strict=True)]
         return scored, answered
 
     def _gather(self, found: list[Any]) -> list[Any]:

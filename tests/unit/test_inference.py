@@ -74,7 +74,7 @@ def test_rows_are_read_as_they_are_needed(model, tokenizer):
             read.append(i)
             yield "a film"
 
-    answers = predict(model, tokenizer, rows(), batch_size=2)
+    answers = predict(model, tokenizer, rows(), look_ahead=2)
     next(answers)
     assert len(read) == 2
 
@@ -95,5 +95,5 @@ def test_rows_without_an_input_are_named(model, tokenizer, row, words):
 
 
 def test_unknown_task_is_named(model, tokenizer):
-    with pytest.raises(KeyError, match="Did you mean 'mood'"):
+    with pytest.raises(ValueError, match="Did you mean 'mood'"):
         list(predict(model, tokenizer, ["a"], tasks=["moood"]))

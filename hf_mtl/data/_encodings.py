@@ -1,0 +1,159 @@
+"""Rows of any kind through the fast tokenizer, and what became of their words in it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from hf_mtl.data.columns import Row
+from hf_mtl.words import Pieces, WordMap
+
+__all__ = ["check_tokenizer", "encode_rows", "is_word_aware", "pieces_of", "word_map_of"]
+
+
+def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Check that words and tokens can be matched, and rows padded.
+
+    Raises:
+        ValueError: If the tokenizer is not a fast one, or has no padding token.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise ValueError(
+            f"{type(tokenizer).__name__} is not a fast tokenizer, so words and tokens cannot be matched. "
+            "Load it with AutoTokenizer.from_pretrained(name), which needs a tokenizer.json or a conversion."
+        )
+    if tokenizer.pad_token_id is None:
+        raise ValueError(
+            f"{type(tokenizer).__name__} has no padding token. Set one: tokenizer.pad_token = tokenizer.eos_token."
+        )
+
+
+def encode_rows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], **how: Any) -> tuple[list[Any], list[str]]:
+    """Tokenise rows without padding.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        rows: Texts, pairs and words, mixed as they come.
+        how: Arguments of the tokenizer, such as ``truncation`` and ``max_length``.
+
+    Returns:
+        A ``tokenizers.Encoding`` a row, and the names of the encoder's inputs among ``input_ids``,
+        ``attention_mask`` and ``token_type_ids``.
+    """
+    encodings: list[Any] = [None] * len(rows)
+    # The tokenizer takes one kind of input at a time: texts, pairs, or words.
+    kinds: dict[tuple[bool, bool], list[int]] = {}
+    for i, row in enumerate(rows):
+        kinds.setdefault((isinstance(row.text, list), row.text_pair is not None), []).append(i)
+    names: list[str] = []
+    for (is_split, is_pair), chosen in kinds.items():
+        batch = tokenizer(
+            [rows[i].text for i in chosen],
+            text_pair=[rows[i].text_pair for i in chosen] if is_pair else None,
+            is_split_into_words=is_split,
+            **how,
+        )
+        names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch]
+        for i, encoding in zip(chosen, batch.encodings, strict=True):
+            encodings[i] = encoding
+    return encodings, names
+
+
+def word_map_of(
+    row: Row,
+    word_ids: Sequence[int | None],
+    offsets: Sequence[tuple[int, int]],
+    pieces: Pieces | None = None,
+) -> WordMap:
+    """Return what became of a row's words.
+
+    Args:
+        row: The row.
+        word_ids: For each token the tokenizer's number of its word, ``None`` at special tokens and in a second text.
+        offsets: For each token its start and end in the text, in characters; not looked at for rows of words.
+        pieces: The tokens by themselves, to hand on.
+    """
+    if isinstance(row.text, list):
+        return WordMap(" ".join(row.text), _word_spans(row.text), word_ids, pieces)
+    # The tokenizer's own words, numbered anew: some of its numbers own no token.
+    found: dict[int, int] = {}
+    spans: list[tuple[int, int]] = []
+    numbered: list[int | None] = []
+    for word_id, (start, end) in zip(word_ids, offsets, strict=True):
+        if word_id is None:
+            numbered.append(None)
+            continue
+        number = found.get(word_id)
+        if number is None:
+            number = found[word_id] = len(spans)
+            spans.append((start, end))
+        else:
+            spans[number] = (spans[number][0], end)
+        numbered.append(number)
+    if spans and not row.text.isascii():
+        limits = [*(start for start, _ in spans[1:]), len(row.text)]
+        spans = [(start, _with_marks(row.text, end, limit)) for (start, end), limit in zip(spans, limits, strict=True)]
+    return WordMap(row.text, spans, numbered, pieces)
+
+
+def _word_spans(words: Sequence[str]) -> list[tuple[int, int]]:
+    spans, end = [], -1
+    for word in words:
+        spans.append((end + 1, end + 1 + len(word)))
+        end = spans[-1][1]
+    return spans
+
+
+def _with_marks(text: str, end: int, limit: int) -> int:
+    """Return the end behind the marks on a word's last letter: tokenizers that strip accents end before them."""
+    while 0 < end < limit and unicodedata.category(text[end]).startswith("M"):
+        end += 1
+    return end
+
+
+def is_word_aware(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether tokens that go on with a word carry a mark, such as WordPiece's ``##``."""
+    return bool(getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None))
+
+
+def pieces_of(
+    row: Row,
+    tokens: Sequence[str],
+    offsets: Sequence[tuple[int, int]],
+    word_ids: Sequence[int | None],
+    is_special: Sequence[int],
+    tokenizer: PreTrainedTokenizerBase,
+) -> Pieces:
+    """Return the tokens of a row by themselves.
+
+    Which of them go on with a word is decided as Transformers' token-classification pipeline decides it.
+
+    Args:
+        row: The row.
+        tokens: All its tokens.
+        offsets: The start and end of each in the text, in characters; for rows of words in its word.
+        word_ids: Their words, likewise.
+        is_special: Whether each is a special token, or of a second text.
+        tokenizer: The tokenizer.
+    """
+    words = _word_spans(row.text) if isinstance(row.text, list) else None
+    text = " ".join(row.text) if isinstance(row.text, list) else row.text
+    aware, unknown = is_word_aware(tokenizer), tokenizer.unk_token
+    index, spans, inside = [], [], []
+    for i, (token, (start, end), word_id) in enumerate(zip(tokens, offsets, word_ids, strict=True)):
+        if is_special[i]:
+            continue
+        if words is not None and word_id is not None:
+            start, end = start + words[word_id][0], end + words[word_id][0]
+        index.append(i)
+        spans.append((start, end))
+        if token == unknown:
+            inside.append(False)
+        elif aware:
+            inside.append(len(token) != end - start)
+        else:
+            inside.append(start > 0 and " " not in text[start - 1 : start + 1])
+    return Pieces(index, spans, inside)

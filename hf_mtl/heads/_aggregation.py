@@ -1,0 +1,98 @@
+"""From the probabilities of tokens to entities, by the strategies of Transformers' token-classification pipeline.
+
+The results are those of ``transformers.TokenClassificationPipeline`` on the same logits: the same entities, offsets
+and scores. But ``word`` is the raw text from ``start`` to ``end``, where that pipeline joins the tokenizer's own
+pieces again (``new york`` for ``New York``), and all values are plain Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hf_mtl.heads._answers import AnswerOptions
+from hf_mtl.words import WordMap
+
+__all__ = ["aggregate"]
+
+
+def aggregate(
+    words: WordMap, probabilities: np.ndarray, labels: Sequence[str], options: AnswerOptions
+) -> list[dict[str, Any]]:
+    """Return the entities of one text.
+
+    Args:
+        words: Its words, with their pieces.
+        probabilities: [n, C], of all tokens of the row.
+        labels: The C tags.
+        options: The strategy, and the labels to leave out.
+
+    Returns:
+        For ``"none"`` a dict a token: ``entity``, ``score``, ``index``, ``word``, ``start``, ``end``; else a dict an
+        entity: ``entity_group``, ``score``, ``word``, ``start``, ``end``.
+
+    Raises:
+        ValueError: If the words come without pieces.
+    """
+    pieces = words.pieces
+    if pieces is None:
+        raise ValueError("An aggregation_strategy needs the tokens of the text; this row was encoded without them.")
+    if not pieces.index:
+        return []
+    own = probabilities[list(pieces.index)]
+    starts = [0, *(i for i, inside in enumerate(pieces.is_subword) if inside is False and i)]
+    if options.aggregation_strategy in ("none", "simple"):
+        starts = list(range(len(own)))
+    ids, scores = _best(own, starts, options.aggregation_strategy or "none")
+    stops = [*starts[1:], len(own)]
+    spans = [(pieces.spans[i][0], pieces.spans[j - 1][1]) for i, j in zip(starts, stops, strict=True)]
+    tags = [labels[i] for i in ids]
+    ignored = options.ignore_labels
+    if options.aggregation_strategy == "none":
+        return [
+            {"entity": tag, "score": score, "index": index, "word": words.text[start:end], "start": start, "end": end}
+            for tag, score, index, (start, end) in zip(tags, scores.tolist(), pieces.index, spans, strict=True)
+            if tag not in ignored
+        ]
+    found = []
+    for first, last in _groups(tags):
+        kind = tags[first].split("-", 1)[-1]
+        if kind not in ignored:
+            start, end = spans[first][0], spans[last][1]
+            score = float(np.nanmean(scores[first : last + 1]))
+            found.append(
+                {"entity_group": kind, "score": score, "word": words.text[start:end], "start": start, "end": end}
+            )
+    return found
+
+
+def _best(own: np.ndarray, starts: Sequence[int], strategy: str) -> tuple[list[int], np.ndarray]:
+    """Return the tag of each word that begins at one of ``starts``, and its probability."""
+    if strategy == "average":
+        if len(starts) < len(own):
+            stops = [*starts[1:], len(own)]
+            own = np.stack([own[i:j].mean(0) for i, j in zip(starts, stops, strict=True)])
+        chosen = own
+    elif strategy == "max" and len(starts) < len(own):
+        top, stops = own.max(-1), [*starts[1:], len(own)]
+        chosen = own[[i + int(top[i:j].argmax()) for i, j in zip(starts, stops, strict=True)]]
+    else:
+        chosen = own[list(starts)]
+    ids = chosen.argmax(-1)
+    return ids.tolist(), chosen[np.arange(len(ids)), ids]
+
+
+def _groups(tags: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the first and the last of the neighbours that form an entity: of one type, none but the first ``B-``."""
+    groups: list[tuple[int, int]] = []
+    before = None
+    for i, tag in enumerate(tags):
+        kind = tag[2:] if tag[:2] in ("B-", "I-") else tag
+        if groups and kind == before and tag[:2] != "B-":
+            groups[-1] = (groups[-1][0], i)
+        else:
+            groups.append((i, i))
+        before = kind
+    return groups

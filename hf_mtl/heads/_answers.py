@@ -1,0 +1,101 @@
+"""What all answers share: how they may be asked for, what they hold, and probabilities of logits without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.configuration import TaskConfig
+
+__all__ = ["STRATEGIES", "AnswerOptions", "best_first", "sigmoid", "softmax", "threshold_of"]
+
+Strategy = Literal["none", "simple", "first", "average", "max"]
+#: The aggregation strategies of Transformers' token-classification pipeline.
+STRATEGIES: tuple[str, ...] = get_args(Strategy)
+
+
+@dataclass(frozen=True)
+class AnswerOptions:
+    """How answers are asked for; each task type reads what concerns it.
+
+    Args:
+        top_k: How many labels to name, best first; ``"all"`` names all; ``None`` gives the one answer of a single-label
+            task, and of a multi-label task the labels above their thresholds.
+        thresholds: From which score on a multi-label task names a label: one number in [0, 1], or one for each label.
+            ``None`` is 0.5, or no threshold where ``top_k`` is given.
+        aggregation_strategy: How tokens become entities, as in Transformers' token-classification pipeline:
+            ``"none"``, ``"simple"``, ``"first"``, ``"average"`` or ``"max"``. ``None`` tags each word by its first
+            sub-word and joins words as the task's own tag scheme says: how the task was trained and is scored.
+        ignore_labels: With a strategy: tags, or entity types, that are left out.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    top_k: int | Literal["all"] | None = None
+    thresholds: float | Mapping[str, float] | None = None
+    aggregation_strategy: str | None = None
+    ignore_labels: Sequence[str] = ("O",)
+
+    def __post_init__(self) -> None:
+        is_count = isinstance(self.top_k, int) and not isinstance(self.top_k, bool) and self.top_k >= 1
+        if self.top_k is not None and self.top_k != "all" and not is_count:
+            raise ValueError(f"top_k must be a whole number of at least 1, or 'all'; found {self.top_k!r}.")
+        if self.aggregation_strategy is not None and self.aggregation_strategy not in STRATEGIES:
+            raise ValueError(
+                f"aggregation_strategy must be one of {listed(STRATEGIES)} or None, found "
+                f"{self.aggregation_strategy!r}.{nearest(str(self.aggregation_strategy), STRATEGIES)}"
+            )
+        if isinstance(self.ignore_labels, str):
+            raise ValueError(f"ignore_labels must be a list of labels, found the string {self.ignore_labels!r}.")
+        given = self.thresholds.values() if isinstance(self.thresholds, Mapping) else [self.thresholds]
+        for value in given:
+            if value is not None and (isinstance(value, (bool, str)) or not 0 <= value <= 1):
+                raise ValueError(f"A threshold is a number in [0, 1], found {value!r}.")
+
+
+def threshold_of(task: TaskConfig, options: AnswerOptions) -> list[float]:
+    """Return the score from which each label of a multi-label task is named, in the order of its labels.
+
+    Raises:
+        ValueError: If a threshold is given for what is no label of the task.
+    """
+    labels = task.labels or ()
+    given = options.thresholds
+    default = 0.5 if options.top_k is None else 0.0
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in labels:
+                raise ValueError(
+                    f"Task {task.name!r}: a threshold is given for {name!r}, which is none of its labels."
+                    f"{nearest(name, labels)} Labels: {listed(labels)}."
+                )
+        return [float(given.get(label, default)) for label in labels]
+    return [default if given is None else float(given)] * len(labels)
+
+
+def best_first(labels: Sequence[str], scores: Sequence[float], options: AnswerOptions) -> list[dict[str, Any]]:
+    """Return ``{"label", "score"}`` for as many labels as are asked for, best first, equal ones in their own order."""
+    pairs = sorted(zip(labels, scores, strict=True), key=lambda pair: -pair[1])
+    count = options.top_k if isinstance(options.top_k, int) else len(pairs)
+    return [{"label": label, "score": score} for label, score in pairs[:count]]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the probabilities over the last axis, in float32 or wider, as Transformers' pipelines compute them."""
+    wide = logits.astype(np.promote_types(logits.dtype, np.float32), copy=False)
+    powers = np.exp(wide - wide.max(-1, keepdims=True))
+    result: np.ndarray = powers / powers.sum(-1, keepdims=True)
+    return result
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return the probability of each logit, in float32 or wider, without overflow."""
+    wide = logits.astype(np.promote_types(logits.dtype, np.float32), copy=False)
+    power = np.exp(-np.abs(wide))
+    result: np.ndarray = np.where(wide >= 0, 1, power) / (1 + power)
+    return result.astype(wide.dtype, copy=False)

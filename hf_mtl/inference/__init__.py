@@ -1,0 +1,40 @@
+"""Rows to answers, one way for all who ask: the pipeline, ``hf-mtl predict``, the trainer, and models without torch.
+
+Rows (`as_row`) are tokenised and cut into windows (`WindowEncoder`); windows of like length share a pass
+(`plan_batches`), whose logits a `Runner` gives; the windows of a row are joined (`merge_windows`) and its logits become
+answers (`answer_rows`, which asks each task's head class). `Answerer` is all of it; only `ModelRunner` needs a torch
+model.
+"""
+
+from __future__ import annotations
+
+from hf_mtl.inference._answerer import BATCH_TOKENS, LOOK_AHEAD, Answerer, answer_rows
+from hf_mtl.inference._batches import plan_batches
+from hf_mtl.inference._collate import EncodedRows, RowsCollator, make_collator
+from hf_mtl.inference._merge import merge_windows
+from hf_mtl.inference._predict import make_answerer, predict
+from hf_mtl.inference._rows import as_row
+from hf_mtl.inference._runner import PRECISIONS, ModelRunner, Runner, pad_windows
+from hf_mtl.inference._windows import EncodedRow, Window, WindowEncoder
+
+__all__ = [
+    "BATCH_TOKENS",
+    "LOOK_AHEAD",
+    "PRECISIONS",
+    "Answerer",
+    "EncodedRow",
+    "EncodedRows",
+    "ModelRunner",
+    "RowsCollator",
+    "Runner",
+    "Window",
+    "WindowEncoder",
+    "answer_rows",
+    "as_row",
+    "make_answerer",
+    "make_collator",
+    "merge_windows",
+    "pad_windows",
+    "plan_batches",
+    "predict",
+]

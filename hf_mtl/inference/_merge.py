@@ -1,0 +1,44 @@
+"""Logits of windows to logits of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hf_mtl.heads import Head
+from hf_mtl.inference._windows import EncodedRow
+
+__all__ = ["merge_windows"]
+
+
+def merge_windows(
+    logits: Mapping[str, Sequence[np.ndarray]], rows: Sequence[EncodedRow], heads: Mapping[str, type[Head]]
+) -> dict[str, np.ndarray]:
+    """Join the logits of each row's windows.
+
+    A token's logits are those of the window whose own it is. A text's logits are the mean of its windows', weighted by
+    their own tokens.
+
+    Args:
+        logits: For each task the logits of each window, row after row: [C], or [L, C] for its L tokens.
+        rows: The rows.
+        heads: The head class of each task.
+
+    Returns:
+        For each task [R, C], or [n, C] for the own tokens of all windows.
+    """
+    windows = [window for row in rows for window in row.windows]
+    merged = {}
+    for name, values in logits.items():
+        if heads[name].level == "token":
+            own = [value[w.start : w.stop] for value, w in zip(values, windows, strict=True)]
+            merged[name] = np.concatenate(own)
+        elif len(windows) == len(rows):
+            merged[name] = np.stack(values)
+        else:
+            weights = np.array([window.weight for window in windows], dtype=np.float32)
+            first = np.cumsum([0, *(len(row.windows) for row in rows[:-1])])
+            total = np.add.reduceat(np.stack(values) * weights[:, None], first)
+            merged[name] = total / np.add.reduceat(weights, first)[:, None]
+    return merged

@@ -1,0 +1,96 @@
+"""All parts together, for a model in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from hf_mtl.data import Row
+from hf_mtl.heads import AnswerOptions
+from hf_mtl.inference._answerer import BATCH_TOKENS, LOOK_AHEAD, Answerer
+from hf_mtl.inference._collate import checked_length
+from hf_mtl.inference._runner import ModelRunner
+from hf_mtl.inference._windows import WindowEncoder
+from hf_mtl.modeling import MultiTaskModel
+
+__all__ = ["make_answerer", "predict"]
+
+
+def make_answerer(
+    model: MultiTaskModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    tasks: Sequence[str] | None = None,
+    options: AnswerOptions | Mapping[str, AnswerOptions] | None = None,
+    max_length: int | None = None,
+    stride: int | None = None,
+    batch_tokens: int = BATCH_TOKENS,
+    batch_size: int | None = None,
+    look_ahead: int = LOOK_AHEAD,
+    precision: str = "float32",
+) -> Answerer:
+    """Return what answers rows with a model; the arguments are those of `predict`."""
+    return Answerer(
+        ModelRunner(model, tokenizer, precision),
+        WindowEncoder(tokenizer, checked_length(model, tokenizer, max_length), stride),
+        model.tasks,
+        {name: type(head) for name, head in model.task_heads.items()},
+        chosen=tasks,
+        options=options,
+        batch_tokens=batch_tokens,
+        batch_size=batch_size,
+        look_ahead=look_ahead,
+    )
+
+
+def predict(
+    model: MultiTaskModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Iterable[str | tuple[str, str] | Mapping[str, Any] | Row],
+    *,
+    tasks: Sequence[str] | None = None,
+    options: AnswerOptions | Mapping[str, AnswerOptions] | None = None,
+    max_length: int | None = None,
+    stride: int | None = None,
+    batch_tokens: int = BATCH_TOKENS,
+    batch_size: int | None = None,
+    look_ahead: int = LOOK_AHEAD,
+    precision: str = "float32",
+) -> Iterator[dict[str, Any]]:
+    """Answer every task for every row, in the order of the rows.
+
+    Args:
+        model: The model; it is put into evaluation mode.
+        tokenizer: Its tokenizer.
+        rows: Texts, pairs as tuples, or mappings with ``text``, ``text`` and ``text_pair``, or ``tokens``. Read as they
+            are needed.
+        tasks: Names of the tasks to answer; ``None`` answers all.
+        options: What is asked of all tasks, or of each by name.
+        max_length: The most tokens of a window; ``None`` is the most the model takes.
+        stride: Tokens that the windows of a long row share; ``None`` cuts off what does not fit into one.
+        batch_tokens: The most tokens of one pass.
+        batch_size: The most windows of one pass; ``None``: any number.
+        look_ahead: Rows that are read before the first of them is answered.
+        precision: ``"float32"``, or ``"bfloat16"`` for autocast.
+
+    Yields:
+        For each row one answer by task, of plain Python values.
+
+    Raises:
+        ValueError: If a row has no input, a task is unknown, or a value is out of its range.
+    """
+    answerer = make_answerer(
+        model,
+        tokenizer,
+        tasks=tasks,
+        options=options,
+        max_length=max_length,
+        stride=stride,
+        batch_tokens=batch_tokens,
+        batch_size=batch_size,
+        look_ahead=look_ahead,
+        precision=precision,
+    )
+    return answerer(rows)

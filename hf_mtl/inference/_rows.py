@@ -1,0 +1,55 @@
+"""Rows as users give them: a text, a pair, words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hf_mtl._names import listed
+from hf_mtl.data import Row
+
+__all__ = ["as_row"]
+
+
+def as_row(value: Any, number: int, source: str = "input") -> Row:
+    """Read one row for prediction.
+
+    Args:
+        value: A text; a mapping with ``text``, ``text`` and ``text_pair``, or ``tokens``, whose other fields are passed
+            over; a tuple of a text and its pair; or a `Row`.
+        number: Its number, for messages.
+        source: Where it comes from, for messages.
+
+    Raises:
+        ValueError: If no input is there or it has the wrong type; the message names the row.
+
+    >>> as_row({"text": "a", "text_pair": "b"}, 0) == as_row(("a", "b"), 0)
+    True
+    """
+    if isinstance(value, Row):
+        return value
+    if isinstance(value, Mapping):
+        words, text, pair = (value.get(name) for name in ("tokens", "text", "text_pair"))
+        found = f"the fields {listed(value)}"
+    else:
+        is_pair = isinstance(value, tuple) and len(value) == 2
+        words, (text, pair) = None, value if is_pair else (value, None)
+        found = f"{value!r}"[:80]
+    read: str | list[str] | None = None
+    if words is None:
+        read = text if isinstance(text, str) and (pair is None or isinstance(pair, str)) else None
+    elif isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words) and pair is None:
+        read = list(words)
+    if read is None:
+        raise ValueError(
+            f"{source}, row {number}: expected 'text' (a string), 'text' and 'text_pair', or 'tokens' (a list of "
+            f"strings); found {found}."
+        )
+    try:
+        "".join([*read, pair or ""]).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{source}, row {number}: character {error.start} is half of a surrogate pair, which is no text. Decode "
+            "the text as UTF-16 where it comes from, or drop the character."
+        ) from None
+    return Row(source, number, read, pair)

@@ -1,0 +1,159 @@
+"""Rows to windows: what one pass of the encoder takes of a row, and how windows become one row again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from hf_mtl.data import Row, check_tokenizer, encode_rows, pieces_of, word_map_of
+from hf_mtl.words import WordMap
+
+__all__ = ["EncodedRow", "Window", "WindowEncoder"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the encoder sees at once: a row, or a part of a long one.
+
+    Every token of the row is one window's own: that in which it stands farther from an end.
+
+    Args:
+        ids: Token ids, with special tokens.
+        type_ids: Which text of a pair each token belongs to; ``None`` if the encoder does not want it.
+        start: Place of the first token that is this window's own.
+        stop: Place behind the last one.
+        weight: Number of own tokens of text, at least 1.
+    """
+
+    ids: list[int]
+    type_ids: list[int] | None
+    start: int
+    stop: int
+    weight: int
+
+
+@dataclass(frozen=True)
+class EncodedRow:
+    """A row for the encoder.
+
+    Args:
+        windows: Its windows, in the order of the text.
+        words: What became of its words; ``word_ids`` run over the windows' own tokens.
+    """
+
+    windows: list[Window]
+    words: WordMap
+
+
+class WindowEncoder:
+    """Tokenises rows, many at a time, and cuts long ones.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        max_length: The most tokens of a window.
+        stride: How many tokens neighbouring windows share; ``None`` cuts off what does not fit into one window.
+
+    Raises:
+        ValueError: If the tokenizer is not a fast one, or the stride leaves windows no room.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int, stride: int | None = None) -> None:
+        check_tokenizer(tokenizer)
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.stride = stride
+        self._half = (max_length - int(tokenizer.num_special_tokens_to_add(pair=True))) // 2
+        if stride is not None and not 0 <= stride < self._half:
+            raise ValueError(
+                f"stride must lie between 0 and {self._half - 1} tokens for windows of {max_length}, found {stride}."
+            )
+
+    def encode(self, rows: Sequence[Row], needs_pieces: bool = False) -> list[EncodedRow]:
+        """Tokenise rows.
+
+        Args:
+            rows: Texts, pairs and words, mixed as they come.
+            needs_pieces: Whether to keep the tokens by themselves, as aggregation strategies want them.
+        """
+        if self.stride is None:
+            encodings, names = encode_rows(self.tokenizer, rows, truncation=True, max_length=self.max_length)
+        else:
+            encodings, names = encode_rows(self.tokenizer, rows, verbose=False)
+        has_types = "token_type_ids" in names
+        found = []
+        for row, encoding in zip(rows, encodings, strict=True):
+            ids = encoding.ids
+            if len(ids) > self.max_length:
+                parts, owned = self._cut(row, encoding)
+            else:
+                parts, owned = [encoding], [(0, len(ids))]
+            windows = [
+                Window(
+                    ids if part is encoding else part.ids,
+                    part.type_ids if has_types else None,
+                    *own,
+                    weight=1 if len(parts) == 1 else max(part.special_tokens_mask[slice(*own)].count(0), 1),
+                )
+                for part, own in zip(parts, owned, strict=True)
+            ]
+            found.append(EncodedRow(windows, self._words(row, parts, owned, needs_pieces)))
+        return found
+
+    def _cut(self, row: Row, encoding: Any) -> tuple[list[Any], list[tuple[int, int]]]:
+        """Cut a row into windows over its first text; the second stands in each, at most half a window of it."""
+        assert self.stride is not None
+        if row.text_pair is not None:
+            second = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
+            if len(second) > self._half:
+                row = replace(row, text_pair=row.text_pair[: encoding.offsets[second[self._half - 1]][1]])
+        batch = self.tokenizer(
+            row.text,
+            text_pair=row.text_pair,
+            is_split_into_words=isinstance(row.text, list),
+            truncation="only_first",
+            max_length=self.max_length,
+            stride=self.stride,
+            return_overflowing_tokens=True,
+        )
+        parts = list(batch.encodings)
+        # Places of the first text's tokens in each window.
+        texts = [[i for i, sequence in enumerate(part.sequence_ids) if sequence == 0] for part in parts]
+        starts, stops = [0], []
+        for number in range(1, len(parts)):
+            cut = self._middle([parts[number].word_ids[i] for i in texts[number][: self.stride + 1]])
+            starts.append(texts[number][0] + cut)
+            stops.append(texts[number - 1][-1] + 1 - self.stride + cut)
+        stops.append(len(parts[-1].ids))
+        return parts, list(zip(starts, stops, strict=True))
+
+    def _middle(self, word_ids: Sequence[int | None]) -> int:
+        """Return where to part the tokens that two windows share: near the middle, between two words."""
+        assert self.stride is not None
+        middle = self.stride // 2
+        cuts = [i for i in range(1, self.stride + 1) if i < len(word_ids) and word_ids[i] != word_ids[i - 1]]
+        return min(cuts, key=lambda i: abs(i - middle), default=middle)
+
+    def _words(self, row: Row, parts: Sequence[Any], owned: Sequence[tuple[int, int]], needs_pieces: bool) -> WordMap:
+        def gather(name: str) -> list[Any]:
+            if len(parts) == 1:
+                return list(getattr(parts[0], name))
+            return [
+                v for part, (start, stop) in zip(parts, owned, strict=True) for v in getattr(part, name)[start:stop]
+            ]
+
+        word_ids = gather("word_ids")
+        other = None
+        if row.text_pair is not None:
+            other = [sequence == 1 for sequence in gather("sequence_ids")]
+            word_ids = [None if out else word for out, word in zip(other, word_ids, strict=True)]
+        offsets = gather("offsets") if needs_pieces or not isinstance(row.text, list) else []
+        pieces = None
+        if needs_pieces:
+            special = gather("special_tokens_mask")
+            if other is not None:
+                special = [is_special or out for is_special, out in zip(special, other, strict=True)]
+            pieces = pieces_of(row, gather("tokens"), offsets, word_ids, special, self.tokenizer)
+        return word_map_of(row, word_ids, offsets, pieces)

@@ -1,0 +1,168 @@
+"""The pipeline: Transformers' interface before `hf_mtl.inference.Answerer`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from typing import Any
+
+from transformers import Pipeline
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.heads import AnswerOptions
+from hf_mtl.inference import Answerer, as_row, make_answerer
+from hf_mtl.modeling import MultiTaskModel
+
+__all__ = ["MultiTaskPipeline"]
+
+#: Arguments of `make_answerer`, and those of `AnswerOptions`.
+_RUNNING = ("tasks", "max_length", "stride", "batch_tokens", "batch_size", "look_ahead", "precision")
+_ASKING = ("top_k", "thresholds", "aggregation_strategy", "ignore_labels")
+
+
+class MultiTaskPipeline(Pipeline):
+    """Answers every task of a `MultiTaskModel` for texts, in one pass of the encoder.
+
+    ``transformers.pipeline("multi-task", model=...)`` builds it. All arguments but ``model``, ``tokenizer`` and
+    ``device`` are taken by each call, too, for that call alone.
+
+    Args:
+        model: The model.
+        tokenizer: Its fast tokenizer.
+        tasks: Names of the tasks to answer; ``None`` answers all.
+        top_k: How many labels to name, best first, as in the text-classification pipeline: ``None`` names all. Left
+            out, a single-label task gives its one answer and a multi-label task the labels above their thresholds.
+        thresholds: From which score on a multi-label task names a label: a number, or ``{task: number}``, or ``{task:
+            {label: number}}``. Left out: 0.5.
+        aggregation_strategy: How tokens become entities, as in the token-classification pipeline: ``"none"``,
+            ``"simple"``, ``"first"``, ``"average"`` or ``"max"``. ``None`` tags whole words and joins them by the
+            task's own tag scheme, as metrics read them.
+        ignore_labels: With a strategy: tags, or entity types, that are left out.
+        stride: Tokens that the windows of a long text share; ``None`` cuts off what does not fit into one.
+        max_length: The most tokens of a window; ``None`` is the most the model takes.
+        batch_tokens: The most tokens of one pass.
+        batch_size: The most windows of one pass; ``None``: any number.
+        look_ahead: Texts that are read before the first of them is answered.
+        precision: ``"float32"``, or ``"bfloat16"`` for autocast.
+        kwargs: Of Transformers' own pipelines, such as ``device``.
+
+    Raises:
+        ValueError: If an argument is unknown or out of its range.
+    """
+
+    # Transformers declares them as None and reads them as booleans.
+    _load_processor = False  # type: ignore[assignment]
+    _load_image_processor = False  # type: ignore[assignment]
+    _load_feature_extractor = False  # type: ignore[assignment]
+    _load_tokenizer = True  # type: ignore[assignment]
+    default_input_names = "text"  # type: ignore[assignment]
+
+    model: MultiTaskModel
+    tokenizer: Any
+
+    def __init__(self, model: MultiTaskModel, tokenizer: Any = None, **kwargs: Any) -> None:
+        if not isinstance(model, MultiTaskModel):
+            raise ValueError(
+                f"The pipeline 'multi-task' needs a MultiTaskModel, found a {type(model).__name__}. "
+                "MultiTaskModel.from_encoder(name, tasks) puts heads on a plain encoder."
+            )
+        own = {name: kwargs.pop(name) for name in (*_RUNNING, *_ASKING) if name in kwargs}
+        super().__init__(model, tokenizer, **kwargs)
+        self._arguments = own
+        self._answerers: dict[str, Answerer] = {}
+        self._answerer({})  # a wrong argument is found now
+
+    def __call__(self, inputs: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # Transformers': *args
+        """Answer texts.
+
+        Args:
+            inputs: A text; a pair, as ``{"text": ..., "text_pair": ...}`` or a tuple of two; words, as ``{"tokens":
+                [...]}``; a list of any of them; or what yields them: a generator, a ``KeyDataset``, a dataset.
+            kwargs: Any argument of the pipeline, for this call.
+
+        Returns:
+            A dict with one entry a task. For a list, a list of them. For all else an iterator, which reads
+            ``look_ahead`` texts at a time and keeps no more.
+
+        Raises:
+            ValueError: If an input is none of these; the message names its number.
+        """
+        answerer = self._answerer(kwargs)
+        if isinstance(inputs, (str, tuple, Mapping)):
+            return answerer.answer([as_row(inputs, 0)])[0]
+        if isinstance(inputs, list):
+            return list(answerer(inputs))
+        if hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__"):
+            # Datasets of torch need not know when iteration ends.
+            return answerer(inputs[i] for i in range(len(inputs)))
+        if isinstance(inputs, Iterable):
+            return answerer(inputs)
+        raise ValueError(
+            f"Expected a text, a pair, a dict with 'text' or 'tokens', a list or an iterable of them; found a "
+            f"{type(inputs).__name__}."
+        )
+
+    def _answerer(self, given: Mapping[str, Any]) -> Answerer:
+        known = (*_RUNNING, *_ASKING)
+        for name in given:
+            if name not in (*known, "num_workers"):  # which Transformers' pipelines take, and this one has no use for
+                raise ValueError(f"Unknown argument {name!r}.{nearest(name, known)} Arguments: {listed(known)}.")
+        arguments = {**self._arguments, **given}
+        key = repr(sorted(arguments.items()))
+        if key not in self._answerers:
+            running = {name: arguments[name] for name in _RUNNING if arguments.get(name) is not None}
+            answerer = make_answerer(self.model, self.tokenizer, **running, options=self._options(arguments))
+            # Few, as a rule one: the arguments of a call are most often those of the last.
+            self._answerers = {**dict(list(self._answerers.items())[-7:]), key: answerer}
+        return self._answerers[key]
+
+    def _options(self, arguments: Mapping[str, Any]) -> dict[str, AnswerOptions]:
+        names = [task.name for task in self.model.tasks]
+        thresholds = arguments.get("thresholds")
+        if isinstance(thresholds, Mapping):
+            for name in thresholds:
+                if name not in names:
+                    raise ValueError(
+                        f"thresholds names {name!r}, which is no task of this model.{nearest(name, names)} "
+                        f"Tasks: {listed(names)}. Write {{task: {{label: number}}}}."
+                    )
+        shared: dict[str, Any] = {}
+        if "top_k" in arguments:
+            shared["top_k"] = "all" if arguments["top_k"] is None else arguments["top_k"]
+        strategy = arguments.get("aggregation_strategy")
+        if strategy is not None:
+            # Transformers' own enumeration of strategies is taken, too.
+            shared["aggregation_strategy"] = str(getattr(strategy, "value", strategy))
+        if arguments.get("ignore_labels") is not None:
+            shared["ignore_labels"] = arguments["ignore_labels"]
+        return {
+            name: AnswerOptions(
+                thresholds=thresholds.get(name) if isinstance(thresholds, Mapping) else thresholds, **shared
+            )
+            for name in names
+        }
+
+    def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
+        """Write the model and its tokenizer; the pipeline itself comes with hf_mtl."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.tokenizer.save_pretrained(save_directory, **kwargs)
+
+    # The steps of Transformers' pipelines, for those who call them one by one.
+
+    def _sanitize_parameters(self, **parameters: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        if parameters:
+            known = (*_RUNNING, *_ASKING)
+            name = next(iter(parameters))
+            raise ValueError(f"Unknown argument {name!r}.{nearest(name, known)} Arguments: {listed(known)}.")
+        return {}, {}, {}
+
+    def preprocess(self, input_: Any, **parameters: Any) -> Any:
+        """Return the row that an input is."""
+        return as_row(input_, 0)
+
+    def _forward(self, input_tensors: Any, **parameters: Any) -> Any:
+        return self._answerer(parameters).answer([input_tensors])[0]
+
+    def postprocess(self, model_outputs: Any, **parameters: Any) -> Any:
+        """Return the answers as they are."""
+        return model_outputs
