@@ -2,54 +2,79 @@
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
 from pathlib import Path
-from typing import Any
 
 import typer
 
 __all__ = ["predict"]
 
-#: Before the name of an input's field that a task's answer takes the place of.
-_INPUT = "input_"
+
+class OnError(str, Enum):
+    """What a row that cannot be read means."""
+
+    fail = "fail"
+    skip = "skip"
 
 
 def predict(
     model: str = typer.Argument(help="The model: a run folder or a Hub id.", show_default=False),
     input: Path = typer.Argument(  # the name that --help shows
-        help='JSON Lines ({"text"}, {"text", "text_pair"} or {"tokens"}), or .txt with a text a line; - is stdin.',
+        help='JSON Lines ({"text"}, {"text", "text_pair"} or {"tokens"}), .csv or .tsv, .parquet, or .txt with a text '
+        "a line; - is stdin, JSON Lines.",
         show_default=False,
     ),
-    output: Path = typer.Option(..., "--output", "-o", help="JSON Lines; - is stdout.", show_default=False),
+    output: Path = typer.Option(
+        ..., "--output", "-o", help="JSON Lines, .csv or .parquet; - is stdout, JSON Lines.", show_default=False
+    ),
     tasks: str | None = typer.Option(None, help="Names of the tasks to answer, with commas; all by default."),
-    batch_size: int = typer.Option(32, "--batch-size", min=1, help="Rows of one encoder pass."),
+    text_column: str | None = typer.Option(None, help="The column that holds the text, if it is not 'text'."),
+    pair_column: str | None = typer.Option(None, help="The column that holds the second text of a pair."),
+    batch_tokens: int | None = typer.Option(None, min=1, help="The most tokens of one encoder pass."),
+    batch_size: int | None = typer.Option(None, "--batch-size", min=1, help="The most rows of one encoder pass."),
+    stride: int | None = typer.Option(
+        None, min=0, help="Read long texts in windows that share so many tokens; else their ends are cut off."
+    ),
+    aggregation_strategy: str | None = typer.Option(
+        None, help="none, simple, first, average or max, as in Transformers' pipeline; whole words by default."
+    ),
+    on_error: OnError = typer.Option(OnError.fail, help="What to do about a row that cannot be read."),
+    resume: bool = typer.Option(False, "--resume", help="Go on with an output that was not finished."),
 ) -> None:
     """Answer every task for every row.
 
     A row's fields are kept and each task's answer is added under the task's name. A field of the input that has a
-    task's name, such as a label that is known, is kept as input_<name>.
+    task's name, such as a label that is known, is kept as input_<name>. The output appears when it is whole; until
+    then it is a hidden file beside it, which --resume goes on with after a kill.
     """
-    from tqdm.auto import tqdm
-
-    import hf_mtl.inference
-    from hf_mtl.cli._files import check_readable, check_writable, read_rows, write_whole
+    from hf_mtl.cli._answering import answer_file
+    from hf_mtl.cli._files import STANDARD, check_readable, check_writable
     from hf_mtl.cli._model import load_model
-    from hf_mtl.cli._terminal import is_terminal, quiet_libraries
+    from hf_mtl.cli._reading import RowReader
+    from hf_mtl.cli._terminal import quiet_libraries
+    from hf_mtl.heads import AnswerOptions
+    from hf_mtl.inference import BATCH_TOKENS, make_answerer
 
     check_readable(input)
     check_writable(output)
+    if resume and output == STANDARD:
+        raise ValueError("--resume: stdout cannot be gone on with. Name a file with -o.")
+    if pair_column is not None and text_column is None:
+        text_column = "text"
+    options = AnswerOptions(aggregation_strategy=aggregation_strategy)
     with quiet_libraries():
         loaded, tokenizer = load_model(model)
-        names = _task_names(tasks, list(loaded.task_heads))
-        with write_whole(output) as stream, tqdm(unit=" rows", disable=not is_terminal()) as bar:
-            waiting: deque[dict[str, Any]] = deque()
-            rows = _kept(read_rows(input), waiting)
-            # Rows are read a batch ahead of their answers and wait for them.
-            for answer in hf_mtl.inference.predict(loaded, tokenizer, rows, tasks=names, batch_size=batch_size):
-                stream.write(json.dumps(_joined(waiting.popleft(), answer), ensure_ascii=False) + "\n")
-                bar.update()
+        answerer = make_answerer(
+            loaded,
+            tokenizer,
+            tasks=_task_names(tasks, list(loaded.task_heads)),
+            options=options,
+            stride=stride,
+            batch_tokens=batch_tokens or BATCH_TOKENS,
+            batch_size=batch_size,
+        )
+        reader = RowReader(input, text_column, pair_column)
+        answer_file(loaded, answerer, reader, output, skips_bad_rows=on_error is OnError.skip, resume=resume)
 
 
 def _task_names(given: str | None, known: list[str]) -> list[str]:
@@ -66,14 +91,3 @@ def _task_names(given: str | None, known: list[str]) -> list[str]:
     if not names:
         raise ValueError(f"--tasks names none. Tasks: {listed(known)}.")
     return names
-
-
-def _kept(rows: Iterable[dict[str, Any]], waiting: deque[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        waiting.append(row)
-        yield {key: row[key] for key in ("text", "text_pair", "tokens") if row.get(key) is not None}
-
-
-def _joined(row: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row's fields and the answers; a field that has a task's name steps aside."""
-    return {**{f"{_INPUT}{key}" if key in answer else key: value for key, value in row.items()}, **answer}

@@ -1,0 +1,174 @@
+"""From an input to an output, some rows at a time: read, answer, write, note how far it got."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from hf_mtl.cli._files import STANDARD
+from hf_mtl.cli._partial import Done, PartialOutput
+from hf_mtl.cli._reading import BadRow, InputRow, RowReader
+from hf_mtl.cli._terminal import is_terminal, write_line
+from hf_mtl.cli._writing import RowWriter, make_writer
+from hf_mtl.inference import Answerer
+from hf_mtl.modeling import MultiTaskModel
+
+__all__ = ["answer_file"]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Rows that are answered together, and how far the input has been read behind them."""
+
+    rows: list[InputRow]
+    done: Done
+
+
+def answer_file(
+    model: MultiTaskModel,
+    answerer: Answerer,
+    reader: RowReader,
+    output: Path,
+    skips_bad_rows: bool = False,
+    resume: bool = False,
+) -> None:
+    """Answer the rows of a file.
+
+    Args:
+        model: The model, by whose weights an unfinished output is known.
+        answerer: Answers rows with it; its ``look_ahead`` is the number of rows of a step.
+        reader: The input.
+        output: The output; ``-`` is stdout.
+        skips_bad_rows: Whether a row that cannot be read is reported and left out, or ends it all.
+        resume: Whether to go on with an unfinished output.
+
+    Raises:
+        ValueError: If a row cannot be read, or an output cannot be gone on with.
+    """
+    kinds = {name: answerer.heads[name] for name in answerer.names}
+    options = answerer.options
+    fields = {name: kind.answer_fields(answerer.tasks[name], options.get(name)) for name, kind in kinds.items()}
+    writer = make_writer(output, reader, fields)
+    with tqdm(unit=" rows", unit_scale=True, disable=not is_terminal()) as bar:
+        if output == STANDARD:
+            for step in _steps(reader, Done(), answerer.look_ahead, skips_bad_rows):
+                sys.stdout.write(_answered(step, answerer, writer).decode())
+                sys.stdout.flush()
+                bar.update(len(step.rows))
+            return
+        settings = _settings(model, answerer, reader, output, skips_bad_rows)
+        with PartialOutput(output, settings, resume) as partial:
+            _fill(partial, answerer, reader, writer, skips_bad_rows, bar)
+        writer.finish(partial.path, output)
+        partial.forget()
+    if partial.done.skipped:
+        write_line(f"{partial.done.skipped:,} of {partial.done.rows:,} rows were left out.")
+
+
+def _fill(
+    partial: PartialOutput, answerer: Answerer, reader: RowReader, writer: RowWriter, skips: bool, bar: Any
+) -> None:
+    if partial.lost:
+        write_line(f"warning: {partial.output}: {partial.lost:,} rows of an unfinished run are thrown away.")
+    if not partial.done.rows:
+        partial.add(writer.head(), Done())
+    bar.update(partial.done.rows)
+    try:
+        for step in _steps(reader, partial.done, answerer.look_ahead, skips):
+            partial.add(_answered(step, answerer, writer), step.done)
+            bar.update(len(step.rows))
+    except BaseException:
+        if partial.done.rows:
+            write_line(f"{partial.done.rows:,} rows are done; the same command with --resume goes on behind them.")
+        raise
+
+
+def _answered(step: _Step, answerer: Answerer, writer: RowWriter) -> bytes:
+    answers = answerer.answer([row.row for row in step.rows])
+    return writer.rows([row.values for row in step.rows], answers)
+
+
+def _steps(reader: RowReader, done: Done, size: int, skips: bool) -> Iterator[_Step]:
+    """Yield the input's rows behind those that are done, ``size`` input rows at a time.
+
+    The cut depends on nothing but the input, so a resumed run answers together what an unbroken one would.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    rows = iter(reader)
+    number = 0
+    for row in islice(rows, done.rows):
+        number += 1
+        _take(digest, row)
+    if number < done.rows or digest.hexdigest() != done.digest:
+        raise ValueError(
+            f"--resume: the first {done.rows:,} rows of {reader.name} are not those that were answered. Begin anew "
+            "without --resume."
+        )
+    skipped = done.skipped
+    while True:
+        good: list[InputRow] = []
+        before = number
+        for row in islice(rows, size):
+            number += 1
+            _take(digest, row)
+            if isinstance(row, InputRow):
+                good.append(row)
+            elif skips:
+                skipped += 1
+                write_line(f"left out: {row.message}")
+            else:
+                raise ValueError(row.message)
+        if number == before:
+            return
+        yield _Step(good, Done(number, skipped, 0, digest.hexdigest()))
+
+
+def _take(digest: Any, row: InputRow | BadRow) -> None:
+    digest.update(repr(row.values if isinstance(row, InputRow) else row.message).encode("utf-8", "surrogatepass"))
+
+
+def _settings(
+    model: MultiTaskModel, answerer: Answerer, reader: RowReader, output: Path, skips: bool
+) -> dict[str, Any]:
+    """Return what the bytes of an output depend on, besides the rows."""
+    return {
+        "hf-mtl": version("hf-mtl"),
+        "model": _fingerprint(model),
+        "input format": reader.format,
+        "--output": output.suffix,
+        "--tasks": answerer.names,
+        "--text-column": reader.text_column,
+        "--pair-column": reader.pair_column,
+        "--batch-tokens": answerer.batch_tokens,
+        "--batch-size": answerer.batch_size,
+        "--stride": answerer.encoder.stride,
+        "--aggregation-strategy": _strategies(answerer),
+        "--on-error": "skip" if skips else "fail",
+        "rows a step": answerer.look_ahead,
+    }
+
+
+def _strategies(answerer: Answerer) -> Sequence[str | None]:
+    return sorted({options.aggregation_strategy for options in answerer.options.values()}, key=str)
+
+
+def _fingerprint(model: MultiTaskModel) -> str:
+    """Return a checksum of the model's config and weights."""
+    config = model.config.to_dict()
+    config.pop("_name_or_path", None)
+    check = zlib.crc32(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, value in model.state_dict().items():
+        check = zlib.crc32(name.encode(), check)
+        check = zlib.crc32(value.detach().cpu().contiguous().view(torch.uint8).numpy().data, check)
+    return f"{check:08x}"

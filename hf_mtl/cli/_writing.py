@@ -1,0 +1,186 @@
+"""Rows with their answers as bytes: JSON Lines, CSV or Parquet, by the ending of the output's name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_mtl.cli._reading import FIELDS, INPUT_SCHEMA, RowReader
+
+__all__ = ["RowWriter", "make_writer"]
+
+#: Before the name of an input's field that a task's answer takes the place of.
+_INPUT = "input_"
+#: Rows of a row group of Parquet.
+_GROUP = 8192
+_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+
+
+class RowWriter(ABC):
+    """Turns rows into bytes that follow one another, so that an unfinished file can be gone on with.
+
+    Args:
+        fields: What each task's answer holds: see `hf_mtl.heads.Head.answer_fields`.
+    """
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self.fields = dict(fields)
+
+    @abstractmethod
+    def head(self) -> bytes:
+        """Return what comes before the first row."""
+
+    @abstractmethod
+    def rows(self, values: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]) -> bytes:
+        """Return some rows: the fields of each, and its answers."""
+
+    def finish(self, partial: Path, output: Path) -> None:
+        """Make the output of all bytes, whole or not at all."""
+        partial.replace(output)
+
+    def joined(self, values: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a row's fields and its answers; a field that has a task's name steps aside."""
+        return {**{self.aside(name): value for name, value in values.items()}, **answers}
+
+    def aside(self, name: str) -> str:
+        """Return the name of an input's field in the output."""
+        return f"{_INPUT}{name}" if name in self.fields else name
+
+
+class _JsonLines(RowWriter):
+    def head(self) -> bytes:
+        return b""
+
+    def rows(self, values: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]) -> bytes:
+        lines = [_json(self.joined(row, found)) + "\n" for row, found in zip(values, answers, strict=True)]
+        return "".join(lines).encode("utf-8", errors="surrogatepass")
+
+
+class _Table(RowWriter):
+    """A format whose columns are known before the first row."""
+
+    def __init__(self, fields: Mapping[str, Any], schema: pa.Schema, has_free_fields: bool) -> None:
+        super().__init__(fields)
+        self.input_schema = schema
+        self.has_free_fields = has_free_fields
+
+    def table_values(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a row's fields by column; of JSON Lines what is no input goes into one column, as JSON."""
+        if not self.has_free_fields:
+            return values
+        own = {name: value for name, value in values.items() if name in INPUT_SCHEMA.names}
+        rest = {name: value for name, value in values.items() if name not in INPUT_SCHEMA.names}
+        return {**own, FIELDS: _json(rest) if rest else None}
+
+
+class _Csv(_Table):
+    """``<task>.<field>`` for each number and text of an answer; lists as JSON. No task's name holds a dot."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.columns: list[tuple[str, tuple[str, ...]]] = []
+        for task, fields in self.fields.items():
+            names = [(task, field) for field in fields] if isinstance(fields, dict) else [(task,)]
+            self.columns += [(".".join(path), path) for path in names]
+
+    def head(self) -> bytes:
+        taken = {name for name, _ in self.columns}
+        first = [f"{_INPUT}{n}" if n in taken else self.aside(n) for n in self.input_schema.names]
+        return _cells([[*first, *(name for name, _ in self.columns)]])
+
+    def rows(self, values: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]) -> bytes:
+        lines = []
+        for row, found in zip(values, answers, strict=True):
+            table = self.table_values(row)
+            line = [_cell(table.get(name)) for name in self.input_schema.names]
+            lines.append(line + [_cell(_at(found, path)) for _, path in self.columns])
+        return _cells(lines)
+
+
+class _Parquet(_Table):
+    """Kept as a stream of Arrow until it is whole: Parquet's own files cannot be gone on with."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        first = [field.with_name(self.aside(field.name)) for field in self.input_schema]
+        self.schema = pa.schema([*first, *(pa.field(name, _type(fields)) for name, fields in self.fields.items())])
+
+    def head(self) -> bytes:
+        return bytes(self.schema.serialize())
+
+    def rows(self, values: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]) -> bytes:
+        unknown = [name for name, fields in self.fields.items() if fields is None]
+        lines = []
+        for row, found in zip(values, answers, strict=True):
+            line = self.joined(self.table_values(row), found)
+            lines.append({**line, **{name: _json(line[name]) for name in unknown}} if unknown else line)
+        batch = pa.RecordBatch.from_pylist(lines, schema=self.schema)
+        return bytes(batch.serialize()) if lines else b""
+
+    def finish(self, partial: Path, output: Path) -> None:
+        temporary = partial.with_suffix(".parquet")
+        with pa.OSFile(str(partial), "rb") as source, pq.ParquetWriter(temporary, self.schema) as writer:
+            waiting: list[pa.RecordBatch] = []
+            for batch in pa.ipc.open_stream(source):
+                waiting.append(batch)
+                if sum(map(len, waiting)) >= _GROUP:
+                    writer.write_table(pa.Table.from_batches(waiting).combine_chunks())
+                    waiting = []
+            if waiting:
+                writer.write_table(pa.Table.from_batches(waiting).combine_chunks())
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(output)
+        partial.unlink()
+
+
+def make_writer(output: Path, reader: RowReader, fields: Mapping[str, Any]) -> RowWriter:
+    """Return the writer for an output: CSV and Parquet by their endings, JSON Lines for all others and stdout.
+
+    Args:
+        output: The output.
+        reader: What reads the input: tables keep its columns.
+        fields: What each task's answer holds.
+    """
+    kind = {".csv": _Csv, ".parquet": _Parquet}.get(output.suffix.lower())
+    if kind is None:
+        return _JsonLines(fields)
+    return kind(fields, reader.schema(), reader.format == "json")
+
+
+def _type(fields: Any) -> pa.DataType:
+    if isinstance(fields, dict):
+        return pa.struct([(name, _type(inner)) for name, inner in fields.items()])
+    if isinstance(fields, list):
+        return pa.list_(_type(fields[0]))
+    return pa.string() if fields is None else _TYPES[fields]
+
+
+def _at(value: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        value = value[name]
+    return value
+
+
+def _json(value: Any) -> str:
+    # Parquet knows values that JSON does not, such as dates: they are written as text.
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _cell(value: Any) -> Any:
+    return _json(value) if isinstance(value, (dict, list)) else value
+
+
+def _cells(lines: Sequence[Sequence[Any]]) -> bytes:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(lines)
+    return stream.getvalue().encode("utf-8", errors="surrogatepass")
