@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,8 @@ from hf_mtl.configuration import MultiTaskConfig, TaskConfig
 from hf_mtl.heads import Head, SentimentHead, head_class
 from hf_mtl.outputs import MultiTaskOutput
 from hf_mtl.padding_free import PaddingFreeModel
-from hf_mtl.states import FlatStates
+from hf_mtl.states import States
+from hf_mtl.stock import load_head, plain_encoder, read_stock, same_encoder, to_stock
 from hf_mtl.task_view import TaskView, view_task
 
 __all__ = ["MultiTaskModel"]
@@ -165,6 +167,56 @@ class MultiTaskModel(PaddingFreeModel):
         return model
 
     @classmethod
+    def from_transformers(
+        cls,
+        models: Mapping[str, PreTrainedModel | str | Path],
+        encoder: str | None = None,
+        *,
+        types: Mapping[str, str] | None = None,
+        unpad: bool | Literal["auto"] = "auto",
+        **kwargs: Any,
+    ) -> MultiTaskModel:
+        """Bring the heads of stock models together on the encoder of one of them.
+
+        The task whose encoder is kept answers as before, bit for bit in a padded run, and so does every task whose
+        model has the same encoder weights. Other heads meet states that they were not trained on: a warning names
+        them, and they are to be trained again.
+
+        Args:
+            models: For each task's name a stock model (``...ForSequenceClassification`` or
+                ``...ForTokenClassification``), its folder or its Hub id. Labels and types are read from their configs.
+                They are not changed.
+            encoder: The task whose encoder is kept; ``None`` is the first.
+            types: Task types in place of those of the configs: ``{"opinion": "sentiment"}``.
+            unpad: Whether the encoder computes the tokens alone; ``"auto"``: where its family allows it.
+            kwargs: Arguments of ``from_pretrained`` for models given by name.
+
+        Raises:
+            ValueError: If a model has no classification head, or another family or size than the encoder.
+        """
+        names = list(models)
+        kept = names[0] if encoder is None and names else encoder
+        for source, wanted in (("encoder", [kept]), ("types", types or ())):
+            for name in wanted:
+                if name not in models:
+                    hint = nearest(str(name), names)
+                    raise ValueError(
+                        f"{source} names {name!r}, which is none of the models.{hint} Models: {listed(names)}."
+                    )
+        stock = {name: read_stock(name, model, (types or {}).get(name), **kwargs) for name, model in models.items()}
+        foreign = [name for name in names if not same_encoder(stock[str(kept)], stock[name])]
+        model = cls.from_encoder(plain_encoder(stock[str(kept)]), [part.task for part in stock.values()], unpad=unpad)
+        for name, head in model.task_heads.items():
+            load_head(head, stock[name])
+        if foreign:
+            warnings.warn(
+                f"The encoder is that of {kept!r}. These tasks come from models with other encoder weights, so their "
+                f"heads do not fit it and must be trained again: {listed(foreign)}.",
+                stacklevel=2,
+            )
+        return model
+
+    @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
         """Load a saved model: see ``transformers.PreTrainedModel.from_pretrained``."""
         model = super().from_pretrained(*args, **kwargs)
@@ -221,6 +273,22 @@ class MultiTaskModel(PaddingFreeModel):
         """
         self.encoder.save_pretrained(folder)
 
+    def to_transformers(self, task: str) -> PreTrainedModel:
+        """Return a task as a stock Transformers model, such as ``BertForSequenceClassification``, with its own weights.
+
+        It answers as this model does: its logits are those of a padded run (``unpad=False``) bit for bit, those of
+        regression in the labels' own unit. Save it with ``save_pretrained``, or use `hf_mtl.export`.
+
+        Args:
+            task: Name of the task.
+
+        Raises:
+            KeyError: If there is no such task.
+            ValueError: If no stock class can express its head; the message says why and what to train instead.
+        """
+        self.config.task(task)
+        return to_stock(self.encoder, self.task_heads[task])
+
     def forward(
         self,
         input_ids: torch.Tensor | None = None,
@@ -270,8 +338,8 @@ class MultiTaskModel(PaddingFreeModel):
             "position_ids": position_ids,
         }
         inputs = {name: value for name, value in given.items() if value is not None}
-        flat, encoded = self.encode(inputs, attention_mask, **kwargs)
-        flat = self._in_precision_of_heads(flat)
+        every, encoded = self.encode(inputs, attention_mask, **kwargs)
+        every = self._in_precision_of_heads(every)
         logits, losses = {}, {}
         weighted: torch.Tensor | None = None
         for name in names:
@@ -279,25 +347,25 @@ class MultiTaskModel(PaddingFreeModel):
             chosen = rows.get(name) if rows is not None else None
             if rows is not None and (chosen is None or len(chosen) == 0):
                 continue
-            states = flat if chosen is None else flat.select(chosen)
+            states = every if chosen is None else every.select(chosen)
             # Heads compute in the precision of their weights: they are small, and autocast on a CPU would have a
             # kernel compiled for each number of rows or tokens.
             with torch.autocast(states.values.device.type, enabled=False):
                 task_logits = head(states)
             if labels is not None and name in labels:
-                target = states.layout.flatten(labels[name]) if head.level == "token" else labels[name]
+                target = states.flatten_labels(labels[name]) if head.level == "token" else labels[name]
                 total = head.loss_sum(task_logits, target)
                 items = head.count_items(target).clamp(min=1) if num_items is None else num_items[name]
                 losses[name] = total / items.to(total)
                 if loss_weights is None:
-                    term = losses[name] * (head.task.weight * len(labels[name]) / flat.layout.rows)
+                    term = losses[name] * (head.task.weight * len(labels[name]) / every.rows)
                 else:
                     term = losses[name] * loss_weights[name].to(total)
                 weighted = term if weighted is None else weighted + term
-            logits[name] = states.layout.pad(task_logits) if head.level == "token" else task_logits
+            logits[name] = states.pad(task_logits) if head.level == "token" else task_logits
         if labels is not None and weighted is None:
             # A batch without any label trains nothing; the zero keeps backward defined.
-            weighted = flat.values.sum() * 0.0
+            weighted = every.values.sum() * 0.0
         output = MultiTaskOutput(
             loss=weighted,
             losses=losses if labels is not None else None,
@@ -337,9 +405,9 @@ class MultiTaskModel(PaddingFreeModel):
         with torch.autocast(states.values.device.type, enabled=False):
             return {name: self.task_heads[name](states) for name in self._names(tasks, None, None)}
 
-    def _in_precision_of_heads(self, states: FlatStates) -> FlatStates:
+    def _in_precision_of_heads(self, states: States) -> States:
         """Return the states as the heads take them: see `forward`."""
-        return FlatStates(states.values.to(next(self.heads.parameters(), states.values).dtype), states.layout)
+        return states.to(next(self.heads.parameters(), states.values).dtype)
 
     def _names(
         self,

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from hf_mtl.dropout import set_fast_dropout
-from hf_mtl.states import FlatStates, RowLayout
+from hf_mtl.states import FlatStates, PaddedStates, RowLayout, States
 from hf_mtl.unpadding import can_unpad, encode_flat, is_ready, make_ready
 
 __all__ = ["PaddingFreeModel"]
@@ -88,7 +88,7 @@ class PaddingFreeModel(PreTrainedModel):
 
     def encode(
         self, inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None, **kwargs: Any
-    ) -> tuple[FlatStates, Any]:
+    ) -> tuple[States, Any]:
         """Run the encoder.
 
         Args:
@@ -98,14 +98,16 @@ class PaddingFreeModel(PreTrainedModel):
             kwargs: Passed to the encoder.
 
         Returns:
-            The states without padding, and all that the encoder returned, padded.
+            The states, without padding where the encoder ran so, and all that the encoder returned, padded.
 
         Raises:
             ValueError: If the mask has another shape.
         """
-        layout = _layout(inputs, attention_mask)
+        mask = _mask(inputs, attention_mask)
         if not self._runs_flat(kwargs):
-            return self._encode_padded(layout, inputs, attention_mask, **kwargs)
+            encoded = self._encode_padded(inputs, attention_mask, **kwargs)
+            return PaddedStates(encoded.last_hidden_state.flatten(0, 1), mask), encoded
+        layout = RowLayout.from_mask(mask)
         encoded = encode_flat(self.encoder, layout, inputs, self._fast_dropout, **kwargs)
         count = len(layout.index)
         flat = FlatStates(encoded.last_hidden_state[0, :count], layout)
@@ -116,27 +118,26 @@ class PaddingFreeModel(PreTrainedModel):
 
     def encode_states(self, inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None) -> FlatStates:
         """Run the encoder for its last states alone, which stay flat: see `encode`."""
-        layout = _layout(inputs, attention_mask)
-        if len(layout.index) == layout.rows * layout.length and layout.rows == 1:
-            # A text alone: there is no padding to spare, nor a mask to look at.
-            return self._encode_padded(layout, inputs, None)[0]
-        if not self._runs_flat({}):
-            return self._encode_padded(layout, inputs, attention_mask)[0]
+        layout = RowLayout.from_mask(_mask(inputs, attention_mask))
+        # A text alone: there is no padding to spare, nor a mask to look at.
+        is_whole = layout.rows == 1 and len(layout.index) == layout.length
+        if is_whole or not self._runs_flat({}):
+            encoded = self._encode_padded(inputs, None if is_whole else attention_mask)
+            return FlatStates(layout.flatten(encoded.last_hidden_state), layout)
         states = encode_flat(self.encoder, layout, inputs, self._fast_dropout).last_hidden_state
         return FlatStates(states[0, : len(layout.index)], layout)
 
     def _encode_padded(
-        self, layout: RowLayout, inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None, **kwargs: Any
-    ) -> tuple[FlatStates, Any]:
+        self, inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None, **kwargs: Any
+    ) -> Any:
         if attention_mask is not None:
             inputs = {**inputs, "attention_mask": attention_mask}
-        encoded = self.encoder(**inputs, return_dict=True, **kwargs)
-        return FlatStates(layout.flatten(encoded.last_hidden_state), layout), encoded
+        return self.encoder(**inputs, return_dict=True, **kwargs)
 
 
-def _layout(inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None) -> RowLayout:
+def _mask(inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None) -> torch.Tensor:
     tokens = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
     mask = torch.ones(tokens.shape[:2], device=tokens.device) if attention_mask is None else attention_mask
     if mask.dim() != 2:
         raise ValueError(f"attention_mask must be [B, L], found the shape {tuple(mask.shape)}.")
-    return RowLayout.from_mask(mask)
+    return mask

@@ -1,13 +1,14 @@
-"""The encoder's states without padding: one row of N tokens, and where each text begins in it."""
+"""The encoder's states as heads see them: one row of N tokens, and which of them belong to which text."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 
-__all__ = ["FlatStates", "RowLayout"]
+__all__ = ["FlatStates", "PaddedStates", "RowLayout", "States"]
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,49 @@ class RowLayout:
         return RowLayout(row * self.length + column, offsets, self.length), tokens
 
 
+class States(ABC):
+    """States of a batch of B texts, in either of two forms that give heads the same answers."""
+
+    #: [N, H], a state for each token, text after text.
+    values: torch.Tensor
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """B, the number of texts."""
+
+    @abstractmethod
+    def to(self, dtype: torch.dtype) -> States:
+        """Return the states in another precision."""
+
+    @abstractmethod
+    def select(self, rows: torch.Tensor) -> States:
+        """Return the states of some texts, in the order of ``rows`` [R] int64."""
+
+    @abstractmethod
+    def first(self) -> torch.Tensor:
+        """Return the state of each text's first token, [B, H]."""
+
+    @abstractmethod
+    def mean(self) -> torch.Tensor:
+        """Return the mean state of each text's tokens, special tokens included, [B, H]."""
+
+    @abstractmethod
+    def padded(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the states padded on the right, [B, L, H], and their mask [B, L] int64."""
+
+    @abstractmethod
+    def pad(self, values: torch.Tensor) -> torch.Tensor:
+        """Put one value a token, [N, ...], where the batch had it, with zeros at padding: [B, L, ...]."""
+
+    @abstractmethod
+    def flatten_labels(self, labels: torch.Tensor) -> torch.Tensor:
+        """Return one label a token, [N], of labels [B, L]; -100, torch's mark of none, where a token is padding."""
+
+
 @dataclass(frozen=True)
-class FlatStates:
-    """States of a batch of B texts, laid end to end.
+class FlatStates(States):
+    """States without padding: N is the number of real tokens.
 
     Args:
         values: [N, H], the states of all real tokens, text after text.
@@ -75,6 +116,15 @@ class FlatStates:
 
     values: torch.Tensor
     layout: RowLayout
+
+    @property
+    def rows(self) -> int:
+        """B, the number of texts."""
+        return self.layout.rows
+
+    def to(self, dtype: torch.dtype) -> FlatStates:
+        """Return the states in another precision."""
+        return FlatStates(self.values.to(dtype), self.layout)
 
     def select(self, rows: torch.Tensor) -> FlatStates:
         """Return the states of some texts, in the order of ``rows`` [R] int64."""
@@ -103,6 +153,84 @@ class FlatStates:
         mask = torch.arange(layout.length, device=layout.offsets.device)[None, :] < layout.lengths[:, None]
         right = RowLayout(mask.flatten().nonzero()[:, 0], layout.offsets, layout.length)
         return right.pad(self.values), mask.long()
+
+    def pad(self, values: torch.Tensor) -> torch.Tensor:
+        """Put one value a token, [N, ...], where the batch had it, with zeros at padding: [B, L, ...]."""
+        return self.layout.pad(values)
+
+    def flatten_labels(self, labels: torch.Tensor) -> torch.Tensor:
+        """Return the labels of the real tokens, [N], of labels [B, L]."""
+        return self.layout.flatten(labels)
+
+
+@dataclass(frozen=True)
+class PaddedStates(States):
+    """States as a padded run of the encoder left them: N is B times L, padding counts as tokens.
+
+    Shapes follow from B and L alone, not from the mask's content, so such a pass can be traced and exported; and heads
+    compute on what a stock model's would, bit for bit.
+
+    Args:
+        values: [B * L, H], the states of all tokens and of the padding.
+        mask: [B, L], nonzero at real tokens, on either side of the padding.
+    """
+
+    values: torch.Tensor
+    mask: torch.Tensor
+
+    @property
+    def rows(self) -> int:
+        """B, the number of texts."""
+        return self.mask.shape[0]
+
+    def to(self, dtype: torch.dtype) -> PaddedStates:
+        """Return the states in another precision."""
+        return PaddedStates(self.values.to(dtype), self.mask)
+
+    def select(self, rows: torch.Tensor) -> PaddedStates:
+        """Return the states of some texts, in the order of ``rows`` [R] int64."""
+        states = self.values.view(*self.mask.shape, -1).index_select(0, rows)
+        return PaddedStates(states.flatten(0, 1), self.mask.index_select(0, rows))
+
+    @cached_property
+    def _starts(self) -> torch.Tensor:
+        """[B] int64, the column of each text's first token."""
+        return (self.mask != 0).long().argmax(1)
+
+    @cached_property
+    def _right(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The states and the mask moved so that each text begins in column 0."""
+        rows, length = self.mask.shape
+        columns = torch.arange(length, device=self.mask.device)[None] + self._starts[:, None]
+        # Not the operator %, of a length that is yet unknown: torch.onnx (2.13) cannot translate it.
+        columns = torch.where(columns < length, columns, columns - length)
+        tokens = (torch.arange(rows, device=self.mask.device)[:, None] * length + columns).flatten()
+        real = (self.mask != 0).long().flatten().index_select(0, tokens)
+        return self.values.index_select(0, tokens).view(rows, length, -1), real.view(rows, length)
+
+    def first(self) -> torch.Tensor:
+        """Return the state of each text's first token, [B, H]."""
+        rows, length = self.mask.shape
+        return self.values.index_select(0, torch.arange(rows, device=self.mask.device) * length + self._starts)
+
+    def mean(self) -> torch.Tensor:
+        """Return the mean state of each text's tokens, special tokens included, [B, H]."""
+        # In ModernBERT's own order of operations, whose stock class has this pooling.
+        states, real = self._right
+        return (states * real[..., None]).sum(1) / real.sum(1, keepdim=True).clamp(min=1)
+
+    def padded(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the states with the padding on the right, [B, L, H], and their mask [B, L] int64."""
+        return self._right
+
+    def pad(self, values: torch.Tensor) -> torch.Tensor:
+        """Give one value a token, [B * L, ...], its place in the batch, with zeros at padding: [B, L, ...]."""
+        padded = values.view(*self.mask.shape, *values.shape[1:])
+        return padded.masked_fill((self.mask == 0).view(*self.mask.shape, *[1] * (values.dim() - 1)), 0)
+
+    def flatten_labels(self, labels: torch.Tensor) -> torch.Tensor:
+        """Return one label a token, [B * L], of labels [B, L]; -100 at padding."""
+        return labels.masked_fill(self.mask == 0, -100).flatten(0, 1)
 
 
 def _offsets(lengths: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._answers import AnswerOptions
 from hf_mtl.heads._stock import StockClassifier
-from hf_mtl.states import FlatStates
+from hf_mtl.states import States
 from hf_mtl.words import WordMap
 
 __all__ = ["Head", "LabelError", "NoOptions", "SequenceHead", "label_index"]
@@ -42,7 +42,7 @@ class NoOptions:
 
 
 class Head(nn.Module):
-    """A task type: answers one task from the encoder's flat states.
+    """A task type: answers one task from the encoder's states.
 
     A new task type is one subclass in one file and one row in `hf_mtl.heads.HEADS`. The class methods need no
     weights, so data loading workers use them without the model.
@@ -123,6 +123,18 @@ class Head(nn.Module):
         """Return the task with what the training labels taught; called where `learns_from_labels`."""
         return task
 
+    @classmethod
+    def stock_problem_type(cls, task: TaskConfig) -> str | None:
+        """Return what the config of a stock Transformers model says of the task: its ``problem_type``.
+
+        Raises:
+            ValueError: If no stock class answers this type of task; the message says what does.
+        """
+        raise ValueError(
+            f"Task {task.name!r}: no stock Transformers class answers tasks of the type {task.type!r}. Export to ONNX, "
+            "which takes any head."
+        )
+
     # Labels
 
     @classmethod
@@ -159,7 +171,7 @@ class Head(nn.Module):
 
     # The module
 
-    def forward(self, states: FlatStates) -> torch.Tensor:
+    def forward(self, states: States) -> torch.Tensor:
         """Return the logits: [R, C] for sequence heads, [n, C] for the n tokens of tagging heads."""
         raise NotImplementedError
 
@@ -215,14 +227,14 @@ class SequenceHead(Head):
 
     level = "sequence"
 
-    def forward(self, states: FlatStates) -> torch.Tensor:
+    def forward(self, states: States) -> torch.Tensor:
         """Return the logits [R, C] of R texts."""
         if self.task.pooling is None:
             padded, mask = states.padded()
         else:
             pooled = states.first() if self.task.pooling == "first" else states.mean()
             # A text of one token: whichever token the family's own pooling picks, it finds this vector.
-            padded, mask = pooled[:, None], torch.ones_like(states.layout.lengths)[:, None]
+            padded, mask = pooled[:, None], pooled.new_ones(pooled.shape[0], 1, dtype=torch.long)
         logits: torch.Tensor = self.classifier(padded, mask)
         return logits
 

@@ -53,6 +53,11 @@ class RegressionHead(SequenceHead):
         return ("pearson", "spearman", "mean_absolute_error"), "pearson"
 
     @classmethod
+    def stock_problem_type(cls, task: TaskConfig) -> str:
+        """Return regression."""
+        return "regression"
+
+    @classmethod
     def learn(cls, task: TaskConfig, values: Iterable[Any]) -> TaskConfig:
         """Return the task with the mean and the standard deviation of its training labels, unless it has them."""
         if task.target_mean is not None and task.target_std is not None:

@@ -95,6 +95,20 @@ class SentimentHead(SequenceHead):
         return ("accuracy", "f1", "quadratic_weighted_kappa"), "accuracy"
 
     @classmethod
+    def stock_problem_type(cls, task: TaskConfig) -> str:
+        """Return single-label classification.
+
+        Raises:
+            ValueError: For the ordinal loss, whose one score and thresholds no stock class has.
+        """
+        if cls.is_ordinal(task):
+            raise ValueError(
+                f"Task {task.name!r}: no stock Transformers class has the thresholds of loss='ordinal'. Train the task "
+                "with the option loss left out (cross_entropy), or export to ONNX, which takes any head."
+            )
+        return "single_label_classification"
+
+    @classmethod
     def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
         """Return [R] int64 positions on the scale."""
         return torch.tensor([label_index(task, value, row) for row, value in enumerate(values)])

@@ -45,6 +45,11 @@ class SequenceClassificationHead(SequenceHead):
         return (("multilabel_f1",), "f1_micro") if cls.is_multi_label(task) else (("accuracy", "f1"), "accuracy")
 
     @classmethod
+    def stock_problem_type(cls, task: TaskConfig) -> str:
+        """Return the task's own problem type."""
+        return task.problem_type or "single_label_classification"
+
+    @classmethod
     def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
         """Return [R] int64 class ids; multi-label: [R, C] float32 of 0 and 1."""
         if cls.is_multi_label(task):

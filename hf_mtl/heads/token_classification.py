@@ -16,7 +16,7 @@ from hf_mtl.heads._answers import AnswerOptions, softmax
 from hf_mtl.heads._base import Head, LabelError, label_index
 from hf_mtl.heads._entities import SCHEMES, entities, infer_scheme, inside_tag
 from hf_mtl.heads._numerics import cross_entropy_sum
-from hf_mtl.states import FlatStates
+from hf_mtl.states import States
 from hf_mtl.words import WordMap
 
 __all__ = ["TokenClassificationHead", "TokenClassificationOptions"]
@@ -90,6 +90,11 @@ class TokenClassificationHead(Head):
         return (("tag_accuracy",), "accuracy") if cls.scheme(task) == "plain" else (("seqeval",), "f1")
 
     @classmethod
+    def stock_problem_type(cls, task: TaskConfig) -> None:
+        """Return nothing: stock token classification knows one problem."""
+        return
+
+    @classmethod
     def _tag_ids(cls, task: TaskConfig, tags: Any, words: int, row: int) -> list[int | None]:
         if isinstance(tags, str) or not isinstance(tags, Sequence):
             raise LabelError(row, f"found {tags!r}. Token classification needs a list with one tag per token.")
@@ -128,10 +133,10 @@ class TokenClassificationHead(Head):
         """Return the number of labelled tokens."""
         return labels.ne(IGNORED).sum()
 
-    def forward(self, states: FlatStates) -> torch.Tensor:
+    def forward(self, states: States) -> torch.Tensor:
         """Return the logits [n, C] of n tokens."""
         # The stock layers act on each token by itself, so the flat tokens may stand as one text.
-        mask = torch.ones(1, len(states.values), dtype=torch.long, device=states.values.device)
+        mask = states.values.new_ones(1, states.values.shape[0], dtype=torch.long)
         logits: torch.Tensor = self.classifier(states.values[None], mask)[0]
         return logits
 

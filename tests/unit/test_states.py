@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from hf_mtl.states import FlatStates, RowLayout
+from hf_mtl.states import FlatStates, PaddedStates, RowLayout
 
 MASK = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 0, 0]])
 PADDED = torch.arange(12.0).view(3, 4, 1) * MASK[..., None]
@@ -39,3 +40,23 @@ def test_pooling_equals_a_loop_over_texts():
     states = flat(PADDED, MASK)
     assert states.first().flatten().tolist() == [0, 4, 8]
     assert states.mean().flatten().tolist() == [1, 4, 8.5]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padded_and_flat_states_are_the_same_to_heads(side):
+    mask = MASK if side == "right" else MASK.flip(1)
+    values = torch.randn(*mask.shape, 3)
+    layout = RowLayout.from_mask(mask)
+    flat, padded = FlatStates(layout.flatten(values), layout), PaddedStates(values.flatten(0, 1), mask)
+    labels = torch.arange(mask.numel()).view(mask.shape)
+    for rows in (None, torch.arange(len(mask)).flip(0)):
+        one, two = (flat, padded) if rows is None else (flat.select(rows), padded.select(rows))
+        assert one.rows == two.rows
+        assert torch.equal(one.first(), two.first())
+        torch.testing.assert_close(one.mean(), two.mean())
+        assert torch.equal(one.padded()[1], two.padded()[1])
+        assert torch.equal(one.padded()[0] * one.padded()[1][..., None], two.padded()[0] * two.padded()[1][..., None])
+        assert torch.equal(one.pad(one.values), two.pad(two.values))
+        chosen = labels if rows is None else labels[rows]
+        marked = two.flatten_labels(chosen)
+        assert torch.equal(one.flatten_labels(chosen), marked[marked != -100])

@@ -14,10 +14,10 @@ PACKAGE = Path(hf_mtl.__file__).parent
 #: Parts of the package, highest first. A part imports only parts of lower rows.
 ROWS = [
     {"cli"},
-    {"recipe", "trainer", "pipelines", "training_args"},
+    {"recipe", "trainer", "pipelines", "training_args", "export"},
     {"inference"},
     {"modeling", "data", "evaluation", "step_loss", "optimization"},
-    {"padding_free", "task_view"},
+    {"padding_free", "task_view", "stock"},
     {"heads", "samplers", "balancers", "metrics", "unpadding"},
     {"configuration", "outputs", "states", "words", "dropout", "memory"},
     {"_names", "compatibility"},

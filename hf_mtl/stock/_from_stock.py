@@ -1,0 +1,169 @@
+"""From stock models to tasks and heads."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedModel,
+)
+
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads import Head
+
+__all__ = ["StockTask", "load_head", "plain_encoder", "read_stock", "same_encoder"]
+
+_AUTO_CLASSES: Mapping[str, Any] = {
+    "sequence": AutoModelForSequenceClassification,
+    "token": AutoModelForTokenClassification,
+}
+_KINDS = "a text classification or token classification model, such as BertForSequenceClassification"
+
+
+@dataclass(frozen=True)
+class StockTask:
+    """A stock model, read as a task.
+
+    Args:
+        task: The task that its config describes.
+        model: The model.
+    """
+
+    task: TaskConfig
+    model: PreTrainedModel
+
+
+def read_stock(name: str, model: PreTrainedModel | str | Path, type: str | None = None, **kwargs: Any) -> StockTask:
+    """Read a stock model as a task: its type and labels from its config.
+
+    Args:
+        name: The task's name.
+        model: The model, its folder or its Hub id.
+        type: A task type in place of the one the config speaks of: ``"sentiment"``, say.
+        kwargs: Arguments of ``from_pretrained``, where ``model`` is a name.
+
+    Raises:
+        ValueError: If the model has no classification head, or its weights are missing.
+    """
+    if isinstance(model, PreTrainedModel):
+        level = _level(name, model.config, (model.__class__.__name__,))
+        loaded = model
+    else:
+        config = AutoConfig.from_pretrained(str(model), **kwargs)
+        level = _level(name, config, config.architectures or ())
+        loaded, info = _AUTO_CLASSES[level].from_pretrained(str(model), output_loading_info=True, **kwargs)
+        if info["missing_keys"]:
+            raise ValueError(
+                f"Task {name!r}: {str(model)!r} lacks the weights {sorted(info['missing_keys'])[0]!r}, so its head is "
+                "not trained. Give a model that was saved with its head."
+            )
+    return StockTask(_task(name, loaded.config, level, type), loaded)
+
+
+def _level(name: str, config: Any, architectures: Any) -> str:
+    for level, auto_class in _AUTO_CLASSES.items():
+        mapping = auto_class._model_mapping
+        if config.__class__ in mapping and mapping[config.__class__].__name__ in architectures:
+            return level
+    found = ", ".join(architectures) or f"a {config.model_type!r} model that names no class"
+    raise ValueError(f"Task {name!r}: found {found}. Expected {_KINDS}.")
+
+
+def _task(name: str, config: Any, level: str, given: str | None) -> TaskConfig:
+    labels: list[str] | None = [config.id2label[number] for number in sorted(config.id2label)]
+    problem_type = None
+    if level == "token":
+        task_type = "token-classification"
+    elif config.problem_type == "regression" or len(labels or ()) == 1:  # Transformers' own rule
+        task_type = "regression"
+        if len(labels or ()) != 1:
+            raise ValueError(
+                f"Task {name!r}: the model regresses on {len(labels or ())} numbers. A regression task has one."
+            )
+        labels = None
+    else:
+        task_type = "sequence-classification"
+        if config.problem_type == "multi_label_classification":
+            problem_type = config.problem_type
+    dropout = getattr(config, "classifier_dropout", None)
+    return TaskConfig(
+        name,
+        given or task_type,
+        labels=labels,
+        problem_type=problem_type,
+        dropout=dropout if dropout else None,
+        pooling={"cls": "first", "mean": "mean", None: None}[getattr(config, "classifier_pooling", None)]
+        if level == "sequence"
+        else None,
+    )
+
+
+def plain_encoder(stock: StockTask) -> PreTrainedModel:
+    """Return a copy of a stock model's encoder that knows nothing of its labels."""
+    encoder = copy.deepcopy(cast(PreTrainedModel, stock.model.base_model))
+    config = encoder.config
+    config.id2label = {0: "LABEL_0", 1: "LABEL_1"}
+    config.label2id = {"LABEL_0": 0, "LABEL_1": 1}
+    config.problem_type = None
+    config.architectures = [type(encoder).__name__]
+    return encoder
+
+
+def same_encoder(one: StockTask, two: StockTask) -> bool:
+    """Return whether two models share every weight of the encoder.
+
+    Raises:
+        ValueError: If their families or sizes differ: a head of one cannot read the other's states.
+    """
+    first, second = one.model.config, two.model.config
+    sizes = [(config.model_type, config.hidden_size) for config in (first, second)]
+    if sizes[0] != sizes[1]:
+        (kept, width), (other, other_width) = sizes
+        raise ValueError(
+            f"Task {two.task.name!r}: its model is a {other!r} of {other_width} features, and the encoder, that of "
+            f"{one.task.name!r}, a {kept!r} of {width}. Heads can share an encoder of their own family and size only."
+        )
+    weights = dict(_weights(one.model))
+    others = dict(_weights(two.model))
+    return weights.keys() == others.keys() and all(
+        value.shape == others[name].shape and torch.equal(value, others[name].to(value))
+        for name, value in weights.items()
+    )
+
+
+def _weights(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
+    # Sequence heads have poolers of their own.
+    return ((name, value) for name, value in model.base_model.state_dict().items() if not name.startswith("pooler."))
+
+
+def load_head(head: Head, stock: StockTask) -> None:
+    """Copy a stock model's head.
+
+    Args:
+        head: The head of the task, on an encoder of the same family.
+        stock: The model.
+
+    Raises:
+        ValueError: If their layers differ.
+    """
+    model = stock.model
+    encoder = f"{model.base_model_prefix}."
+    weights = {name: value for name, value in model.state_dict().items() if not name.startswith(encoder)}
+    pooler = getattr(model.base_model, "pooler", None)
+    try:
+        head.classifier.stock.load_state_dict(weights)
+        if head.classifier.pooler is not None and pooler is not None:
+            head.classifier.pooler.load_state_dict(pooler.state_dict())
+    except RuntimeError as error:
+        raise ValueError(
+            f"Task {stock.task.name!r}: the head of {type(model).__name__} does not fit the kept encoder's family: "
+            f"{' '.join(str(error).split())}"
+        ) from error

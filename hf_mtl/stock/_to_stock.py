@@ -1,0 +1,127 @@
+"""From an encoder and one of its heads to a stock model."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads import Head, RegressionHead
+from hf_mtl.states import PaddedStates
+
+__all__ = ["to_stock"]
+
+#: What families call the dropout before their last layer.
+_DROPOUTS = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout")
+
+
+def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
+    """Build the stock model of a task, with weights of its own.
+
+    Its logits equal those of the head behind a padded run of the encoder bit for bit. Regression is the exception:
+    the unit of the labels is folded into the last layer, which rounds once more.
+
+    Args:
+        encoder: The encoder.
+        head: The task's head.
+
+    Returns:
+        A model of the family's stock class, in evaluation mode, on the encoder's device and in its precision.
+
+    Raises:
+        ValueError: If the stock class cannot express the head; the message says why and what to train instead.
+    """
+    task, classifier = head.task, head.classifier
+    problem_type = head.stock_problem_type(task)
+    if not isinstance(classifier.stock, PreTrainedModel):
+        raise ValueError(
+            f"Task {task.name!r}: Transformers has no class for {task.type} on encoders of the family "
+            f"{encoder.config.model_type!r}, so there is nothing to export to. Export to ONNX, which takes any head."
+        )
+    stock_class = type(classifier.stock)
+    config = _config(encoder, task, stock_class, problem_type)
+    with torch.random.fork_rng(devices=[]):  # the first weights are random and will be replaced
+        model = stock_class(config)
+    prefix = model.base_model_prefix
+    weights = {f"{prefix}.{name}": value for name, value in encoder.state_dict().items()}
+    weights |= classifier.stock.state_dict()
+    if classifier.pooler is not None:
+        weights |= {f"{prefix}.pooler.{name}": value for name, value in classifier.pooler.state_dict().items()}
+    nn.Module.to(model, device=encoder.device, dtype=encoder.dtype)  # Transformers' own, wrapped, hides its types
+    model.load_state_dict(weights)
+    model.eval()
+    _check(model, head)
+    if isinstance(head, RegressionHead):
+        _fold(model, head)
+    return model
+
+
+def _config(encoder: PreTrainedModel, task: TaskConfig, stock_class: type, problem_type: str | None) -> Any:
+    config: Any = copy.deepcopy(encoder.config)
+    # Its choice is left to whoever loads the model; ours would know the rows of an unpadded batch.
+    config._attn_implementation = None
+    labels = task.labels or (task.name,)
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: number for number, label in enumerate(labels)}
+    config.problem_type = problem_type
+    config.architectures = [stock_class.__name__]
+    if task.pooling is not None and hasattr(config, "classifier_pooling"):  # ModernBERT can do either
+        config.classifier_pooling = {"first": "cls", "mean": "mean"}[task.pooling]
+    elif task.pooling == "mean":
+        raise ValueError(
+            f"Task {task.name!r}: {stock_class.__name__} does not take the mean of a text's tokens, so a head with "
+            "pooling='mean' has no stock form. Train the task with pooling left out, the family's own, or export to "
+            "ONNX, which takes any head."
+        )
+    if task.dropout is not None:
+        for name in _DROPOUTS:
+            if hasattr(config, name):
+                setattr(config, name, task.dropout)
+    return config
+
+
+@torch.no_grad()
+def _check(model: PreTrainedModel, head: Head) -> None:
+    """Compare the stock model with the head on a small batch: heads may pool, or compute, what stock classes do not."""
+    longest = 8
+    ids = torch.arange(2 * longest, device=model.device).view(2, longest) % model.config.vocab_size
+    mask = torch.ones_like(ids)
+    mask[1, longest // 2 :] = 0
+    states = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
+    expected = copy.deepcopy(head).eval()(PaddedStates(states.flatten(0, 1), mask))
+    found = model(input_ids=ids, attention_mask=mask).logits.view(-1, model.config.num_labels)
+    scale = float(expected.abs().max())
+    if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * scale):
+        what = f"pooling={head.task.pooling!r}" if head.task.pooling else f"what {type(head).__name__} computes"
+        raise ValueError(
+            f"Task {head.task.name!r}: {type(model).__name__} gives other logits than the head, since it has no form "
+            f"of {what}. Train the task with pooling left out, the family's own, and a head that keeps the family's "
+            "layers, or export to ONNX, which takes any head."
+        )
+
+
+@torch.no_grad()
+def _fold(model: PreTrainedModel, head: RegressionHead) -> None:
+    r"""Have the last layer answer in the labels' unit: with weights :math:`\sigma W` and :math:`\sigma b + \mu`.
+
+    Raises:
+        ValueError: If there is not one last layer with a bias.
+    """
+    mean, std = head.scale(head.task)
+    if (mean, std) == (0.0, 1.0):
+        return
+    names = [name for name, module in head.classifier.stock.named_modules() if isinstance(module, nn.Linear)]
+    layers = [module for module in map(model.get_submodule, names) if isinstance(module, nn.Linear)]
+    last = [layer for layer in layers if layer.out_features == 1 and layer.bias is not None]
+    if len(last) != 1:
+        raise ValueError(
+            f"Task {head.task.name!r}: the last layer of {type(model).__name__} was not found, so the labels' unit "
+            f"(mean {mean:g}, standard deviation {std:g}) cannot be folded into it. Train with target_mean=0 and "
+            "target_std=1, or export to ONNX."
+        )
+    last[0].weight.copy_(last[0].weight.double() * std)
+    last[0].bias.copy_(last[0].bias.double() * std + mean)
