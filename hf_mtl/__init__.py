@@ -12,6 +12,7 @@ from hf_mtl.outputs import MultiTaskOutput
 from hf_mtl.pipelines import MultiTaskPipeline
 from hf_mtl.trainer import MultiTaskTrainer
 from hf_mtl.training_args import MultiTaskTrainingArguments
+from hf_mtl_onnx import OnnxPredictor
 
 __all__ = [
     "AnswerOptions",
@@ -21,6 +22,7 @@ __all__ = [
     "MultiTaskPipeline",
     "MultiTaskTrainer",
     "MultiTaskTrainingArguments",
+    "OnnxPredictor",
     "TaskConfig",
     "predict",
 ]

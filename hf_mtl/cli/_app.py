@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from hf_mtl.cli.evaluate import evaluate
+from hf_mtl.cli.export import export
 from hf_mtl.cli.predict import predict
 from hf_mtl.cli.train import train
 
@@ -82,6 +83,7 @@ app = typer.Typer(
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(export)
 
 
 def _print_version(wanted: bool) -> None:

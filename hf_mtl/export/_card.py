@@ -1,0 +1,44 @@
+"""The README.md of an exported folder, which the Hub shows as its model card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hf_mtl.configuration import TaskConfig
+
+__all__ = ["onnx_card", "stock_card"]
+
+
+def stock_card(task: TaskConfig, class_name: str) -> str:
+    """Return the card of one task's stock model."""
+    is_token = task.type == "token-classification"
+    kind = "token-classification" if is_token else "text-classification"
+    return (
+        f"---\nlibrary_name: transformers\npipeline_tag: {kind}\ntags: [hf-mtl]\n---\n\n"
+        f"# {task.name}\n\nThe task `{task.name}` ({task.type}) of a multi-task model trained with hf-mtl, as a plain "
+        f"`{class_name}`. It loads without hf-mtl:\n\n"
+        f'```python\nfrom transformers import pipeline\n\npipe = pipeline("{kind}", model="path/of/this/folder")\n'
+        "```\n\n"
+        f"{_labels(task)}\n"
+    )
+
+
+def onnx_card(tasks: Sequence[TaskConfig], precision: str) -> str:
+    """Return the card of a graph."""
+    lines = "\n".join(f"- `{task.name}` ({task.type}). {_labels(task)}" for task in tasks)
+    return (
+        "---\nlibrary_name: onnx\ntags: [hf-mtl, onnx]\n---\n\n"
+        f"# {', '.join(task.name for task in tasks)}\n\nOne ONNX graph ({precision}) that answers all tasks in one "
+        "pass, exported from a multi-task model with hf-mtl. `tasks.json` says how inputs and outputs are to be "
+        "read.\n\n"
+        "```python\nfrom hf_mtl_onnx import OnnxPredictor  # needs onnxruntime, tokenizers, numpy\n\n"
+        f'predictor = OnnxPredictor("path/of/this/folder")\n```\n\n{lines}\n'
+    )
+
+
+def _labels(task: TaskConfig) -> str:
+    if not task.labels:
+        return "It answers one number, in the unit of its training labels."
+    shown = ", ".join(f"`{label}`" for label in task.labels)
+    many = " Any number of them may hold." if task.problem_type == "multi_label_classification" else ""
+    return f"Labels: {shown}.{many}"

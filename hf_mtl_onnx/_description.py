@@ -1,0 +1,128 @@
+"""``tasks.json``: what a program must know of an exported graph to feed it and to read its outputs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["DESCRIPTION_FILE", "FORMAT_VERSION", "GraphDescription", "TaskDescription"]
+
+DESCRIPTION_FILE = "tasks.json"
+#: Raised when a reader of the old form would answer wrongly; new optional fields do not raise it.
+FORMAT_VERSION = 1
+
+_LEVELS = ("sequence", "token")
+_FUNCTIONS = ("softmax", "sigmoid", "none")
+
+
+@dataclass(frozen=True)
+class TaskDescription:
+    """How to read one output of the graph, which has the task's name.
+
+    Args:
+        name: Name of the task and of its output.
+        type: Task type, for people; what follows is enough for programs.
+        level: ``"sequence"``: logits [B, C]; ``"token"``: [B, L, C].
+        function: What turns logits into scores: ``"softmax"``, ``"sigmoid"``, or ``"none"`` for a number.
+        labels: The C labels in order; empty for a number.
+        thresholds: For ``"sigmoid"``, the score from which each label is answered.
+        mean: For a number: ``value = logit * std + mean``.
+        std: See ``mean``.
+
+    Raises:
+        ValueError: If a field does not hold what it must.
+    """
+
+    name: str
+    type: str
+    level: str
+    function: str
+    labels: Sequence[str] = ()
+    thresholds: Sequence[float] = ()
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __post_init__(self) -> None:
+        for field, choices in (("level", _LEVELS), ("function", _FUNCTIONS)):
+            if getattr(self, field) not in choices:
+                raise ValueError(
+                    f"Task {self.name!r}: {field} must be one of {', '.join(choices)}, found {getattr(self, field)!r}."
+                )
+        for field in ("labels", "thresholds"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        if self.function != "none" and not self.labels:
+            raise ValueError(f"Task {self.name!r}: {self.function} needs labels.")
+        if self.function == "sigmoid" and len(self.thresholds) != len(self.labels):
+            raise ValueError(
+                f"Task {self.name!r}: {len(self.thresholds)} thresholds for {len(self.labels)} labels. Give one each."
+            )
+
+
+@dataclass(frozen=True)
+class GraphDescription:
+    """A graph, its inputs and its tasks.
+
+    Args:
+        inputs: Names of the inputs, each [B, L] int64: ``input_ids``, ``attention_mask`` (1 at real tokens), and where
+            the encoder takes it ``token_type_ids``.
+        max_length: The most tokens of a row, special ones included.
+        pad_token_id: Id at padding, which stands on the right.
+        tasks: The tasks, in the order of the outputs.
+        unk_token_id: Id of the token for unknown characters; ``None``: there is none.
+        pad_token_type_id: Type at padding.
+        truncation_side: Where a longer row is cut: ``"right"`` or ``"left"``.
+        precision: ``"float32"`` or ``"int8"``.
+        model: File of the graph.
+        tokenizer: File of the tokenizer, as the tokenizers library reads it.
+        version: Version of this form, `FORMAT_VERSION`.
+    """
+
+    inputs: Sequence[str]
+    max_length: int
+    pad_token_id: int
+    tasks: Sequence[TaskDescription]
+    unk_token_id: int | None = None
+    pad_token_type_id: int = 0
+    truncation_side: str = "right"
+    precision: str = "float32"
+    model: str = "model.onnx"
+    tokenizer: str = "tokenizer.json"
+    version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, folder: str | Path) -> GraphDescription:
+        """Read the description in a folder.
+
+        Raises:
+            ValueError: If the folder holds none, or one of a form that this version does not know.
+        """
+        file = Path(folder) / DESCRIPTION_FILE
+        if not file.is_file():
+            raise ValueError(
+                f"{str(folder)!r} holds no {DESCRIPTION_FILE}, so it is no exported model. "
+                "Write one with hf-mtl export MODEL OUT --to onnx."
+            )
+        try:
+            values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            version = values["version"]
+            if version != FORMAT_VERSION:
+                raise ValueError(
+                    f"its version is {version!r}, not {FORMAT_VERSION}, which this hf-mtl reads. Export the model again"
+                )
+            known = {field.name for field in dataclasses.fields(cls)}
+            task_fields = {field.name for field in dataclasses.fields(TaskDescription)}
+            tasks = [
+                TaskDescription(**{name: value for name, value in task.items() if name in task_fields})
+                for task in values["tasks"]
+            ]
+            return cls(**{**{name: value for name, value in values.items() if name in known}, "tasks": tasks})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{str(file)!r} cannot be read: {str(error).rstrip('.')}.") from error
