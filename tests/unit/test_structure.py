@@ -87,3 +87,10 @@ def test_no_file_holds_more_than_one_screenful_of_ideas():
         str(f.relative_to(PACKAGE)): n for f in PACKAGE.rglob("*.py") if (n := len(f.read_text().splitlines())) > 400
     }
     assert not long, f"split these: {long}"
+
+
+def test_answers_of_graphs_need_nothing_but_numpy_to_import():
+    code = "import sys, hf_mtl_onnx; print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=PACKAGE.parent)
+    imported = set(ast.literal_eval(done.stdout))
+    assert not imported & {"torch", "transformers", "hf_mtl", "tokenizers", "onnxruntime", "onnx"}
