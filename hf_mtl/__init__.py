@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+from transformers import AutoConfig, AutoModel
+
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig
 from hf_mtl.heads import AnswerOptions
 from hf_mtl.inference import predict
@@ -28,3 +30,7 @@ __all__ = [
 ]
 
 __version__ = version("hf-mtl")
+
+# Here, not beside the classes: code that lies in a repository registers nothing, or a second one could not be loaded.
+AutoConfig.register(MultiTaskConfig.model_type, MultiTaskConfig)
+AutoModel.register(MultiTaskConfig, MultiTaskModel)

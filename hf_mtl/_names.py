@@ -1,11 +1,12 @@
-"""Spelling help for error messages: the nearest valid name to a wrong one."""
+"""Spelling help for error messages: the nearest valid name to a wrong one; and the name of this version."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["listed", "nearest"]
+__all__ = ["listed", "nearest", "package_version"]
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
@@ -34,3 +35,11 @@ def listed(names: Iterable[str], most: int = 20) -> str:
     names = list(names)
     shown = ", ".join(repr(name) for name in names[:most])
     return f"{shown}, ... ({len(names)} in all)" if len(names) > most else shown
+
+
+def package_version() -> str:
+    """Return the version of this package, or ``"unknown"`` where it runs from plain files."""
+    try:
+        return version("hf-mtl")
+    except PackageNotFoundError:
+        return "unknown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import evaluate
@@ -11,13 +12,32 @@ import numpy as np
 from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import Head
-from hf_mtl.metrics import METRICS, load_metric
+from hf_mtl.metrics import METRICS, RowStatistic, bootstrap_interval, load_metric, row_statistic
 
-__all__ = ["Metric", "TaskScorer", "join_scores"]
+__all__ = ["Metric", "ScoredRows", "TaskScorer", "join_scores"]
 
 #: A metric by name (of `hf_mtl.metrics.METRICS`, or for `evaluate.load`), as a module, or as a function of
 #: predictions and references that returns a number or a dict of them.
 Metric: TypeAlias = str | evaluate.EvaluationModule | Callable[[list[Any], list[Any]], Any]
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """A task's main score on the rows of one dataset.
+
+    Args:
+        metric: The key of the score.
+        value: The score.
+        rows: The rows with a label.
+        low: Lower end of its interval of 95 %.
+        high: The upper end.
+    """
+
+    metric: str
+    value: float
+    rows: int
+    low: float
+    high: float
 
 
 class TaskScorer:
@@ -53,6 +73,15 @@ class TaskScorer:
                 self.functions.append(metric)
         self._kept: tuple[list[Any], list[Any]] = ([], [])
         self.loss_sum, self.items, self.rows = 0.0, 0, 0
+        self._statistic = self._row_statistic(chosen)
+        self._row_sums: dict[str, list[Any]] = {}
+
+    def _row_statistic(self, chosen: Sequence[Metric]) -> RowStatistic | None:
+        if all(isinstance(metric, str) and metric in METRICS for metric in chosen):
+            kinds = {METRICS[str(metric)].input_kind for metric in chosen}
+            if len(kinds) == 1:
+                return row_statistic(kinds.pop(), self.main, self.task.num_labels)
+        return None
 
     def _check_kind(self, metric: str, names: Sequence[str]) -> None:
         if metric in METRICS and METRICS[metric].input_kind != METRICS[names[0]].input_kind:
@@ -62,7 +91,14 @@ class TaskScorer:
                 f"Metrics that do: {listed(fitting)}."
             )
 
-    def add(self, predictions: list[Any], labels: Sequence[Any], loss_sum: float, items: int) -> None:
+    def add(
+        self,
+        predictions: list[Any],
+        labels: Sequence[Any],
+        loss_sum: float,
+        items: int,
+        datasets: Sequence[str] | None = None,
+    ) -> None:
         """Take a batch in.
 
         Args:
@@ -70,6 +106,7 @@ class TaskScorer:
             labels: The rows' labels as read.
             loss_sum: The loss summed over the batch's items.
             items: The batch's items.
+            datasets: The dataset of each row, where `by_dataset` is to tell of single ones.
         """
         references = [self.head.reference(self.task, label) for label in labels]
         if self.head.level == "token":
@@ -82,6 +119,9 @@ class TaskScorer:
         if self.functions:
             self._kept[0].extend(predictions)
             self._kept[1].extend(references)
+        if self._statistic is not None and datasets is not None:
+            for dataset, numbers in zip(datasets, self._statistic.rows(predictions, references), strict=True):
+                self._row_sums.setdefault(dataset, []).append(numbers)
         self.loss_sum += loss_sum
         self.items += items
         self.rows += len(references)
@@ -112,6 +152,17 @@ class TaskScorer:
                 )
             self.main = next(iter(scores))
         return {"loss": self.loss_sum / max(self.items, 1), **scores, "score": scores[self.main]}
+
+    def by_dataset(self) -> dict[str, ScoredRows]:
+        """Return the main score on each dataset, with its interval; empty where the score is no function of sums."""
+        if self._statistic is None:
+            return {}
+        scored = {}
+        for dataset, kept in self._row_sums.items():
+            rows = np.stack(kept)
+            value = float(self._statistic.value(rows.sum(0, keepdims=True))[0])
+            scored[dataset] = ScoredRows(self.main, value, len(rows), *bootstrap_interval(rows, self._statistic.value))
+        return scored
 
 
 def _numbers(task: str, result: Any, name: str) -> dict[str, float]:

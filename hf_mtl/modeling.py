@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoModel, PreTrainedModel
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig
 from hf_mtl.heads import Head, SentimentHead, head_class
 from hf_mtl.outputs import MultiTaskOutput
 from hf_mtl.padding_free import PaddingFreeModel
+from hf_mtl.sharing import ShareableModel
 from hf_mtl.states import States
 from hf_mtl.stock import load_head, plain_encoder, read_stock, same_encoder, to_stock
 from hf_mtl.task_view import TaskView, view_task
@@ -23,7 +24,7 @@ from hf_mtl.task_view import TaskView, view_task
 __all__ = ["MultiTaskModel"]
 
 
-class MultiTaskModel(PaddingFreeModel):
+class MultiTaskModel(ShareableModel, PaddingFreeModel):
     r"""One pretrained encoder that answers several tasks in one pass.
 
     The loss of a batch is the sum over its tasks :math:`t` of
@@ -424,7 +425,3 @@ class MultiTaskModel(PaddingFreeModel):
                         f"Tasks: {listed(known)}."
                     )
         return known if tasks is None else list(dict.fromkeys(tasks))
-
-
-AutoConfig.register(MultiTaskConfig.model_type, MultiTaskConfig)
-AutoModel.register(MultiTaskConfig, MultiTaskModel)

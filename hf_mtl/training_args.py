@@ -114,6 +114,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "rate for all."
         },
     )
+    card_examples: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Texts that the model card shows with the model's answers. Default: one made-up sentence; rows of "
+            "the data are never shown."
+        },
+    )
 
     def __post_init__(self) -> None:
         for name, value, choices in (

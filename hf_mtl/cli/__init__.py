@@ -1,4 +1,4 @@
-"""The command line: ``hf-mtl train``, ``hf-mtl evaluate``, ``hf-mtl predict``, ``hf-mtl export``.
+"""The command line: ``hf-mtl train``, ``evaluate``, ``predict``, ``export``, ``push``.
 
 One file a command. A command imports what it needs when it runs, so that ``--help`` and mistakes on the command line
 need no torch of theirs.

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from hf_mtl.cli.evaluate import evaluate
 from hf_mtl.cli.export import export
 from hf_mtl.cli.predict import predict
+from hf_mtl.cli.push import push
 from hf_mtl.cli.train import train
 
 __all__ = ["app"]
@@ -84,6 +85,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(export)
+app.command()(push)
 
 
 def _print_version(wanted: bool) -> None:

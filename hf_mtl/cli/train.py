@@ -129,6 +129,7 @@ def _run(built: BuiltRecipe, resume: bool) -> None:
     if prepared.test:
         found["test"] = trainer.evaluate(prepared.test, metric_key_prefix="test")
         trainer.save_metrics("test", {**found["test"], "test_samples": _rows(prepared.test)})
+    trainer.create_model_card(dataset_ids=prepared.hub_ids())
     if not trainer.is_world_process_zero():
         return
     console = stdout_console()

@@ -28,12 +28,14 @@ import evaluate
 from hf_mtl.metrics._accuracy import Accuracy
 from hf_mtl.metrics._base import InputKind, StreamingMetric
 from hf_mtl.metrics._f1 import F1
+from hf_mtl.metrics._interval import bootstrap_interval
 from hf_mtl.metrics._matthews_correlation import MatthewsCorrelation
 from hf_mtl.metrics._mean_absolute_error import MeanAbsoluteError
 from hf_mtl.metrics._mean_squared_error import MeanSquaredError
 from hf_mtl.metrics._multilabel_f1 import MultilabelF1
 from hf_mtl.metrics._pearson import Pearson
 from hf_mtl.metrics._quadratic_weighted_kappa import QuadraticWeightedKappa
+from hf_mtl.metrics._row_statistics import RowStatistic, row_statistic
 from hf_mtl.metrics._seqeval import Seqeval
 from hf_mtl.metrics._spearman import Spearman
 from hf_mtl.metrics._tag_accuracy import TagAccuracy
@@ -49,11 +51,14 @@ __all__ = [
     "MultilabelF1",
     "Pearson",
     "QuadraticWeightedKappa",
+    "RowStatistic",
     "Seqeval",
     "Spearman",
     "StreamingMetric",
     "TagAccuracy",
+    "bootstrap_interval",
     "load_metric",
+    "row_statistic",
 ]
 
 METRICS: dict[str, type[StreamingMetric]] = {

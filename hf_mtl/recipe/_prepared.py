@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import head_class
+from hf_mtl.model_card import public_name
 from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.recipe._load import LoadedDataset
 from hf_mtl.recipe._mistakes import blamed_on
@@ -73,6 +74,11 @@ class PreparedRecipe:
             }
             for name, share in zip(names, shares, strict=True)
         ]
+
+    def hub_ids(self) -> dict[str, str]:
+        """Return the id on the Hub of each dataset that is from there."""
+        ids = {name: public_name(self.recipe.datasets[name].load.get("path")) for name in self.train}
+        return {name: found for name, found in ids.items() if found is not None and "/" in found}
 
     def main_metrics(self) -> dict[str, str]:
         """Return for each task the metric that stands for it."""

@@ -17,7 +17,7 @@ from transformers.trainer_utils import PredictionOutput, speed_metrics
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.data import MultiTaskCollator, TaskColumns, TaskMixture, as_datasets
-from hf_mtl.evaluation import Metric, TaskScorer, join_scores
+from hf_mtl.evaluation import Metric, ScoredRows, TaskScorer, join_scores
 from hf_mtl.inference import EncodedRows, RowsCollator, answer_rows
 from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.training_args import MultiTaskTrainingArguments
@@ -32,6 +32,8 @@ class EvaluatingTrainer(Trainer):
     data_collator: MultiTaskCollator
     metrics: dict[str, Sequence[Metric]]
     _eval_parts: dict[str, TaskColumns]
+    #: What evaluations outside of training found: by prefix, task and dataset.
+    _scored_rows: dict[str, dict[str, dict[str, ScoredRows]]]
 
     @property
     def _plain_model(self) -> MultiTaskModel:
@@ -167,6 +169,8 @@ class EvaluatingTrainer(Trainer):
                     assert answers is not None
                     answers[dataset].append(answer)
         scores = {name: scorer.compute(details) for name, scorer in scorers.items() if scorer.rows}
+        if not self.is_in_train and self.is_world_process_zero():
+            self._scored_rows[prefix] = {name: scorer.by_dataset() for name, scorer in scorers.items() if scorer.rows}
         if not scores:
             return None
         labelled = sum(scorer.rows for scorer in scorers.values())
@@ -202,7 +206,8 @@ class EvaluatingTrainer(Trainer):
                     # Padding bears no label, so that it adds nothing to the loss.
                     logits, labels = logits.flatten(0, 1), labels.flatten()
                 loss, items = float(head.loss_sum(logits, labels)), int(head.count_items(labels))
-                scored.append((name, predictions, [batch.rows[i].labels[name] for i in rows], loss, items))
+                datasets = None if self.is_in_train else [batch.rows[i].dataset for i in rows]
+                scored.append((name, predictions, [batch.rows[i].labels[name] for i in rows], loss, items, datasets))
             if answer:
                 flat = {n: v.flatten(0, -2).float().cpu().numpy() for n, v in all_logits.items()}
                 tasks, kinds = {n: h.task for n, h in heads.items()}, {n: type(h) for n, h in heads.items()}

@@ -23,6 +23,7 @@ from hf_mtl.samplers import TaskSampler, make_sampler
 from hf_mtl.step_loss import StepCounts, count_batch
 from hf_mtl.trainer._balancing import BalancingTrainer
 from hf_mtl.trainer._checkpoints import CheckpointingTrainer
+from hf_mtl.trainer._publishing import PublishingTrainer
 from hf_mtl.trainer._speed import SpeedCallback
 from hf_mtl.trainer._summary import SummaryCallback
 from hf_mtl.training_args import MultiTaskTrainingArguments
@@ -30,7 +31,7 @@ from hf_mtl.training_args import MultiTaskTrainingArguments
 __all__ = ["MultiTaskTrainer"]
 
 
-class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer):
+class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer, PublishingTrainer):
     """Train and evaluate a `MultiTaskModel` on several datasets at once.
 
     Datasets are read as they are: columns named after tasks hold labels, ``text``, ``text_pair`` or ``tokens`` the
@@ -87,6 +88,8 @@ class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer):
                 "torchrun --nproc_per_node N, or accelerate launch."
             )
         train_parts, eval_parts = as_datasets(train_dataset, "train"), as_datasets(eval_dataset, "validation")
+        self._scored_rows = {}
+        self._card_fields = {}
         super().__init__(
             model=model,
             args=args,

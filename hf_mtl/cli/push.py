@@ -1,0 +1,38 @@
+"""``hf-mtl push``: a trained model to the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+__all__ = ["push"]
+
+
+def push(
+    model: str = typer.Argument(help="The model: a run folder.", show_default=False),
+    repo: str = typer.Argument(help="The repository: user/name, or name in your own namespace.", show_default=False),
+    private: bool | None = typer.Option(
+        None, "--private/--public", help="Whether a new repository is private; by default as the account has it."
+    ),
+    revision: str | None = typer.Option(None, help="A branch, made if there is none.", show_default=False),
+    message: str = typer.Option("Upload model", "--message", "-m", help="The commit's first line."),
+    self_contained: bool = typer.Option(
+        False, "--self-contained", help="Send the modelling code along: trust_remote_code=True runs it without hf-mtl."
+    ),
+) -> None:
+    """Upload a model with its tokenizer, card, training arguments and results, in one commit.
+
+    What else lies in the folder stays there: checkpoints, logs, names of files and folders of this machine.
+    """
+    from hf_mtl.cli._terminal import quiet_libraries, stdout_console
+    from hf_mtl.hub import push_saved
+
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        raise ValueError(f"model {model!r}: no such folder. A model that is to be pushed lies in one.")
+    with quiet_libraries():
+        commit = push_saved(
+            folder, repo, private=private, revision=revision, message=message, self_contained=self_contained
+        )
+    stdout_console().print(f"Pushed: {commit.commit_url}", markup=False, soft_wrap=True)

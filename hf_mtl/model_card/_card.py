@@ -1,0 +1,236 @@
+"""Cards: rendered from facts, merged with what a person wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCard, ModelCardData
+from transformers.utils import logging
+
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.model_card._facts import CardFacts
+from hf_mtl.model_card._metadata import merge_metadata, metadata
+from hf_mtl.model_card._template import SELF_CONTAINED, TEMPLATE
+
+__all__ = ["add_tags", "address_card", "read_card", "render_card", "write_card"]
+
+logger = logging.get_logger(__name__)
+
+_SECTION = re.compile(r"(<!-- hf_mtl:begin (?P<name>\w+) -->\n)(?P<text>.*?)(<!-- hf_mtl:end (?P=name) -->)", re.DOTALL)
+#: What the last save wrote as metadata, so that the next one knows what a person changed.
+_WRITTEN = re.compile(r"\n*<!-- hf_mtl:metadata (?P<json>.*?) -->\n*")
+_MODEL_ID = re.compile(r'(model=|from_pretrained\()"[^"]*"')
+_SAMPLE = "Book a table at Nopi tonight, I love that place!"
+_SHOWN_LABELS = 12
+
+
+def render_card(facts: CardFacts, existing: str | None = None, *, model_id: str | None = None) -> str:
+    """Return the text of a card.
+
+    Args:
+        facts: What it tells.
+        existing: The card that there is: what lies outside of marked sections is kept.
+        model_id: The name by which the snippets load the model; ``None``: the model's name.
+
+    Raises:
+        ValueError: If the existing card's metadata is not YAML.
+    """
+    values = metadata(facts)
+    # Loading the template's own text would read the metadata back from YAML; that gives what the Hub will read.
+    card = ModelCard.from_template(ModelCardData(**values), template_str=TEMPLATE, **_words(facts, model_id))
+    generated = card.data.to_dict()
+    body = card.text.strip("\n")
+    merged = dict(generated)
+    if existing is not None:
+        old = ModelCard(existing, ignore_metadata_errors=True)
+        found = _WRITTEN.search(old.text)
+        merged = merge_metadata(generated, old.data.to_dict(), _loaded(found["json"]) if found else {})
+        body = _merged(_WRITTEN.sub("\n", old.text).strip("\n"), body)
+    # "--" would end an HTML comment early.
+    remembered = {key: value for key, value in generated.items() if key != "model-index"}
+    written = json.dumps(remembered, ensure_ascii=True, sort_keys=True).replace("--", "-\\u002d")
+    data = ModelCardData(**merged, ignore_metadata_errors=True)
+    return f"---\n{data.to_yaml()}\n---\n\n{body}\n\n<!-- hf_mtl:metadata {written} -->\n"
+
+
+def _loaded(text: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except ValueError:  # edited by hand
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _merged(old: str, new: str) -> str:
+    """Return the old body with its marked sections as the new one has them."""
+    sections = {match["name"]: match["text"] for match in _SECTION.finditer(new)}
+    return _SECTION.sub(lambda m: m[1] + sections.get(m["name"], m["text"]) + m[4], old)
+
+
+def write_card(path: str | Path, facts: CardFacts, *, model_id: str | None = None) -> None:
+    """Write a card, keeping what a person wrote into the one that there is.
+
+    Args:
+        path: The file, ``README.md`` of the model's folder.
+        facts: What the card tells.
+        model_id: See `render_card`.
+    """
+    path = Path(path)
+    existing = read_card(path)
+    try:
+        text = render_card(facts, existing, model_id=model_id)
+    except ValueError as error:
+        # A training's result must not be lost over a slip in a hand-written card.
+        logger.warning(f"{path.name} is left as it is: its metadata cannot be read ({error}).")
+        return
+    path.write_text(text, encoding="utf-8")
+
+
+def read_card(path: str | Path) -> str | None:
+    """Return a card's text, ``None`` if there is none."""
+    path = Path(path)
+    return path.read_text(encoding="utf-8-sig") if path.is_file() else None
+
+
+def add_tags(path: str | Path, tags: Iterable[str]) -> None:
+    """Add tags to a card that there is."""
+    tags = list(tags)
+    if tags:
+        card = ModelCard.load(path, ignore_metadata_errors=True)
+        card.data.tags = list(dict.fromkeys([*(card.data.tags or []), *tags]))
+        card.save(path)
+
+
+def address_card(path: str | Path, model_id: str, *, self_contained: bool = False) -> None:
+    """Let the snippets of a card load the model by another name; does nothing where there is no card.
+
+    Args:
+        path: The card.
+        model_id: The name.
+        self_contained: Whether the model's code lies beside it.
+    """
+    text = read_card(path)
+    if text is None:
+        return
+
+    def addressed(match: re.Match[str]) -> str:
+        if match["name"] != "use":
+            return match[0]
+        used = _MODEL_ID.sub(lambda m: f"{m[1]}{json.dumps(model_id)}", match["text"])
+        if self_contained and "trust_remote_code" not in used:
+            used = f"{used}\n{SELF_CONTAINED.format(model_id=model_id)}"
+        return f"{match[1]}{used}{match[4]}"
+
+    Path(path).write_text(_SECTION.sub(addressed, text), encoding="utf-8")
+
+
+# The facts in words
+
+
+def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
+    parameters = facts.encoder_parameters + sum(facts.head_parameters.values())
+    separate = facts.encoder_parameters * len(facts.tasks) + sum(facts.head_parameters.values())
+    sample = facts.examples[0][0] if facts.examples else _SAMPLE
+    length = f"{facts.max_length:,} tokens" if facts.max_length else "as many tokens as the encoder takes"
+    return {
+        "name": facts.name,
+        "model_id": model_id or facts.name,
+        "sample": json.dumps(sample, ensure_ascii=False),
+        "tasks": [
+            {"name": task.name, "type": task.type, "answer": _answer(task), "folder": _file_name(task.name)}
+            for task in facts.tasks
+        ],
+        "examples": [
+            {"text": _harmless(" ".join(text.split())), "answer": _harmless(_told(answers))} for text, answers in facts.examples
+        ],
+        "self_contained": SELF_CONTAINED.format(model_id=model_id or facts.name) if facts.self_contained else "",
+        "results": [
+            {
+                "task": result.task,
+                "dataset": _cell(result.dataset),
+                "split": result.split,
+                "rows": f"{result.rows:,}",
+                "metric": _cell(result.metric),
+                "value": f"{result.value:.3f}",
+                "interval": "-" if result.low is None else f"{result.low:.3f} to {result.high:.3f}",
+            }
+            for result in facts.results
+        ],
+        "datasets": [
+            {
+                "name": _cell(f"[{data.name}](https://hf.co/datasets/{data.hub_id})" if data.hub_id else data.name),
+                "rows": f"{data.rows:,}",
+                "share": f"{data.share:.1%}",
+                "tasks": ", ".join(f"`{task}`" for task in data.tasks),
+            }
+            for data in facts.datasets
+        ],
+        "encoder": _encoder(facts),
+        "sampler": facts.sampler,
+        "balancer": facts.balancer,
+        "steps": f"{facts.steps:,}" if facts.steps else None,
+        "arguments": {key: _cell(json.dumps(value)) for key, value in facts.arguments.items()},
+        "versions": ", ".join(f"{name} {number}" for name, number in facts.versions().items()),
+        "encoder_parameters": f"{facts.encoder_parameters:,}",
+        "head_parameters": {task: f"{count:,}" for task, count in facts.head_parameters.items()},
+        "all_parameters": f"{parameters:,}",
+        "separate_parameters": f"{separate:,}",
+        "cost": _cost(len(facts.tasks), parameters, separate),
+        "max_length": f"the first {length}" if facts.max_length else length,
+        "language": list(facts.language),
+    }
+
+
+def _cost(tasks: int, parameters: int, separate: int) -> str:
+    if tasks < 2:
+        return "A further task adds a head alone."
+    share = parameters / max(separate, 1)
+    return f"One model for {tasks} tasks holds {share:.0%} of their parameters and runs the encoder once, not {tasks} times."
+
+
+def _encoder(facts: CardFacts) -> str:
+    name = f"[{facts.encoder}](https://hf.co/{facts.encoder})" if facts.encoder else "a model that is not on the Hub"
+    return f"{name} (family `{facts.encoder_family}`), licence {facts.license or 'not known'}"
+
+
+def _answer(task: TaskConfig) -> str:
+    if not task.labels:
+        return "a number"
+    shown = ", ".join(f"`{_cell(label)}`" for label in task.labels[:_SHOWN_LABELS])
+    more = f" and {len(task.labels) - _SHOWN_LABELS} more" if len(task.labels) > _SHOWN_LABELS else ""
+    many = {"token-classification": "tags ", "sentiment": "one of, from most negative: "}.get(task.type, "one of ")
+    if task.problem_type == "multi_label_classification":
+        many = "any of "
+    return f"{many}{shown}{more}"
+
+
+def _told(answers: Mapping[str, Any]) -> str:
+    """Return answers as JSON, a task a line, numbers to three places."""
+    lines = [f'  {json.dumps(task)}: {json.dumps(_rounded(answer), ensure_ascii=False)}' for task, answer in answers.items()]
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _cell(text: str) -> str:
+    """Return a text as a cell of a table can hold it."""
+    return _harmless(" ".join(text.replace("|", "\\|").split()))
+
+
+def _harmless(text: str) -> str:
+    """Return a text that cannot begin an HTML comment, and so no section."""
+    return text.replace("<!--", "&lt;!--")
+
+
+def _file_name(task: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", task)

@@ -1,0 +1,182 @@
+"""What a model card tells: plain values, gathered by whoever knows them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import try_to_load_from_cache
+
+from hf_mtl._names import package_version
+from hf_mtl.configuration import TaskConfig
+
+__all__ = ["CardFacts", "DatasetFacts", "ResultFacts", "public_name"]
+
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+_LIBRARIES = ("transformers", "torch", "datasets")
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """A dataset that the model learned from.
+
+    Args:
+        name: Its name in the training.
+        rows: Its training rows.
+        share: Its share of an epoch's rows, in [0, 1].
+        tasks: Names of the tasks that it labels.
+        hub_id: Its id on the Hub; ``None`` if it is not from there.
+    """
+
+    name: str
+    rows: int
+    share: float
+    tasks: Sequence[str]
+    hub_id: str | None = None
+
+
+@dataclass(frozen=True)
+class ResultFacts:
+    """How well a task is answered on a dataset.
+
+    Args:
+        task: The task.
+        dataset: Name of the dataset.
+        split: ``"validation"`` or ``"test"``.
+        metric: Name of the metric, in the words of `hf_mtl.metrics`.
+        value: Its value.
+        rows: The rows that it was measured on.
+        low: Lower end of the interval of 95 %; ``None`` where there is none.
+        high: Its upper end.
+        hub_id: The dataset's id on the Hub.
+    """
+
+    task: str
+    dataset: str
+    split: str
+    metric: str
+    value: float
+    rows: int
+    low: float | None = None
+    high: float | None = None
+    hub_id: str | None = None
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """All that a card tells.
+
+    Args:
+        name: The model's name.
+        tasks: Its tasks.
+        encoder_family: The encoder's family, such as ``"bert"``.
+        encoder_parameters: Numbers that the encoder holds.
+        head_parameters: For each task the numbers that its head holds.
+        encoder: The encoder's id on the Hub; ``None`` if it is not from there.
+        license: The encoder's licence, where known.
+        language: Language codes, where known.
+        max_length: The most tokens of a row.
+        datasets: What it learned from.
+        sampler: How often each dataset was drawn.
+        balancer: How the tasks' losses became one, where that was chosen.
+        arguments: Training arguments that differ from the defaults.
+        steps: Optimizer steps of the training.
+        results: How well it answers.
+        examples: Texts and its answers to them.
+        self_contained: Whether its code lies beside it.
+        tags: Further tags.
+    """
+
+    name: str
+    tasks: Sequence[TaskConfig]
+    encoder_family: str
+    encoder_parameters: int
+    head_parameters: Mapping[str, int]
+    encoder: str | None = None
+    license: str | None = None
+    language: Sequence[str] = ()
+    max_length: int | None = None
+    datasets: Sequence[DatasetFacts] = ()
+    sampler: str | None = None
+    balancer: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    steps: int | None = None
+    results: Sequence[ResultFacts] = ()
+    examples: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    self_contained: bool = False
+    tags: Sequence[str] = ()
+
+    @classmethod
+    def of_model(cls, model: Any, name: str, **more: Any) -> CardFacts:
+        """Return what a model itself tells.
+
+        Args:
+            model: A `hf_mtl.MultiTaskModel`.
+            name: Its name.
+            more: Further fields; they go before what the model tells.
+        """
+        config = model.encoder.config
+        encoder = public_name(config.name_or_path)
+        licence, language = _origin_of(config.name_or_path)
+        known: dict[str, Any] = {
+            "tasks": model.tasks,
+            "encoder_family": config.model_type,
+            "encoder_parameters": sum(p.numel() for p in model.encoder.parameters()),
+            "head_parameters": {
+                task: sum(p.numel() for p in head.parameters()) for task, head in model.task_heads.items()
+            },
+            "encoder": encoder,
+            "license": licence,
+            "language": language,
+            "max_length": getattr(config, "max_position_embeddings", None),
+        }
+        return cls(name=name, **{**known, **{key: value for key, value in more.items() if value is not None}})
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the libraries."""
+        found = {"hf_mtl": package_version()}
+        for library in _LIBRARIES:
+            try:
+                found[library] = version(library)
+            except PackageNotFoundError:
+                continue
+        return {**found, "python": platform.python_version()}
+
+
+def public_name(name: Any) -> str | None:
+    """Return a name if it is one on the Hub, not of a file or folder.
+
+    >>> public_name("google-bert/bert-base-uncased"), public_name("/data/bert"), public_name("runs/bert/final")
+    ('google-bert/bert-base-uncased', None, None)
+    """
+    if not isinstance(name, str) or not _HUB_ID.fullmatch(name) or name.startswith(".") or os.path.exists(name):
+        return None
+    return name
+
+
+def _origin_of(name: Any) -> tuple[str | None, list[str]]:
+    """Return licence and languages that an encoder's own card names, where it lies on this machine."""
+    if not isinstance(name, str) or not name:
+        return None, []
+    card: Any = Path(name) / "README.md"
+    if not card.is_file():
+        card = try_to_load_from_cache(name, "README.md") if public_name(name) else None
+    if not isinstance(card, (str, Path)):
+        return None, []
+    match = re.match(r"---\s*\n(.*?)\n---", Path(card).read_text(encoding="utf-8-sig", errors="replace"), re.DOTALL)
+    try:
+        values = yaml.safe_load(match[1]) if match else None
+    except yaml.YAMLError:
+        return None, []
+    if not isinstance(values, dict):
+        return None, []
+    licence, language = values.get("license"), values.get("language", [])
+    languages = [language] if isinstance(language, str) else language if isinstance(language, list) else []
+    return licence if isinstance(licence, str) else None, [str(code) for code in languages]

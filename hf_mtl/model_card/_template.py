@@ -1,0 +1,155 @@
+"""The card's text, a Jinja template that huggingface_hub renders."""
+
+from __future__ import annotations
+
+__all__ = ["SELF_CONTAINED", "TEMPLATE"]
+
+#: Of models whose code lies beside them.
+SELF_CONTAINED = """\
+Where hf_mtl is not installed, the code beside the weights runs the model (read it first):
+
+```python
+from transformers import AutoModel
+
+model = AutoModel.from_pretrained("{model_id}", trust_remote_code=True)
+```
+"""
+
+#: What stands between ``begin`` and ``end`` is written anew at every save.
+TEMPLATE = """\
+---
+{{ card_data }}
+---
+
+# {{ name }}
+
+<!-- hf_mtl:begin answers -->
+One encoder pass answers {{ tasks|length }} {{ "questions" if tasks|length > 1 else "question" }} about a text.
+
+| task | type | answer |
+|---|---|---|
+{% for task in tasks -%}
+| `{{ task.name }}` | {{ task.type }} | {{ task.answer }} |
+{% endfor %}
+{%- if examples %}
+{% for example in examples %}
+> {{ example.text }}
+
+```json
+{{ example.answer }}
+```
+{% endfor %}
+{%- endif %}
+<!-- hf_mtl:end answers -->
+
+## Use
+
+<!-- hf_mtl:begin use -->
+```
+pip install hf-mtl
+```
+
+All answers at once:
+
+```python
+import hf_mtl
+from transformers import pipeline
+
+pipe = pipeline("multi-task", model="{{ model_id }}")
+print(pipe({{ sample }}))
+```
+
+The model itself, for tensors:
+
+```python
+from transformers import AutoTokenizer
+
+from hf_mtl import MultiTaskModel
+
+model = MultiTaskModel.from_pretrained("{{ model_id }}")
+tokenizer = AutoTokenizer.from_pretrained("{{ model_id }}")
+output = model(**tokenizer([{{ sample }}], return_tensors="pt"))
+print({name: logits.shape for name, logits in output.logits.items()})
+```
+
+One task as a stock Transformers model, which needs no hf_mtl any more:
+
+```python
+stock = model.to_transformers("{{ tasks[0].name }}")
+stock.save_pretrained("{{ tasks[0].folder }}")
+```
+{% if self_contained %}
+{{ self_contained }}
+{%- endif %}
+<!-- hf_mtl:end use -->
+
+## Results
+
+<!-- hf_mtl:begin results -->
+{% if results -%}
+| task | dataset | split | rows | metric | value | 95 % interval |
+|---|---|---|--:|---|--:|---|
+{% for result in results -%}
+| `{{ result.task }}` | {{ result.dataset }} | {{ result.split }} | {{ result.rows }} | {{ result.metric }} \
+| {{ result.value }} | {{ result.interval }} |
+{% endfor %}
+Intervals: percentiles of 1,000 resamples of the rows, drawn with replacement and a fixed seed. They tell how far the \
+value could lie off for want of rows; not what another training seed would give.
+{%- else -%}
+This model was not evaluated when this card was written.
+{%- endif %}
+<!-- hf_mtl:end results -->
+
+## Training
+
+<!-- hf_mtl:begin training -->
+{% if datasets -%}
+| dataset | rows | share of an epoch | tasks |
+|---|--:|--:|---|
+{% for dataset in datasets -%}
+| {{ dataset.name }} | {{ dataset.rows }} | {{ dataset.share }} | {{ dataset.tasks }} |
+{% endfor %}
+{% endif -%}
+- Encoder: {{ encoder }}
+{% if sampler -%}
+- Sampling: {{ sampler }}
+{% endif -%}
+{% if balancer -%}
+- Balancing of the tasks: {{ balancer }}
+{% endif -%}
+{% if steps -%}
+- Steps: {{ steps }}
+{% endif -%}
+{% for key, value in arguments.items() -%}
+- `{{ key }}`: {{ value }}
+{% endfor -%}
+- Versions: {{ versions }}
+<!-- hf_mtl:end training -->
+
+## Size
+
+<!-- hf_mtl:begin size -->
+| | parameters |
+|---|--:|
+| encoder, shared by all tasks | {{ encoder_parameters }} |
+{% for task, count in head_parameters.items() -%}
+| head `{{ task }}` | {{ count }} |
+{% endfor -%}
+| **this model** | **{{ all_parameters }}** |
+| {{ tasks|length }} models, one a task | {{ separate_parameters }} |
+
+{{ cost }}
+<!-- hf_mtl:end size -->
+
+## Limits
+
+<!-- hf_mtl:begin limits -->
+- Of a text, {{ max_length }} are read; the rest is cut off.
+- A task always picks among the labels above: a text that fits none gets one all the same.
+- Scores are the model's own probabilities. They were not calibrated.
+- What the encoder and the datasets are biased by, this model is, too.
+{% if not language -%}
+- The languages that it understands are those of its training data; they were not recorded.
+{% endif -%}
+<!-- hf_mtl:end limits -->
+"""

@@ -1,0 +1,148 @@
+"""The half of the model that leaves for elsewhere: saved with its code, pushed to the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from transformers import PreTrainedModel
+
+__all__ = ["ShareableModel"]
+
+
+class ShareableModel(PreTrainedModel):
+    """A model that can be saved with its code and pushed to the Hub."""
+
+    def save_pretrained(self, save_directory: Any, *args: Any, self_contained: bool = False, **kwargs: Any) -> None:
+        """Save the model: see ``transformers.PreTrainedModel.save_pretrained``.
+
+        Args:
+            save_directory: The folder.
+            args: Passed on.
+            self_contained: Whether the modelling code goes along, so that ``AutoModel.from_pretrained(...,
+                trust_remote_code=True)`` loads the model where hf_mtl is not installed.
+            kwargs: Passed on. ``push_to_hub=True`` pushes to ``repo_id``, or to the folder's name.
+
+        Raises:
+            ValueError: If ``self_contained`` and a head is not one of this package's.
+        """
+        is_pushed = kwargs.pop("push_to_hub", False)
+        if is_pushed:
+            pushed = {name: kwargs.pop(name) for name in _PUSHED if name in kwargs}
+        if self.is_remote_code():
+            super().save_pretrained(save_directory, *args, **kwargs)  # Transformers copies the code
+        else:
+            auto_map = self.config.__dict__.pop("auto_map", None)
+            if self_contained:
+                self.config.auto_map = _code_map(self)
+            try:
+                super().save_pretrained(save_directory, *args, **kwargs)
+            finally:
+                self.config.__dict__.pop("auto_map", None)
+                if auto_map is not None:
+                    self.config.auto_map = auto_map
+            if self_contained:
+                _write_code(save_directory)
+        if is_pushed:
+            repo_id = pushed.pop("repo_id", Path(save_directory).absolute().name)
+            self.push_to_hub(repo_id, self_contained=self_contained, **pushed)
+
+    def push_to_hub(  # type: ignore[override]  # Transformers' own, and what it cannot know
+        self,
+        repo_id: str,
+        *,
+        tokenizer: Any = None,
+        self_contained: bool = False,
+        commit_message: str | None = None,
+        commit_description: str | None = None,
+        private: bool | None = None,
+        token: bool | str | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        max_shard_size: int | str = "50GB",
+        tags: list[str] | None = None,
+    ) -> Any:
+        """Upload the model with its tokenizer and card, in one commit.
+
+        Of a model that was loaded from a folder, the card, the training arguments and the results of that folder go
+        along. Names of files and folders of this machine do not.
+
+        Args:
+            repo_id: ``user/name``, or ``name`` in one's own namespace; made if there is none.
+            tokenizer: The tokenizer; ``None`` takes the one of the folder or repository that the model, or its
+                encoder, was loaded from.
+            self_contained: Whether the modelling code goes along: see `save_pretrained`.
+            commit_message: The commit's first line.
+            commit_description: The commit's further text.
+            private: Whether a new repository is private; ``None``: as the account has it.
+            token: The token; ``None`` is the one that ``hf auth login`` stored.
+            revision: A branch, made if there is none; ``None`` is the main one.
+            create_pr: Whether to open a pull request instead.
+            max_shard_size: The most bytes of a file of weights.
+            tags: Tags for the card.
+
+        Returns:
+            The commit, as ``huggingface_hub`` tells it.
+
+        Raises:
+            OSError: If the Hub refuses, or the connection stays broken.
+            ValueError: If ``self_contained`` and a head is not one of this package's.
+        """
+        push = _pusher()
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, self_contained=self_contained, max_shard_size=max_shard_size)
+            return push(
+                self,
+                Path(folder),
+                repo_id,
+                tokenizer=tokenizer,
+                private=private,
+                token=token,
+                tags=tags,
+                revision=revision,
+                message=commit_message or "Upload model",
+                description=commit_description,
+                create_pr=create_pr,
+            )
+
+
+#: Arguments of `ShareableModel.push_to_hub` that `save_pretrained` takes, too.
+_PUSHED = (
+    *("repo_id", "tokenizer", "commit_message", "commit_description", "private", "token", "revision"),
+    *("create_pr", "tags"),
+)
+_NEEDS_PACKAGE = "This needs the package itself: pip install hf-mtl. Its code in a model's repository only runs models."
+
+
+# Imports within `try` are not part of the code that a self-contained model takes along: see `hf_mtl.hub`.
+
+
+def _code_map(model: Any) -> dict[str, str]:
+    try:
+        from hf_mtl.hub import AUTO_MAP
+    except ImportError:
+        raise ImportError(_NEEDS_PACKAGE) from None
+    for name, head in model.task_heads.items():
+        if not type(head).__module__.startswith("hf_mtl."):
+            raise ValueError(
+                f"Task {name!r}: its head {type(head).__name__} is not part of hf_mtl, so its code cannot go along. "
+                "Save without self_contained, and have users pass heads={...} to from_pretrained."
+            )
+    return dict(AUTO_MAP)
+
+
+def _write_code(folder: Any) -> None:
+    try:
+        from hf_mtl.hub import write_code
+    except ImportError:
+        raise ImportError(_NEEDS_PACKAGE) from None
+    write_code(folder)
+
+
+def _pusher() -> Any:
+    try:
+        from hf_mtl.hub import push_model
+    except ImportError:
+        raise ImportError(_NEEDS_PACKAGE) from None
+    return push_model

@@ -1,0 +1,272 @@
+"""The part of the trainer that shares a model: its card at every save, pushes that are whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import CommitInfo, HfApi
+from transformers.trainer_utils import HubStrategy, SaveStrategy
+from transformers.utils import logging
+from transformers.utils.hub import PushInProgress
+
+from hf_mtl.hub import ARGUMENTS_FILE, add_code, clean_copy, create_repo, push_folder, shareable_arguments
+from hf_mtl.inference import predict
+from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts, address_card, write_card
+from hf_mtl.trainer._evaluation import EvaluatingTrainer
+
+__all__ = ["PublishingTrainer"]
+
+logger = logging.get_logger(__name__)
+
+#: Within the output folder: what is being uploaded. Checkpoints come and go meanwhile.
+_PUSHED = "_pushed"
+_EXAMPLE = "Book a table at Nopi tonight, I love that place!"
+_SPLITS = {"eval": "validation", "test": "test"}
+#: Arguments that the card always lists, and such that it lists elsewhere or that say nothing of the model.
+_ON_CARD = ("learning_rate", "num_train_epochs", "per_device_train_batch_size", "seed")
+_NOT_ON_CARD = (
+    *("card_examples", "push_to_hub", "hub_", "logging_", "save_", "eval_", "sampling", "use_cpu", "dataloader_"),
+    *("load_best_model", "metric_for_best", "greater_is_better", "remove_unused", "per_device_eval"),
+)
+
+
+class PublishingTrainer(EvaluatingTrainer):
+    """Transformers' trainer that writes model cards and pushes clean copies, each in one commit."""
+
+    sampler: Any
+    push_in_progress: Any
+    #: What `create_model_card` was told.
+    _card_fields: dict[str, Any]
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return what will be trained."""
+        raise NotImplementedError
+
+    # The card
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            folder = Path(output_dir if output_dir is not None else self.args.output_dir or "")
+            text = json.dumps(shareable_arguments(self.args), indent=2, sort_keys=True)
+            (folder / ARGUMENTS_FILE).write_text(f"{text}\n", encoding="utf-8")
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Save model, tokenizer and card: see ``transformers.Trainer.save_model``."""
+        # The card first: with push_to_hub, saving pushes.
+        if not _internal_call:
+            self.create_model_card(output_dir=output_dir)
+        super().save_model(output_dir, _internal_call)
+
+    def create_model_card(  # type: ignore[override]  # what it cannot know is asked for, the rest is known
+        self,
+        language: str | list[str] | None = None,
+        license: str | None = None,  # the name that Transformers has
+        tags: str | list[str] | None = None,
+        model_name: str | None = None,
+        finetuned_from: str | None = None,
+        dataset_ids: Mapping[str, str] | None = None,
+        output_dir: str | None = None,
+    ) -> None:
+        """Write the model card, or bring the one that there is up to date; what a person wrote into it stays.
+
+        Later saves keep to what was said here.
+
+        Args:
+            language: Codes of the languages that the model understands.
+            license: The model's licence; by default the encoder's, where its card is at hand.
+            tags: Tags for the Hub.
+            model_name: The model's name; by default the output folder's.
+            finetuned_from: The encoder's id on the Hub, where it was loaded from a folder.
+            dataset_ids: For a dataset of the training its id on the Hub.
+            output_dir: The folder, in place of the one of the arguments.
+        """
+        told = {"language": language, "license": license, "tags": tags, "encoder": finetuned_from}
+        for name in ("language", "tags"):
+            told[name] = [told[name]] if isinstance(told[name], str) else told[name]
+        told |= {"model_name": model_name, "dataset_ids": dataset_ids}
+        self._card_fields.update({name: value for name, value in told.items() if value is not None})
+        # Sharded models cannot answer examples on one process alone.
+        if not self.is_world_process_zero() or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return
+        folder = Path(output_dir if output_dir is not None else self.args.output_dir or "")
+        folder.mkdir(parents=True, exist_ok=True)
+        name = self._card_fields.get("model_name") or folder.absolute().name
+        write_card(folder / "README.md", self._facts(name))
+
+    def _facts(self, name: str) -> CardFacts:
+        ids = self._card_fields.get("dataset_ids", {})
+        given = {key: value for key, value in self._card_fields.items() if key not in ("model_name", "dataset_ids")}
+        shared = {name: getattr(self.args, name) for name in _ON_CARD} | shareable_arguments(self.args)
+        balancer = getattr(self, "balancer", None)
+        return CardFacts.of_model(
+            self._plain_model,
+            name,
+            max_length=self.data_collator.max_length,
+            datasets=[
+                DatasetFacts(
+                    part["dataset"],
+                    part["rows"],
+                    part["share"],
+                    [task["name"] for task in part["tasks"]],
+                    ids.get(part["dataset"]),
+                )
+                for part in self.summary()
+            ],
+            sampler=_told(self.sampler, self.args.sampling),
+            balancer=None if balancer is None else _told(balancer, ""),
+            arguments={key: value for key, value in shared.items() if not key.startswith(_NOT_ON_CARD)},
+            steps=self.state.global_step or None,
+            results=[
+                ResultFacts(task, dataset, _SPLITS.get(prefix, prefix), hub_id=ids.get(dataset), **vars(scored))
+                for prefix, tasks in self._scored_rows.items()
+                for task, datasets in tasks.items()
+                for dataset, scored in datasets.items()
+            ],
+            examples=self._examples(),
+            **given,
+        )
+
+    def _examples(self) -> list[tuple[str, dict[str, Any]]]:
+        model, texts = self._plain_model, self.args.card_examples or [_EXAMPLE]
+        was_training = model.training
+        try:
+            answers = list(predict(model, self.processing_class, texts, max_length=self.args.max_length))
+        finally:
+            model.train(was_training)
+        return list(zip(texts, answers, strict=True))
+
+    # Pushing
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Make the repository: see ``transformers.Trainer.init_hf_repo``."""
+        if not self.is_world_process_zero():
+            return
+        args = self.args
+        name = args.hub_model_id or Path(args.output_dir or "").absolute().name
+        private = private if private is not None else args.hub_private_repo
+        self.hub_model_id = create_repo(name, private=private, token=token if token is not None else args.hub_token)
+        self.push_in_progress = None
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        self_contained: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Save the model and upload it with tokenizer, card, training arguments and results, in one commit.
+
+        What else lies in the output folder stays there, and names of files and folders of this machine do, too.
+
+        Args:
+            commit_message: The commit's first line.
+            blocking: Whether to wait for the upload.
+            token: The token, in place of ``args.hub_token``.
+            revision: The branch, in place of ``args.hub_revision``; made if there is none.
+            private: Whether a new repository is private, in place of ``args.hub_private_repo``.
+            self_contained: Whether the modelling code goes along: see `hf_mtl.MultiTaskModel.save_pretrained`.
+            kwargs: Arguments of `create_model_card`.
+
+        Returns:
+            The commit, or a ``Future`` of it if not ``blocking``; ``None`` on other processes than the first.
+
+        Raises:
+            OSError: If the Hub refuses, or the connection stays broken.
+        """
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        token = token if token is not None else self.args.hub_token
+        if self.hub_model_id is None:
+            self.init_hf_repo(token=token, private=private)
+        self.save_model(_internal_call=True)
+        self.create_model_card(**kwargs)
+        if not self.is_world_process_zero():
+            return None
+        self._finish_current_push()
+        staged = self._stage(Path(self.args.output_dir or ""), self_contained=self_contained)
+        if blocking:
+            return self._upload(staged, commit_message, token, revision)
+        return HfApi().run_as_future(self._upload, staged, commit_message, token, revision)
+
+    def _stage(self, folder: Path, *, self_contained: bool = False) -> Path:
+        """Return a clean copy of a model's folder, with the names that it will be loaded by."""
+        output = Path(self.args.output_dir or "")
+        (output / _PUSHED).mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(dir=output / _PUSHED))
+        clean_copy(folder, staged)
+        if self_contained:
+            add_code(staged)
+        address_card(staged / "README.md", str(self.hub_model_id), self_contained=self_contained)
+        return staged
+
+    def _upload(
+        self, staged: Path, message: str | None, token: str | None = None, revision: str | None = None
+    ) -> CommitInfo:
+        try:
+            return push_folder(
+                staged,
+                str(self.hub_model_id),
+                revision=revision if revision is not None else self.args.hub_revision,
+                token=token if token is not None else self.args.hub_token,
+                message=message or "Upload model",
+            )
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        args, checkpoint = self.args, Path(checkpoint_folder)
+        if not self.is_world_process_zero() or args.hub_strategy == HubStrategy.END:
+            return
+        if not args.hub_always_push and self.push_in_progress is not None and not self.push_in_progress.is_done():
+            return
+        self.callback_handler.on_push_begin(self.args, self.state, self.control)
+        self.create_model_card()
+        # Linked into a folder of its own: the checkpoint may be deleted while it is uploaded, and the output folder
+        # keeps the model that was saved there.
+        staged = self._stage(checkpoint)
+        card = Path(args.output_dir or "") / "README.md"
+        if card.is_file():
+            shutil.copyfile(card, staged / card.name)
+            address_card(staged / card.name, str(self.hub_model_id))
+        if args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
+            name = "last-checkpoint" if args.hub_strategy == HubStrategy.CHECKPOINT else checkpoint.name
+            clean_copy(checkpoint, staged / name, with_training_state=True)
+        step = f"epoch {int(self.state.epoch or 0)}"
+        if args.save_strategy == SaveStrategy.STEPS:
+            step = f"step {self.state.global_step}"
+        job = HfApi().run_as_future(self._upload, staged, f"Training in progress, {step}")
+        if self.push_in_progress is None or self.push_in_progress.is_done():
+            self._tell_failed_pushes()
+            self.push_in_progress = PushInProgress([job])
+        else:
+            self.push_in_progress.jobs.append(job)
+
+    def _finish_current_push(self) -> None:
+        super()._finish_current_push()
+        self._tell_failed_pushes()
+
+    def _tell_failed_pushes(self) -> None:
+        """Say which uploads in the background came to nothing; the training goes on without them."""
+        progress = getattr(self, "push_in_progress", None)
+        for job in progress.jobs if progress is not None else ():
+            error = job.exception() if job.done() and not job.cancelled() else None
+            if error is not None:
+                logger.warning(f"A push during the training failed: {error}")
+        if progress is not None:
+            progress.jobs = [job for job in progress.jobs if not job.done()]
+
+
+def _told(part: Any, name: str) -> str:
+    """Return a sampler's or balancer's name and settings."""
+    settings = ", ".join(
+        f"{key} {value}" for key, value in vars(part).items() if isinstance(value, (int, float, str)) and key[0] != "_"
+    )
+    return f"{name or type(part).__name__}{f' ({settings})' if settings else ''}"
