@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
@@ -16,6 +17,7 @@ from torch import nn
 from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
 from hf_mtl._names import listed, nearest
+from hf_mtl.untrusted import check_values
 
 __all__ = ["INPUT_COLUMNS", "MultiTaskConfig", "TaskConfig", "check_task_names"]
 
@@ -118,7 +120,7 @@ class TaskConfig:
                         f"Task {self.name!r}: labels must be non-empty strings, found {label!r}. "
                         "Quote it where it is written."
                     )
-            if twice := {label for label in self.labels if list(self.labels).count(label) > 1}:
+            if twice := {label for label, count in Counter(self.labels).items() if count > 1}:
                 raise ValueError(f"Task {self.name!r}: labels occur twice: {listed(sorted(twice))}.")
         if self.class_weights is not None:
             if self.labels is None or len(self.class_weights) != len(self.labels):
@@ -208,6 +210,7 @@ class MultiTaskConfig(PreTrainedConfig):
     Args:
         encoder_config: Config of the encoder, or its dict form with ``model_type``.
         tasks: The tasks in the order of the heads, as `TaskConfig` or dicts.
+        frozen: What does not learn: see `hf_mtl.MultiTaskModel.freeze`.
 
     Raises:
         ValueError: If a field is unknown, or task names clash.
@@ -223,6 +226,7 @@ class MultiTaskConfig(PreTrainedConfig):
 
     encoder_config: dict[str, Any] | PreTrainedConfig | None = None
     tasks: list[Any] | tuple[Any, ...] = ()
+    frozen: dict[str, Any] | None = None
 
     # Keyword arguments that Transformers itself passes to a config besides its fields.
     _passed_by_transformers: ClassVar[frozenset[str]] = frozenset(
@@ -258,6 +262,25 @@ class MultiTaskConfig(PreTrainedConfig):
         self.id2label = None
         self.label2id = None
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Build a config from what a file holds: see ``transformers.PreTrainedConfig.from_dict``.
+
+        Raises:
+            ValueError: If a field is wrong, or asks for what no honest model needs: other code, other files, absurd
+                sizes.
+        """
+        if not isinstance(config_dict, dict) or config_dict.get("model_type", cls.model_type) == cls.model_type:
+            check_values(config_dict)
+        try:
+            return super().from_dict(config_dict, **kwargs)
+        except ValueError:
+            raise
+        except Exception as error:
+            # Whatever wrong types lead to somewhere in Transformers: the file is wrong, not the program.
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"config.json is not valid, in tasks, encoder_config or beside them: {reason}") from error
+
     def task(self, name: str) -> TaskConfig:
         """Return the task of that name.
 
@@ -286,4 +309,6 @@ class MultiTaskConfig(PreTrainedConfig):
         # Trainer switches use_cache off on every config; it means nothing here.
         for name in ("id2label", "label2id", "problem_type", "use_cache"):
             result.pop(name, None)
+        if result.get("frozen") is None:
+            result.pop("frozen", None)
         return result

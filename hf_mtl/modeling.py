@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig
+from hf_mtl.freezing import FreezableModel
 from hf_mtl.heads import Head, SentimentHead, head_class
 from hf_mtl.outputs import MultiTaskOutput
 from hf_mtl.padding_free import PaddingFreeModel
@@ -20,11 +22,16 @@ from hf_mtl.sharing import ShareableModel
 from hf_mtl.states import States
 from hf_mtl.stock import load_head, plain_encoder, read_stock, same_encoder, to_stock
 from hf_mtl.task_view import TaskView, view_task
+from hf_mtl.untrusted import check_built, checked_weights
 
 __all__ = ["MultiTaskModel"]
 
 
-class MultiTaskModel(ShareableModel, PaddingFreeModel):
+#: How a model is found, of the arguments of `MultiTaskModel.from_pretrained`.
+_FINDING = ("revision", "subfolder", "token", "cache_dir", "force_download", "local_files_only", "proxies")
+
+
+class MultiTaskModel(ShareableModel, FreezableModel, PaddingFreeModel):
     r"""One pretrained encoder that answers several tasks in one pass.
 
     The loss of a batch is the sum over its tasks :math:`t` of
@@ -67,19 +74,22 @@ class MultiTaskModel(ShareableModel, PaddingFreeModel):
     ) -> None:
         super().__init__(config)
         if encoder is None:
-            encoder = AutoModel.from_config(config.encoder_config)
+            encoder = _build_encoder(config)
         else:
             for module in encoder.modules():
                 setattr(module, "_is_hf_initialized", True)  # noqa: B010  # Transformers' mark, unknown to torch's types
         if getattr(encoder, "pooler", None) is not None:
             # Sequence heads hold poolers of their own: see `StockClassifier`.
-            encoder.pooler = None
+            setattr(encoder, "pooler", None)  # noqa: B010  # to torch's types it is a module
         self.encoder = encoder
         self.heads = nn.ModuleDict(
             {task.name: head_class(task, heads)(task, config.get_text_config()) for task in config.tasks}
         )
+        check_built(self)
         self.unpad = unpad
         self.post_init()
+        if config.frozen:
+            self._apply_frozen()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -219,14 +229,38 @@ class MultiTaskModel(ShareableModel, PaddingFreeModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Load a saved model: see ``transformers.PreTrainedModel.from_pretrained``."""
-        model = super().from_pretrained(*args, **kwargs)
+        """Load a saved model: see ``transformers.PreTrainedModel.from_pretrained``.
+
+        Weights are read from safetensors alone, which hold numbers and no code; a config that describes a far larger
+        model than they hold is refused before memory is taken for it.
+
+        Raises:
+            OSError: If there is no such model, or it has no weights in safetensors.
+            ValueError: If its config is wrong.
+        """
+        name = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        if name is None or kwargs.get("state_dict") is not None:
+            model = super().from_pretrained(*args, **kwargs)
+        else:
+            if kwargs.get("use_safetensors") is False:
+                raise ValueError("use_safetensors=False would read a pickle, which can run any code. Leave it out.")
+            if not isinstance(kwargs.get("config"), MultiTaskConfig):
+                # Before the weights, which may be large: a wrong config is found first.
+                known = {key: kwargs[key] for key in _FINDING if key in kwargs}
+                try:
+                    MultiTaskConfig.from_pretrained(kwargs.get("config") or name, **known)
+                except (TypeError, AttributeError, RecursionError) as error:  # it is not even a mapping
+                    raise ValueError(f"{str(name)!r}: config.json holds no mapping of fields: {error}") from error
+            with checked_weights(str(name), kwargs), _wrong_files_told(str(name)):
+                model = super().from_pretrained(*args, **{**kwargs, "use_safetensors": True})
         loaded = model[0] if isinstance(model, tuple) else model
         for parameter in loaded.parameters():
             # Weights mapped from a file start anywhere; some matrix kernels then round differently from those on
             # memory that torch allocated. Moved, a loaded model answers bit for bit as the one that was saved.
             if parameter.device.type == "cpu" and parameter.data_ptr() % 64:
                 parameter.data = parameter.data.clone()
+        if loaded.config.frozen:
+            loaded._apply_frozen()  # loading makes parameters anew
         return model
 
     @property
@@ -425,3 +459,41 @@ class MultiTaskModel(ShareableModel, PaddingFreeModel):
                         f"Tasks: {listed(known)}."
                     )
         return known if tasks is None else list(dict.fromkeys(tasks))
+
+
+def _build_encoder(config: MultiTaskConfig) -> PreTrainedModel:
+    """Return the encoder that a config describes.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    try:
+        encoder: PreTrainedModel = AutoModel.from_config(config.encoder_config)
+    except (ImportError, OSError):
+        raise
+    except Exception as error:
+        # Whatever impossible values lead to somewhere in Transformers and torch.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        family = config.get_text_config().model_type
+        raise ValueError(
+            f"encoder_config describes no encoder of the family {family!r} that can be built: {reason}"
+        ) from error
+    return encoder
+
+
+@contextmanager
+def _wrong_files_told(name: str) -> Iterator[None]:
+    """Turn what wrong files lead to somewhere in Transformers and torch into one kind of error.
+
+    Raises:
+        ValueError: With the reason.
+    """
+    try:
+        yield
+    except (ValueError, OSError, ImportError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"{name!r}: the tasks and encoder_config of config.json do not go with the weights: {reason}"
+        ) from error

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["rate_factor", "split_learning_rates"]
+from hf_mtl.layers import layer_depth
 
-_LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block|albert_layer_groups)\.(\d+)\.")
+__all__ = ["rate_factor", "split_learning_rates"]
 
 
 def rate_factor(name: str, num_layers: int, layer_decay: float) -> float:
@@ -31,9 +30,7 @@ def rate_factor(name: str, num_layers: int, layer_decay: float) -> float:
     >>> rate_factor("encoder.layer.11.output.dense.weight", 12, 0.9), rate_factor("embeddings.weight", 2, 0.5)
     (1.0, 0.25)
     """
-    match = _LAYER.search(name)
-    depth = int(match.group(1)) + 1 if match else (0 if "embed" in name else num_layers)
-    return float(layer_decay ** (num_layers - depth))
+    return float(layer_decay ** (num_layers - layer_depth(name, num_layers)))
 
 
 def split_learning_rates(

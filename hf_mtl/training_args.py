@@ -114,6 +114,24 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "rate for all."
         },
     )
+    freeze_encoder: bool = field(
+        default=False,
+        metadata={"help": "Leave the encoder as it is and train the heads alone: nothing is computed backwards in it."},
+    )
+    frozen_layers: int = field(
+        default=0,
+        metadata={"help": "Leave the embeddings and this many of the encoder's lowest layers as they are; 0: none."},
+    )
+    frozen_heads: list[str] | None = field(
+        default=None, metadata={"help": "Names of tasks whose heads are left as they are."}
+    )
+    unfreeze_at_step: int | None = field(
+        default=None,
+        metadata={
+            "help": "The optimizer step from which all that freeze_encoder, frozen_layers and frozen_heads held still "
+            "learns, too. Default: never."
+        },
+    )
     card_examples: list[str] | None = field(
         default=None,
         metadata={
@@ -141,6 +159,9 @@ class MultiTaskTrainingArguments(TrainingArguments):
         self._check_head_learning_rate()
         if self.gradient_cosine_steps is not None and self.gradient_cosine_steps < 1:
             raise ValueError(f"gradient_cosine_steps must be at least 1, found {self.gradient_cosine_steps}.")
+        for name in ("frozen_layers", "unfreeze_at_step"):
+            if (getattr(self, name) or 0) < 0:
+                raise ValueError(f"{name} must be at least 0, found {getattr(self, name)}.")
         self._choose_precision()
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model, self.greater_is_better = "score", True

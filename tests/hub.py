@@ -26,7 +26,9 @@ class Hub:
     def ask(self, path, body=None):
         """Send a request past the client, and return the JSON that comes back."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.address}{path}", data=data, headers={"Authorization": f"Bearer {TOKEN}"})
+        request = urllib.request.Request(
+            f"{self.address}{path}", data=data, headers={"Authorization": f"Bearer {TOKEN}"}
+        )
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")

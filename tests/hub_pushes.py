@@ -22,7 +22,10 @@ from tests.trainers import TASKS, make_data
 FOLDER = Path(sys.argv[1])
 REPORT = {}
 BUSY = "Cannot create repo: another conflicting operation is in progress"
-INPUTS = {"input_ids": torch.tensor([[2, 7, 9, 3], [2, 5, 3, 0]]), "attention_mask": torch.tensor([[1] * 4, [1, 1, 1, 0]])}
+INPUTS = {
+    "input_ids": torch.tensor([[2, 7, 9, 3], [2, 5, 3, 0]]),
+    "attention_mask": torch.tensor([[1] * 4, [1, 1, 1, 0]]),
+}
 
 
 def server(path, body=None):
@@ -95,7 +98,9 @@ def faults():
     (folder / "config.json").write_text("{}")
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# x\n")
     # More than the connection's buffers hold, or the cut would come after all was sent.
-    (folder / "model.safetensors").write_bytes(b"\0" + torch.randint(256, (2**22,), dtype=torch.uint8).numpy().tobytes())
+    (folder / "model.safetensors").write_bytes(
+        b"\0" + torch.randint(256, (2**22,), dtype=torch.uint8).numpy().tobytes()
+    )
     trials = {
         "401": [{"path": "/commit/", "status": 401, "times": 99}],
         "409": [{"path": "/repos/create", "status": 409, "times": 2, "message": BUSY}],
@@ -117,13 +122,16 @@ def faults():
         REPORT[f"fault {name}"] = attempt(folder, repo)
         server("/_faults", [])
         REPORT[f"fault {name}"]["files"] = listed(repo)
-    # Large files are read in pieces; the connection breaks in the middle of one.
-    server("/_faults", [{"method": "GET", "path": "/_cdn/", "cut": 1_500_000}])
-    path = hf_hub_download("anna/fault-429", "model.safetensors")
-    # The first trials added but names in front.
+    # The client reads pieces of 10 MiB; the connection breaks in the middle of the second.
+    content = torch.randint(256, (12 * 2**20,), dtype=torch.uint8).numpy().tobytes()
+    (folder / "README.md").unlink()
+    (folder / "model.safetensors").write_bytes(content)
+    attempt(folder, "anna/large")
+    server("/_faults", [{"method": "GET", "path": "/_cdn/", "cut": 11 * 2**20}])
+    path = hf_hub_download("anna/large", "model.safetensors")
     REPORT["download cut"] = {
         "ranges": [entry[3] for entry in server("/_log") if len(entry) > 3],
-        "bytes": Path(path).stat().st_size,
+        "is whole": Path(path).read_bytes() == content,
     }
 
 

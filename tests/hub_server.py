@@ -28,7 +28,7 @@ _TAGS = ("text-classification", "token-classification", "text-ranking", "sentenc
 _LICENSES = ("apache-2.0", "mit", "cc-by-4.0", "cc-by-sa-4.0", "bsd-3-clause", "gpl-3.0", "other", "unknown")
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818  # an answer, not a mistake
     """What the Hub answers in place of a result."""
 
     def __init__(self, status, message, code=None, **body):
@@ -88,9 +88,8 @@ def check_metadata(content):
     if not isinstance(values, dict):
         return ["metadata must be a mapping"], []
     errors, warnings = [], []
-    for key in ("license", "library_name", "pipeline_tag"):
-        if key in values and not isinstance(values[key], str):
-            errors.append(f'"{key}" must be a string')
+    texts = ("license", "library_name", "pipeline_tag")
+    errors += [f'"{key}" must be a string' for key in texts if not isinstance(values.get(key, ""), str)]
     if isinstance(values.get("license"), str) and values["license"] not in _LICENSES:
         errors.append(f'"license" must be one of {", ".join(_LICENSES)}')
     if "pipeline_tag" in values and values["pipeline_tag"] not in _TAGS:
@@ -150,7 +149,7 @@ class Handler(BaseHTTPRequestHandler):
             self._note(0)
             self.close_connection = True
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _treat
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _treat  # noqa: N815  # http.server's names
 
     def _fail_if_asked(self):
         with self.hub.lock:

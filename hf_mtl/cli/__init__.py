@@ -1,4 +1,4 @@
-"""The command line: ``hf-mtl train``, ``evaluate``, ``predict``, ``export``, ``push``.
+"""The command line: ``hf-mtl train``, ``evaluate``, ``predict``, ``export``, ``push``, ``heads``, ``merge``.
 
 One file a command. A command imports what it needs when it runs, so that ``--help`` and mistakes on the command line
 need no torch of theirs.

@@ -13,6 +13,8 @@ from typer.core import TyperGroup
 
 from hf_mtl.cli.evaluate import evaluate
 from hf_mtl.cli.export import export
+from hf_mtl.cli.heads import heads
+from hf_mtl.cli.merge import merge
 from hf_mtl.cli.predict import predict
 from hf_mtl.cli.push import push
 from hf_mtl.cli.train import train
@@ -86,6 +88,8 @@ app.command()(evaluate)
 app.command()(predict)
 app.command()(export)
 app.command()(push)
+app.command()(heads)
+app.command()(merge)
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hf_mtl.recipe import one_line
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from hf_mtl.modeling import MultiTaskModel
 
-__all__ = ["load_model"]
+__all__ = ["load_model", "save_changed"]
 
 
 def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
@@ -42,3 +44,19 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
         return MultiTaskModel.from_pretrained(name), AutoTokenizer.from_pretrained(name)
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(f"model {name!r}: {one_line(error)}") from error
+
+
+def save_changed(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Save a model whose heads were changed, with its tokenizer and a card that tells of it as it is now."""
+    from hf_mtl.model_card import CardFacts, write_card
+
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: is a file. Name a folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    # Written aside and renamed: the weights in memory may be mapped from the very file that is replaced.
+    with TemporaryDirectory(dir=folder, prefix="_") as aside:
+        model.save_pretrained(aside)
+        tokenizer.save_pretrained(aside)
+        for path in sorted(Path(aside).iterdir()):
+            os.replace(path, folder / path.name)
+    write_card(folder / "README.md", CardFacts.of_model(model, folder.absolute().name))

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hf_mtl.configuration import TaskConfig
 
-__all__ = ["score_table", "training_table"]
+__all__ = ["head_table", "score_table", "training_table"]
 
 #: Metrics of one entity type, or other detail, are in the JSON files; the table shows these.
 _SHOWN = (
@@ -86,4 +86,23 @@ def score_table(
     score = ["-" if values[split].get("score") is None else f"{values[split]['score']:.4f}" for split in metrics]
     table.add_section()
     table.add_row(Text("score"), Text("mean of the main metrics"), *(Text(cell, style="bold") for cell in score))
+    return table
+
+
+def head_table(model: Any) -> Table:
+    """Return a line for each head of a model: type, labels, parameters, and whether it is frozen.
+
+    Args:
+        model: A `hf_mtl.MultiTaskModel`.
+    """
+    table = _table("task", "type", "labels", "parameters", "frozen", right=("parameters",))
+    frozen = model.frozen
+    for name, head in model.task_heads.items():
+        count = sum(parameter.numel() for parameter in head.parameters())
+        cells = (name, head.task.type, _labels(head.task), f"{count:,}", "yes" if name in frozen["heads"] else "")
+        table.add_row(*map(Text, cells))
+    count = sum(parameter.numel() for parameter in model.encoder.parameters())
+    layers = f"{frozen['layers']} layers" if frozen["layers"] else ""
+    held = "yes" if frozen["encoder"] else layers
+    table.add_row(*map(Text, ("(encoder)", model.encoder.config.model_type, "", f"{count:,}", held)))
     return table

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
@@ -80,10 +80,9 @@ def push_folder(
         there = api.list_repo_files(repo_id, revision=revision, token=token)
         stale = [name for name in there if name not in files and any(fnmatch(name, p) for p in _REPLACED)]
         # Made anew for each attempt: an operation remembers that it was committed.
-        operations = [
-            *(CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(path)) for name, path in files.items()),
-            *(CommitOperationDelete(path_in_repo=name) for name in stale),
-        ]
+        operations: list[CommitOperationAdd | CommitOperationDelete] = []
+        operations += [CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(p)) for name, p in files.items()]
+        operations += [CommitOperationDelete(path_in_repo=name) for name in stale]
         return api.create_commit(
             repo_id,
             operations,
@@ -112,7 +111,7 @@ def _patiently(call: Callable[[], Result]) -> Result:
     for wait in _WAITS:
         try:
             return call()
-        except _HTTP_ERROR as error:
+        except _HTTP_ERROR as error:  # noqa: PERF203  # each attempt by itself
             seconds = _wait_after(error, wait)
             if seconds is None:
                 raise
@@ -122,10 +121,11 @@ def _patiently(call: Callable[[], Result]) -> Result:
 
 def _wait_after(error: Exception, wait: float) -> float | None:
     """Return the seconds after which another attempt makes sense, ``None`` if none does."""
-    response = getattr(error, "response", None)
+    response: Any = getattr(error, "response", None)
+    # With an answer, the error itself has forgotten its request.
+    asked_by: Any = error if response is None else response
     try:
-        # With an answer, the error itself has forgotten its request.
-        url = str((error if response is None else response).request.url)
+        url = str(asked_by.request.url)
     except RuntimeError:  # the HTTP library's way to say that there is no request
         return None
     if not any(part in url for part in _SENT_ONCE):
@@ -165,7 +165,9 @@ def _explained(repo_id: str) -> Iterator[None]:
         if status == 429:
             asked = cause.response.headers.get("Retry-After")  # type: ignore[attr-defined]  # it has a status
             after = f"after {asked} seconds" if asked else "later"
-            raise OSError(f"The push to {repo_id!r} was put off (429: too many requests). Push again {after}.") from error
+            raise OSError(
+                f"The push to {repo_id!r} was put off (429: too many requests). Push again {after}."
+            ) from error
         what = f"{status}: {reason}" if status else reason
         raise OSError(
             f"The push to {repo_id!r} failed ({what}). A push is one commit: what the repository held is still whole. "

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from huggingface_hub import ModelCard, ModelCardData
 from transformers.utils import logging
 
@@ -37,7 +38,8 @@ def render_card(facts: CardFacts, existing: str | None = None, *, model_id: str 
         model_id: The name by which the snippets load the model; ``None``: the model's name.
 
     Raises:
-        ValueError: If the existing card's metadata is not YAML.
+        ValueError: If the existing card's metadata is no mapping.
+        yaml.YAMLError: If it is not YAML.
     """
     values = metadata(facts)
     # Loading the template's own text would read the metadata back from YAML; that gives what the Hub will read.
@@ -83,7 +85,7 @@ def write_card(path: str | Path, facts: CardFacts, *, model_id: str | None = Non
     existing = read_card(path)
     try:
         text = render_card(facts, existing, model_id=model_id)
-    except ValueError as error:
+    except (ValueError, yaml.YAMLError) as error:
         # A training's result must not be lost over a slip in a hand-written card.
         logger.warning(f"{path.name} is left as it is: its metadata cannot be read ({error}).")
         return
@@ -145,7 +147,8 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
             for task in facts.tasks
         ],
         "examples": [
-            {"text": _harmless(" ".join(text.split())), "answer": _harmless(_told(answers))} for text, answers in facts.examples
+            {"text": _harmless(" ".join(text.split())), "answer": _harmless(_told(answers))}
+            for text, answers in facts.examples
         ],
         "self_contained": SELF_CONTAINED.format(model_id=model_id or facts.name) if facts.self_contained else "",
         "results": [
@@ -189,7 +192,7 @@ def _cost(tasks: int, parameters: int, separate: int) -> str:
     if tasks < 2:
         return "A further task adds a head alone."
     share = parameters / max(separate, 1)
-    return f"One model for {tasks} tasks holds {share:.0%} of their parameters and runs the encoder once, not {tasks} times."
+    return f"One model for {tasks} tasks holds {share:.0%} of their parameters and runs the encoder once."
 
 
 def _encoder(facts: CardFacts) -> str:
@@ -210,7 +213,9 @@ def _answer(task: TaskConfig) -> str:
 
 def _told(answers: Mapping[str, Any]) -> str:
     """Return answers as JSON, a task a line, numbers to three places."""
-    lines = [f'  {json.dumps(task)}: {json.dumps(_rounded(answer), ensure_ascii=False)}' for task, answer in answers.items()]
+    lines = [
+        f"  {json.dumps(task)}: {json.dumps(_rounded(answer), ensure_ascii=False)}" for task, answer in answers.items()
+    ]
     return "{\n" + ",\n".join(lines) + "\n}"
 
 

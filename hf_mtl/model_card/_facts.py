@@ -7,7 +7,7 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +142,7 @@ class CardFacts:
     def versions(self) -> dict[str, str]:
         """Return the versions of the libraries."""
         found = {"hf_mtl": package_version()}
-        for library in _LIBRARIES:
-            try:
-                found[library] = version(library)
-            except PackageNotFoundError:
-                continue
+        found |= {library: version(library) for library in _LIBRARIES}
         return {**found, "python": platform.python_version()}
 
 

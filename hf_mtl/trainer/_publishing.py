@@ -86,7 +86,7 @@ class PublishingTrainer(EvaluatingTrainer):
             dataset_ids: For a dataset of the training its id on the Hub.
             output_dir: The folder, in place of the one of the arguments.
         """
-        told = {"language": language, "license": license, "tags": tags, "encoder": finetuned_from}
+        told: dict[str, Any] = {"language": language, "license": license, "tags": tags, "encoder": finetuned_from}
         for name in ("language", "tags"):
             told[name] = [told[name]] if isinstance(told[name], str) else told[name]
         told |= {"model_name": model_name, "dataset_ids": dataset_ids}
@@ -136,7 +136,7 @@ class PublishingTrainer(EvaluatingTrainer):
         model, texts = self._plain_model, self.args.card_examples or [_EXAMPLE]
         was_training = model.training
         try:
-            answers = list(predict(model, self.processing_class, texts, max_length=self.args.max_length))
+            answers = list(predict(model, self.data_collator.tokenizer, texts, max_length=self.args.max_length))
         finally:
             model.train(was_training)
         return list(zip(texts, answers, strict=True))
@@ -150,7 +150,8 @@ class PublishingTrainer(EvaluatingTrainer):
         args = self.args
         name = args.hub_model_id or Path(args.output_dir or "").absolute().name
         private = private if private is not None else args.hub_private_repo
-        self.hub_model_id = create_repo(name, private=private, token=token if token is not None else args.hub_token)
+        token = token if token is not None else args.hub_token
+        self.hub_model_id = create_repo(name, private=private, token=token)  # type: ignore[assignment]  # as there
         self.push_in_progress = None
 
     def push_to_hub(
@@ -245,7 +246,7 @@ class PublishingTrainer(EvaluatingTrainer):
         job = HfApi().run_as_future(self._upload, staged, f"Training in progress, {step}")
         if self.push_in_progress is None or self.push_in_progress.is_done():
             self._tell_failed_pushes()
-            self.push_in_progress = PushInProgress([job])
+            self.push_in_progress = PushInProgress([job])  # type: ignore[arg-type]  # its annotation lacks the list
         else:
             self.push_in_progress.jobs.append(job)
 

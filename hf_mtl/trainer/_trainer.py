@@ -23,6 +23,7 @@ from hf_mtl.samplers import TaskSampler, make_sampler
 from hf_mtl.step_loss import StepCounts, count_batch
 from hf_mtl.trainer._balancing import BalancingTrainer
 from hf_mtl.trainer._checkpoints import CheckpointingTrainer
+from hf_mtl.trainer._freezing import FreezingCallback
 from hf_mtl.trainer._publishing import PublishingTrainer
 from hf_mtl.trainer._speed import SpeedCallback
 from hf_mtl.trainer._summary import SummaryCallback
@@ -121,6 +122,7 @@ class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer, PublishingTrainer
         self._check_balancing()
         self._start_balancing()
         self.add_callback(SummaryCallback(self.summary))
+        self.add_callback(FreezingCallback(self._plain_model, self._train_parts))
         self.add_callback(SpeedCallback(self.accelerator.unwrap_model))
 
     # Training

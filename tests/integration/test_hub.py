@@ -1,5 +1,6 @@
 """Pushes and loads, with the real client, against a server of our own on the loopback."""
 
+import hashlib
 import json
 import re
 
@@ -97,8 +98,6 @@ def alone(hub, report):
 
 def text_of(hub, repo, name, revision="main"):
     (entry,) = hub.ask(f"/api/models/{repo}/paths-info/{revision}", {"paths": [name]})
-    import hashlib
-
     blobs = {hashlib.sha1(b"blob %d\0" % len(b) + b).hexdigest(): b for b in map(read, hub.folder.glob("blobs/*"))}
     return blobs[entry["oid"]].decode()
 
@@ -108,19 +107,9 @@ def read(path):
 
 
 def test_trainer_pushes_model_tokenizer_card_arguments_and_metrics(hub, report):
-    assert hub.files("anna/assistant") == [
-        ".gitattributes",
-        "README.md",
-        "config.json",
-        "eval_results.json",
-        "model.safetensors",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "training_args.json",
-    ] or {"all_results.json"} == set(hub.files("anna/assistant")) - {
-        *(".gitattributes", "README.md", "config.json", "eval_results.json", "model.safetensors"),
-        *("tokenizer.json", "tokenizer_config.json", "training_args.json"),
-    }
+    expected = {".gitattributes", "README.md", "config.json", "model.safetensors", "training_args.json"}
+    expected |= {"tokenizer.json", "tokenizer_config.json", "eval_results.json", "all_results.json"}
+    assert set(hub.files("anna/assistant")) == expected
 
 
 def test_pushed_model_answers_the_same_in_a_new_process(loaded):
@@ -240,8 +229,7 @@ def test_faults_that_stay_are_told_and_leave_the_repository_as_it_was(report, fa
 
 
 def test_download_cut_in_the_middle_goes_on_where_it_was(report):
-    assert report["download cut"]["ranges"] == ["bytes=1500000-"] or report["download cut"]["ranges"]
-    assert report["download cut"]["bytes"] > 2**22
+    assert report["download cut"] == {"ranges": [f"bytes={10 * 2**20}-"], "is whole": True}
 
 
 def test_command_line_pushes_a_run_folder(hub, report):

@@ -14,14 +14,15 @@ PACKAGE = Path(hf_mtl.__file__).parent
 #: Parts of the package, highest first. A part imports only parts of lower rows.
 ROWS = [
     {"cli"},
-    {"recipe", "trainer", "pipelines", "training_args", "export"},
+    {"recipe", "trainer", "pipelines", "training_args", "export", "surgery"},
     {"inference"},
     {"modeling", "data", "evaluation", "step_loss", "optimization"},
-    {"padding_free", "task_view", "stock", "sharing"},
+    {"padding_free", "task_view", "stock", "sharing", "freezing"},
     {"hub"},
     {"model_card"},
     {"heads", "samplers", "balancers", "metrics", "unpadding"},
     {"configuration", "outputs", "states", "words", "dropout", "memory"},
+    {"untrusted", "layers"},
     {"_names", "compatibility"},
 ]
 #: Parts that may import others of their own row.

@@ -1,0 +1,94 @@
+"""The half of the model that holds parts of it still: the encoder, its lower layers, heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.layers import layer_depth
+
+__all__ = ["FreezableModel"]
+
+
+class FreezableModel(PreTrainedModel):
+    """A model whose encoder, layers or heads can be frozen.
+
+    What is frozen takes no gradient, so an optimizer leaves it bit for bit as it is, weight decay included; and it runs
+    without dropout. Nothing is computed backwards through an encoder that is frozen as a whole.
+    """
+
+    encoder: PreTrainedModel
+    heads: nn.ModuleDict
+
+    def freeze(self, *, encoder: bool = False, layers: int = 0, heads: Iterable[str] = ()) -> None:
+        """Freeze parts; what was frozen before stays so. Saved models remember it.
+
+        Args:
+            encoder: Whether to freeze the whole encoder.
+            layers: The encoder's lowest layers to freeze, with the embeddings; 0 for none.
+            heads: Names of the tasks whose heads are frozen.
+
+        Raises:
+            ValueError: If a task is unknown, or the encoder has fewer layers.
+        """
+        frozen = self.frozen
+        state = {
+            "encoder": encoder or frozen["encoder"],
+            "layers": max(layers, frozen["layers"]),
+            "heads": sorted({*heads, *frozen["heads"]}),
+        }
+        self._set_frozen(state)
+
+    def unfreeze(self) -> None:
+        """Let all parts learn again."""
+        self._set_frozen({"encoder": False, "layers": 0, "heads": []})
+
+    @property
+    def frozen(self) -> dict[str, Any]:
+        """What is frozen: ``encoder``, ``layers`` and ``heads``, as `freeze` takes them."""
+        return {"encoder": False, "layers": 0, "heads": [], **(self.config.frozen or {})}
+
+    def _set_frozen(self, state: Mapping[str, Any]) -> None:
+        deepest = getattr(self.encoder.config, "num_hidden_layers", 0)
+        if not 0 <= state["layers"] <= deepest:
+            raise ValueError(f"layers must lie between 0 and {deepest}, the encoder's own; found {state['layers']}.")
+        for name in state["heads"]:
+            if name not in self.heads:
+                raise ValueError(
+                    f"No task {name!r} to freeze.{nearest(name, self.heads)} Tasks of this model: {listed(self.heads)}."
+                )
+        was_any = self.config.frozen is not None
+        is_any = state["encoder"] or state["layers"] or state["heads"]
+        self.config.frozen = dict(state) if is_any else None
+        if is_any or was_any:  # else what a user froze by hand stays so
+            self._apply_frozen()
+
+    def _apply_frozen(self) -> None:
+        """Bring the parameters to what the config says."""
+        frozen = self.frozen
+        deepest = getattr(self.encoder.config, "num_hidden_layers", 0)
+        for name, parameter in self.encoder.named_parameters():
+            is_low = frozen["layers"] > 0 and layer_depth(name, deepest) <= frozen["layers"]
+            parameter.requires_grad_(parameter.is_floating_point() and not (frozen["encoder"] or is_low))
+        for name, head in self.heads.items():
+            head.requires_grad_(name not in frozen["heads"])
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Any:
+        """Set training mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        if mode and getattr(self, "heads", None) is not None:
+            if self.frozen["encoder"]:
+                self.encoder.eval()
+            elif self.frozen["layers"]:
+                for module in self.encoder.modules():
+                    own = list(module.parameters())
+                    if own and not any(parameter.requires_grad for parameter in own):
+                        module.eval()
+            for name in self.frozen["heads"]:
+                self.heads[name].eval()
+        return self

@@ -1,0 +1,22 @@
+"""Heads put on, taken off, renamed and moved between models, with everything else left bit for bit as it was.
+
+`add_head`, `drop_head`, `rename_head`, `reorder_heads` and `change_labels` work on a loaded model in place.
+`merge_models` puts heads of several models on the one encoder that they share, `average_models` makes one model of
+several of equal shape.
+"""
+
+from __future__ import annotations
+
+from hf_mtl.surgery._heads import add_head, change_labels, drop_head, rename_head, reorder_heads
+from hf_mtl.surgery._merge import average_models, encoder_digest, merge_models
+
+__all__ = [
+    "add_head",
+    "average_models",
+    "change_labels",
+    "drop_head",
+    "encoder_digest",
+    "merge_models",
+    "rename_head",
+    "reorder_heads",
+]

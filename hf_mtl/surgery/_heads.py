@@ -1,0 +1,195 @@
+"""Heads of one model: added, dropped, renamed, reordered, given other labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.configuration import TaskConfig, check_task_names
+from hf_mtl.heads import Head
+from hf_mtl.modeling import MultiTaskModel
+
+__all__ = ["add_head", "change_labels", "drop_head", "rename_head", "reorder_heads"]
+
+
+def add_head(
+    model: MultiTaskModel, task: TaskConfig | Mapping[str, Any], *, heads: Mapping[str, type[Head]] | None = None
+) -> None:
+    """Put a new head on a model; the others stay bit for bit as they are.
+
+    It is initialised by the encoder family's own rule, from torch's global generator. To train it alone, give the
+    trainer data of its task and the argument ``freeze_encoder=True``.
+
+    Args:
+        model: The model, changed in place.
+        task: The task.
+        heads: Further task types and their heads.
+
+    Raises:
+        ValueError: If the name is taken, or the task does not fit its type.
+
+    >>> from transformers import BertConfig, BertModel
+    >>> bert = BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, vocab_size=9))
+    >>> model = MultiTaskModel.from_encoder(bert, [TaskConfig("polarity", "sentiment", labels=["bad", "good"])])
+    >>> add_head(model, TaskConfig("topic", "sequence-classification", labels=["sport", "art"]))
+    >>> list(model.task_heads)
+    ['polarity', 'topic']
+    """
+    task = task if isinstance(task, TaskConfig) else TaskConfig.from_dict(task)
+    check_task_names([*model.task_heads, task.name])
+    _set_heads(model, {**model.task_heads, task.name: _new_head(model, task, heads)})
+
+
+def drop_head(model: MultiTaskModel, *names: str) -> None:
+    """Take heads off.
+
+    Args:
+        model: The model, changed in place.
+        names: The tasks.
+
+    Raises:
+        ValueError: If there is no such task, or none would be left.
+    """
+    for name in names:
+        _check_there(model, name)
+    kept = {name: head for name, head in model.task_heads.items() if name not in names}
+    if not kept:
+        raise ValueError("A model needs at least one head. For the encoder alone: model.save_encoder(folder).")
+    _set_heads(model, kept)
+
+
+def rename_head(model: MultiTaskModel, old: str, new: str) -> None:
+    """Give a task another name.
+
+    Args:
+        model: The model, changed in place.
+        old: The name that it has.
+        new: The name that it gets.
+
+    Raises:
+        ValueError: If there is no such task, or the new name is taken or cannot be one.
+    """
+    _check_there(model, old)
+    check_task_names([new if name == old else name for name in model.task_heads])
+    heads = {new if name == old else name: head for name, head in model.task_heads.items()}
+    heads[new].task = dataclasses.replace(heads[new].task, name=new)
+    frozen = [new if name == old else name for name in model.frozen["heads"]]
+    _set_heads(model, heads, frozen)
+
+
+def reorder_heads(model: MultiTaskModel, names: Sequence[str]) -> None:
+    """Put the tasks in another order.
+
+    Args:
+        model: The model, changed in place.
+        names: All its tasks, in the new order.
+
+    Raises:
+        ValueError: If the names are not those of its tasks.
+    """
+    if sorted(names) != sorted(model.task_heads):
+        raise ValueError(
+            f"The order must name each task once. Tasks: {listed(model.task_heads)}; found {listed(names)}."
+        )
+    heads = model.task_heads
+    _set_heads(model, {name: heads[name] for name in names})
+
+
+def change_labels(
+    model: MultiTaskModel, name: str, labels: Sequence[str], *, renamed: Mapping[str, str] | None = None
+) -> None:
+    """Give a task other labels: those that it knows keep what they learned, new ones start anew.
+
+    Args:
+        model: The model, changed in place.
+        name: The task.
+        labels: The labels, in their new order.
+        renamed: From old names to new ones.
+
+    Raises:
+        ValueError: If the task has no labels, its scale is ordinal and changes its length or order, or a name in
+            ``renamed`` is not there.
+    """
+    _check_there(model, name)
+    head, renamed = model.task_heads[name], dict(renamed or {})
+    old = head.task
+    if old.labels is None:
+        raise ValueError(f"Task {name!r} has no labels: it is of the type {old.type!r}.")
+    for before, after in renamed.items():
+        if before not in old.labels or after not in labels:
+            raise ValueError(
+                f"Task {name!r}: cannot rename {before!r} to {after!r}. Labels: {listed(old.labels)}; new ones: "
+                f"{listed(labels)}."
+            )
+    known = [renamed.get(label, label) for label in old.labels]
+    # For each new label the row of the old one, or none.
+    sources = [known.index(label) if label in known else None for label in labels]
+    weights = None
+    if old.class_weights is not None:
+        weights = [1.0 if source is None else old.class_weights[source] for source in sources]
+    task = dataclasses.replace(old, labels=tuple(labels), class_weights=weights)
+    rows, learned = _output_rows(model, head), head.state_dict()
+    is_moved = sources != list(range(len(known)))
+    if is_moved and any(len(learned[key]) != len(known) for key in rows):
+        raise ValueError(
+            f"Task {name!r}: an ordinal scale has one score and thresholds between its labels, which a new or moved "
+            "label would unsettle. Rename labels only, or drop the head and add a new one."
+        )
+    new = _new_head(model, task, {old.type: type(head)})
+    state = new.state_dict()
+    for key, value in learned.items():
+        if key not in rows or not is_moved:
+            state[key] = value
+            continue
+        for row, source in enumerate(sources):
+            if source is not None:
+                state[key][row] = value[source]
+    new.load_state_dict(state)
+    _set_heads(model, {other: new if other == name else old for other, old in model.task_heads.items()})
+
+
+def _output_rows(model: MultiTaskModel, head: Head) -> set[str]:
+    """Return the names of the parameters with a row a label: those that change where there is a label more."""
+    task = head.task
+    longer = dataclasses.replace(task, labels=(*(task.labels or ()), *_unused(task)), class_weights=None)
+    with torch.device("meta"):
+        other = type(head)(longer, model.config.get_text_config())
+    shapes = {key: value.shape for key, value in other.state_dict().items()}
+    return {key for key, value in head.state_dict().items() if value.shape != shapes[key]}
+
+
+def _unused(task: TaskConfig) -> tuple[str, ...]:
+    # Of the form of the last label: tags must follow their scheme.
+    last = (task.labels or ("x",))[-1]
+    return (f"{last if last != 'O' else 'B-x'}_",)
+
+
+def _new_head(model: MultiTaskModel, task: TaskConfig, heads: Mapping[str, type[Head]] | None) -> Head:
+    was_training = model.training
+    # A model of that task alone on the same encoder initialises the head as its family does, and touches nothing else.
+    built = MultiTaskModel.from_encoder(model.encoder, [task], heads=heads, unpad=model.unpad)
+    head = built.task_heads[task.name]
+    head.to(next(model.heads.parameters()).dtype)
+    model.train(was_training)
+    return head
+
+
+def _set_heads(model: MultiTaskModel, heads: Mapping[str, Head], frozen: Sequence[str] | None = None) -> None:
+    kept = [name for name in (model.frozen["heads"] if frozen is None else frozen) if name in heads]
+    state = {**model.frozen, "heads": kept}
+    model.heads = nn.ModuleDict(dict(heads))
+    model.config.tasks = [head.task for head in heads.values()]
+    model.fast_dropout = model.fast_dropout  # of new heads, too
+    model._set_frozen(state)
+
+
+def _check_there(model: MultiTaskModel, name: str) -> None:
+    if name not in model.heads:
+        raise ValueError(
+            f"No task {name!r}.{nearest(name, model.task_heads)} Tasks of this model: {listed(model.task_heads)}."
+        )

@@ -1,0 +1,135 @@
+"""Several models made one: their heads on the encoder they share, or the mean of their weights."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from hf_mtl._names import listed
+from hf_mtl.configuration import MultiTaskConfig, check_task_names
+from hf_mtl.modeling import MultiTaskModel
+
+__all__ = ["average_models", "encoder_digest", "merge_models"]
+
+
+def encoder_digest(model: MultiTaskModel) -> str:
+    """Return the SHA-256 of an encoder: of its tensors' names, types, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.encoder.state_dict().items()):
+        digest.update(_described(name, value))
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _described(name: str, value: torch.Tensor) -> bytes:
+    return f"{name} {value.dtype} {list(value.shape)}\n".encode()
+
+
+def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
+    """Return a model with the heads of all, on the encoder that all share.
+
+    Heads that different people trained on the same frozen encoder answer afterwards bit for bit as before.
+
+    Args:
+        models: The models; they are not changed. The order of the heads is theirs, one model after the other.
+
+    Raises:
+        ValueError: If there are fewer than two, their encoders differ, or two have a task of the same name.
+    """
+    if len(models) < 2:
+        raise ValueError(f"A merge needs at least two models, found {len(models)}.")
+    first = models[0]
+    for number, model in enumerate(models[1:], start=2):
+        if encoder_digest(model) != encoder_digest(first):
+            raise ValueError(
+                f"The encoders of model 1 and model {number} differ: {_difference(first, model)}. Heads fit only the "
+                "encoder that they were trained on; train them with freeze_encoder=True on the same one."
+            )
+    owners: dict[str, int] = {}
+    for number, model in enumerate(models, start=1):
+        for name in model.task_heads:
+            if name in owners:
+                raise ValueError(
+                    f"Models {owners[name]} and {number} both have a task {name!r}. Rename or drop one: "
+                    f"rename_head(model, {name!r}, ...), or hf-mtl heads MODEL rename."
+                )
+            owners[name] = number
+    check_task_names(list(owners))
+    merged = copy.deepcopy(first)
+    heads = {name: copy.deepcopy(head) for model in models for name, head in model.task_heads.items()}
+    merged.heads = nn.ModuleDict(dict(heads))
+    merged.config.tasks = [head.task for head in heads.values()]
+    dtype, device = next(first.heads.parameters()).dtype, first.device
+    merged.heads.to(dtype=dtype, device=device)
+    merged.fast_dropout = first.fast_dropout
+    merged._set_frozen({**first.frozen, "heads": sorted({n for model in models for n in model.frozen["heads"]})})
+    merged.eval()
+    return merged
+
+
+def _difference(one: MultiTaskModel, other: MultiTaskModel) -> str:
+    """Return in words where two encoders part."""
+    families = [model.encoder.config.model_type for model in (one, other)]
+    if families[0] != families[1]:
+        return f"families {families[0]!r} and {families[1]!r}"
+    states = one.encoder.state_dict(), other.encoder.state_dict()
+    missing = sorted(states[0].keys() ^ states[1].keys())
+    if missing:
+        return f"only one has {listed(missing, 3)}"
+    for name in states[0]:
+        if _described(name, states[0][name]) != _described(name, states[1][name]):
+            found = [f"{list(state[name].shape)} {state[name].dtype}" for state in states]
+            return f"{name} is {found[0]} in one, {found[1]} in the other"
+    unlike = [name for name in states[0] if not torch.equal(states[0][name].cpu(), states[1][name].cpu())]
+    return f"{len(unlike)} of {len(states[0])} tensors have other values, the first is {unlike[0]}"
+
+
+@torch.no_grad()
+def average_models(models: Sequence[MultiTaskModel], weights: Sequence[float] | None = None) -> MultiTaskModel:
+    r"""Return a model whose weights are the weighted mean of those of models of equal shape.
+
+    .. math:: \theta = \sum_i w_i \theta_i \,/\, \sum_i w_i
+
+    Args:
+        models: The models, of the same tasks and labels; they are not changed.
+        weights: w, a number of at least 0 for each; ``None``: all the same.
+
+    Raises:
+        ValueError: If tasks, labels or shapes differ, or the weights do not fit.
+
+    Source: M. Wortsman et al., Model soups, ICML 2022, section 2, https://arxiv.org/abs/2203.05482.
+    """
+    if len(models) < 2:
+        raise ValueError(f"An average needs at least two models, found {len(models)}.")
+    factors = list(weights) if weights is not None else [1.0] * len(models)
+    if len(factors) != len(models) or any(not 0 <= w < float("inf") for w in factors) or sum(factors) == 0:
+        raise ValueError(f"weights must be {len(models)} numbers of at least 0, not all 0; found {factors}.")
+    for number, model in enumerate(models[1:], start=2):
+        _check_alike(models[0], model, number)
+    average = copy.deepcopy(models[0])
+    states = [model.state_dict() for model in models]
+    for name, value in average.state_dict().items():
+        if value.is_floating_point():
+            # Summed in double precision: rounded once.
+            total = sum(w * state[name].double().to(value.device) for w, state in zip(factors, states, strict=True))
+            value.copy_(torch.as_tensor(total) / sum(factors))
+    return average
+
+
+def _check_alike(first: MultiTaskModel, model: MultiTaskModel, number: int) -> None:
+    def told(config: MultiTaskConfig) -> list[tuple[str, str, tuple[str, ...] | None]]:
+        return [(task.name, task.type, tuple(task.labels) if task.labels else None) for task in config.tasks]
+
+    if told(first.config) != told(model.config):
+        raise ValueError(
+            f"Models 1 and {number} answer different tasks or labels: {listed(first.task_heads)} and "
+            f"{listed(model.task_heads)}. An average needs the same, in the same order."
+        )
+    shapes = [{name: value.shape for name, value in each.state_dict().items()} for each in (first, model)]
+    unlike = sorted(name for name in shapes[0].keys() | shapes[1].keys() if shapes[0].get(name) != shapes[1].get(name))
+    if unlike:
+        raise ValueError(f"Models 1 and {number} have tensors of other shapes, such as {unlike[0]!r}.")

@@ -1,0 +1,72 @@
+"""What the training arguments hold still, and from which step on it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import TrainerCallback
+
+from hf_mtl._names import listed
+from hf_mtl.data import TaskColumns
+from hf_mtl.modeling import MultiTaskModel
+
+__all__ = ["FreezingCallback"]
+
+
+class FreezingCallback(TrainerCallback):
+    """Freezes what the arguments name, by the number of the step alone, so that resuming equals not stopping.
+
+    The optimizer knows all parameters from the start: one without a gradient it passes over, weight decay and moments
+    included. So the order of its parameters is the same before and after, and checkpoints fit both.
+
+    Args:
+        model: The model.
+        parts: The training datasets, each with the tasks that it labels.
+    """
+
+    def __init__(self, model: MultiTaskModel, parts: Mapping[str, TaskColumns]) -> None:
+        self._model = model
+        self._parts = parts
+        self._own: dict[str, Any] | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Freeze, and check that every dataset trains something."""
+        # By names, as the optimizer is made: `model_init` makes a new model for each trial.
+        model = kwargs.get("model")
+        while model is not None and not isinstance(model, MultiTaskModel):
+            model = getattr(model, "module", None)
+        self._model = model if model is not None else self._model
+        self._own = self._model.frozen
+        self._set(args, state.global_step)
+        if any(parameter.requires_grad for parameter in self._model.encoder.parameters()):
+            return
+        for name, part in self._parts.items():
+            learning = [task for task in part.tasks if task not in self._model.frozen["heads"]]
+            if not learning:
+                self._model._set_frozen(self._own)
+                raise ValueError(
+                    f"Dataset {name!r} labels {listed(part.tasks)}, and both the encoder and those heads are frozen: "
+                    "its steps would train nothing. Leave the dataset out, or unfreeze one of them."
+                )
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Unfreeze when it is time."""
+        if args.unfreeze_at_step is not None and state.global_step >= args.unfreeze_at_step:
+            self._set(args, state.global_step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leave the model frozen as it was given."""
+        if self._own is not None:
+            self._model._set_frozen(self._own)
+            self._own = None
+
+    def _set(self, args: Any, step: int) -> None:
+        assert self._own is not None
+        wanted = dict(self._own)
+        if args.unfreeze_at_step is None or step < args.unfreeze_at_step:
+            wanted["encoder"] = wanted["encoder"] or args.freeze_encoder
+            wanted["layers"] = max(wanted["layers"], args.frozen_layers)
+            wanted["heads"] = sorted({*wanted["heads"], *(args.frozen_heads or ())})
+        if wanted != self._model.frozen:
+            self._model._set_frozen(wanted)
