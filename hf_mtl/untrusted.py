@@ -79,7 +79,9 @@ def _check_frozen(frozen: Any, tasks: Any) -> None:
         raise ValueError(f"frozen: unknown field {unknown[0]!r}. Valid fields: {listed(kinds)}.")
     for name in frozen.get("heads", ()):
         if name not in names:
-            raise ValueError(f"frozen.heads names {name!r}, which is no task of the model. Tasks: {listed(map(str, names))}.")
+            raise ValueError(
+                f"frozen.heads names {name!r}, which is no task of the model. Tasks: {listed(map(str, names))}."
+            )
 
 
 def _check_depth(value: Any, where: str, depth: int = 0) -> None:
