@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,22 +14,19 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig
 from hf_mtl.freezing import FreezableModel
 from hf_mtl.heads import Head, SentimentHead, head_class
+from hf_mtl.loading import LoadableModel
 from hf_mtl.outputs import MultiTaskOutput
 from hf_mtl.padding_free import PaddingFreeModel
 from hf_mtl.sharing import ShareableModel
 from hf_mtl.states import States
-from hf_mtl.stock import load_head, plain_encoder, read_stock, same_encoder, to_stock
+from hf_mtl.stock import ExchangeableModel
 from hf_mtl.task_view import TaskView, view_task
-from hf_mtl.untrusted import check_built, checked_weights
+from hf_mtl.untrusted import check_built
 
 __all__ = ["MultiTaskModel"]
 
 
-#: How a model is found, of the arguments of `MultiTaskModel.from_pretrained`.
-_FINDING = ("revision", "subfolder", "token", "cache_dir", "force_download", "local_files_only", "proxies")
-
-
-class MultiTaskModel(ShareableModel, FreezableModel, PaddingFreeModel):
+class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, FreezableModel, PaddingFreeModel):
     r"""One pretrained encoder that answers several tasks in one pass.
 
     The loss of a batch is the sum over its tasks :math:`t` of
@@ -177,92 +172,6 @@ class MultiTaskModel(ShareableModel, FreezableModel, PaddingFreeModel):
         model.eval()
         return model
 
-    @classmethod
-    def from_transformers(
-        cls,
-        models: Mapping[str, PreTrainedModel | str | Path],
-        encoder: str | None = None,
-        *,
-        types: Mapping[str, str] | None = None,
-        unpad: bool | Literal["auto"] = "auto",
-        **kwargs: Any,
-    ) -> MultiTaskModel:
-        """Bring the heads of stock models together on the encoder of one of them.
-
-        The task whose encoder is kept answers as before, bit for bit in a padded run, and so does every task whose
-        model has the same encoder weights. Other heads meet states that they were not trained on: a warning names
-        them, and they are to be trained again.
-
-        Args:
-            models: For each task's name a stock model (``...ForSequenceClassification`` or
-                ``...ForTokenClassification``), its folder or its Hub id. Labels and types are read from their configs.
-                They are not changed.
-            encoder: The task whose encoder is kept; ``None`` is the first.
-            types: Task types in place of those of the configs: ``{"opinion": "sentiment"}``.
-            unpad: Whether the encoder computes the tokens alone; ``"auto"``: where its family allows it.
-            kwargs: Arguments of ``from_pretrained`` for models given by name.
-
-        Raises:
-            ValueError: If a model has no classification head, or another family or size than the encoder.
-        """
-        names = list(models)
-        kept = names[0] if encoder is None and names else encoder
-        for source, wanted in (("encoder", [kept]), ("types", types or ())):
-            for name in wanted:
-                if name not in models:
-                    hint = nearest(str(name), names)
-                    raise ValueError(
-                        f"{source} names {name!r}, which is none of the models.{hint} Models: {listed(names)}."
-                    )
-        stock = {name: read_stock(name, model, (types or {}).get(name), **kwargs) for name, model in models.items()}
-        foreign = [name for name in names if not same_encoder(stock[str(kept)], stock[name])]
-        model = cls.from_encoder(plain_encoder(stock[str(kept)]), [part.task for part in stock.values()], unpad=unpad)
-        for name, head in model.task_heads.items():
-            load_head(head, stock[name])
-        if foreign:
-            warnings.warn(
-                f"The encoder is that of {kept!r}. These tasks come from models with other encoder weights, so their "
-                f"heads do not fit it and must be trained again: {listed(foreign)}.",
-                stacklevel=2,
-            )
-        return model
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Load a saved model: see ``transformers.PreTrainedModel.from_pretrained``.
-
-        Weights are read from safetensors alone, which hold numbers and no code; a config that describes a far larger
-        model than they hold is refused before memory is taken for it.
-
-        Raises:
-            OSError: If there is no such model, or it has no weights in safetensors.
-            ValueError: If its config is wrong.
-        """
-        name = args[0] if args else kwargs.get("pretrained_model_name_or_path")
-        if name is None or kwargs.get("state_dict") is not None:
-            model = super().from_pretrained(*args, **kwargs)
-        else:
-            if kwargs.get("use_safetensors") is False:
-                raise ValueError("use_safetensors=False would read a pickle, which can run any code. Leave it out.")
-            if not isinstance(kwargs.get("config"), MultiTaskConfig):
-                # Before the weights, which may be large: a wrong config is found first.
-                known = {key: kwargs[key] for key in _FINDING if key in kwargs}
-                try:
-                    MultiTaskConfig.from_pretrained(kwargs.get("config") or name, **known)
-                except (TypeError, AttributeError, RecursionError) as error:  # it is not even a mapping
-                    raise ValueError(f"{str(name)!r}: config.json holds no mapping of fields: {error}") from error
-            with checked_weights(str(name), kwargs), _wrong_files_told(str(name)):
-                model = super().from_pretrained(*args, **{**kwargs, "use_safetensors": True})
-        loaded = model[0] if isinstance(model, tuple) else model
-        for parameter in loaded.parameters():
-            # Weights mapped from a file start anywhere; some matrix kernels then round differently from those on
-            # memory that torch allocated. Moved, a loaded model answers bit for bit as the one that was saved.
-            if parameter.device.type == "cpu" and parameter.data_ptr() % 64:
-                parameter.data = parameter.data.clone()
-        if loaded.config.frozen:
-            loaded._apply_frozen()  # loading makes parameters anew
-        return model
-
     @property
     def task_heads(self) -> dict[str, Head]:
         """The head of each task, in order."""
@@ -307,22 +216,6 @@ class MultiTaskModel(ShareableModel, FreezableModel, PaddingFreeModel):
         A pooler that the encoder had is not part of it: each sequence head has its own.
         """
         self.encoder.save_pretrained(folder)
-
-    def to_transformers(self, task: str) -> PreTrainedModel:
-        """Return a task as a stock Transformers model, such as ``BertForSequenceClassification``, with its own weights.
-
-        It answers as this model does: its logits are those of a padded run (``unpad=False``) bit for bit, those of
-        regression in the labels' own unit. Save it with ``save_pretrained``, or use `hf_mtl.export`.
-
-        Args:
-            task: Name of the task.
-
-        Raises:
-            KeyError: If there is no such task.
-            ValueError: If no stock class can express its head; the message says why and what to train instead.
-        """
-        self.config.task(task)
-        return to_stock(self.encoder, self.task_heads[task])
 
     def forward(
         self,
@@ -479,21 +372,3 @@ def _build_encoder(config: MultiTaskConfig) -> PreTrainedModel:
             f"encoder_config describes no encoder of the family {family!r} that can be built: {reason}"
         ) from error
     return encoder
-
-
-@contextmanager
-def _wrong_files_told(name: str) -> Iterator[None]:
-    """Turn what wrong files lead to somewhere in Transformers and torch into one kind of error.
-
-    Raises:
-        ValueError: With the reason.
-    """
-    try:
-        yield
-    except (ValueError, OSError, ImportError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"{name!r}: the tasks and encoder_config of config.json do not go with the weights: {reason}"
-        ) from error

@@ -91,13 +91,16 @@ def _export_onnx(
     texts: Path | None,
     overwrite: bool,
 ) -> OnnxReport:
-    from hf_mtl.cli._files import read_rows
+    from hf_mtl.cli._reading import BadRow, RowReader
     from hf_mtl.export import export_onnx
-    from hf_mtl.inference import as_row
 
     rows = None
     if texts is not None:
-        rows = [as_row(row, number, str(texts)) for number, row in enumerate(read_rows(texts))]
+        rows = []
+        for read in RowReader(texts):
+            if isinstance(read, BadRow):
+                raise ValueError(read.message)
+            rows.append(read.row)
         if not rows:
             raise ValueError(f"{texts}: holds no texts.")
     return export_onnx(

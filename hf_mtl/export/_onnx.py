@@ -141,7 +141,7 @@ def _describe(model: MultiTaskModel, task: TaskConfig) -> TaskDescription:
     head = model.task_heads[task.name]
     labels = list(task.labels or ())
     if isinstance(head, RegressionHead):
-        mean, std = head.scale()
+        mean, std = head.scale(task)
         return TaskDescription(task.name, task.type, head.level, "none", mean=mean, std=std)
     if isinstance(head, SequenceClassificationHead) and head.is_multi_label(task):
         return TaskDescription(task.name, task.type, head.level, "sigmoid", labels, [0.5] * len(labels))

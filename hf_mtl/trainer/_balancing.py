@@ -91,7 +91,7 @@ class BalancingTrainer(EvaluatingTrainer):
     def _start_balancing(self) -> None:
         """Begin a training: the balancer and the log know nothing yet."""
         labelled = {task for part in self._train_parts.values() for task in part.tasks}
-        self._facts = {
+        self._task_facts = {
             name: TaskFacts(
                 name=name,
                 is_regression=head.is_regression,
@@ -104,8 +104,8 @@ class BalancingTrainer(EvaluatingTrainer):
         }
         self._log_sums = StepLog()
         self._running = None
-        if self._facts:
-            self.balancer.start(list(self._facts.values()), self.args.seed)
+        if self._task_facts:
+            self.balancer.start(list(self._task_facts.values()), self.args.seed)
         self._sketches = CosineSketches(self.args.seed) if self.args.gradient_cosine_steps else None
 
     def _loss_scale(self, head: Any) -> float:
@@ -211,13 +211,13 @@ class BalancingTrainer(EvaluatingTrainer):
                     f"{type(self.balancer).__name__}.weights gave {weights.get(name)!r} for task {name!r} in step "
                     f"{step.number}. Each task of step.shares needs a number of at least 0."
                 )
-        return {name: weights[name] / self._facts[name].loss_scale for name in step.shares}
+        return {name: weights[name] / self._task_facts[name].loss_scale for name in step.shares}
 
     def _mean_losses(self, losses: Mapping[str, torch.Tensor], step: Step) -> dict[str, float]:
         """Return the step's mean losses, scaled, from this rank's parts of them."""
         parts = torch.tensor([float(losses.get(name, 0.0)) for name in step.shares], dtype=torch.float64)
         sums = self._sum_over_ranks(parts).tolist()
-        return {name: value / self._facts[name].loss_scale for name, value in zip(step.shares, sums, strict=True)}
+        return {name: value / self._task_facts[name].loss_scale for name, value in zip(step.shares, sums, strict=True)}
 
     def _random_states(self) -> list[torch.Tensor]:
         device = self.args.device
@@ -291,7 +291,7 @@ class BalancingTrainer(EvaluatingTrainer):
     def _cosine_log(self) -> dict[str, float]:
         if self._sketches is None:
             return {}
-        order = {name: number for number, name in enumerate(self._facts)}
+        order = {name: number for number, name in enumerate(self._task_facts)}
         return {
             "gradient_cosine/{}/{}".format(*sorted(pair, key=order.__getitem__)): value
             for pair, value in self._sketches.cosines().items()
@@ -302,9 +302,9 @@ class BalancingTrainer(EvaluatingTrainer):
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
-            save_balancer(Path(output_dir), self.balancer, list(self._facts), self._sketches)
+            save_balancer(Path(output_dir), self.balancer, list(self._task_facts), self._sketches)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
-            load_balancer(Path(checkpoint), self.balancer, list(self._facts), self._sketches)
+            load_balancer(Path(checkpoint), self.balancer, list(self._task_facts), self._sketches)

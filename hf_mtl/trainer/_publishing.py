@@ -97,9 +97,9 @@ class PublishingTrainer(EvaluatingTrainer):
         folder = Path(output_dir if output_dir is not None else self.args.output_dir or "")
         folder.mkdir(parents=True, exist_ok=True)
         name = self._card_fields.get("model_name") or folder.absolute().name
-        write_card(folder / "README.md", self._facts(name))
+        write_card(folder / "README.md", self._card_facts(name))
 
-    def _facts(self, name: str) -> CardFacts:
+    def _card_facts(self, name: str) -> CardFacts:
         ids = self._card_fields.get("dataset_ids", {})
         given = {key: value for key, value in self._card_fields.items() if key not in ("model_name", "dataset_ids")}
         shared = {name: getattr(self.args, name) for name in _ON_CARD} | shareable_arguments(self.args)

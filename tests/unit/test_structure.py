@@ -17,7 +17,7 @@ ROWS = [
     {"recipe", "trainer", "pipelines", "training_args", "export", "surgery"},
     {"inference"},
     {"modeling", "data", "evaluation", "step_loss", "optimization"},
-    {"padding_free", "task_view", "stock", "sharing", "freezing"},
+    {"padding_free", "task_view", "stock", "sharing", "freezing", "loading"},
     {"hub"},
     {"model_card"},
     {"heads", "samplers", "balancers", "metrics", "unpadding"},

@@ -1,0 +1,76 @@
+"""The part of the model that reads saved models, whose files a stranger may have written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from hf_mtl.configuration import MultiTaskConfig
+from hf_mtl.untrusted import checked_weights
+
+__all__ = ["LoadableModel"]
+
+#: How a model is found, of the arguments of `LoadableModel.from_pretrained`.
+_FINDING = ("revision", "subfolder", "token", "cache_dir", "force_download", "local_files_only", "proxies")
+
+
+class LoadableModel(PreTrainedModel):
+    """A model that checks what it loads."""
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load a saved model: see ``transformers.PreTrainedModel.from_pretrained``.
+
+        Weights are read from safetensors alone, which hold numbers and no code; a config that describes a far larger
+        model than they hold is refused before memory is taken for it.
+
+        Raises:
+            OSError: If there is no such model, or it has no weights in safetensors.
+            ValueError: If its config is wrong.
+        """
+        name = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        if name is None or kwargs.get("state_dict") is not None:
+            model = super().from_pretrained(*args, **kwargs)
+        else:
+            if kwargs.get("use_safetensors") is False:
+                raise ValueError("use_safetensors=False would read a pickle, which can run any code. Leave it out.")
+            if not isinstance(kwargs.get("config"), PreTrainedConfig):
+                # Before the weights, which may be large: a wrong config is found first.
+                known = {key: kwargs[key] for key in _FINDING if key in kwargs}
+                try:
+                    MultiTaskConfig.from_pretrained(kwargs.get("config") or name, **known)
+                except (TypeError, AttributeError, RecursionError) as error:  # it is not even a mapping
+                    raise ValueError(f"{str(name)!r}: config.json holds no mapping of fields: {error}") from error
+            with checked_weights(str(name), kwargs), _wrong_files_told(str(name)):
+                model = super().from_pretrained(*args, **{**kwargs, "use_safetensors": True})
+        loaded: Any = model[0] if isinstance(model, tuple) else model
+        for parameter in loaded.parameters():
+            # Weights mapped from a file start anywhere; some matrix kernels then round differently from those on
+            # memory that torch allocated. Moved, a loaded model answers bit for bit as the one that was saved.
+            if parameter.device.type == "cpu" and parameter.data_ptr() % 64:
+                parameter.data = parameter.data.clone()
+        if loaded.config.frozen:
+            loaded._apply_frozen()  # loading makes parameters anew
+        return model
+
+
+@contextmanager
+def _wrong_files_told(name: str) -> Iterator[None]:
+    """Turn what wrong files lead to somewhere in Transformers and torch into one kind of error.
+
+    Raises:
+        ValueError: With the reason.
+    """
+    try:
+        yield
+    except (ValueError, OSError, ImportError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"{name!r}: the tasks and encoder_config of config.json do not go with the weights: {reason}"
+        ) from error
