@@ -48,6 +48,8 @@ class TracedModel(nn.Module):
     def __init__(self, model: MultiTaskModel, tasks: Sequence[str], inputs: Sequence[str]) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval()
+        # accelerate wraps the forward of a model in training to compute in 16 bits, and the wrapped one is the original's.
+        vars(self.model).pop("forward", None)
         nn.Module.to(self.model, "cpu", torch.float32)  # Transformers' own, wrapped, hides its types
         if self.model.encoder._supports_sdpa:
             self.model.encoder.set_attn_implementation("sdpa")
@@ -83,8 +85,10 @@ def write_graph(traced: TracedModel, file: Path) -> None:
             verbose=False,
         )
         assert program is not None  # None is for the exporter that dynamo=True leaves behind
-        # Names and values of steps between: a fifth of a small file, and quantisation stumbles over them.
+        # How each node came about: lines of source with the folders of this machine, most of a small graph's size.
         program.model.graph.metadata_props.clear()
+        for node in program.model.graph.all_nodes():
+            node.metadata_props.clear()
         program.save(str(file))
 
 
