@@ -48,7 +48,7 @@ class TracedModel(nn.Module):
     def __init__(self, model: MultiTaskModel, tasks: Sequence[str], inputs: Sequence[str]) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval()
-        # accelerate wraps the forward of a model in training to compute in 16 bits, and the wrapped one is the original's.
+        # accelerate wraps the forward of a model in training, to compute in 16 bits; what it wraps is the original's.
         vars(self.model).pop("forward", None)
         nn.Module.to(self.model, "cpu", torch.float32)  # Transformers' own, wrapped, hides its types
         if self.model.encoder._supports_sdpa:
