@@ -86,7 +86,11 @@ class TaskColumns:
         for column in self.inputs:
             self._check_input(column, data.features[column])
         self._names = {task: class_label(data.features[task]) for task in self.tasks}
-        self._data = data.select_columns([*self.inputs, *self.tasks]).with_format(None)
+        wanted = [*self.inputs, *self.tasks]
+        # Each of the two copies the dataset's description: a thousand datasets would wait seconds for it.
+        if columns != wanted:
+            data = data.select_columns(wanted)
+        self.data: Dataset = data if data.format["type"] is None else data.with_format(None)
 
     def _input_columns(self, columns: Sequence[str], tagging: bool) -> list[str]:
         if "tokens" in columns and (tagging or "text" not in columns):
@@ -105,7 +109,7 @@ class TaskColumns:
             raise ValueError(f"Dataset {self.name!r}: column {column!r} must hold {wanted}, found {feature}.")
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self.data)
 
     def read(self, indices: Sequence[int]) -> list[Row]:
         """Return rows by number, in the order asked for.
@@ -113,20 +117,36 @@ class TaskColumns:
         Raises:
             ValueError: If an input is null; the message names the dataset and the row.
         """
-        batch = self._data[list(indices)]
+        return self.rows(self.data[list(indices)], [(self.name, index) for index in indices])
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """What datasets have in common whose rows one reader can read: inputs, tasks and features."""
+        return tuple(self.inputs), tuple(self.tasks), str([self.data.features[c] for c in (*self.inputs, *self.tasks)])
+
+    def rows(self, batch: Mapping[str, Sequence[Any]], places: Sequence[tuple[str, int]]) -> list[Row]:
+        """Return rows that were read from this dataset or one of its `kind`.
+
+        Args:
+            batch: Column -> values.
+            places: For each row the name of its dataset and its number there.
+
+        Raises:
+            ValueError: If an input is null; the message names the dataset and the row.
+        """
         labels = {task: self._with_names(task, batch[task]) for task in self.tasks}
         rows = []
-        for position, index in enumerate(indices):
+        for position, (dataset, index) in enumerate(places):
             for column in self.inputs:
                 value = batch[column][position]
                 if value is None or (column == "tokens" and None in value):
                     raise ValueError(
-                        f"Dataset {self.name!r}, row {index}: column {column!r} is null. Give a text, possibly empty, "
+                        f"Dataset {dataset!r}, row {index}: column {column!r} is null. Give a text, possibly empty, "
                         "or drop the row."
                     )
             rows.append(
                 Row(
-                    dataset=self.name,
+                    dataset=dataset,
                     index=index,
                     text=batch[self.inputs[0]][position],
                     text_pair=batch["text_pair"][position] if "text_pair" in self.inputs else None,
@@ -137,7 +157,7 @@ class TaskColumns:
 
     def labels(self, task: str) -> list[Any]:
         """Return a task's labels, null ones left out."""
-        return [value for value in self._with_names(task, self._data[task]) if value is not None]
+        return [value for value in self._with_names(task, self.data[task]) if value is not None]
 
     def _with_names(self, task: str, values: Sequence[Any]) -> list[Any]:
         """Turn class integers into their names: their order in this dataset need not be the model's."""

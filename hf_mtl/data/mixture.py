@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+from datasets import Dataset as Table
+from datasets import concatenate_datasets
 from torch.utils.data import Dataset
 
 from hf_mtl.data.batch_sampler import TaskBatchSampler
@@ -31,6 +33,21 @@ class TaskMixture(Dataset[Row]):
         self.parts = list(parts)
         self._batch_sampler = batch_sampler
         self._starts = [0, *accumulate(len(part) for part in self.parts)]
+        # Reading from Arrow costs by the call, so datasets of one kind are read as one table (which copies no row):
+        # a mixed batch of a thousand datasets would be as many reads as it has rows.
+        kinds: dict[Any, list[int]] = {}
+        for number, part in enumerate(self.parts):
+            kinds.setdefault(part.kind, []).append(number)
+        self._tables: list[tuple[TaskColumns, Table]] = []
+        #: For each part its table and its first row there.
+        self._places = [(0, 0)] * len(self.parts)
+        for numbers in kinds.values():
+            first = 0
+            for number in numbers:
+                self._places[number] = (len(self._tables), first)
+                first += len(self.parts[number])
+            alike = [self.parts[number].data for number in numbers]
+            self._tables.append((self.parts[numbers[0]], alike[0] if len(alike) == 1 else concatenate_datasets(alike)))
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -44,14 +61,17 @@ class TaskMixture(Dataset[Row]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Row]:
-        # One read a dataset, not one a row: reading from Arrow costs by the call.
         result: list[Any] = [None] * len(indices)
-        mine: dict[int, list[tuple[int, int]]] = {}
+        asked: dict[int, list[tuple[int, int, tuple[str, int]]]] = {}
         for i, index in enumerate(indices):
             number = index if index >= 0 else -index - 1
             part = bisect_right(self._starts, number) - 1
-            mine.setdefault(part, []).append((i, number - self._starts[part]))
-        for part, asked in mine.items():
-            for (i, _), row in zip(asked, self.parts[part].read([number for _, number in asked]), strict=True):
-                result[i] = row if indices[i] >= 0 else Row(row.dataset, row.index, row.text, row.text_pair)
+            table, first = self._places[part]
+            row = number - self._starts[part]
+            asked.setdefault(table, []).append((i, first + row, (self.parts[part].name, row)))
+        for table, wanted in asked.items():
+            reader, data = self._tables[table]
+            positions, numbers, places = zip(*wanted, strict=True)
+            for i, read in zip(positions, reader.rows(data[list(numbers)], places), strict=True):
+                result[i] = read if indices[i] >= 0 else Row(read.dataset, read.index, read.text, read.text_pair)
         return result
