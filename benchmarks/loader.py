@@ -61,7 +61,7 @@ def measure(encoder: str, data: str, batches: int) -> None:
 
     cells, facts = [], {}
     for batching in ("mixed", "homogeneous"):
-        sampler = TaskBatchSampler([len(part) for part in parts], ProportionalSampler(), 32, 1, batching)
+        sampler = TaskBatchSampler({part.name: len(part) for part in parts}, ProportionalSampler(), 32, 1, batching)
         mixture = TaskMixture(parts, sampler)
         rows, real = [], []
         for number in range(batches + 3):

@@ -15,12 +15,12 @@ import numpy as np
 from reporting import fresh, parse, peak_megabytes, report
 
 
-def sizes_of(datasets: int, rows: int) -> list[int]:
+def sizes_of(datasets: int, rows: int) -> dict[str, int]:
     """Return log-normally distributed sizes, the largest thousands of times the smallest, ``rows`` in sum."""
     weights = np.random.default_rng(0).lognormal(0, 1.5, datasets)
     sizes = np.maximum(1, weights / weights.sum() * rows).astype(int)
     sizes[-1] += rows - sizes.sum()
-    return sizes.tolist()
+    return {f"dataset{number}": size for number, size in enumerate(sizes.tolist())}
 
 
 def measure(datasets: int, rows: int, batching: str, batches: int) -> dict[str, float]:
@@ -29,7 +29,9 @@ def measure(datasets: int, rows: int, batching: str, batches: int) -> dict[str, 
     from hf_mtl.samplers import ProportionalSampler
 
     sizes = sizes_of(datasets, rows)
-    TaskBatchSampler([3, 4], ProportionalSampler(), 2, batching=batching).batch(0, 0)  # loads what is loaded late
+    TaskBatchSampler({"a": 3, "b": 4}, ProportionalSampler(), 2, batching=batching).batch(
+        0, 0
+    )  # loads what is loaded late
     before, start = peak_megabytes(), time.perf_counter()
     sampler = TaskBatchSampler(sizes, ProportionalSampler(), 32, seed=1, batching=batching)
     sampler.batch(0, 0)

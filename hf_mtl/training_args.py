@@ -16,7 +16,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.balancers import BALANCERS, Balancer, make_balancer
 from hf_mtl.compatibility import cpu_has_fast_bfloat16
 from hf_mtl.data import BATCHINGS
-from hf_mtl.samplers import SAMPLERS
+from hf_mtl.samplers import SAMPLERS, StepShape, make_sampler, parsed_options
 
 __all__ = ["MultiTaskTrainingArguments"]
 
@@ -39,6 +39,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
 
     sampling: str = field(
         default="proportional", metadata={"help": f"How often each dataset is drawn: {', '.join(SAMPLERS)}."}
+    )
+    sampling_options: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={
+            "help": "Options of the sampling strategy, as JSON on a command line: '{\"temperature\": 2}'. With any "
+            "strategy: exhausted, max_rows, weights."
+        },
     )
     batching: str = field(
         default="homogeneous",
@@ -152,6 +159,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 raise ValueError(
                     f"{name} must be one of {listed(choices)}, found {value!r}.{nearest(str(value), choices)}"
                 )
+        self.sampling_options = parsed_options(self.sampling_options)
+        make_sampler(self.sampling, self.sampling_options)  # finds wrong options now, not when training starts
         if not 0 < self.encoder_layer_decay <= 1:
             raise ValueError(f"encoder_layer_decay must lie in (0, 1], found {self.encoder_layer_decay}.")
         self.balancing_options = _mapping("balancing_options", self.balancing_options)
@@ -212,6 +221,16 @@ class MultiTaskTrainingArguments(TrainingArguments):
                     f"{listed(tasks)}."
                 )
         return {name: float(rate.get(name, 10 * self.learning_rate)) for name in tasks}
+
+    @property
+    def step_shape(self) -> StepShape:
+        """What an optimizer step is made of, over all processes."""
+        return StepShape(
+            rows=self.train_batch_size * self.world_size,
+            accumulation=self.gradient_accumulation_steps,
+            mixed=self.batching == "mixed",
+            skip_last=self.dataloader_drop_last,
+        )
 
     def _choose_precision(self) -> None:
         if self.bf16 or self.fp16 or self.precision == "float32":

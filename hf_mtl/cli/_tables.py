@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.trainer import share_text
 
 __all__ = ["head_table", "score_table", "training_table"]
 
@@ -35,7 +36,7 @@ def _labels(task: TaskConfig) -> str:
 
 
 def training_table(summary: Sequence[Mapping[str, Any]], main_metrics: Mapping[str, str], width: int) -> Table:
-    """Return a line for each dataset and task: rows, share of an epoch, type, labels, main metric.
+    """Return a line for each dataset and task: rows, share, type, labels, main metric.
 
     Args:
         summary: What `PreparedRecipe.summary` returned.
@@ -47,7 +48,7 @@ def training_table(summary: Sequence[Mapping[str, Any]], main_metrics: Mapping[s
     table = _table("dataset", *numbers, "task", "type", "labels", "metric", right=numbers)
     for item in summary:
         rows = "/".join(f"{count:,}" if count else "-" for count in item["rows"].values())
-        first = [item["dataset"], rows, f"{item['share']:.1%}"]
+        first = [item["dataset"], rows, share_text(item)]
         for task in item["tasks"]:
             kind = task.type.removesuffix("-classification") if is_narrow else task.type
             labels = str(len(task.labels or ()) or "-") if is_narrow else _labels(task)

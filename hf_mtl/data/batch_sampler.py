@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import overload
@@ -11,47 +11,54 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
-from hf_mtl.samplers import Interleaving, TaskSampler, permute
+from hf_mtl.samplers import SamplingRules, StepShape, TaskSampler, make_plan, permute
 
 __all__ = ["BATCHINGS", "TaskBatchSampler"]
 
 BATCHINGS = ("mixed", "homogeneous")
+
+#: In place of a pass's number: the permutation whose beginning are the rows that ``max_rows`` leaves.
+_CHOICE = -1
 
 
 class TaskBatchSampler(Sampler[Sequence[int]]):
     """Computes the batches of an epoch: any of them alone, in O(1), the same on every rank.
 
     A dataset's rows come in a new permutation each time it is used up. Ranks share each batch of ``batch_size *
-    world_size`` rows, so two ranks see what one would with twice the batch.
+    world_size`` rows, so two ranks see what one would with twice the batch. Neither the order in which datasets are
+    given nor their names change what is drawn: they are put in order by size, those of equal size by name.
 
     It has no attribute ``batch_size``, ``drop_last`` or ``sampler`` on purpose: `accelerate` takes one that has for a
     plain batch sampler and drops a short batch in mid-stream.
 
     Args:
-        sizes: Rows of each dataset.
-        sampler: How many rows an epoch draws from each dataset.
+        sizes: Rows of each dataset, by name.
+        sampler: How often each dataset is drawn.
         batch_size: Rows of a batch on one rank.
         seed: Names the order; the same seed repeats it.
         batching: ``"mixed"``: a batch holds rows of all datasets; ``"homogeneous"``: an optimizer step holds rows of
             one.
         accumulation: Batches of an optimizer step. Homogeneous steps are cut into as many, the short ones too, so
             that the rows of a step do not depend on how it is cut.
-        skip_last: Whether a last, short batch is left out; of homogeneous batching, each dataset's short step.
+        skip_last: Whether what does not fill a batch or step at the end of an epoch is left out.
         rank: This process's number.
         world_size: Number of processes.
+        rules: Options that go with any strategy.
+        epochs: Epochs of the training, for shares that change in its course.
+        max_steps: Its optimizer steps, in place of ``epochs``, if above 0.
 
     Raises:
-        ValueError: If ``batching`` is unknown.
+        ValueError: If ``batching`` is unknown, or the sampler or the rules do not fit the datasets.
 
     >>> from hf_mtl.samplers import ProportionalSampler
-    >>> batches = list(TaskBatchSampler([2, 4], ProportionalSampler(), batch_size=3, seed=1))
+    >>> batches = list(TaskBatchSampler({"trec": 2, "sst2": 4}, ProportionalSampler(), batch_size=3, seed=1))
     >>> sorted(row for batch in batches for row in batch)
     [0, 1, 2, 3, 4, 5]
     """
 
     def __init__(
         self,
-        sizes: Sequence[int],
+        sizes: Mapping[str, int],
         sampler: TaskSampler,
         batch_size: int,
         seed: int = 0,
@@ -60,32 +67,37 @@ class TaskBatchSampler(Sampler[Sequence[int]]):
         skip_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        rules: SamplingRules | None = None,
+        epochs: float = 1,
+        max_steps: int = -1,
     ) -> None:
         if batching not in BATCHINGS:
             raise ValueError(f"batching must be one of {BATCHINGS}, found {batching!r}.")
-        self._sizes = np.array(sizes, dtype=np.int64)
-        self._starts = np.array([0, *accumulate(sizes)], dtype=np.int64)
-        draws = sampler.draws(sizes)
-        self._draws = np.array(draws, dtype=np.int64)
-        self._rows = batch_size * world_size
+        starts = dict(zip(sizes, accumulate(sizes.values(), initial=0), strict=False))
+        ordered = {name: sizes[name] for name in sorted(sizes, key=lambda name: (sizes[name], name))}
+        used = (rules or SamplingRules()).limited(ordered)
+        self._names = list(ordered)
+        self._starts = np.array([starts[name] for name in ordered], dtype=np.int64)
+        self._sizes = np.array(list(ordered.values()), dtype=np.int64)
+        self._used = np.array(list(used.values()), dtype=np.int64)
         self._seed = seed
         self._rank, self._world_size = rank, world_size
         self._epoch = 0
-        self._mixed = batching == "mixed"
-        # A unit is what is drawn at once: a batch of all datasets, or an optimizer step of one.
-        self._cuts = 1 if self._mixed else accumulation
-        self._unit = self._rows * self._cuts
-        totals = [sum(draws)] if self._mixed else draws
-        units = [total // self._unit if skip_last else -(-total // self._unit) for total in totals]
-        self._total, self._length = sum(draws), sum(units) * self._cuts
-        self._interleaving = Interleaving(draws if self._mixed else units)
+        shape = StepShape(batch_size * world_size, accumulation, batching == "mixed", skip_last)
+        self._cuts = shape.cuts
+        #: What is drawn when.
+        self.plan = make_plan(sampler, ordered, shape, rules=rules, epochs=epochs, max_steps=max_steps, seed=seed)
+
+    def shares(self, step: int) -> dict[str, float]:
+        """Return each dataset's share in force at an optimizer step, from 0."""
+        return dict(zip(self._names, self.plan.shares(step).tolist(), strict=True))
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, from 0, whose batches come next."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return self._length
+        return self.plan.epoch_units * self._cuts
 
     def __iter__(self) -> Iterator[Sequence[int]]:
         for step in range(len(self)):
@@ -101,25 +113,18 @@ class TaskBatchSampler(Sampler[Sequence[int]]):
             step: Number of the batch in the epoch, from 0.
         """
         unit, cut = divmod(step, self._cuts)
-        if self._mixed:
-            start = unit * self._unit
-            datasets, draws = self._interleaving.stretch(start, min(start + self._unit, self._total))
-        else:
-            chosen, before = self._interleaving.stretch(unit, unit + 1)
-            start = int(before[0]) * self._unit
-            draws = np.arange(start, min(start + self._unit, int(self._draws[chosen[0]])))
-            datasets = np.repeat(chosen, len(draws))
-        rows = self._row_numbers(epoch, datasets, draws)
+        rows = self._row_numbers(*self.plan.draw(epoch, unit))
         mine: list[int] = np.array_split(np.array_split(rows, self._cuts)[cut], self._world_size)[self._rank].tolist()
         # A rank or a cut without a row gets one without labels.
         return mine or [-int(rows[0]) - 1]
 
-    def _row_numbers(
-        self, epoch: int, datasets: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.int64]:
-        sizes = self._sizes[datasets]
-        passes, positions = np.divmod(epoch * self._draws[datasets] + draws, sizes)
-        return self._starts[datasets] + permute(positions, sizes, key=(self._seed, datasets, passes))
+    def _row_numbers(self, datasets: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        sizes, used = self._sizes[datasets], self._used[datasets]
+        passes, positions = np.divmod(draws, used)
+        rows = permute(positions, used, key=(self._seed, datasets, passes))
+        limited = np.flatnonzero(used < sizes)
+        rows[limited] = permute(rows[limited], sizes[limited], key=(self._seed, datasets[limited], _CHOICE))
+        return self._starts[datasets] + rows
 
 
 class _LazyBatch(Sequence[int]):

@@ -17,7 +17,7 @@ from hf_mtl.recipe._load import LoadedDataset
 from hf_mtl.recipe._mistakes import blamed_on
 from hf_mtl.recipe._paths import portable, portable_load
 from hf_mtl.recipe._yaml import dump_yaml
-from hf_mtl.samplers import make_sampler
+from hf_mtl.samplers import first_and_last_shares, make_sampler, parsed_options
 from hf_mtl.trainer import MultiTaskTrainer
 from hf_mtl.training_args import MultiTaskTrainingArguments
 
@@ -62,17 +62,22 @@ class PreparedRecipe:
     test: dict[str, Dataset]
 
     def summary(self) -> list[dict[str, Any]]:
-        """Return for each dataset its rows by use, its share of an epoch, and its tasks."""
-        names = list(self.train)
-        shares = make_sampler(self.args.sampling).shares([len(self.train[name]) for name in names])
+        """Return for each dataset its rows by use, its shares when training begins and ends, and its tasks."""
+        args = self.args
+        sampler, rules = make_sampler(args.sampling, args.sampling_options)
+        sizes = {name: len(data) for name, data in self.train.items()}
+        shares = first_and_last_shares(
+            sampler, sizes, args.step_shape, rules=rules, epochs=args.num_train_epochs, max_steps=args.max_steps
+        )
         return [
             {
                 "dataset": name,
                 "rows": {use: len(getattr(self, use).get(name, ())) for use in ("train", "validation", "test")},
-                "share": share,
+                "share": first,
+                "last_share": last,
                 "tasks": [task for task in self.tasks if task.name in self.train[name].column_names],
             }
-            for name, share in zip(names, shares, strict=True)
+            for name, (first, last) in zip(sizes, shares, strict=True)
         ]
 
     def hub_ids(self) -> dict[str, str]:
@@ -138,7 +143,7 @@ class PreparedRecipe:
             fields = task.to_dict()
             tasks[fields.pop("name")] = fields
         of_method = self.args.balancing_options
-        elsewhere = ("sampling", "balancing", "balancing_options")
+        elsewhere = ("sampling", "sampling_options", "balancing", "balancing_options")
         training = {key: value for key, value in recipe._training.items() if key not in elsewhere}
         training.setdefault("output_dir", self.args.output_dir)
         training.setdefault("seed", self.args.seed)
@@ -151,7 +156,7 @@ class PreparedRecipe:
             "datasets": datasets,
             "tasks": tasks,
             "training": training,
-            "sampling": {"strategy": self.args.sampling},
+            "sampling": {"strategy": self.args.sampling, **parsed_options(self.args.sampling_options)},
             "balancing": {"method": self.args.balancing, **(of_method if isinstance(of_method, dict) else {})},
         }
 

@@ -118,7 +118,7 @@ class Recipe(RecipeKeys):
         """
         if changes or self._arguments is None:
             with self.blamed():
-                args = make_arguments({**self._training, **changes}, self.strategy(), f"runs/{self._stem}")
+                args = make_arguments({**self._training, **changes}, self.sampling_fields(), f"runs/{self._stem}")
             if changes:
                 return args
             self._arguments = args

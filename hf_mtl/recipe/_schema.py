@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -14,7 +14,7 @@ from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_task_names
 from hf_mtl.heads import HEADS
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.recipe._training import check_training
-from hf_mtl.samplers import SAMPLERS
+from hf_mtl.samplers import make_sampler
 
 __all__ = ["Balancing", "DatasetRecipe", "EncoderOptions", "RecipeKeys", "Sampling", "as_recipe_error"]
 
@@ -44,18 +44,34 @@ class EncoderOptions(_Strict):
     revision: str | None = None
 
 
-class Sampling(_Strict):
-    """How often each dataset is drawn."""
+class Sampling(BaseModel):
+    """How often each dataset is drawn: a strategy and, as further keys, its options."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 
     strategy: str = "proportional"
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The strategy's options, and those that go with any."""
+        return dict(self.model_extra or {})
+
     @model_validator(mode="after")
-    def _check_strategy(self) -> Sampling:
-        if self.strategy not in SAMPLERS:
-            raise ValueError(
-                f"unknown strategy {self.strategy!r}.{nearest(self.strategy, SAMPLERS)} Strategies: {listed(SAMPLERS)}."
-            )
+    def _check_options(self) -> Sampling:
+        make_sampler(self.strategy, self.options)
         return self
+
+    def check(self, datasets: Iterable[str]) -> None:
+        """Check the names of datasets in options.
+
+        Raises:
+            RecipeError: If one is unknown, or missing.
+        """
+        sampler, rules = make_sampler(self.strategy, self.options)
+        with blamed_on("sampling"):
+            names = dict.fromkeys(datasets, 1)
+            rules.check(names)
+            sampler.check(names)
 
 
 class Balancing(BaseModel):
@@ -187,11 +203,15 @@ class RecipeKeys(_Strict):
                     f"tasks.{name}", f"no dataset maps a column to it.{nearest(name, known)} Tasks: {listed(known)}."
                 )
             _check_fields(f"tasks.{name}", name, fields)
-        if self.sampling is not None and "sampling" in self.training:
-            raise RecipeError("training.sampling", "sampling is given twice. Keep 'sampling: {strategy: ...}'.")
-        for key in ("balancing", "balancing_options"):
-            if self.balancing is not None and key in self.training:
-                raise RecipeError(f"training.{key}", "balancing is given twice. Keep 'balancing: {method: ...}'.")
+        for part, given, options in (
+            ("sampling", self.sampling, "{strategy: ...}"),
+            ("balancing", self.balancing, "{method: ...}"),
+        ):
+            for key in (part, f"{part}_options"):
+                if given is not None and key in self.training:
+                    raise RecipeError(f"training.{key}", f"{part} is given twice. Keep '{part}: {options}'.")
+        if self.sampling is not None:
+            self.sampling.check(self.datasets)
         return {**check_training(self.training), **self._balancing_arguments()}
 
     def _balancing_arguments(self) -> dict[str, Any]:
@@ -199,9 +219,11 @@ class RecipeKeys(_Strict):
             return {}
         return {"balancing": self.balancing.method, "balancing_options": self.balancing.options or None}
 
-    def strategy(self) -> str:
-        """Return the name of the sampling strategy."""
-        return self.sampling.strategy if self.sampling is not None else self.training.get("sampling", "proportional")
+    def sampling_fields(self) -> dict[str, Any]:
+        """Return what ``sampling`` says as fields of the training arguments; nothing where ``training`` says it."""
+        if self.sampling is None:
+            return {}
+        return {"sampling": self.sampling.strategy, "sampling_options": self.sampling.options}
 
 
 def _check_fields(where: str, name: str, fields: Mapping[str, Any]) -> None:

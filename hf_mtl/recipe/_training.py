@@ -116,18 +116,20 @@ def _described(kinds: tuple[Any, ...]) -> str:
     return " or ".join(dict.fromkeys(words.get(kind, "a text") for kind in kinds))
 
 
-def make_arguments(values: Mapping[str, Any], strategy: str, output_dir: str) -> MultiTaskTrainingArguments:
+def make_arguments(
+    values: Mapping[str, Any], sampling: Mapping[str, Any], output_dir: str
+) -> MultiTaskTrainingArguments:
     """Build the arguments.
 
     Args:
         values: The recipe's ``training``, checked.
-        strategy: The sampling strategy.
+        sampling: The fields that the recipe's ``sampling`` sets.
         output_dir: The run folder, where ``training`` names none.
 
     Raises:
         RecipeError: If Transformers takes a value, or several together, for wrong.
     """
-    defaults: dict[str, Any] = {"output_dir": output_dir, "sampling": strategy}
+    defaults: dict[str, Any] = {"output_dir": output_dir, **sampling}
     if "logging_strategy" not in values:
         defaults["logging_steps"] = LOGGING_STEPS
     with blamed_on("training", ValueError, TypeError, KeyError, ImportError):

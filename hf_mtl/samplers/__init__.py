@@ -1,33 +1,102 @@
 """Samplers: how often each dataset is drawn.
 
-`SAMPLERS` is the table of strategies by name; a new one is one file and one row here. A user's own `TaskSampler` is
-passed to ``MultiTaskTrainer(sampler=...)`` instead.
+A `TaskSampler` says which share of the rows each dataset has. `SAMPLERS` is the table of strategies by name; a new one
+is one file and one row here. A user's own is passed to ``MultiTaskTrainer(sampler=...)`` instead. `SamplingRules` are
+what goes with any strategy: weights, limits, where an epoch ends.
+
+A `Plan`, which `make_plan` returns, turns shares into whole draws by systematic sampling: at any step each dataset's
+count is within about one of its share, any draw is known without the ones before, and every rank computes the same.
 """
 
 from __future__ import annotations
 
-from hf_mtl._names import listed, nearest
-from hf_mtl.samplers._base import TaskSampler
-from hf_mtl.samplers._permutation import permute
-from hf_mtl.samplers._systematic import Interleaving
-from hf_mtl.samplers.proportional import ProportionalSampler
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["SAMPLERS", "Interleaving", "ProportionalSampler", "TaskSampler", "make_sampler", "permute"]
+from hf_mtl._names import listed, nearest
+from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation
+from hf_mtl.samplers._adaptive_plan import AdaptivePlan
+from hf_mtl.samplers._base import Shares, TaskSampler
+from hf_mtl.samplers._interleaving import Interleaving
+from hf_mtl.samplers._make_plan import first_and_last_shares, make_plan
+from hf_mtl.samplers._options import build_sampler, options_of, parsed_options
+from hf_mtl.samplers._permutation import permute
+from hf_mtl.samplers._plan import Plan, StepShape
+from hf_mtl.samplers._rules import EXHAUSTED, SamplingRules
+from hf_mtl.samplers._walk import WALKED, Walk
+from hf_mtl.samplers.annealed import AnnealedSampler
+from hf_mtl.samplers.bandit import BanditSampler
+from hf_mtl.samplers.capped import CappedSampler
+from hf_mtl.samplers.difficulty import DifficultySampler
+from hf_mtl.samplers.fixed import FixedSampler
+from hf_mtl.samplers.proportional import ProportionalSampler
+from hf_mtl.samplers.round_robin import RoundRobinSampler
+from hf_mtl.samplers.schedule import ScheduleSampler
+from hf_mtl.samplers.temperature import TemperatureSampler
+from hf_mtl.samplers.uniform import UniformSampler
+
+__all__ = [
+    "EXHAUSTED",
+    "SAMPLERS",
+    "WALKED",
+    "AdaptivePlan",
+    "AdaptiveSampler",
+    "AnnealedSampler",
+    "BanditSampler",
+    "CappedSampler",
+    "DifficultySampler",
+    "FixedSampler",
+    "Interleaving",
+    "Observation",
+    "Plan",
+    "ProportionalSampler",
+    "RoundRobinSampler",
+    "SamplingRules",
+    "ScheduleSampler",
+    "Shares",
+    "StepShape",
+    "TaskSampler",
+    "TemperatureSampler",
+    "UniformSampler",
+    "Walk",
+    "first_and_last_shares",
+    "make_plan",
+    "make_sampler",
+    "options_of",
+    "parsed_options",
+    "permute",
+]
 
 #: Strategy -> sampler.
 SAMPLERS: dict[str, type[TaskSampler]] = {
     "proportional": ProportionalSampler,
+    "uniform": UniformSampler,
+    "temperature": TemperatureSampler,
+    "capped": CappedSampler,
+    "annealed": AnnealedSampler,
+    "fixed": FixedSampler,
+    "round-robin": RoundRobinSampler,
+    "schedule": ScheduleSampler,
+    "bandit": BanditSampler,
+    "difficulty": DifficultySampler,
 }
 
 
-def make_sampler(strategy: str) -> TaskSampler:
-    """Return the sampler of a strategy.
+def make_sampler(strategy: str, options: Mapping[str, Any] | str | None = None) -> tuple[TaskSampler, SamplingRules]:
+    """Return the sampler of a strategy, and the rules that its options set.
+
+    Args:
+        strategy: A name of `SAMPLERS`.
+        options: The strategy's own and those of `SamplingRules`, as a mapping or as JSON.
 
     Raises:
-        ValueError: If the strategy is unknown.
+        ValueError: If the strategy or an option is unknown, or a value is wrong.
+
+    >>> make_sampler("temperature", {"temperature": 3, "weights": {"trec": 2}})[0]
+    TemperatureSampler(temperature=3)
     """
     if strategy not in SAMPLERS:
         raise ValueError(
             f"Unknown sampling strategy {strategy!r}.{nearest(strategy, SAMPLERS)} Strategies: {listed(SAMPLERS)}."
         )
-    return SAMPLERS[strategy]()
+    return build_sampler(SAMPLERS[strategy], strategy, parsed_options(options))

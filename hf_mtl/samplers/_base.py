@@ -1,29 +1,91 @@
-"""The contract of a sampler: how many rows an epoch draws from each dataset."""
+"""The contract of a sampler: each dataset's share of what is drawn."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["TaskSampler"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Shares", "TaskSampler", "check_number", "normalised"]
+
+#: float64 [D]: a share in [0, 1] for each dataset, 1 in sum.
+Shares = npt.NDArray[np.float64]
 
 
 class TaskSampler(ABC):
-    """Decides how often each dataset is drawn.
+    """Decides each dataset's share of the rows.
 
-    The order of the draws is not its business: they are spread evenly over the epoch, and rows come in a new
-    permutation each time a dataset is used up (`hf_mtl.data.TaskBatchSampler`).
+    In which order they are drawn is not its business: draws are spread evenly (`hf_mtl.samplers.Plan`), and a
+    dataset's rows come in a new permutation each time it is used up (`hf_mtl.data.TaskBatchSampler`).
+
+    Subclasses are frozen dataclasses; their fields are the strategy's options.
     """
 
     @abstractmethod
-    def draws(self, sizes: Sequence[int]) -> list[int]:
-        """Return the number of rows that one epoch draws from each dataset.
+    def probabilities(self, sizes: Mapping[str, int], step: int = 0, steps: int = 1) -> Shares:
+        """Return the shares from an optimizer step on.
 
         Args:
-            sizes: Rows of each dataset.
+            sizes: Rows of each dataset, by name.
+            step: First step of a stage, from 0: one of those that `starts` returns.
+            steps: Steps of the whole training.
+
+        Returns:
+            float64 [D], in the order of ``sizes``.
         """
 
-    def shares(self, sizes: Sequence[int]) -> list[float]:
-        """Return each dataset's share of an epoch's rows, in [0, 1]; they sum to 1."""
-        draws = self.draws(sizes)
-        return [count / sum(draws) for count in draws]
+    def starts(self, steps: int) -> list[int]:
+        """Return the optimizer steps at which shares change, rising from 0: a few hundred at most.
+
+        Args:
+            steps: Steps of the whole training.
+        """
+        return [0]
+
+    def check(self, sizes: Mapping[str, int]) -> None:  # noqa: B027  # most strategies go by no names
+        """Check options that name datasets.
+
+        Args:
+            sizes: Rows of each dataset, by name.
+
+        Raises:
+            ValueError: If a name is unknown, or one is missing.
+        """
+
+
+def normalised(weights: npt.NDArray[Any]) -> Shares:
+    """Return weights, of which one must be above 0, divided by their sum.
+
+    >>> normalised(np.array([1, 3]))
+    array([0.25, 0.75])
+    """
+    shares: Shares = weights / weights.sum()
+    return shares
+
+
+def check_number(
+    name: str, value: Any, least: float, most: float = np.inf, *, whole: bool = False, above: bool = False
+) -> None:
+    """Check an option that is a number.
+
+    Args:
+        name: The option.
+        value: What was given.
+        least: The least that it may be.
+        most: The most that it may be.
+        whole: Whether it must be a whole number.
+        above: Whether it must be above ``least``.
+
+    Raises:
+        ValueError: If it is no number, or out of range.
+    """
+    kinds = int if whole else (int, float)
+    right = isinstance(value, kinds) and not isinstance(value, bool)
+    if not right or not least <= value <= most or (above and value == least) or value == np.inf:
+        kind = "a whole number" if whole else "a number"
+        low = f"above {least:g}" if above else f"of at least {least:g}"
+        high = "" if most == np.inf else f" and at most {most:g}"
+        raise ValueError(f"{name} must be {kind} {low}{high}, found {value!r}.")

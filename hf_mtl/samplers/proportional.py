@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from hf_mtl.samplers._base import TaskSampler
+import numpy as np
+
+from hf_mtl.samplers._base import Shares, TaskSampler, normalised
 
 __all__ = ["ProportionalSampler"]
 
 
+@dataclass(frozen=True)
 class ProportionalSampler(TaskSampler):
-    """Draw each dataset in proportion to its rows: every row once an epoch.
+    r"""Draw each dataset in proportion to its rows, :math:`p_d = n_d / \sum_e n_e`: every row once an epoch.
 
-    >>> ProportionalSampler().shares([100, 300])
-    [0.25, 0.75]
+    >>> ProportionalSampler().probabilities({"trec": 100, "sst2": 300})
+    array([0.25, 0.75])
     """
 
-    def draws(self, sizes: Sequence[int]) -> list[int]:
-        """Return the sizes themselves."""
-        return list(sizes)
+    def probabilities(self, sizes: Mapping[str, int], step: int = 0, steps: int = 1) -> Shares:
+        """Return shares proportional to the sizes."""
+        return normalised(np.array(list(sizes.values())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hf_mtl.trainer._summary import SummaryCallback
+from hf_mtl.trainer._summary import SummaryCallback, share_text
 from hf_mtl.trainer._trainer import MultiTaskTrainer
 
-__all__ = ["MultiTaskTrainer", "SummaryCallback"]
+__all__ = ["MultiTaskTrainer", "SummaryCallback", "share_text"]

@@ -120,6 +120,10 @@ class BalancingTrainer(EvaluatingTrainer):
 
     # A step
 
+    def _note_losses(self, losses: Mapping[str, torch.Tensor]) -> None:
+        """Note each task's loss of a micro-batch: its part of the step's mean."""
+        self._log_sums.add_losses(losses)
+
     def _begin_step(self, batches: Sequence[dict[str, Any]], counts: StepCounts) -> None:
         """Note what the step holds, before its first micro-batch."""
         self._log_sums.start_step(counts)
@@ -168,7 +172,7 @@ class BalancingTrainer(EvaluatingTrainer):
                 for name, part in outputs.losses.items():
                     loss = loss + weights[name] * part
             self._sketch(outputs.losses, running)
-        self._log_sums.add_losses(outputs.losses)
+        self._note_losses(outputs.losses)
         # Data-parallel training takes the mean of the ranks' gradients; the loss is a sum over ranks.
         loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
@@ -258,7 +262,7 @@ class BalancingTrainer(EvaluatingTrainer):
         means = {name: weight / len(weights) for name, weight in weights.items()}
         with self.compute_loss_context_manager():
             outputs = model(**running.inputs(inputs, means))
-        self._log_sums.add_losses(outputs.losses)
+        self._note_losses(outputs.losses)
         items = {name: int(model.task_heads[name].count_items(inputs["labels"][name])) for name in outputs.losses}
         running.jacobian.add({name: loss * weights[name] for name, loss in outputs.losses.items()}, items)
         if self.accelerator.sync_gradients:

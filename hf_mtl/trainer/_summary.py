@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers import TrainerCallback
 
-__all__ = ["SummaryCallback", "summary_table"]
+__all__ = ["SummaryCallback", "share_text", "summary_table"]
 
 
 class SummaryCallback(TrainerCallback):
@@ -43,7 +43,7 @@ def summary_table(summary: list[dict[str, Any]]) -> Table:
     for column in ("dataset", "rows", "share", "task", "type", "labels"):
         table.add_column(column, justify="right" if column in ("rows", "share") else "left")
     for item in summary:
-        first = [item["dataset"], f"{item['rows']:,}", f"{item['share']:.1%}"]
+        first = [item["dataset"], f"{item['rows']:,}", share_text(item)]
         for task in item["tasks"]:
             labels = task["labels"] or ()
             shown = f"{len(labels)}: {', '.join(labels[:3])}{', ...' if len(labels) > 3 else ''}" if labels else "-"
@@ -51,3 +51,18 @@ def summary_table(summary: list[dict[str, Any]]) -> Table:
             table.add_row(*map(Text, [*first, task["name"], task["type"], shown]))
             first = ["", "", ""]
     return table
+
+
+def share_text(item: Mapping[str, Any]) -> str:
+    """Return a dataset's share as a table shows it: one number, from and to, or the first of those that will be learnt.
+
+    Args:
+        item: An entry of a summary.
+
+    >>> share_text({"share": 0.25, "last_share": 0.4}), share_text({"share": 0.25, "last_share": None})
+    ('25.0% > 40.0%', '25.0% > ?')
+    """
+    first, last = item["share"], item["last_share"]
+    if last is None:
+        return f"{first:.1%} > ?"
+    return f"{first:.1%}" if first == last else f"{first:.1%} > {last:.1%}"

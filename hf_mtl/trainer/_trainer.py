@@ -19,8 +19,9 @@ from hf_mtl.evaluation import Metric
 from hf_mtl.inference import make_collator
 from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.optimization import split_learning_rates
-from hf_mtl.samplers import TaskSampler, make_sampler
+from hf_mtl.samplers import AdaptivePlan, TaskSampler, first_and_last_shares, make_sampler
 from hf_mtl.step_loss import StepCounts, count_batch
+from hf_mtl.trainer._adaptive import AdaptiveTrainer, SamplingFeedback, check_adaptive
 from hf_mtl.trainer._balancing import BalancingTrainer
 from hf_mtl.trainer._checkpoints import CheckpointingTrainer
 from hf_mtl.trainer._freezing import FreezingCallback
@@ -32,15 +33,15 @@ from hf_mtl.training_args import MultiTaskTrainingArguments
 __all__ = ["MultiTaskTrainer"]
 
 
-class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer, PublishingTrainer):
+class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, PublishingTrainer):
     """Train and evaluate a `MultiTaskModel` on several datasets at once.
 
     Datasets are read as they are: columns named after tasks hold labels, ``text``, ``text_pair`` or ``tokens`` the
     input, other columns are passed over.
 
     Logs, besides Transformers' own: ``loss/<task>``, the task's mean loss an item, ``weight/<task>``, the factor that
-    it had, and ``rows/<dataset>``, the rows drawn since the last log. `evaluate` gives ``eval_<task>_<metric>``,
-    ``eval_loss`` and ``eval_score``, the mean of the tasks' main metrics.
+    it had, ``rows/<dataset>``, the rows drawn since the last log, and ``share/<dataset>``, the share in force.
+    `evaluate` gives ``eval_<task>_<metric>``, ``eval_loss`` and ``eval_score``, the mean of the tasks' main metrics.
 
     Args:
         model: The model.
@@ -49,7 +50,8 @@ class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer, PublishingTrainer
         eval_dataset: The same, for `evaluate`.
         processing_class: The model's fast tokenizer.
         metrics: For a task the metrics in place of its own.
-        sampler: How often each dataset is drawn, in place of ``args.sampling``.
+        sampler: How often each dataset is drawn, in place of ``args.sampling``; of ``args.sampling_options`` those that
+            go with any strategy hold for it, too.
         balancer: How the tasks' losses become one, in place of ``args.balancing``.
         data_collator: Turns rows into a batch, in place of `MultiTaskCollator`.
         model_init: Builds a model for each trial of `hyperparameter_search`.
@@ -57,7 +59,8 @@ class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer, PublishingTrainer
         optimizers: An optimizer and a scheduler, or ``None`` for each.
 
     Raises:
-        ValueError: If a dataset does not fit the tasks, a balancer not the batches, or there is no tokenizer.
+        ValueError: If a dataset does not fit the tasks, a sampling option not the datasets, a balancer not the batches,
+            or there is no tokenizer.
     """
 
     def __init__(
@@ -110,7 +113,9 @@ class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer, PublishingTrainer
         # `compute_loss` divides by the items of the whole step; a trainer that believes the model to take loss
         # arguments does not divide by the accumulation steps once more.
         self.model_accepts_loss_kwargs = True
-        self.sampler = sampler or make_sampler(args.sampling)
+        made, self.sampling_rules = make_sampler(args.sampling, args.sampling_options)
+        self.sampler = sampler or made
+        check_adaptive(self.sampler, args)
         self.metrics = dict(metrics or {})
         for name in self.metrics:
             self._plain_model.config.task(name)
@@ -121,6 +126,7 @@ class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer, PublishingTrainer
         self.balancer = balancer or args.make_balancer()
         self._check_balancing()
         self._start_balancing()
+        self.summary()
         self.add_callback(SummaryCallback(self.summary))
         self.add_callback(FreezingCallback(self._plain_model, self._train_parts))
         self.add_callback(SpeedCallback(self.accelerator.unwrap_model))
@@ -139,8 +145,8 @@ class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer, PublishingTrainer
         self._learn_from_labels()
         args = self.args
         parts = list(self._train_parts.values())
-        batch_sampler = TaskBatchSampler(
-            [len(part) for part in parts],
+        batch_sampler = self._batch_sampler = TaskBatchSampler(
+            {name: len(part) for name, part in self._train_parts.items()},
             self.sampler,
             batch_size=self._train_batch_size,
             seed=args.data_seed if args.data_seed is not None else args.seed,
@@ -149,7 +155,11 @@ class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer, PublishingTrainer
             skip_last=args.dataloader_drop_last,
             rank=args.process_index,
             world_size=args.world_size,
+            rules=self.sampling_rules,
+            epochs=args.num_train_epochs,
+            max_steps=args.max_steps,
         )
+        self._listen(self._feedback_of(batch_sampler))
         if len(batch_sampler) == 0:
             raise ValueError(
                 f"{sum(map(len, parts))} training rows do not fill one batch of {self._train_batch_size} rows and "
@@ -161,6 +171,14 @@ class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer, PublishingTrainer
             _Counting(self.data_collator),
             worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
         )
+
+    def _feedback_of(self, batch_sampler: TaskBatchSampler) -> SamplingFeedback | None:
+        if not isinstance(batch_sampler.plan, AdaptivePlan):
+            return None
+        tasks = {name: part.tasks for name, part in self._train_parts.items()}
+        main_metrics = {task: scorer.main for task, scorer in self._scorers(self._eval_parts).items()}
+        is_homogeneous = self.args.batching == "homogeneous"
+        return SamplingFeedback(batch_sampler.plan, tasks, main_metrics, is_homogeneous, self._sum_over_ranks)
 
     def _learn_from_labels(self) -> None:
         """Let heads see the training labels that they scale by."""
@@ -179,12 +197,14 @@ class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer, PublishingTrainer
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if not batches:
             return batches, None
-        for batch in batches:
-            self._log_sums.add_rows(batch.pop("datasets"))
+        datasets = [name for batch in batches for name in batch.pop("datasets")]
+        self._log_sums.add_rows(datasets)
         counts = StepCounts.add_up(
             [batch.pop("counts") for batch in batches], self._plain_model.tasks, self._sum_over_ranks
         )
         self._begin_step(batches, counts)
+        if self._feedback is not None:
+            self._feedback.start_step(datasets, counts)
         return batches, counts
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> None:
@@ -205,6 +225,11 @@ class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer, PublishingTrainer
                     handler.find_unused_parameters = True
         return built
 
+    def _note_losses(self, losses: Mapping[str, torch.Tensor]) -> None:
+        super()._note_losses(losses)
+        if self._feedback is not None:
+            self._feedback.add_losses(losses)
+
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Build the optimizer, with the rates of heads and encoder layers."""
         fresh = self.optimizer is None
@@ -223,29 +248,43 @@ class MultiTaskTrainer(CheckpointingTrainer, BalancingTrainer, PublishingTrainer
         return optimizer
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add each task's loss and each dataset's rows to a training log."""
+        """Add each task's loss, each dataset's rows and its share to a training log."""
         if "loss" in logs and "learning_rate" in logs:
             taken = self._log_sums.take(
                 list(self._plain_model.task_heads), list(self._train_parts), self._sum_over_ranks
             )
             logs.update({**taken, **self._cosine_log()})
+            shares = self._batch_sampler.shares(max(self.state.global_step - 1, 0))
+            logs.update({f"share/{name}": shares[name] for name in self._train_parts})
         super().log(logs, start_time)
 
     def summary(self) -> list[dict[str, Any]]:
-        """Return what will be trained: for each dataset its rows, share of an epoch, and tasks with their labels."""
-        sizes = [len(part) for part in self._train_parts.values()]
-        shares = self.sampler.shares(sizes) if sizes else []
+        """Return what will be trained: for each dataset its rows, shares, and tasks with their labels.
+
+        ``share`` is the one when training begins, ``last_share`` when it ends: ``None`` if training will decide it.
+        """
+        if not self._train_parts:
+            return []
+        shares = first_and_last_shares(
+            self.sampler,
+            {name: len(part) for name, part in self._train_parts.items()},
+            self.args.step_shape,
+            rules=self.sampling_rules,
+            epochs=self.args.num_train_epochs,
+            max_steps=self.args.max_steps,
+        )
         tasks = {task.name: task for task in self._plain_model.tasks}
         return [
             {
                 "dataset": name,
                 "rows": len(part),
-                "share": share,
+                "share": first,
+                "last_share": last,
                 "tasks": [
                     {"name": task, "type": tasks[task].type, "labels": tasks[task].labels} for task in part.tasks
                 ],
             }
-            for (name, part), share in zip(self._train_parts.items(), shares, strict=True)
+            for (name, part), (first, last) in zip(self._train_parts.items(), shares, strict=True)
         ]
 
     def hyperparameter_search(

@@ -169,7 +169,17 @@ RECIPES = {
     ),
     "unknown sampling": (
         ("sampling", {"strategy": "proportionl"}),
-        "recipe.yaml: sampling: unknown strategy 'proportionl'. Did you mean 'proportional'?",
+        "recipe.yaml: sampling: Unknown sampling strategy 'proportionl'. Did you mean 'proportional'?",
+    ),
+    "unknown sampling option": (
+        ("sampling", {"strategy": "temperature", "temprature": 2}),
+        "recipe.yaml: sampling: Sampling strategy 'temperature' has no option 'temprature'. "
+        "Did you mean 'temperature'? Options: 'temperature', 'exhausted', 'max_rows', 'weights'.",
+    ),
+    "sampling names no dataset": (
+        ("sampling", {"strategy": "uniform", "weights": {"film": 2}}),
+        "recipe.yaml: sampling: weights names 'film', which is no training dataset. Did you mean 'films'? "
+        "Datasets: 'films', 'talks'.",
     ),
     "sampling given twice": (
         lambda v: (v.update(sampling={"strategy": "proportional"}), v["training"].update(sampling="proportional")),

@@ -87,14 +87,14 @@ def test_rows_trained_on_before_are_not_read_again(build, unbroken, tmp_path, mo
     monkeypatch.setattr(TaskMixture, "__getitems__", lambda self, rows: read.append(list(rows)) or original(self, rows))
     resumed(build, tmp_path, 4)
     # The fifth and sixth batch of the first epoch, and three of the second. A loader reads one batch ahead.
-    sampler = TaskBatchSampler([24, 16, 8], ProportionalSampler(), 8, seed=42)
+    sampler = TaskBatchSampler({"snips": 24, "sst": 16, "sts": 8}, ProportionalSampler(), 8, seed=42)
     wanted = [sampler.batch(0, 4), sampler.batch(0, 5), *(sampler.batch(1, step) for step in range(3))]
     assert read[: len(wanted)] == wanted
     assert len(read) <= len(wanted) + 1
 
 
 def test_passing_over_batches_computes_none_of_them(monkeypatch):
-    sampler = TaskBatchSampler([10**7, 10**6], ProportionalSampler(), 32, seed=1)
+    sampler = TaskBatchSampler({"large": 10**7, "small": 10**6}, ProportionalSampler(), 32, seed=1)
     computed = []
     original = TaskBatchSampler.batch
     monkeypatch.setattr(
@@ -108,7 +108,7 @@ def test_passing_over_batches_computes_none_of_them(monkeypatch):
 def test_lazy_batches_equal_lists_and_cross_to_a_worker_as_lists():
     import pickle
 
-    sampler = TaskBatchSampler([5, 4], ProportionalSampler(), 4, seed=1)
+    sampler = TaskBatchSampler({"a": 5, "b": 4}, ProportionalSampler(), 4, seed=1)
     lazy, eager = next(iter(sampler)), sampler.batch(0, 0)
     assert lazy == eager
     assert eager == lazy

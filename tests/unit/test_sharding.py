@@ -23,7 +23,9 @@ cases = {
 
 
 def batches(sizes, batch_size, epoch, **kwargs):
-    sampler = TaskBatchSampler(sizes, ProportionalSampler(), batch_size, **kwargs)
+    sampler = TaskBatchSampler(
+        {f"{i:03}": size for i, size in enumerate(sizes)}, ProportionalSampler(), batch_size, **kwargs
+    )
     sampler.set_epoch(epoch)
     return [list(batch) for batch in sampler]
 

@@ -6,6 +6,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 from hf_mtl import TaskConfig
 from hf_mtl.recipe import Recipe, RecipeError
+from hf_mtl.samplers import TemperatureSampler
 from tests.unit.recipe.recipe_files import FILMS, write_recipe, write_rows
 
 
@@ -189,6 +190,16 @@ def test_the_resolved_recipe_loads_to_the_same(values, folder, monkeypatch, star
         first, second = getattr(prepared, use), getattr(again, use)
         assert {name: data.to_dict() for name, data in first.items()} == {n: d.to_dict() for n, d in second.items()}
     assert again.resolved(run)["tasks"] == prepared.resolved(run)["tasks"]
+
+
+def test_sampling_and_its_options_reach_the_trainer_and_the_resolved_recipe(values):
+    sampling = {"strategy": "temperature", "temperature": 4, "max_rows": {"films": 5}, "weights": {"talks": 2}}
+    prepared = prepare({**values, "sampling": sampling})
+    assert prepared.resolved()["sampling"] == sampling
+    expected = [5**0.25, 2 * 12**0.25]
+    shares = [item["share"] for item in prepared.summary()]
+    assert shares == pytest.approx([share / sum(expected) for share in expected])
+    assert prepared.build().trainer.sampler == TemperatureSampler(4)
 
 
 def test_the_same_recipe_builds_the_same_model(values):

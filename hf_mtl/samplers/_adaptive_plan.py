@@ -1,0 +1,219 @@
+"""The plan of an adaptive sampler: stages that are decided one ahead, as the training goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation, as_list, from_list
+from hf_mtl.samplers._base import Shares
+from hf_mtl.samplers._interleaving import Interleaving
+from hf_mtl.samplers._plan import Draws, Spread, StepShape
+from hf_mtl.samplers._rounding import whole_counts
+from hf_mtl.samplers._rules import SamplingRules
+from hf_mtl.samplers._stepped_plan import SteppedPlan
+from hf_mtl.samplers._walk import WALKED, Walk
+
+__all__ = ["AdaptivePlan"]
+
+
+class AdaptivePlan(SteppedPlan):
+    """Draws in shares that are decided while training, one stage ahead.
+
+    The shares of stage s + 1 are decided when stage s begins, from what was observed until then. So batches that a
+    loader fetches up to ``interval`` steps ahead are decided already, and the first two stages know nothing.
+
+    What a stage leaves over in rounding, the next makes good. Each count thus stays close to its share, summed over
+    the stages: within one while shares stay, and a little more where they change, which nobody could foresee.
+
+    Args:
+        sampler: The strategy.
+        sizes: Rows of each dataset, limited by the rules.
+        rules: Weights.
+        shape: What a step is made of.
+        epochs: Epochs of the training.
+        max_steps: Its optimizer steps, in place of ``epochs``, if above 0.
+        seed: Of the random choices.
+
+    Raises:
+        ValueError: If epochs are to end with a dataset: how long they would be is not known.
+    """
+
+    def __init__(
+        self,
+        sampler: AdaptiveSampler,
+        sizes: Mapping[str, int],
+        rules: SamplingRules,
+        shape: StepShape,
+        epochs: float,
+        max_steps: int,
+        seed: int,
+    ) -> None:
+        super().__init__(sum(sizes.values()), shape, epochs, max_steps)
+        self.sampler = sampler
+        self._sizes, self._rules, self._seed = dict(sizes), rules, seed
+        self._length = sampler.interval * shape.step_positions
+        self._known = sampler.begin(sizes)
+        first, zeros = rules.shares(sampler, sizes), np.zeros(len(sizes))
+        #: Number of the stage that runs; `_stages` holds it and the next.
+        self._number = 0
+        stage = _Stage(0, self._length, first, zeros.astype(np.int64), zeros)
+        self._stages = [stage, stage.next(first)]
+        self._ended = first
+        self._forget()
+
+    def _forget(self) -> None:
+        count = len(self._sizes)
+        self._losses, self._steps_seen, self._scores = np.zeros(count), np.zeros(count), np.full(count, np.nan)
+
+    @property
+    def names(self) -> list[str]:
+        """The datasets, in the order of the arrays."""
+        return list(self._sizes)
+
+    def _drawn(self, start: int, stop: int) -> Draws:
+        for stage in self._stages:
+            if stage.start <= start < stage.start + stage.positions:
+                return stage.draw(start, stop)
+        raise IndexError(
+            f"Step {start // self._shape.step_positions} is not decided: stages of {self.sampler.interval} steps are "
+            f"decided one ahead, and stage {self._number} runs."
+        )
+
+    def shares(self, step: int) -> Shares:
+        """Return the shares of the stage that a step belongs to: the one before, the one that runs, or the next."""
+        ahead = step // self.sampler.interval - self._number
+        return self._ended if ahead < 0 else self._stages[min(ahead, 1)].shares
+
+    # What the training tells
+
+    def end_step(self, step: int, losses: Mapping[str, float]) -> None:
+        """Note a step's losses; where a stage ends, learn from it and decide the stage after the next.
+
+        Args:
+            step: Steps that are done, from 1.
+            losses: Dataset -> its mean loss, of those that the step has drawn; the same on every rank.
+        """
+        for i, name in enumerate(self._sizes):
+            if name in losses:
+                self._losses[i] += losses[name]
+                self._steps_seen[i] += 1
+        if step % self.sampler.interval == 0:
+            self._end_stage()
+
+    def see_scores(self, scores: Mapping[str, float]) -> None:
+        """Note an evaluation.
+
+        Args:
+            scores: Dataset -> its validation score; the same on every rank.
+        """
+        for i, name in enumerate(self._sizes):
+            if name in scores:
+                self._scores[i] = scores[name]
+
+    def _end_stage(self) -> None:
+        ended, running = self._stages
+        steps = np.where(self._steps_seen > 0, self._steps_seen, np.nan)
+        seen = Observation(
+            losses=self._losses / steps,
+            scores=self._scores,
+            drawn=ended.counts / ended.positions,
+            shares=ended.shares,
+        )
+        self._known = self.sampler.learn(self._known, seen)
+        self._number += 1
+        self._ended = ended.shares
+        chosen = self.sampler.choose(self._known, (self._seed, self._number + 1))
+        self._stages = [running, running.next(self._rules.weighted(self._sizes, chosen))]
+        self._forget()
+
+    # Checkpoints
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that a checkpoint must hold: a few numbers a dataset, as JSON holds them."""
+        running, following = self._stages
+        return {
+            "datasets": self.names,
+            "stage": self._number,
+            "drawn": running.before.tolist(),
+            "owed": running.owed.tolist(),
+            "shares": [running.shares.tolist(), following.shares.tolist()],
+            "known": self._known,
+            "losses": self._losses.tolist(),
+            "steps_seen": self._steps_seen.tolist(),
+            "scores": as_list(self._scores),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned.
+
+        Raises:
+            ValueError: If it is of other datasets.
+        """
+        if state["datasets"] != self.names:
+            raise ValueError(
+                f"The checkpoint's sampling state is of the datasets {sorted(state['datasets'])}, not of "
+                f"{sorted(self.names)}. Resume with the same datasets, or train from the start."
+            )
+        self._number = state["stage"]
+        first, second = (np.array(shares) for shares in state["shares"])
+        drawn = np.array(state["drawn"], dtype=np.int64)
+        stage = _Stage(self._number * self._length, self._length, first, drawn, np.array(state["owed"]))
+        self._stages = [stage, stage.next(second)]
+        self._ended = first
+        self._known = dict(state["known"])
+        self._losses, self._steps_seen = np.array(state["losses"]), np.array(state["steps_seen"])
+        self._scores = from_list(state["scores"])
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Constant shares over some positions.
+
+    Args:
+        start: First position.
+        positions: How many there are.
+        shares: float64 [D].
+        before: int64 [D]: draws before the start.
+        owed: float64 [D]: sums of the shares before the start.
+    """
+
+    start: int
+    positions: int
+    shares: Shares
+    before: npt.NDArray[np.int64]
+    owed: npt.NDArray[np.float64]
+
+    @cached_property
+    def _spread_counts(self) -> tuple[Spread, npt.NDArray[np.int64]]:
+        if self.positions <= WALKED:
+            walk = Walk([self.shares], [self.positions], self.owed - self.before)
+            return walk, walk.counts
+        owed = self.owed + self.shares * self.positions
+        counts = whole_counts(owed, self.before, self.start + self.positions) - self.before
+        return Interleaving(counts.tolist()), counts
+
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """int64 [D]: draws within the stage."""
+        return self._spread_counts[1]
+
+    def next(self, shares: Shares) -> _Stage:
+        """Return the stage that follows, equally long."""
+        return _Stage(
+            self.start + self.positions,
+            self.positions,
+            shares,
+            self.before + self.counts,
+            self.owed + self.shares * self.positions,
+        )
+
+    def draw(self, start: int, stop: int) -> Draws:
+        """Return datasets and earlier draws of positions of the training."""
+        datasets, draws = self._spread_counts[0].stretch(start - self.start, stop - self.start)
+        return datasets, draws + self.before[datasets]

@@ -1,0 +1,63 @@
+"""A strategy and its options, as arguments and recipes give them, to a sampler and the rules around it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.samplers._base import TaskSampler
+from hf_mtl.samplers._rules import SamplingRules
+
+__all__ = ["build_sampler", "options_of", "parsed_options"]
+
+_RULES = tuple(field.name for field in dataclasses.fields(SamplingRules))
+
+
+def options_of(kind: type[TaskSampler]) -> list[str]:
+    """Return the names of a strategy's options, then of those that go with any."""
+    own: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
+    return [*(field.name for field in own), *_RULES]
+
+
+def parsed_options(options: Mapping[str, Any] | str | None) -> dict[str, Any]:
+    """Return options that may be given as JSON, as on a command line.
+
+    Raises:
+        ValueError: If they are no mapping.
+    """
+    if isinstance(options, str):
+        try:
+            options = json.loads(options)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"sampling_options is not valid JSON ({error}).") from None
+    if options is not None and not isinstance(options, Mapping):
+        raise ValueError(f"sampling_options must be a mapping such as {{'temperature': 2}}, found {options!r}.")
+    return dict(options or {})
+
+
+def build_sampler(
+    kind: type[TaskSampler], strategy: str, options: Mapping[str, Any]
+) -> tuple[TaskSampler, SamplingRules]:
+    """Build a sampler and the rules around it.
+
+    Args:
+        kind: The strategy's class.
+        strategy: Its name, for messages.
+        options: Its options, and those of `SamplingRules`.
+
+    Raises:
+        ValueError: If an option is unknown or its value wrong.
+    """
+    valid = options_of(kind)
+    for name in options:
+        if name not in valid:
+            raise ValueError(
+                f"Sampling strategy {strategy!r} has no option {name!r}.{nearest(str(name), valid)} "
+                f"Options: {listed(valid)}."
+            )
+    own = {name: value for name, value in options.items() if name not in _RULES}
+    rules = {name: value for name, value in options.items() if name in _RULES}
+    return kind(**own), SamplingRules(**rules)

@@ -1,0 +1,109 @@
+"""The contract of a plan: from shares to whole draws, at any step of the training."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hf_mtl.samplers._base import Shares
+from hf_mtl.samplers._interleaving import Interleaving
+from hf_mtl.samplers._walk import WALKED, Walk
+
+__all__ = ["Draws", "Plan", "Spread", "StepShape", "spread_counts"]
+
+#: For each position the dataset, and how many draws that dataset had before: both int64.
+Draws = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+class Spread(Protocol):
+    """Which dataset is drawn at each position, evenly spread: `Walk` or `Interleaving`."""
+
+    def stretch(self, start: int, stop: int) -> Draws:
+        """Return datasets and earlier draws of the positions ``start`` to ``stop - 1``."""
+
+
+def spread_counts(counts: Sequence[int]) -> Spread:
+    """Return whole counts, evenly spread: within one always, where they are few enough to be walked.
+
+    Args:
+        counts: Draws of each dataset.
+    """
+    total = sum(counts)
+    are_turns = len({count for count in counts if count > 0}) < 2
+    if are_turns or total > WALKED:
+        return Interleaving(counts)
+    return Walk([np.array(counts) / total], [total], np.zeros(len(counts)))
+
+
+@dataclass(frozen=True)
+class StepShape:
+    """What an optimizer step is made of.
+
+    A unit is what is drawn at once: of mixed batching a batch, of homogeneous batching a whole step. A position is
+    what is given to a dataset: a row, or a whole step.
+
+    Args:
+        rows: Rows of a batch over all ranks.
+        accumulation: Batches of a step.
+        mixed: Whether a batch holds rows of all datasets, or a step rows of one.
+        skip_last: Whether what does not fill a unit is left out.
+    """
+
+    rows: int
+    accumulation: int = 1
+    mixed: bool = True
+    skip_last: bool = False
+
+    @property
+    def cuts(self) -> int:
+        """The batches that a unit is cut into."""
+        return 1 if self.mixed else self.accumulation
+
+    @property
+    def unit(self) -> int:
+        """Rows of a unit."""
+        return self.rows * self.cuts
+
+    @property
+    def step_units(self) -> int:
+        """Units of a step."""
+        return self.accumulation if self.mixed else 1
+
+    @property
+    def step_rows(self) -> int:
+        """Rows of a step."""
+        return self.rows * self.accumulation
+
+    @property
+    def step_positions(self) -> int:
+        """Positions of a step."""
+        return self.step_rows if self.mixed else 1
+
+    def whole(self, rows: int, size: int) -> int:
+        """Return how often ``size`` goes into ``rows``; the rest counts unless it is skipped."""
+        return rows // size if self.skip_last else -(-rows // size)
+
+
+class Plan(ABC):
+    """Says which rows of which dataset make up each unit of a training, in any order that it is asked."""
+
+    #: Units of an epoch: each has as many.
+    epoch_units: int
+
+    @abstractmethod
+    def draw(self, epoch: int, unit: int) -> Draws:
+        """Return the rows of a unit: the dataset of each, and how many rows of it came before in the training.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            unit: Number of the unit in the epoch, from 0.
+        """
+
+    @abstractmethod
+    def shares(self, step: int) -> Shares:
+        """Return the shares in force at an optimizer step, from 0."""
