@@ -147,7 +147,8 @@ class RowReader:
 
     def _parquet(self) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(self.path)
+            # In small reads: else whole columns of a row group are held, however many rows it has.
+            return pq.ParquetFile(self.path, buffer_size=1 << 20)
         except pa.ArrowInvalid as error:
             raise ValueError(f"{self.name}: not a Parquet file ({str(error).splitlines()[0]})") from None
 

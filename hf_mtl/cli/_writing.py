@@ -21,7 +21,7 @@ __all__ = ["RowWriter", "make_writer"]
 #: Before the name of an input's field that a task's answer takes the place of.
 _INPUT = "input_"
 #: Rows of a row group of Parquet.
-_GROUP = 8192
+_GROUP = 2048
 _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 
 

@@ -221,7 +221,7 @@ def test_a_resumed_output_is_that_of_an_unbroken_run(model, many, tmp_path, monk
     assert f"{2 * LOOK_AHEAD:,} rows are done" in result.stderr
     assert not output.exists()
     with partial.open("ab") as stream:
-        stream.write(b"half a li")  # what a kill leaves of a step
+        stream.write(b"half a li" * 500_000)  # what a kill leaves of a step: more than is still to come
     with (tmp_path / f".out.{target}.journal").open("ab") as stream:
         stream.write(b'{"rows": 99')
     del calls[:]
