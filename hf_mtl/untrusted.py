@@ -69,7 +69,7 @@ def check_values(values: Mapping[str, Any]) -> None:
 
 
 def _check_frozen(frozen: Any, tasks: Any) -> None:
-    names = [task.get("name") if isinstance(task, Mapping) else getattr(task, "name", None) for task in tasks]
+    names = [str(task.get("name") if isinstance(task, Mapping) else getattr(task, "name", "")) for task in tasks]
     if frozen is None:
         return
     kinds: dict[str, Any] = {"encoder": bool, "layers": int, "heads": list}
@@ -79,9 +79,7 @@ def _check_frozen(frozen: Any, tasks: Any) -> None:
         raise ValueError(f"frozen: unknown field {unknown[0]!r}. Valid fields: {listed(kinds)}.")
     for name in frozen.get("heads", ()):
         if name not in names:
-            raise ValueError(
-                f"frozen.heads names {name!r}, which is no task of the model. Tasks: {listed(map(str, names))}."
-            )
+            raise ValueError(f"frozen.heads names {name!r}, which is no task of the model. Tasks: {listed(names)}.")
 
 
 def _check_depth(value: Any, where: str, depth: int = 0) -> None:

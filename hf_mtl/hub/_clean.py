@@ -101,8 +101,9 @@ def shareable_arguments(args: Any) -> dict[str, Any]:
         args: The arguments, a dataclass such as `transformers.TrainingArguments`.
 
     >>> from transformers import TrainingArguments
-    >>> shareable_arguments(TrainingArguments("out", learning_rate=1e-4, seed=3, use_cpu=True))
-    {'learning_rate': 0.0001, 'seed': 3, 'use_cpu': True}
+    >>> shared = shareable_arguments(TrainingArguments("out", learning_rate=1e-4, seed=3))
+    >>> shared["learning_rate"], shared["seed"], "output_dir" in shared
+    (0.0001, 3, False)
     """
     shared: dict[str, Any] = {}
     for field in dataclasses.fields(args):

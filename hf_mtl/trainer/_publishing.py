@@ -103,6 +103,8 @@ class PublishingTrainer(EvaluatingTrainer):
         ids = self._card_fields.get("dataset_ids", {})
         given = {key: value for key, value in self._card_fields.items() if key not in ("model_name", "dataset_ids")}
         shared = {name: getattr(self.args, name) for name in _ON_CARD} | shareable_arguments(self.args)
+        if self.args.max_steps > 0:
+            del shared["num_train_epochs"]  # it said nothing
         balancer = getattr(self, "balancer", None)
         return CardFacts.of_model(
             self._plain_model,

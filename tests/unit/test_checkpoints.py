@@ -184,10 +184,10 @@ def test_checkpoint_without_optimizer_is_whole(trained, build, out):
 
 def test_push_waits_for_the_final_name(build, out, monkeypatch):
     pushed = []
-    monkeypatch.setattr("transformers.Trainer.init_hf_repo", lambda *args, **kwargs: None)
-    monkeypatch.setattr("transformers.Trainer._finish_current_push", lambda self: None)
+    monkeypatch.setattr("hf_mtl.trainer._publishing.PublishingTrainer.init_hf_repo", lambda *args, **kwargs: None)
+    monkeypatch.setattr("hf_mtl.trainer._publishing.PublishingTrainer._finish_current_push", lambda self: None)
     monkeypatch.setattr(
-        "transformers.Trainer._push_from_checkpoint",
+        "hf_mtl.trainer._publishing.PublishingTrainer._push_from_checkpoint",
         lambda self, folder: pushed.append((folder, fault_of(Path(folder)))),
     )
     build(max_steps=2, save_steps=2, push_to_hub=True, hub_strategy="checkpoint").train()
