@@ -26,7 +26,7 @@ AUTO_MAP = {
 }
 
 _IMPORT = re.compile(r"\bfrom\s+hf_mtl(?P<path>(?:\.\w+)*)\s+import\b")
-_HEADER = "# Written by hf_mtl {version} from {module}: https://pypi.org/project/hf-mtl. Licence: Apache-2.0.\n"
+_HEADER = "# Written by hf_mtl {version} from {module}. Licence: Apache-2.0.\n"
 
 
 def flat_modules(entry: str = "hf_mtl.modeling") -> dict[str, str]:
