@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,6 +28,7 @@ def model():
 
 _WITHOUT_HF_MTL = """
 import sys
+from pathlib import Path
 from pathlib import Path
 
 class Absent:
@@ -103,3 +105,21 @@ def test_empty_folder_is_filled(model, tokenizer, tmp_path):
     stock = export_transformers(model, tokenizer, "topic", tmp_path / "out")
     assert type(stock).__name__ == "BertForSequenceClassification"
     assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+def test_earlier_export_comes_back_where_its_replacement_cannot_be_put_in_place(
+    model, tokenizer, tmp_path, monkeypatch
+):
+    export_transformers(model, tokenizer, "topic", tmp_path / "out")
+    rename = Path.rename
+
+    def refuse(path, target):
+        if path.suffix == ".tmp":
+            raise OSError("no space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="no space left"):
+        export_transformers(model, tokenizer, "tags", tmp_path / "out", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert "BertForSequenceClassification" in (tmp_path / "out" / "config.json").read_text()
