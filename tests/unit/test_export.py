@@ -107,9 +107,7 @@ def test_empty_folder_is_filled(model, tokenizer, tmp_path):
     assert (tmp_path / "out" / "model.safetensors").exists()
 
 
-def test_earlier_export_comes_back_where_its_replacement_cannot_be_put_in_place(
-    model, tokenizer, tmp_path, monkeypatch
-):
+def test_earlier_export_comes_back_where_its_replacement_fails(model, tokenizer, tmp_path, monkeypatch):
     export_transformers(model, tokenizer, "topic", tmp_path / "out")
     rename = Path.rename
 
