@@ -53,14 +53,14 @@ def load_folder(folder: Path) -> DatasetDict:
 
 
 def label_names(task: Task, data: DatasetDict) -> list[str] | None:
-    """Return the label names: the feature's own, or the sorted strings of the training split; of numbers none."""
+    """Return the label names: the feature's own, or the sorted strings of all splits; of numbers none."""
     if task.kind == "regression":
         return None
     feature = data["train"].features[task.target]
     feature = getattr(feature, "feature", feature)
     if getattr(feature, "names", None):
         return list(feature.names)
-    column: list[Any] = list(data["train"][task.target])
+    column: list[Any] = [label for part in data.values() for label in part[task.target]]
     return sorted({label for row in column for label in (row if isinstance(row, list) else [row])})
 
 

@@ -1,5 +1,6 @@
 """The model card: what it tells, and what it leaves to its editors."""
 
+import ast
 import re
 
 import numpy as np
@@ -195,3 +196,19 @@ def test_trainer_writes_results_with_intervals_by_dataset(build, tmp_path):
     assert f"| `slots` | snips | validation | 24 | f1 | {metrics['eval_slots_f1']:.3f} |" in card
     assert f"| `similarity` | sts | validation | 8 | pearson | {metrics['eval_similarity_pearson']:.3f} |" in card
     assert all((a == b).all() for a, b in zip(before, trainer.model.parameters(), strict=True))
+
+
+def test_snippets_of_a_written_card_run(build, tmp_path, monkeypatch, capsys):
+    trainer = build()
+    trainer.save_model()
+    monkeypatch.chdir(tmp_path)
+    snippets = re.findall(r"```python\n(.*?)```", (tmp_path / "out" / "README.md").read_text(), flags=re.DOTALL)
+    assert len(snippets) == 3
+    names = {}
+    for snippet in snippets:
+        exec(compile(snippet, "README.md", "exec"), names)
+    answer, shapes = capsys.readouterr().out.splitlines()[:2]
+    assert set(ast.literal_eval(answer)) == {task.name for task in trainer.model.tasks}
+    assert "'slots': torch.Size" in shapes
+    assert type(names["stock"]).__name__ == "BertForSequenceClassification"
+    assert (tmp_path / "intent" / "model.safetensors").is_file()
