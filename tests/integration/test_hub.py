@@ -13,7 +13,7 @@ _LOAD = """
 import json, sys
 from pathlib import Path
 import torch
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, pipeline
 from hf_mtl import MultiTaskModel, predict
 
 folder = Path(sys.argv[1])
@@ -33,6 +33,7 @@ report = {
     "auto": same(AutoModel.from_pretrained("anna/assistant"), "first"),
     "code is local": type(AutoModel.from_pretrained("anna/alone", trust_remote_code=True)) is MultiTaskModel,
     "answer": list(predict(first, AutoTokenizer.from_pretrained("anna/assistant"), ["play a good song"]))[0],
+    "pipeline": pipeline("multi-task", model="anna/assistant")("play a good song"),
     "sidecar": first.push_to_hub("anna/copy").oid,
 }
 print(json.dumps(report))
@@ -116,6 +117,7 @@ def test_pushed_model_answers_the_same_in_a_new_process(loaded):
     assert loaded["first"]
     assert loaded["auto"]
     assert set(loaded["answer"]) == {"intent", "slots", "mood", "similarity"}
+    assert loaded["pipeline"] == loaded["answer"]
 
 
 def test_second_revision_is_loaded_by_branch_and_by_commit_and_leaves_the_first(loaded):
