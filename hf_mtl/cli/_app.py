@@ -17,6 +17,7 @@ from hf_mtl.cli.heads import heads
 from hf_mtl.cli.merge import merge
 from hf_mtl.cli.predict import predict
 from hf_mtl.cli.push import push
+from hf_mtl.cli.report import report
 from hf_mtl.cli.train import train
 
 __all__ = ["app"]
@@ -86,6 +87,7 @@ app = typer.Typer(
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(report)
 app.command()(export)
 app.command()(push)
 app.command()(heads)

@@ -14,7 +14,7 @@ PACKAGE = Path(hf_mtl.__file__).parent
 #: Parts of the package, highest first. A part imports only parts of lower rows.
 ROWS = [
     {"cli"},
-    {"recipe", "trainer", "pipelines", "training_args", "export", "surgery"},
+    {"recipe", "trainer", "pipelines", "training_args", "export", "surgery", "report"},
     {"inference"},
     {"modeling", "data", "evaluation", "step_loss", "optimization"},
     {"padding_free", "task_view", "stock", "sharing", "freezing", "loading"},

@@ -1,0 +1,207 @@
+"""Figures as inline SVG: text stays text, and colours are the page's, so that it may be light or dark."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib.style
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from hf_mtl.report._history import Series
+from hf_mtl.report._text import printable
+
+__all__ = ["SERIES", "Line", "draw_lines", "draw_matrix", "draw_panels"]
+
+#: The lines that one figure shows; more are drawn in a panel each.
+SERIES = 8
+#: Colours that stand for the page's variables until the figure is drawn.
+_INK, _GRID, _PLUS, _MINUS = "#010101", "#020202", "#030303", "#040404"
+_VARIABLES = {_INK: "--ink", _GRID: "--grid", _PLUS: "--series-0", _MINUS: "--series-1"}
+_VARIABLES |= {f"#0500{number:02x}": f"--series-{number}" for number in range(SERIES)}
+_RC = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "hf_mtl",
+    # Names are shown as they are: '$' begins no formula, '_' hides no label.
+    "text.parse_math": False,
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.titlecolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.5,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 3,
+}
+_SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+_WIDTH = 9.6  # inches
+#: From this many points on a line carries no marker at each.
+_MANY_POINTS = 40
+_DASHES = ("-", (0, (4, 1.5)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a figure.
+
+    Args:
+        series: Its points.
+        number: Which of the page's colours and styles it has, from 0 on; ``None`` for the colour of text.
+        has_line: Whether its points are joined; else they are dots.
+    """
+
+    series: Series
+    number: int | None = None
+    has_line: bool = True
+
+
+def draw_lines(lines: Sequence[Line], label: str, name: str) -> str:
+    """Return up to `SERIES` lines (and one in the colour of text) over the steps in one figure.
+
+    Args:
+        lines: The lines.
+        label: What the vertical axis shows.
+        name: The figure's name, unique on its page.
+    """
+    with matplotlib.style.context(_RC, after_reset=True):
+        figure = Figure(figsize=(_WIDTH, 3.4), layout="constrained")
+        axes = figure.subplots()
+        _draw(axes, lines)
+        axes.set(xlabel="step", ylabel=label)
+        return _svg(figure, name, label)
+
+
+def draw_panels(panels: Mapping[str, Sequence[Line]], label: str, name: str, columns: int = 4) -> str:
+    """Return a panel for each name, with its lines over the steps.
+
+    Args:
+        panels: Title of each panel and its lines.
+        label: What the vertical axes show.
+        name: The figure's name, unique on its page.
+        columns: Panels side by side.
+    """
+    rows = math.ceil(len(panels) / columns)
+    with matplotlib.style.context(_RC, after_reset=True):
+        figure = Figure(figsize=(_WIDTH, 1.5 * rows + 0.2), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid[len(panels) :]:
+            axes.remove()
+        for axes, (title, lines) in zip(grid, panels.items(), strict=False):
+            _draw(axes, lines)
+            axes.set_title(printable(title, 32))
+        return _svg(figure, name, label)
+
+
+def draw_matrix(names: Sequence[str], values: Mapping[tuple[str, str], float], label: str, name: str) -> str:
+    """Return a symmetric matrix of numbers in [-1, 1]: the stronger the colour, the further from 0.
+
+    Args:
+        names: Names of rows and columns.
+        values: The number of each pair; a pair without one stays empty.
+        label: What the numbers are.
+        name: The figure's name, unique on its page.
+    """
+    size = len(names)
+    cell = max(0.26, 0.6 - 0.03 * size)  # inches
+    with matplotlib.style.context({**_RC, "axes.grid": False, "font.size": 7}, after_reset=True):
+        margin = 0.075 * max(len(printable(n, 20)) for n in names) + 0.2
+        figure = Figure(figsize=(cell * size + margin, cell * size + margin), layout="constrained")
+        axes = figure.subplots()
+        digits = 2 if size <= 12 else 1
+        for (first, second), value in values.items():
+            for row, column in ((names.index(first), names.index(second)), (names.index(second), names.index(first))):
+                colour = _PLUS if value >= 0 else _MINUS
+                axes.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, alpha=min(0.7 * abs(value), 0.7)))
+                text = f"{value:.{digits}f}"
+                axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7 if size <= 12 else 6)
+        axes.set(xlim=(0, size), ylim=(size, 0), aspect="equal")
+        places, shown = [number + 0.5 for number in range(size)], [printable(name, 20) for name in names]
+        axes.set_xticks(places, shown, rotation=90)
+        axes.set_yticks(places, shown)
+        axes.xaxis.tick_top()
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        return _svg(figure, name, label)
+
+
+def _draw(axes: Any, lines: Sequence[Line]) -> None:
+    for line in lines:
+        number = line.number
+        is_sparse = len(line.series.finite) <= _MANY_POINTS
+        style = {
+            "color": _INK if number is None else f"#0500{number % SERIES:02x}",
+            "linestyle": _DASHES[0 if number is None else number % SERIES // 4] if line.has_line else "none",
+            "marker": _MARKERS[0 if number is None else number % SERIES] if is_sparse or not line.has_line else "none",
+        }
+        if not line.has_line:
+            style |= {"markersize": 3 if is_sparse else 1.2, "alpha": 0.7, "markeredgewidth": 0}
+        axes.plot(line.series.steps, line.series.values, **style)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.margins(y=0.08)
+
+
+def _svg(figure: Figure, name: str, label: str) -> str:
+    stream = io.StringIO()
+    with warnings.catch_warnings():
+        # The page's reader has the letters that matplotlib's own font lacks.
+        warnings.filterwarnings("ignore", message="Glyph")
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
+    root = ElementTree.fromstring(stream.getvalue())
+    for parent in root.iter():
+        for child in list(parent):
+            if child.tag == f"{{{_SVG}}}style" or child.tag == f"{{{_SVG}}}metadata":
+                parent.remove(child)  # a style in a page would be the whole page's
+    used = {reference for node in root.iter() for reference in _references(node)}
+    for node in root.iter():
+        _adapt(node, used, name)
+    for key in ("width", "height", "version"):
+        root.attrib.pop(key, None)
+    root.attrib |= {"role": "img", "aria-label": label}
+    root.attrib["style"] = f"max-width: {figure.get_figwidth() * 72 * 1.4:.0f}px"
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", _LINK)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _references(node: ElementTree.Element) -> list[str]:
+    return [
+        *re.findall(r"^#(.+)", node.get(f"{{{_LINK}}}href", "")),
+        *re.findall(r"url\(#(.+?)\)", node.get("clip-path", "")),
+    ]
+
+
+def _adapt(node: ElementTree.Element, used: set[str], name: str) -> None:
+    """Give an element the page's colours and font, and an id of its own among all figures of the page."""
+    if (key := node.attrib.pop("id", None)) in used:
+        node.set("id", f"{name}-{key}")
+    if reference := node.get(f"{{{_LINK}}}href"):
+        node.set(f"{{{_LINK}}}href", f"#{name}-{reference[1:]}")
+    if clip := node.get("clip-path"):
+        node.set("clip-path", clip.replace("url(#", f"url(#{name}-"))
+    if style := node.get("style"):
+        style = re.sub(r"font-family: [^;]*;? ?", "", style)
+        node.set("style", re.sub(r"#[0-9a-f]{6}", lambda match: _variable(match[0]), style))
+
+
+def _variable(colour: str) -> str:
+    return f"var({_VARIABLES[colour]})" if colour in _VARIABLES else colour
