@@ -100,7 +100,8 @@ def draw_panels(panels: Mapping[str, Sequence[Line]], label: str, name: str, col
     """
     rows = math.ceil(len(panels) / columns)
     with matplotlib.style.context(_RC, after_reset=True):
-        figure = Figure(figsize=(_WIDTH, 1.5 * rows + 0.2), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 1.6 * rows))
+        figure.subplots_adjust(0.05, 0.3 / (1.6 * rows), 0.99, 1 - 0.25 / (1.6 * rows), 0.25, 0.45)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in grid[len(panels) :]:
             axes.remove()
@@ -122,9 +123,11 @@ def draw_matrix(names: Sequence[str], values: Mapping[tuple[str, str], float], l
     size = len(names)
     cell = max(0.26, 0.6 - 0.03 * size)  # inches
     with matplotlib.style.context({**_RC, "axes.grid": False, "font.size": 7}, after_reset=True):
-        margin = 0.075 * max(len(printable(n, 20)) for n in names) + 0.2
-        figure = Figure(figsize=(cell * size + margin, cell * size + margin), layout="constrained")
-        axes = figure.subplots()
+        # The margins are computed: to find them, matplotlib would measure every text, hundreds of them.
+        margin = 0.058 * max(len(printable(task, 20)) for task in names) + 0.12
+        whole = cell * size + margin + 0.05
+        figure = Figure(figsize=(whole, whole))
+        axes = figure.add_axes((margin / whole, 0.05 / whole, cell * size / whole, cell * size / whole))
         digits = 2 if size <= 12 else 1
         for (first, second), value in values.items():
             for row, column in ((names.index(first), names.index(second)), (names.index(second), names.index(first))):
@@ -152,9 +155,10 @@ def _draw(axes: Any, lines: Sequence[Line]) -> None:
             "marker": _MARKERS[0 if number is None else number % SERIES] if is_sparse or not line.has_line else "none",
         }
         if not line.has_line:
-            style |= {"markersize": 3 if is_sparse else 1.2, "alpha": 0.7, "markeredgewidth": 0}
+            style |= {"markersize": 4 if is_sparse else 2.5, "alpha": 0.7, "markeredgewidth": 0}
         axes.plot(line.series.steps, line.series.values, **style)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.ticklabel_format(axis="y", scilimits=(-3, 4), useOffset=False)
     axes.margins(y=0.08)
 
 
@@ -163,7 +167,6 @@ def _svg(figure: Figure, name: str, label: str) -> str:
     with warnings.catch_warnings():
         # The page's reader has the letters that matplotlib's own font lacks.
         warnings.filterwarnings("ignore", message="Glyph")
-        warnings.filterwarnings("ignore", message="constrained_layout not applied")
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
     root = ElementTree.fromstring(stream.getvalue())

@@ -20,6 +20,8 @@ from hf_mtl.report._metrics import split_metrics, without_details
 __all__ = ["Run", "Series", "read_run"]
 
 _STATE = "trainer_state.json"
+#: What results are of, and the prefix of their keys.
+_SPLITS = {"validation": "eval", "test": "test"}
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
@@ -119,8 +121,8 @@ def read_run(folder: str | Path) -> Run:
     found["validation"] = found["validation"] or next((e for e in reversed(log) if "eval_score" in e), {})
     if not log and not any(found.values()):
         raise ValueError(
-            f"{where / _STATE}: its log is empty. Train for at least logging_steps steps, with another logging_strategy "
-            "than 'no'."
+            f"{where / _STATE}: its log is empty. Train for at least logging_steps steps, with "
+            "logging_strategy='steps'."
         )
     split = {
         name: split_metrics(metrics, prefix, tasks)
@@ -133,8 +135,8 @@ def read_run(folder: str | Path) -> Run:
     }
     scores = {
         name: float(metrics[key])
-        for (name, metrics), key in zip(found.items(), ("eval_score", "test_score"), strict=True)
-        if _is_number(metrics.get(key))
+        for name, metrics in found.items()
+        if _is_number(metrics.get(key := f"{_SPLITS[name]}_score"))
     }
     names = [key.partition("/")[2] for entry in log for key in entry if key.startswith(("rows/", "share/"))]
     described = _mapping(recipe.get("datasets"))
@@ -161,8 +163,8 @@ def _latest_state(folder: Path) -> tuple[dict[str, Any], Path]:
     places = [path for path in (folder, *checkpoints) if (path / _STATE).is_file()]
     if not places:
         raise ValueError(
-            f"{folder}: holds no {_STATE}, nor does a checkpoint in it, so there is no log to draw. hf-mtl train writes "
-            "it at the end and with each checkpoint; in Python call trainer.save_state() after trainer.train()."
+            f"{folder}: holds no {_STATE}, nor does a checkpoint in it, so there is no log to draw. hf-mtl train "
+            "writes it at the end and with each checkpoint; in Python call trainer.save_state() after trainer.train()."
         )
     states = [(_read(path / _STATE), path) for path in places]
     for state, path in states:

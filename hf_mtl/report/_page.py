@@ -19,11 +19,11 @@ __all__ = ["render_report"]
 
 #: What a section that is left out needs.
 _MISSING = {
-    "results": "Final metrics: pass validation or test data (eval_dataset), and train to the end or evaluate on the way.",
+    "results": "Results: give datasets a validation or test part, and train to the end or set eval_strategy.",
     "losses": "Losses: none was logged. Lower logging_steps below the number of steps.",
     "metrics": "Metrics over steps: set eval_strategy: epoch, or steps with eval_steps.",
     "shares": "Shares of the datasets: none was logged. Lower logging_steps below the number of steps.",
-    "weights": "Weights of the tasks: none was logged. Train with this version, and logging_steps below the number of steps.",
+    "weights": "Weights of the tasks: none was logged. Lower logging_steps below the number of steps.",
     "cosines": "Cosines of the tasks' gradients: set gradient_cosine_steps: 50, say, with two tasks or more.",
 }
 
@@ -123,7 +123,7 @@ def _cosines(run: Run) -> str:
     mean = {pair: math.fsum(series.finite) / len(series.finite) for pair, series in cosines.items()}
     most = max(len(series.finite) for series in cosines.values())
     drawn = [
-        f"<figure><figcaption>{caption}</figcaption>{draw_matrix(names, values, f'gradient cosines, {caption}', name)}</figure>"
+        _captioned(caption, draw_matrix(names, values, f"gradient cosines, {caption}", name))
         for caption, values, name in (
             ("latest", latest, "cosines-latest"),
             (f"mean of {most:,} log{'' if most == 1 else 's'}", mean, "cosines-mean"),
@@ -131,6 +131,10 @@ def _cosines(run: Run) -> str:
     ]
     text = "Of the tasks' gradients of the encoder: -1 is open conflict, 0 none, 1 agreement."
     return f'<h2>Gradient cosines</h2><p>{text}</p><div class="pair">{"".join(drawn)}</div>'
+
+
+def _captioned(caption: str, figure: str) -> str:
+    return f"<figure><figcaption>{caption}</figcaption>{figure}</figure>"
 
 
 def _rates(run: Run) -> str:

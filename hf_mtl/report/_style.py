@@ -41,6 +41,6 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th { font-weight: 500; color: var(--faint); text-align: left; border-bottom: 1px solid var(--faint); }
 th, td { padding: .15rem 1.4rem .15rem 0; }
 tr.first td { border-top: 1px solid var(--grid); }
-td[data-kind=main] { font-weight: 600; }
+tr.first td:first-child, tr.main td.number { font-weight: 600; }
 .number { text-align: right; }
 """

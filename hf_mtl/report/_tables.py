@@ -67,9 +67,8 @@ def _table(words: Sequence[str], numbers: Sequence[str], rows: Sequence[str]) ->
 def _row(words: Sequence[str], numbers: Sequence[str], kind: str = "") -> str:
     cells = [f"<td>{escape(printable(word))}</td>" for word in words]
     cells += [f'<td class="number">{number}</td>' for number in numbers]
-    start = ' class="first"' if words[0] else ""
-    kept = f"<tr{start}>{''.join(cells)}</tr>"
-    return kept.replace("<td", f'<td data-kind="{kind}"') if kind else kept
+    kinds = " ".join(filter(None, ("first" if words[0] else "", kind)))
+    return f'<tr class="{kinds}">{"".join(cells)}</tr>'
 
 
 def _number(value: float | None) -> str:
