@@ -149,7 +149,7 @@ def _draw(axes: Any, lines: Sequence[Line]) -> None:
     for line in lines:
         number = line.number
         is_sparse = len(line.series.finite) <= _MANY_POINTS
-        style = {
+        style: dict[str, Any] = {
             "color": _INK if number is None else f"#0500{number % SERIES:02x}",
             "linestyle": _DASHES[0 if number is None else number % SERIES // 4] if line.has_line else "none",
             "marker": _MARKERS[0 if number is None else number % SERIES] if is_sparse or not line.has_line else "none",
