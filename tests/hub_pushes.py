@@ -19,7 +19,7 @@ from tests.conftest import make_tokenizer
 from tests.encoders import tiny_encoder
 from tests.trainers import TASKS, make_data
 
-FOLDER = Path(sys.argv[1])
+FOLDER = Path(sys.argv[1]) if __name__ == "__main__" else Path()  # doctests import all modules
 REPORT = {}
 BUSY = "Cannot create repo: another conflicting operation is in progress"
 INPUTS = {

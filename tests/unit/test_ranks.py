@@ -9,7 +9,7 @@ from tests.conftest import make_tokenizer
 from tests.ranks import arguments, run_on_ranks
 from tests.trainers import TASKS, make_data, model_without_dropout
 
-# One row in the whole data labels "topic": only one process sees it. Nothing labels "ghost".
+# Two rows of 50 label "topic", of which one comes in the first step: only one process sees it. Nothing labels "ghost".
 ALL_TASKS = [
     *TASKS,
     TaskConfig("topic", "sequence-classification", labels=["film", "song"]),
@@ -44,7 +44,7 @@ def gradients(folder, size, accumulation, **kwargs):
             logging_steps=1,
             **kwargs,
         ),
-        {**make_data(), "rare": Dataset.from_dict({"text": ["good film"], "topic": ["film"]})},
+        {**make_data(), "rare": Dataset.from_dict({"text": ["good film", "bad song"], "topic": ["film", "song"]})},
         None,
         make_tokenizer(),
         callbacks=[keeper],
