@@ -145,15 +145,17 @@ def main() -> None:
     if options.model and not options.encoder:
         options.encoder = options.model
     with inputs(parser, options), tempfile.TemporaryDirectory() as folder:
-        model = MultiTaskModel.from_pretrained(options.model) if options.model else train(options, folder)
-        measure(options, model.eval(), Path(folder))
+        if not options.model:
+            options.model = f"{folder}/torch"
+            train(options, folder).save_pretrained(options.model)
+        # Loaded anew: a model that was trained in this process still computes in the trainer's bfloat16.
+        measure(options, MultiTaskModel.from_pretrained(options.model), Path(folder))
 
 
 def measure(options: argparse.Namespace, model: MultiTaskModel, folder: Path) -> None:
     """Export, compare and print."""
     torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(options.encoder)
-    model.save_pretrained(folder / "torch")
     for name, how in (("float32", None), ("int8", "int8")):
         export_onnx(model, tokenizer, folder / name, quantize=how, least_agreement=0.0)
     contestants: dict[str, Any] = {"torch float32": Torch(model, tokenizer)}
@@ -168,12 +170,11 @@ def measure(options: argparse.Namespace, model: MultiTaskModel, folder: Path) ->
     times = in_turn(runs, options.rounds)
     scores = {name: _scores(model, contestants["torch float32"], one, data) for name, one in contestants.items()}
     rows, facts = [], {}
-    for name, folder_name in zip(
-        contestants, ("torch/model.safetensors", "float32/model.onnx", "int8/model.onnx"), strict=True
-    ):
+    files = Path(options.model) / "model.safetensors", folder / "float32/model.onnx", folder / "int8/model.onnx"
+    for name, file in zip(contestants, files, strict=True):
         ratio = statistics.median(a / b for a, b in zip(times["torch float32"], times[name], strict=True))
         speed = len(texts) / statistics.median(times[name])
-        size = os.path.getsize(folder / folder_name) / 1e6
+        size = os.path.getsize(file) / 1e6
         rows.append([name, f"{size:.1f}", f"{speed:.0f}", f"{ratio:.2f}"])
         facts[name] = {"megabytes": size, "texts_a_second": speed, "against_torch": ratio}
     head = ["", "MB", "texts a second", "times torch's speed"]
