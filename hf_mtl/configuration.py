@@ -32,7 +32,7 @@ _RESERVED = frozenset(
         *("labels", "rows", "tasks", "loss", "losses", "logits", "id", "score"),
     }
 )
-_POOLINGS = ("first", "mean")
+_POOLINGS = ("first", "last", "mean", "max", "attention")
 _PROBLEM_TYPES = ("single_label_classification", "multi_label_classification")
 
 
@@ -48,8 +48,11 @@ class TaskConfig:
         weight: Factor of the task's loss, at least 0.
         problem_type: ``"single_label_classification"`` or ``"multi_label_classification"``
             (``sequence-classification`` only); ``None`` is single label.
-        pooling: The vector of a row that a sequence head sees: ``"first"`` token, ``"mean"`` of its tokens,
-            or ``None`` for the encoder family's own choice.
+        pooling: The vector of a row that a sequence head sees: its ``"first"`` or ``"last"`` token, the ``"mean"`` or
+            the ``"max"`` of its tokens, ``"attention"`` of a learned query, or ``None`` for the encoder family's own.
+        layers: The encoder's layer that the head reads, from 0 (the embeddings) to the number of its layers, or
+            ``"mix"`` for a learned mix of all; ``None`` is the last.
+        layer_dropout: Probability of leaving a layer out of the mix in training, in [0, 1).
         dropout: Probability of dropping a feature before the last layer, in [0, 1); ``None`` is the family's own.
         label_smoothing: Mass moved from the right class to all classes evenly, in [0, 1).
         class_weights: A factor of the loss for each label, in the order of ``labels``.
@@ -73,6 +76,8 @@ class TaskConfig:
     weight: float = 1.0
     problem_type: str | None = None
     pooling: str | None = None
+    layers: int | str | None = None
+    layer_dropout: float = 0.0
     dropout: float | None = None
     label_smoothing: float = 0.0
     class_weights: Sequence[float] | None = None
@@ -98,8 +103,10 @@ class TaskConfig:
         self._check_labels()
         self._check_choice("problem_type", _PROBLEM_TYPES)
         self._check_choice("pooling", _POOLINGS)
+        self._check_layers()
         self._check_number("weight", 0.0, math.inf)
         self._check_number("dropout", 0.0, 1.0)
+        self._check_number("layer_dropout", 0.0, 1.0)
         self._check_number("label_smoothing", 0.0, 1.0)
         self._check_number("target_mean", -math.inf, math.inf)
         self._check_number("target_std", 0.0, math.inf)
@@ -139,9 +146,20 @@ class TaskConfig:
                 f"{nearest(value, choices)}"
             )
 
+    def _check_layers(self) -> None:
+        value = self.layers
+        if value is None or value == "mix" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+            if self.layer_dropout and value != "mix":
+                raise ValueError(f"Task {self.name!r}: layer_dropout is for layers='mix', found layers={value!r}.")
+            return
+        raise ValueError(
+            f"Task {self.name!r}: layers must be the number of a layer from 0 (the embeddings), 'mix' or null, found "
+            f"{value!r}."
+        )
+
     def _check_number(self, name: str, low: float, high: float) -> None:
         value = getattr(self, name)
-        if value is None and name not in ("weight", "label_smoothing"):
+        if value is None and name not in ("weight", "label_smoothing", "layer_dropout"):
             return
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise TypeError(f"Task {self.name!r}: {name} must be a number, found {value!r}.")

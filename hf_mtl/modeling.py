@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
-from transformers import AutoModel, PreTrainedModel
+from transformers import PreTrainedModel
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig
+from hf_mtl.encoders import build_encoder, load_encoder
 from hf_mtl.freezing import FreezableModel
-from hf_mtl.heads import Head, SentimentHead, head_class
+from hf_mtl.heads import Head, OwnLayers, SentimentHead, head_class
 from hf_mtl.loading import LoadableModel
 from hf_mtl.outputs import MultiTaskOutput
 from hf_mtl.padding_free import PaddingFreeModel
@@ -69,7 +70,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
     ) -> None:
         super().__init__(config)
         if encoder is None:
-            encoder = _build_encoder(config)
+            encoder = build_encoder(config.get_text_config())
         else:
             for module in encoder.modules():
                 setattr(module, "_is_hf_initialized", True)  # noqa: B010  # Transformers' mark, unknown to torch's types
@@ -91,6 +92,8 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         # Reached only by what the heads own outside of their stock layers, which initialise themselves.
         if isinstance(module, SentimentHead):
             module.reset_thresholds()
+        elif isinstance(module, OwnLayers):
+            module.reset()
         else:
             self.encoder._init_weights(module)
 
@@ -113,6 +116,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         *,
         heads: Mapping[str, type[Head]] | None = None,
         unpad: bool | Literal["auto"] = "auto",
+        bidirectional: bool = False,
         **kwargs: Any,
     ) -> MultiTaskModel:
         """Put new heads on a pretrained encoder.
@@ -125,12 +129,15 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             tasks: The tasks, in the order of the heads.
             heads: Further task types and their heads.
             unpad: Whether the encoder computes the tokens alone; ``"auto"``: where its family allows it.
+            bidirectional: Whether each token of a decoder-only encoder sees its whole text and not only what stands
+                before it, where the family allows it.
             kwargs: Arguments of ``AutoModel.from_pretrained``, such as ``dtype``, ``attn_implementation``,
                 ``device_map`` or ``revision``.
 
         Raises:
-            ValueError: If a task does not fit its type, or task names clash.
-            TypeError: If ``encoder`` returns no states.
+            ValueError: If a task does not fit its type or the encoder, task names clash, or the encoder cannot be made
+                bidirectional.
+            TypeError: If ``encoder`` returns no states, or is an encoder and a decoder.
 
         >>> from transformers import BertConfig, BertModel
         >>> bert = BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=2, vocab_size=9))
@@ -140,21 +147,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         """
         tasks = list(tasks)
         MultiTaskConfig(tasks=tasks)  # a wrong task is found before a large encoder is loaded
-        has_pooler = True
-        if isinstance(encoder, PreTrainedModel):
-            if kwargs:
-                raise TypeError(f"A loaded encoder takes no loading arguments, found {listed(kwargs)}.")
-            loaded = encoder
-        else:
-            loaded, info = AutoModel.from_pretrained(str(encoder), output_loading_info=True, **kwargs)
-            has_pooler = not any(key.startswith("pooler.") for key in info["missing_keys"])
-        if isinstance(loaded, MultiTaskModel):
-            loaded = loaded.encoder
-        if not hasattr(loaded.config, "hidden_size"):
-            raise TypeError(
-                f"{type(loaded).__name__} has no hidden_size in its config, so heads cannot be put on it. "
-                "An encoder must return last_hidden_state [B, L, H] with H = config.hidden_size."
-            )
+        loaded, has_pooler = load_encoder(encoder, bidirectional, **kwargs)
         pooler = getattr(loaded, "pooler", None) if has_pooler else None
         # The encoder's own config object, not a copy: its layers read their attention implementation from it.
         # A new config resets that choice on its sub-configs, so it is kept over the call.
@@ -266,19 +259,19 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             "position_ids": position_ids,
         }
         inputs = {name: value for name, value in given.items() if value is not None}
-        every, encoded = self.encode(inputs, attention_mask, **kwargs)
+        reading = [name for name in names if rows is None or len(rows.get(name, ())) > 0]
+        every, layers, encoded = self.encode(inputs, attention_mask, layers=self._read_layers(reading), **kwargs)
         every = self._in_precision_of_heads(every)
         logits, losses = {}, {}
         weighted: torch.Tensor | None = None
-        for name in names:
+        for name in reading:
             head = self.task_heads[name]
-            chosen = rows.get(name) if rows is not None else None
-            if rows is not None and (chosen is None or len(chosen) == 0):
-                continue
-            states = every if chosen is None else every.select(chosen)
+            chosen = rows[name] if rows is not None else None
             # Heads compute in the precision of their weights: they are small, and autocast on a CPU would have a
             # kernel compiled for each number of rows or tokens.
-            with torch.autocast(states.values.device.type, enabled=False):
+            with torch.autocast(every.values.device.type, enabled=False):
+                states = head.read(every, layers)
+                states = states if chosen is None else states.select(chosen)
                 task_logits = head(states)
             if labels is not None and name in labels:
                 target = states.flatten_labels(labels[name]) if head.level == "token" else labels[name]
@@ -299,7 +292,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             losses=losses if labels is not None else None,
             logits=logits,
             last_hidden_state=encoded.last_hidden_state,
-            hidden_states=encoded.get("hidden_states"),
+            hidden_states=getattr(encoded, "hidden_states", None),
             attentions=encoded.get("attentions"),
         )
         as_dict = return_dict if return_dict is not None else self.config.return_dict
@@ -329,13 +322,19 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         inputs = {"input_ids": input_ids}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
-        states = self._in_precision_of_heads(self.encode_states(inputs, attention_mask))
+        heads = {name: self.task_heads[name] for name in self._names(tasks, None, None)}
+        every, layers = self.encode_states(inputs, attention_mask, layers=self._read_layers(heads))
+        states = self._in_precision_of_heads(every)
         with torch.autocast(states.values.device.type, enabled=False):
-            return {name: self.task_heads[name](states) for name in self._names(tasks, None, None)}
+            return {name: head(head.read(states, layers)) for name, head in heads.items()}
 
     def _in_precision_of_heads(self, states: States) -> States:
         """Return the states as the heads take them: see `forward`."""
         return states.to(next(self.heads.parameters(), states.values).dtype)
+
+    def _read_layers(self, names: Iterable[str]) -> bool:
+        """Return whether one of some heads reads other layers than the last."""
+        return any(self.task_heads[name].reads_layers for name in names)
 
     def _names(
         self,
@@ -352,23 +351,3 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
                         f"Tasks: {listed(known)}."
                     )
         return known if tasks is None else list(dict.fromkeys(tasks))
-
-
-def _build_encoder(config: MultiTaskConfig) -> PreTrainedModel:
-    """Return the encoder that a config describes.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    try:
-        encoder: PreTrainedModel = AutoModel.from_config(config.encoder_config)
-    except (ImportError, OSError):
-        raise
-    except Exception as error:
-        # Whatever impossible values lead to somewhere in Transformers and torch.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        family = config.get_text_config().model_type
-        raise ValueError(
-            f"encoder_config describes no encoder of the family {family!r} that can be built: {reason}"
-        ) from error
-    return encoder

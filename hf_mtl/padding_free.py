@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -10,12 +11,15 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from hf_mtl.dropout import set_fast_dropout
+from hf_mtl.encoders import is_decoder_only, learned_positions
 from hf_mtl.states import FlatStates, PaddedStates, RowLayout, States
 from hf_mtl.unpadding import can_unpad, encode_flat, is_ready, make_ready
 
 __all__ = ["PaddingFreeModel"]
 
 logger = logging.get_logger(__name__)
+
+_WANTED = "An encoder must return last_hidden_state [B, L, H] with H = config.hidden_size, a state for each token."
 
 
 class PaddingFreeModel(PreTrainedModel):
@@ -82,62 +86,146 @@ class PaddingFreeModel(PreTrainedModel):
             and not kwargs.get("output_attentions", self.encoder.config.output_attentions)
             # A tensor that this class does not know may need the padded shape.
             and not any(isinstance(value, torch.Tensor) for value in kwargs.values())
-            and not torch.compiler.is_exporting()
-            and not torch.jit.is_tracing()  # type: ignore[attr-defined]  # torch forgot to export it
+            and not _is_recorded()
         )
 
+    @cached_property
+    def _learned_positions(self) -> int | None:
+        return learned_positions(self.encoder)
+
+    def _check_length(self, length: int) -> None:
+        longest = self._learned_positions
+        if longest is not None and length > longest:
+            raise ValueError(
+                f"A batch of {length} tokens a text: encoders of the family {self.encoder.config.model_type!r} like "
+                f"this one have positions for {longest}. Truncate: tokenizer(..., truncation=True, "
+                f"max_length={longest})."
+            )
+
     def encode(
-        self, inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None, **kwargs: Any
-    ) -> tuple[States, Any]:
+        self,
+        inputs: dict[str, torch.Tensor],
+        attention_mask: torch.Tensor | None,
+        layers: bool = False,
+        **kwargs: Any,
+    ) -> tuple[States, Sequence[torch.Tensor], Any]:
         """Run the encoder.
 
         Args:
             inputs: ``input_ids`` [B, L] or ``inputs_embeds`` [B, L, H], and any of ``token_type_ids`` and
                 ``position_ids`` [B, L].
             attention_mask: [B, L], nonzero at real tokens; ``None``: all are real.
+            layers: Whether the states of the embeddings and of each layer are wanted, too.
             kwargs: Passed to the encoder.
 
         Returns:
-            The states, without padding where the encoder ran so, and all that the encoder returned, padded.
+            The last layer's states, without padding where the encoder ran so; those of the embeddings and of each
+            layer, each [N, H] as the last, or nothing; and all that the encoder returned, padded.
 
         Raises:
-            ValueError: If the mask has another shape.
+            ValueError: If the mask has another shape, or the texts are longer than the encoder has positions.
+            TypeError: If the encoder returns no state a token.
         """
         mask = _mask(inputs, attention_mask)
-        if not self._runs_flat(kwargs):
-            encoded = self._encode_padded(inputs, attention_mask, **kwargs)
-            return PaddedStates(encoded.last_hidden_state.flatten(0, 1), mask), encoded
-        layout = RowLayout.from_mask(mask)
-        encoded = encode_flat(self.encoder, layout, inputs, self._fast_dropout, **kwargs)
-        count = len(layout.index)
-        flat = FlatStates(encoded.last_hidden_state[0, :count], layout)
-        encoded.last_hidden_state = layout.pad(flat.values)
-        if encoded.get("hidden_states") is not None:
-            encoded.hidden_states = tuple(layout.pad(states[0, :count]) for states in encoded.hidden_states)
-        return flat, encoded
+        asked = kwargs.get("output_hidden_states", getattr(self.encoder.config, "output_hidden_states", False))
+        kwargs = self._arguments(inputs, layers, kwargs)
+        states: States
+        if self._runs_flat(kwargs):
+            layout = RowLayout.from_mask(mask)
+            states, of_layers, encoded = self._encode_flat(inputs, layout, layers, kwargs)
+            encoded.last_hidden_state = layout.pad(states.values)
+            if asked:
+                count = len(layout.index)
+                encoded.hidden_states = tuple(layout.pad(values[0, :count]) for values in encoded.hidden_states)
+        else:
+            encoded = self._encode_padded(inputs, attention_mask, layers, kwargs)
+            states = PaddedStates(encoded.last_hidden_state.flatten(0, 1), mask)
+            of_layers = [values.flatten(0, 1) for values in encoded.hidden_states] if layers else []
+        if layers and not asked:
+            encoded.hidden_states = None  # of a ModelOutput the attribute, not the item
+        return states, of_layers, encoded
 
-    def encode_states(self, inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None) -> FlatStates:
-        """Run the encoder for its last states alone, which stay flat: see `encode`."""
+    def encode_states(
+        self, inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None, layers: bool = False
+    ) -> tuple[FlatStates, Sequence[torch.Tensor]]:
+        """Run the encoder for its states alone, which stay flat: see `encode`."""
         layout = RowLayout.from_mask(_mask(inputs, attention_mask))
+        kwargs = self._arguments(inputs, layers, {})
         # A text alone: there is no padding to spare, nor a mask to look at.
         is_whole = layout.rows == 1 and len(layout.index) == layout.length
-        if is_whole or not self._runs_flat({}):
-            encoded = self._encode_padded(inputs, None if is_whole else attention_mask)
-            return FlatStates(layout.flatten(encoded.last_hidden_state), layout)
-        states = encode_flat(self.encoder, layout, inputs, self._fast_dropout).last_hidden_state
-        return FlatStates(states[0, : len(layout.index)], layout)
+        if not is_whole and self._runs_flat(kwargs):
+            flat, of_layers, _ = self._encode_flat(inputs, layout, layers, kwargs)
+            return flat, of_layers
+        encoded = self._encode_padded(inputs, None if is_whole else attention_mask, layers, kwargs)
+        of_layers = [layout.flatten(values) for values in encoded.hidden_states] if layers else []
+        return FlatStates(layout.flatten(encoded.last_hidden_state), layout), of_layers
+
+    def _arguments(self, inputs: dict[str, torch.Tensor], layers: bool, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Check the length of a batch and return what the encoder is called with besides."""
+        if "position_ids" not in inputs and not _is_recorded():
+            self._check_length(_tokens(inputs).shape[1])
+        if is_decoder_only(self.encoder.config):
+            kwargs = {"use_cache": False, **kwargs}  # no text is continued
+        return {**kwargs, "output_hidden_states": True} if layers else kwargs
+
+    def _encode_flat(
+        self, inputs: dict[str, torch.Tensor], layout: RowLayout, layers: bool, kwargs: dict[str, Any]
+    ) -> tuple[FlatStates, Sequence[torch.Tensor], Any]:
+        encoded = encode_flat(self.encoder, layout, inputs, self._fast_dropout, **kwargs)
+        self._check_states(encoded, encoded.last_hidden_state.shape[:2], layers)
+        count = len(layout.index)
+        of_layers = [values[0, :count] for values in encoded.hidden_states] if layers else []
+        return FlatStates(encoded.last_hidden_state[0, :count], layout), of_layers, encoded
 
     def _encode_padded(
-        self, inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None, **kwargs: Any
+        self,
+        inputs: dict[str, torch.Tensor],
+        attention_mask: torch.Tensor | None,
+        layers: bool,
+        kwargs: dict[str, Any],
     ) -> Any:
+        shape = _tokens(inputs).shape[:2]
         if attention_mask is not None:
             inputs = {**inputs, "attention_mask": attention_mask}
-        return self.encoder(**inputs, return_dict=True, **kwargs)
+        encoded = self.encoder(**inputs, return_dict=True, **kwargs)
+        if not _is_recorded():
+            self._check_states(encoded, shape, layers)
+        return encoded
+
+    def _check_states(self, encoded: Any, shape: tuple[int, ...], layers: bool) -> None:
+        """Check that an encoder returned what heads read: families that nobody tried may do otherwise."""
+        name = type(self.encoder).__name__
+        states = getattr(encoded, "last_hidden_state", None)
+        if states is None:
+            raise TypeError(f"{name} returned no last_hidden_state; found {type(encoded).__name__}. {_WANTED}")
+        wanted = (*shape, self.encoder.config.hidden_size)
+        if tuple(states.shape) != wanted:
+            raise TypeError(
+                f"{name} returned a last_hidden_state of the shape {tuple(states.shape)} where {wanted} was expected. "
+                f"{_WANTED}"
+            )
+        if layers:
+            count = int(self.encoder.config.num_hidden_layers) + 1
+            found = getattr(encoded, "hidden_states", None)
+            if found is None or len(found) != count:
+                raise TypeError(
+                    f"{name} returned {'no' if found is None else len(found)} hidden_states where {count} were "
+                    "expected: the embeddings and each layer. Leave out the tasks' field layers to read the last."
+                )
+
+
+def _tokens(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    return inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
 
 
 def _mask(inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None) -> torch.Tensor:
-    tokens = inputs["input_ids"] if "input_ids" in inputs else inputs["inputs_embeds"]
+    tokens = _tokens(inputs)
     mask = torch.ones(tokens.shape[:2], device=tokens.device) if attention_mask is None else attention_mask
     if mask.dim() != 2:
         raise ValueError(f"attention_mask must be [B, L], found the shape {tuple(mask.shape)}.")
     return mask
+
+
+def _is_recorded() -> bool:
+    """Return whether a pass is traced or exported, where a length is no number yet."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()  # type: ignore[attr-defined]  # torch forgot to export it

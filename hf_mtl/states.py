@@ -81,6 +81,10 @@ class States(ABC):
         """Return the states in another precision."""
 
     @abstractmethod
+    def with_values(self, values: torch.Tensor) -> States:
+        """Return other states [N, H] of the same tokens."""
+
+    @abstractmethod
     def select(self, rows: torch.Tensor) -> States:
         """Return the states of some texts, in the order of ``rows`` [R] int64."""
 
@@ -125,6 +129,10 @@ class FlatStates(States):
     def to(self, dtype: torch.dtype) -> FlatStates:
         """Return the states in another precision."""
         return FlatStates(self.values.to(dtype), self.layout)
+
+    def with_values(self, values: torch.Tensor) -> FlatStates:
+        """Return other states [N, H] of the same tokens."""
+        return FlatStates(values, self.layout)
 
     def select(self, rows: torch.Tensor) -> FlatStates:
         """Return the states of some texts, in the order of ``rows`` [R] int64."""
@@ -186,6 +194,10 @@ class PaddedStates(States):
     def to(self, dtype: torch.dtype) -> PaddedStates:
         """Return the states in another precision."""
         return PaddedStates(self.values.to(dtype), self.mask)
+
+    def with_values(self, values: torch.Tensor) -> PaddedStates:
+        """Return other states [N, H] of the same tokens."""
+        return PaddedStates(values, self.mask)
 
     def select(self, rows: torch.Tensor) -> PaddedStates:
         """Return the states of some texts, in the order of ``rows`` [R] int64."""

@@ -113,13 +113,15 @@ class RowTokenizer:
             "attention_mask": ("attention_mask", 0),
             "token_type_ids": ("type_ids", self.description.pad_token_type_id),
         }
-        length = max(map(len, rows))
+        length = max(1, *map(len, rows))
         inputs = {}
         for name in self.description.inputs:
             source, filler = sources[name]
             inputs[name] = np.full((len(rows), length), filler, dtype=np.int64)
             for number, row in enumerate(rows):
                 inputs[name][number, : len(row)] = getattr(row.encoding, source)
+                if name == "attention_mask" and not len(row):
+                    inputs[name][number, 0] = 1  # a row without any token is one of padding
         return inputs
 
     def tokens(self, row: EncodedRow) -> list[Token]:

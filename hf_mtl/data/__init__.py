@@ -7,7 +7,7 @@ task it labels, named after the task. `TaskColumns` reads rows of one dataset, `
 
 from __future__ import annotations
 
-from hf_mtl.data._encodings import check_tokenizer, encode_rows, pieces_of, word_map_of
+from hf_mtl.data._encodings import check_tokenizer, encode_rows, padding_id, pieces_of, word_map_of
 from hf_mtl.data.batch_sampler import BATCHINGS, TaskBatchSampler
 from hf_mtl.data.collator import MultiTaskCollator, longest_input
 from hf_mtl.data.columns import Row, TaskColumns, class_label
@@ -27,6 +27,7 @@ __all__ = [
     "class_label",
     "encode_rows",
     "longest_input",
+    "padding_id",
     "pieces_of",
     "word_map_of",
 ]

@@ -7,28 +7,47 @@ from collections.abc import Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from hf_mtl.data.columns import Row
 from hf_mtl.words import Pieces, WordMap
 
-__all__ = ["check_tokenizer", "encode_rows", "is_word_aware", "pieces_of", "word_map_of"]
+__all__ = ["check_tokenizer", "encode_rows", "is_word_aware", "padding_id", "pieces_of", "word_map_of"]
+
+logger = logging.get_logger(__name__)
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Check that words and tokens can be matched, and rows padded.
+    """Check that words and tokens can be matched.
 
     Raises:
-        ValueError: If the tokenizer is not a fast one, or has no padding token.
+        ValueError: If the tokenizer is not a fast one.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(
             f"{type(tokenizer).__name__} is not a fast tokenizer, so words and tokens cannot be matched. "
             "Load it with AutoTokenizer.from_pretrained(name), which needs a tokenizer.json or a conversion."
         )
-    if tokenizer.pad_token_id is None:
+
+
+def padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the id that batches are padded with; the caller's tokenizer stays as it is.
+
+    Raises:
+        ValueError: If the tokenizer has neither a padding token nor an end of text.
+    """
+    if tokenizer.pad_token_id is not None:
+        return int(tokenizer.pad_token_id)
+    if tokenizer.eos_token_id is None:
         raise ValueError(
-            f"{type(tokenizer).__name__} has no padding token. Set one: tokenizer.pad_token = tokenizer.eos_token."
+            f"{type(tokenizer).__name__} has neither a padding token nor an end of text to pad with. Set one: "
+            "tokenizer.pad_token = '<a token of its vocabulary>'."
         )
+    logger.warning_once(
+        f"{type(tokenizer).__name__} has no padding token: batches are padded with its end of text, "
+        f"{tokenizer.eos_token!r}. Set tokenizer.pad_token to pad with another."
+    )
+    return int(tokenizer.eos_token_id)
 
 
 def encode_rows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], **how: Any) -> tuple[list[Any], list[str]]:

@@ -9,25 +9,30 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.data._encodings import check_tokenizer, encode_rows, word_map_of
+from hf_mtl.data._encodings import check_tokenizer, encode_rows, padding_id, word_map_of
 from hf_mtl.data.columns import Row
+from hf_mtl.encoders import longest_text
 from hf_mtl.heads import Head, LabelError
 from hf_mtl.words import WordMap
 
 __all__ = ["MultiTaskCollator", "longest_input"]
 
+#: Where neither the tokenizer nor the encoder has a limit; far above what any machine computes at once.
+_NO_LIMIT = 2**20
+
 
 def longest_input(tokenizer: PreTrainedTokenizerBase, encoder_config: Any) -> int:
-    """Return the most tokens a row may have: what both the tokenizer and the position embeddings allow."""
-    positions = getattr(encoder_config, "max_position_embeddings", None) or 512
-    # RoBERTa-like embeddings begin to count behind the padding index.
-    if "roberta" in encoder_config.model_type or encoder_config.model_type in ("camembert", "mpnet", "longformer"):
-        positions -= (encoder_config.pad_token_id or 0) + 1
-    return int(min(tokenizer.model_max_length, positions))
+    """Return the most tokens a row may have: what both the tokenizer and the encoder's positions allow."""
+    positions = longest_text(encoder_config)
+    return int(min(tokenizer.model_max_length, _NO_LIMIT if positions is None else positions))
 
 
 class MultiTaskCollator:
     """Turns rows of any datasets into one batch for `MultiTaskModel`.
+
+    Rows are padded on the right, whatever side the tokenizer is set to: learned positions count from the left. A
+    tokenizer without a padding token pads with its end of text, which says so once; padding is never attended to. A
+    row without any token, as tokenizers that add none make of an empty text, is one token of padding that is.
 
     Args:
         tokenizer: A fast tokenizer.
@@ -37,7 +42,7 @@ class MultiTaskCollator:
         pad_to_multiple_of: Round the batch's length up to a multiple of it.
 
     Raises:
-        ValueError: If the tokenizer is not a fast one, or has no padding token.
+        ValueError: If the tokenizer is not a fast one, or has no token to pad with.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class MultiTaskCollator:
         pad_to_multiple_of: int | None = None,
     ) -> None:
         check_tokenizer(tokenizer)
+        self.pad_token_id = padding_id(tokenizer)
         self.tokenizer = tokenizer
         self.tasks = list(tasks)
         self.heads = dict(heads)
@@ -94,12 +100,12 @@ class MultiTaskCollator:
             The encoder's inputs, each [B, L] int64, and what became of each row's words.
         """
         encodings, names = encode_rows(self.tokenizer, rows, truncation=True, max_length=self.max_length)
-        length = max(len(encoding.ids) for encoding in encodings)
+        length = max(1, max(len(encoding.ids) for encoding in encodings))
         if self.pad_to_multiple_of:
             length = -(-length // self.pad_to_multiple_of) * self.pad_to_multiple_of
         source = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
         filler = {
-            "input_ids": self.tokenizer.pad_token_id,
+            "input_ids": self.pad_token_id,
             "attention_mask": 0,
             "token_type_ids": self.tokenizer.pad_token_type_id,
         }
@@ -109,12 +115,14 @@ class MultiTaskCollator:
             )
             for name in names
         }
+        if "attention_mask" in inputs:
+            mask = inputs["attention_mask"]
+            mask[mask.sum(1) == 0, 0] = 1
         words = [self._word_map(row, encoding, length) for row, encoding in zip(rows, encodings, strict=True)]
         return inputs, words
 
     def _pad(self, values: Sequence[Any], filler: Any, length: int) -> list[Any]:
-        padding = [filler] * (length - len(values))
-        return [*values, *padding] if self.tokenizer.padding_side == "right" else [*padding, *values]
+        return [*values, *[filler] * (length - len(values))]
 
     def _word_map(self, row: Row, encoding: Any, length: int) -> WordMap:
         word_ids: list[int | None] = list(encoding.word_ids)

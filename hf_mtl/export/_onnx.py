@@ -107,7 +107,7 @@ def export_onnx(
         description = GraphDescription(
             inputs=[node.name for node in session.get_inputs()],
             max_length=longest,
-            pad_token_id=_id(tokenizer.pad_token_id) or 0,
+            pad_token_id=collator.pad_token_id,
             pad_token_type_id=int(tokenizer.pad_token_type_id),
             unk_token_id=_id(tokenizer.unk_token_id),
             truncation_side=tokenizer.truncation_side,

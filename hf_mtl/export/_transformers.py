@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from hf_mtl.data import padding_id
+from hf_mtl.encoders import is_decoder_only
 from hf_mtl.export._card import stock_card
 from hf_mtl.export._folder import written_whole
 from hf_mtl.modeling import MultiTaskModel
@@ -39,8 +42,20 @@ def export_transformers(
     """
     with written_whole(folder, overwrite) as unfinished:
         stock = model.to_transformers(task)
+        if is_decoder_only(stock.config):
+            stock.config.pad_token_id = padding_id(tokenizer)
         stock.save_pretrained(unfinished)
-        tokenizer.save_pretrained(unfinished)
+        _padding_right(tokenizer, stock).save_pretrained(unfinished)
         card = stock_card(model.config.task(task), type(stock).__name__)
         (unfinished / "README.md").write_text(card, encoding="utf-8")
     return stock
+
+
+def _padding_right(tokenizer: PreTrainedTokenizerBase, stock: PreTrainedModel) -> PreTrainedTokenizerBase:
+    """Return a tokenizer that pads as the library does, where a stock class looks for the padding behind a text."""
+    if not is_decoder_only(stock.config):
+        return tokenizer
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(padding_id(tokenizer))
+    tokenizer.padding_side = "right"
+    return tokenizer

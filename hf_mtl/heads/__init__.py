@@ -18,6 +18,9 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._answers import STRATEGIES, AnswerOptions
 from hf_mtl.heads._base import Head, LabelError, NoOptions, SequenceHead, label_index
 from hf_mtl.heads._entities import infer_scheme
+from hf_mtl.heads._layers import LayerMix
+from hf_mtl.heads._pooling import AttentionPooling
+from hf_mtl.heads._stock import PlainClassifier
 from hf_mtl.heads.regression import RegressionHead
 from hf_mtl.heads.sentiment import SentimentHead, SentimentOptions
 from hf_mtl.heads.sequence_classification import SequenceClassificationHead
@@ -30,6 +33,7 @@ __all__ = [
     "Head",
     "LabelError",
     "NoOptions",
+    "OwnLayers",
     "RegressionHead",
     "SentimentHead",
     "SentimentOptions",
@@ -41,6 +45,9 @@ __all__ = [
     "infer_scheme",
     "label_index",
 ]
+
+#: Layers of heads that no encoder family knows; they say themselves how they start.
+OwnLayers = (AttentionPooling, LayerMix, PlainClassifier)
 
 #: Task type -> head.
 HEADS: dict[str, type[Head]] = {

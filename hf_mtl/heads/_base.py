@@ -15,7 +15,10 @@ from transformers import PreTrainedConfig
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.encoders import default_pooling
 from hf_mtl.heads._answers import AnswerOptions
+from hf_mtl.heads._layers import LayerMix, check_layers
+from hf_mtl.heads._pooling import make_pooling
 from hf_mtl.heads._stock import StockClassifier
 from hf_mtl.states import States
 from hf_mtl.words import WordMap
@@ -65,6 +68,10 @@ class Head(nn.Module):
         super().__init__()
         self.check(task)
         self.task = task
+        count = check_layers(task, encoder_config)
+        #: Whether the head reads other layers than the last.
+        self.reads_layers = task.layers is not None and task.layers != count
+        self.mix = LayerMix(count, task.layer_dropout) if task.layers == "mix" else None
         self.classifier = StockClassifier(self.level, encoder_config, self.num_outputs(task), task.dropout)
 
     # What the task is
@@ -171,6 +178,35 @@ class Head(nn.Module):
 
     # The module
 
+    @property
+    def beyond_stock(self) -> str | None:
+        """What of this head the encoder family's stock class cannot compute, as a clause; ``None``: nothing known."""
+        if not self.classifier.is_stock:
+            return "its family has no stock class for it that reads the encoder alone"
+        if self.reads_layers:
+            return f"it reads layers={self.task.layers!r}, and stock heads read the last"
+        if self.task.pooling not in (None, *self.classifier.own_poolings):
+            return f"it reads pooling={self.task.pooling!r} in place of its family's own"
+        return None
+
+    def read(self, states: States, layers: Sequence[torch.Tensor]) -> States:
+        """Return the states that the head reads: of the last layer, of another, or of a mix of all.
+
+        Args:
+            states: The last layer's states.
+            layers: [N, H] of the embeddings and of each layer, where the head `reads_layers`.
+        """
+        if not self.reads_layers:
+            return states
+        if self.mix is not None:
+            return states.with_values(self.mix(layers))
+        return states.with_values(layers[int(self.task.layers or 0)].to(states.values.dtype))
+
+    def layer_weights(self) -> list[float] | None:
+        """Return how much the mix weighs the embeddings and each layer, with the sum 1; ``None`` without a mix."""
+        weights: list[float] | None = None if self.mix is None else self.mix.weights().tolist()
+        return weights
+
     def forward(self, states: States) -> torch.Tensor:
         """Return the logits: [R, C] for sequence heads, [n, C] for the n tokens of tagging heads."""
         raise NotImplementedError
@@ -227,12 +263,20 @@ class SequenceHead(Head):
 
     level = "sequence"
 
+    def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
+        super().__init__(task, encoder_config)
+        name = task.pooling
+        if name is None and not self.classifier.is_stock:
+            name = default_pooling(encoder_config)
+        #: ``None``: the stock class pools by itself.
+        self.pooling = None if name is None else make_pooling(name, encoder_config.hidden_size)
+
     def forward(self, states: States) -> torch.Tensor:
         """Return the logits [R, C] of R texts."""
-        if self.task.pooling is None:
+        if self.pooling is None:
             padded, mask = states.padded()
         else:
-            pooled = states.first() if self.task.pooling == "first" else states.mean()
+            pooled = self.pooling(states)
             # A text of one token: whichever token the family's own pooling picks, it finds this vector.
             padded, mask = pooled[:, None], pooled.new_ones(pooled.shape[0], 1, dtype=torch.long)
         logits: torch.Tensor = self.classifier(padded, mask)

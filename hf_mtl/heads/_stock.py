@@ -18,14 +18,21 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
 )
+from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-__all__ = ["StockClassifier"]
+from hf_mtl.encoders import has_encoder_alone, is_decoder_only
+
+__all__ = ["PlainClassifier", "StockClassifier"]
 
 _AUTO_CLASSES: dict[str, Any] = {
     "sequence": AutoModelForSequenceClassification,
     "token": AutoModelForTokenClassification,
 }
+
+
+#: The id of padding in what stock heads see; every other token is 0.
+_PADDING = -1
 
 
 class _Encoded(BaseModelOutputWithPooling):
@@ -50,16 +57,33 @@ class _WithStates:
         return getattr(self._stock, name)
 
 
-class _PlainClassifier(nn.Module):
-    """Dropout and a linear layer, for a family that has no stock classification class."""
+def _no_embeddings() -> None:
+    return None
+
+
+class PlainClassifier(nn.Module):
+    """Dropout and a linear layer, for a family that has no stock class whose head reads the encoder alone.
+
+    Args:
+        level: ``"sequence"`` reads the one state of each text that was pooled before, ``"token"`` all of them.
+        encoder_config: The encoder's config.
+        num_outputs: Size of the last layer.
+    """
 
     def __init__(self, level: str, encoder_config: PreTrainedConfig, num_outputs: int) -> None:
         super().__init__()
         self.level = level
+        self.std = float(getattr(encoder_config, "initializer_range", 0.02))
         self.dropout = nn.Dropout(getattr(encoder_config, "hidden_dropout_prob", 0.1))
         self.classifier = nn.Linear(encoder_config.hidden_size, num_outputs)
 
+    def reset(self) -> None:
+        """Draw the weights from a normal distribution, as most families do: not every rule knows bare layers."""
+        init.normal_(self.classifier.weight, std=self.std)
+        init.zeros_(self.classifier.bias)
+
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return [B, C], or [B, L, C] for tokens."""
         states = states[:, 0] if self.level == "sequence" else states
         logits: torch.Tensor = self.classifier(self.dropout(states))
         return logits
@@ -92,7 +116,9 @@ class StockClassifier(nn.Module):
         config.num_labels = num_outputs
         auto_class = _AUTO_CLASSES[level]
         self.stock: nn.Module
-        if type(config) in auto_class._model_mapping:
+        # T5's stock sequence class reads its decoder.
+        known = type(config) in auto_class._model_mapping and not (level == "sequence" and has_encoder_alone(config))
+        if known:
             with torch.device("meta"):
                 stock: PreTrainedModel = auto_class.from_config(config, attn_implementation="eager")
             self._encoder_name = stock.base_model_prefix
@@ -101,15 +127,36 @@ class StockClassifier(nn.Module):
             if level == "sequence" and pooler is not None:
                 self.pooler = pooler
                 self.pooler_activation = getattr(encoder, "pooler_activation", None)
+            # What `forward` marks padding by, for classes that look for a text's last token in its ids.
+            stock.config.pad_token_id = _PADDING
+            # Activation checkpointing asks each model inside of a model for its embeddings; some look into theirs.
+            setattr(stock, "get_input_embeddings", _no_embeddings)  # noqa: B010  # a method, to torch's types
             self.stock = stock
         else:
-            self.stock = _PlainClassifier(level, config, num_outputs)
+            self.stock = PlainClassifier(level, config, num_outputs)
         if torch.get_default_device().type != "meta":
             self.to_empty(device=torch.get_default_device())
+        #: Before the stock layers, where a probability is asked for and they have no dropout of their own.
+        self.dropout: nn.Dropout | None = None
         if dropout is not None:
-            for module in self.modules():
-                if isinstance(module, nn.Dropout):
-                    module.p = dropout
+            own = [module for module in self.modules() if isinstance(module, nn.Dropout)]
+            for module in own:
+                module.p = dropout
+            self.dropout = None if own else nn.Dropout(dropout)
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether the layers are those of the family's own class, which then also pools by itself."""
+        return isinstance(self.stock, PreTrainedModel)
+
+    @property
+    def own_poolings(self) -> tuple[str, ...]:
+        """Which poolings the family's own class may have, as far as its config tells."""
+        if not isinstance(self.stock, PreTrainedModel):
+            return ()
+        if hasattr(self.stock.config, "classifier_pooling"):  # ModernBERT can do either
+            return ("first", "mean")
+        return ("last",) if is_decoder_only(self.stock.config) else ("first",)
 
     def _pool(self, states: torch.Tensor) -> torch.Tensor | None:
         if self.pooler is None:
@@ -123,6 +170,8 @@ class StockClassifier(nn.Module):
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the stock logits for states [B, L, H] and their mask [B, L]: [B, C], or [B, L, C] for tokens."""
+        if self.dropout is not None:
+            states = self.dropout(states)
         if not isinstance(self.stock, PreTrainedModel):
             plain: torch.Tensor = self.stock(states, mask)
             return plain
@@ -132,6 +181,7 @@ class StockClassifier(nn.Module):
             type(self.stock)
             .forward(
                 stand_in,  # a stand-in for `self`: see the module docstring
+                input_ids=torch.where(mask == 0, _PADDING, 0),
                 attention_mask=mask,
                 return_dict=True,
             )

@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl._names import listed
+from hf_mtl.data import padding_id
 from hf_mtl.inference._windows import Window
 from hf_mtl.modeling import MultiTaskModel
 
@@ -37,7 +38,7 @@ class Runner(Protocol):
 def pad_windows(windows: Sequence[Window], tokenizer: PreTrainedTokenizerBase) -> dict[str, np.ndarray]:
     """Return ``input_ids``, ``attention_mask`` and, if wanted, ``token_type_ids``, each [B, L] int64, on the right."""
     shape = len(windows), max(len(window.ids) for window in windows)
-    ids = np.full(shape, tokenizer.pad_token_id, dtype=np.int64)
+    ids = np.full(shape, padding_id(tokenizer), dtype=np.int64)
     mask = np.zeros(shape, dtype=np.int64)
     for row, window in enumerate(windows):
         ids[row, : len(window.ids)] = window.ids

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data import Row, check_tokenizer, encode_rows, pieces_of, word_map_of
+from hf_mtl.data import Row, check_tokenizer, encode_rows, padding_id, pieces_of, word_map_of
 from hf_mtl.words import WordMap
 
 __all__ = ["EncodedRow", "Window", "WindowEncoder"]
@@ -48,8 +48,23 @@ class EncodedRow:
     words: WordMap
 
 
+@dataclass(frozen=True)
+class _Padding:
+    """What the tokenizer would make of no text, had it made one token of padding."""
+
+    ids: list[int]
+    type_ids: Sequence[int] = (0,)
+    tokens: Sequence[str] = ("",)
+    offsets: Sequence[tuple[int, int]] = ((0, 0),)
+    word_ids: Sequence[int | None] = (None,)
+    sequence_ids: Sequence[int | None] = (None,)
+    special_tokens_mask: Sequence[int] = (1,)
+
+
 class WindowEncoder:
     """Tokenises rows, many at a time, and cuts long ones.
+
+    A row without any token is one of padding, as for `hf_mtl.data.MultiTaskCollator`.
 
     Args:
         tokenizer: A fast tokenizer.
@@ -57,12 +72,14 @@ class WindowEncoder:
         stride: How many tokens neighbouring windows share; ``None`` cuts off what does not fit into one window.
 
     Raises:
-        ValueError: If the tokenizer is not a fast one, or the stride leaves windows no room.
+        ValueError: If the tokenizer is not a fast one or has no token to pad with, or the stride leaves windows no
+            room.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int, stride: int | None = None) -> None:
         check_tokenizer(tokenizer)
         self.tokenizer = tokenizer
+        self._empty = _Padding([padding_id(tokenizer)])
         self.max_length = max_length
         self.stride = stride
         self._half = (max_length - int(tokenizer.num_special_tokens_to_add(pair=True))) // 2
@@ -85,6 +102,7 @@ class WindowEncoder:
         has_types = "token_type_ids" in names
         found = []
         for row, encoding in zip(rows, encodings, strict=True):
+            encoding = encoding if encoding.ids else self._empty
             ids = encoding.ids
             if len(ids) > self.max_length:
                 parts, owned = self._cut(row, encoding)

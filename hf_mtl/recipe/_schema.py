@@ -42,6 +42,7 @@ class EncoderOptions(_Strict):
     dtype: str | None = None
     attn_implementation: str | None = None
     revision: str | None = None
+    bidirectional: bool | None = None
 
 
 class Sampling(BaseModel):

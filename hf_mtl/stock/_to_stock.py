@@ -10,6 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.encoders import is_decoder_only
 from hf_mtl.heads import Head, RegressionHead
 from hf_mtl.states import PaddedStates
 
@@ -37,11 +38,13 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
     """
     task, classifier = head.task, head.classifier
     problem_type = head.stock_problem_type(task)
-    if not isinstance(classifier.stock, PreTrainedModel):
+    if head.beyond_stock is not None:
         raise ValueError(
-            f"Task {task.name!r}: Transformers has no class for {task.type} on encoders of the family "
-            f"{encoder.config.model_type!r}, so there is nothing to export to. Export to ONNX, which takes any head."
+            f"Task {task.name!r}: its head of {task.type} on an encoder of the family {encoder.config.model_type!r} "
+            f"has no stock form: {head.beyond_stock}. Export to ONNX, which takes any head; or train the task with "
+            "pooling and layers left out, if they are why."
         )
+    assert isinstance(classifier.stock, PreTrainedModel)
     stock_class = type(classifier.stock)
     config = _config(encoder, task, stock_class, problem_type)
     with torch.random.fork_rng(devices=[]):  # the first weights are random and will be replaced
@@ -71,12 +74,10 @@ def _config(encoder: PreTrainedModel, task: TaskConfig, stock_class: type, probl
     config.architectures = [stock_class.__name__]
     if task.pooling is not None and hasattr(config, "classifier_pooling"):  # ModernBERT can do either
         config.classifier_pooling = {"first": "cls", "mean": "mean"}[task.pooling]
-    elif task.pooling == "mean":
-        raise ValueError(
-            f"Task {task.name!r}: {stock_class.__name__} does not take the mean of a text's tokens, so a head with "
-            "pooling='mean' has no stock form. Train the task with pooling left out, the family's own, or export to "
-            "ONNX, which takes any head."
-        )
+    if is_decoder_only(config) and config.pad_token_id is None:
+        # Their classes look for the last token before the padding. Texts are padded with their end here.
+        ends = config.eos_token_id
+        config.pad_token_id = ends[0] if isinstance(ends, list) else ends
     if task.dropout is not None:
         for name in _DROPOUTS:
             if hasattr(config, name):
@@ -88,9 +89,12 @@ def _config(encoder: PreTrainedModel, task: TaskConfig, stock_class: type, probl
 def _check(model: PreTrainedModel, head: Head) -> None:
     """Compare the stock model with the head on a small batch: heads may pool, or compute, what stock classes do not."""
     longest = 8
-    ids = torch.arange(2 * longest, device=model.device).view(2, longest) % model.config.vocab_size
+    ids = torch.arange(2 * longest, device=model.device).view(2, longest) % (model.config.vocab_size - 1)
     mask = torch.ones_like(ids)
     mask[1, longest // 2 :] = 0
+    if model.config.pad_token_id is not None:
+        # Some look for padding in the ids.
+        ids = torch.where(mask == 1, ids + (ids >= model.config.pad_token_id), model.config.pad_token_id)
     states = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
     expected = copy.deepcopy(head).eval()(PaddedStates(states.flatten(0, 1), mask))
     found = model(input_ids=ids, attention_mask=mask).logits.view(-1, model.config.num_labels)
@@ -119,8 +123,8 @@ def _fold(model: PreTrainedModel, head: RegressionHead) -> None:
     last = [layer for layer in layers if layer.out_features == 1 and layer.bias is not None]
     if len(last) != 1:
         raise ValueError(
-            f"Task {head.task.name!r}: the last layer of {type(model).__name__} was not found, so the labels' unit "
-            f"(mean {mean:g}, standard deviation {std:g}) cannot be folded into it. Train with target_mean=0 and "
+            f"Task {head.task.name!r}: a last layer with a bias was not found in {type(model).__name__}, so the labels' "
+            f"unit (mean {mean:g}, standard deviation {std:g}) cannot be folded into it. Train with target_mean=0 and "
             "target_std=1, or export to ONNX."
         )
     last[0].weight.copy_(last[0].weight.double() * std)

@@ -67,10 +67,13 @@ def test_stock_single_task_model_with_the_same_weights_gives_the_same_logits_and
         encoder = tiny_encoder(family)
         weights = copy.deepcopy(encoder.state_dict())
         model = MultiTaskModel.from_encoder(encoder, TASKS)
+        head = model.task_heads[task].classifier
+        if not head.is_stock:
+            assert (family, task) == ("t5", "topic")  # its stock sequence class reads the decoder
+            continue
         stock = auto.from_config(tiny_config(family, num_labels=3)).eval()
         inner = getattr(stock, stock.base_model_prefix)
         inner.load_state_dict({k: v for k, v in weights.items() if k in inner.state_dict()})
-        head = model.task_heads[task].classifier
         unexpected = stock.load_state_dict(head.stock.state_dict(), strict=False).unexpected_keys
         assert not unexpected
         if head.pooler is not None:
@@ -161,6 +164,11 @@ def test_config_alone_rebuilds_the_model(model):
 
 def test_new_heads_are_initialised_as_the_family_initialises_its_own(family):
     model = MultiTaskModel.from_encoder(tiny_encoder(family), [TASKS[0]])
+    if not model.task_heads["topic"].classifier.is_stock:
+        layer = model.task_heads["topic"].classifier.stock.classifier
+        assert layer.weight.std().item() == pytest.approx(0.02, rel=0.3)
+        assert not layer.bias.any()
+        return
     stock = AutoModelForSequenceClassification.from_config(tiny_config(family, num_labels=3))
     for name, parameter in model.task_heads["topic"].classifier.stock.named_parameters():
         parameter, expected = parameter.detach(), dict(stock.named_parameters())[name].detach()

@@ -95,7 +95,7 @@ def test_family_without_a_stock_class_is_one_line(folder, tokenizer):
     MultiTaskModel.from_encoder(SplinterModel(config), TASKS[:1]).save_pretrained("model")
     tokenizer.save_pretrained("model")
     line = call("model", "out", "--to", "transformers", code=2).stderr.splitlines()[-1]
-    assert "Task 'opinion': Transformers has no class for sentiment on encoders of the family 'splinter'" in line
+    assert "Task 'opinion': its head of sentiment on an encoder of the family 'splinter' has no stock form" in line
 
 
 def test_missing_extra_is_one_line(folder, model_folder, monkeypatch):

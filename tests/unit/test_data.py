@@ -167,7 +167,7 @@ def test_mixed_kinds_of_rows_become_one_padded_batch(collator, tokenizer):
     }
 
 
-def test_left_padding_aligns_tags_with_their_tokens(collator, tokenizer):
+def test_rows_are_padded_on_the_right_whatever_the_tokenizer_says(collator, tokenizer):
     rows = columns(
         Dataset.from_dict(
             {"tokens": [["in", "paris"], ["the", "good", "film", "!"]], "slots": [["O", "B-city"], ["O"] * 4]}
@@ -178,8 +178,8 @@ def test_left_padding_aligns_tags_with_their_tokens(collator, tokenizer):
         batch = collator(rows)
     finally:
         collator.tokenizer.padding_side = before
-    assert batch["attention_mask"][0].tolist() == [0, 0, 1, 1, 1, 1]
-    assert batch["labels"]["slots"][0].tolist() == [-100, -100, -100, 0, 1, -100]
+    assert batch["attention_mask"][0].tolist() == [1, 1, 1, 1, 0, 0]
+    assert batch["labels"]["slots"][0].tolist() == [-100, 0, 1, -100, -100, -100]
 
 
 def test_words_without_a_token_and_truncated_words_train_nothing(collator):

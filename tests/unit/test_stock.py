@@ -1,5 +1,6 @@
 """A task leaves for a stock model and comes back, with the same answers."""
 
+import dataclasses
 import warnings
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, BertForMaskedLM
 
 from hf_mtl import MultiTaskModel, TaskConfig
+from hf_mtl.encoders import is_decoder_only
 from hf_mtl.heads import SequenceClassificationHead
 from tests.encoders import FAMILIES, tiny_config, tiny_encoder
 
@@ -18,6 +20,8 @@ TASKS = [
     TaskConfig("parts", "token-classification", labels=["NOUN", "VERB"], dropout=0.3),
     TaskConfig("value", "regression", target_mean=2.5, target_std=1.5),
 ]
+#: Families with a stock class of either level that reads the encoder alone.
+STOCK = [family for family in FAMILIES if family != "t5"]
 EXACT = [task.name for task in TASKS if task.type != "regression"]
 INPUTS = {
     "input_ids": torch.tensor([[2, 7, 9, 11, 3, 12, 3], [2, 5, 3, 0, 0, 0, 0], [2, 8, 12, 3, 0, 0, 0]]),
@@ -28,7 +32,10 @@ REAL = INPUTS["attention_mask"].bool()
 
 def make(family="bert", tasks=TASKS, **kwargs):
     torch.manual_seed(1)
-    model = MultiTaskModel.from_encoder(tiny_encoder(family, **kwargs), tasks)
+    encoder = tiny_encoder(family, **kwargs)
+    if is_decoder_only(encoder.config) and tasks is TASKS:  # theirs is the last token
+        tasks = [dataclasses.replace(task, pooling=None) for task in tasks]
+    model = MultiTaskModel.from_encoder(encoder, tasks)
     for head in model.task_heads.values():  # as after training: no pooler equals another
         for parameter in head.parameters():
             parameter.data.add_(torch.randn_like(parameter) * 0.2)
@@ -47,7 +54,7 @@ def assert_same_logits(found, expected, message):
     assert torch.equal(found, expected), message
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", STOCK)
 def test_saved_stock_model_has_the_logits_of_a_padded_run_bit_for_bit(family, tmp_path):
     model = make(family)
     expected = run(model)
@@ -73,7 +80,13 @@ def test_further_families_leave_bit_for_bit(family):
         assert_same_logits(run(model.to_transformers(name)), expected[name], f"{family} {name}")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+def test_unit_of_labels_stays_where_the_last_layer_has_no_bias():
+    model = make("llama")
+    with pytest.raises(ValueError, match=r"'value': a last layer with a bias was not found in LlamaFor.*target_mean=0"):
+        model.to_transformers("value")
+
+
+@pytest.mark.parametrize("family", [family for family in STOCK if not is_decoder_only(tiny_config(family))])
 def test_regression_answers_in_the_labels_unit(family):
     model = make(family)
     stock = model.to_transformers("value")
@@ -126,9 +139,7 @@ def test_mean_pooling_leaves_where_the_family_can():
     for task in tasks:
         model = make("modernbert", [task], classifier_pooling="mean")
         assert torch.equal(run(model.to_transformers("a")), run(model)["a"]), task.pooling
-    with pytest.raises(
-        ValueError, match=r"Task 'a': BertForSequenceClassification does not take the mean.*pooling left"
-    ):
+    with pytest.raises(ValueError, match=r"Task 'a'.*'bert' has no stock form: it reads pooling='mean' in place of"):
         make("bert", tasks[:1]).to_transformers("a")
 
 
@@ -172,9 +183,7 @@ def test_heads_without_a_stock_form_say_why(task, heads, words):
 
 def test_family_without_a_stock_class_says_so():
     model = MultiTaskModel.from_encoder(make_t5(), [TASKS[0], TASKS[3]])
-    with pytest.raises(
-        ValueError, match="Transformers has no class for sequence-classification on encoders of the family"
-    ):
+    with pytest.raises(ValueError, match=r"sequence-classification .* 'splinter' has no stock form: its family has no"):
         model.to_transformers("topic")
 
 
@@ -192,7 +201,7 @@ def test_unknown_task_is_named_with_the_nearest():
 # And back
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", STOCK)
 def test_there_and_back_is_bit_for_bit(family, tmp_path):
     model = make(family)
     expected = run(model)
@@ -262,3 +271,33 @@ def test_what_cannot_be_brought_together_says_why(tmp_path):
     tiny_encoder().save_pretrained(tmp_path / "bare")
     with pytest.raises(ValueError, match=r"Task 'a': found BertModel. Expected"):
         MultiTaskModel.from_transformers({"a": tmp_path / "bare"})
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("pooling", [None, "last"])
+def test_decoder_only_models_leave_with_their_last_token_found(family, pooling):
+    task = TaskConfig("a", "sentiment", labels=["bad", "good"], pooling=pooling)
+    model = make(family, [task], pad_token_id=None, eos_token_id=3)
+    stock = model.to_transformers("a")
+    assert stock.config.pad_token_id == 3
+    ids = torch.tensor([[5, 6, 7, 8], [9, 10, 3, 3]])
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
+    with torch.no_grad():
+        expected = model(input_ids=ids, attention_mask=mask).logits["a"]
+        torch.testing.assert_close(stock(input_ids=ids, attention_mask=mask).logits, expected)
+
+
+def test_tags_leave_an_encoder_of_t5():
+    model = make("t5", [TASKS[3]])
+    assert_same_logits(run(model.to_transformers("tags")), run(model)["tags"], "t5")
+
+
+@pytest.mark.parametrize(
+    ("family", "fields"),
+    [("gpt2", {"pooling": "first"}), ("bert", {"pooling": "attention"}), ("bert", {"layers": "mix"})],
+)
+def test_heads_beyond_stock_classes_are_refused_with_the_reason(family, fields):
+    model = make(family, [TaskConfig("a", "sentiment", labels=["bad", "good"], **fields)])
+    (name, value), *_ = fields.items()
+    with pytest.raises(ValueError, match=f"no stock form: it reads {name}={value!r}.* Export to ONNX"):
+        model.to_transformers("a")

@@ -21,7 +21,7 @@ ROWS = [
     {"hub"},
     {"model_card"},
     {"heads", "samplers", "balancers", "metrics", "unpadding"},
-    {"configuration", "outputs", "states", "words", "dropout", "memory"},
+    {"encoders", "configuration", "outputs", "states", "words", "dropout", "memory"},
     {"untrusted", "layers"},
     {"_names", "compatibility"},
 ]
