@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,6 +24,37 @@ __all__ = ["ROWS_ATTENTION", "attend_rows"]
 ROWS_ATTENTION = "hf_mtl_rows"
 
 
+@dataclass(frozen=True)
+class Sight:
+    """Which tokens of its text a token sees.
+
+    Args:
+        is_causal: Whether only those up to itself.
+        window: As ``sliding_window`` of `attend_rows`.
+    """
+
+    is_causal: bool = False
+    sliding_window: int | None = None
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """How many tokens before and behind, as flash attention takes it: -1 is all."""
+        side = -1 if self.sliding_window is None else self.sliding_window - 1
+        return side, 0 if self.is_causal else side
+
+    def mask(self, group: RowGroup, device: torch.device) -> torch.Tensor | None:
+        """Return a group's mask, [rows or 1, 1, length or 1, length] bool, true where a token sees another."""
+        far = self.sliding_window is not None and group.length > self.sliding_window
+        if not (self.is_causal or far):
+            return group.mask
+        place = torch.arange(group.length, device=device)
+        before = place[:, None] - place[None, :]
+        sees = before >= 0 if self.is_causal else torch.ones_like(before, dtype=torch.bool)
+        if self.sliding_window is not None:
+            sees &= before.abs() < self.sliding_window
+        return sees[None, None] if group.mask is None else sees & group.mask
+
+
 def attend_rows(
     module: nn.Module,
     query: torch.Tensor,
@@ -33,6 +65,7 @@ def attend_rows(
     scaling: float | None = None,
     rows: Rows | None = None,
     sliding_window: int | None = None,
+    is_causal: bool | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Compute scaled dot-product attention, text by text where ``rows`` says where they lie.
@@ -43,13 +76,14 @@ def attend_rows(
     Args:
         module: The attention layer.
         query: [1, heads, N, D]; without ``rows`` [B, heads, L, D].
-        key: Like ``query``.
-        value: Like ``query``.
+        key: Like ``query``, or with fewer heads, each shared by as many of ``query``'s.
+        value: Like ``key``.
         attention_mask: Not looked at when ``rows`` is given.
         dropout: Probability of dropping an attention weight.
         scaling: Factor of the scores; ``None`` is ``D ** -0.5``.
         rows: Where the texts lie; ``None``: plain attention, `torch.nn.functional.scaled_dot_product_attention`.
         sliding_window: Tokens see those less than this many places away; ``None``: all of their text.
+        is_causal: Whether tokens see none behind them; ``None`` asks the layer's attribute of that name.
         kwargs: Passed on where ``rows`` is ``None``.
 
     Returns:
@@ -57,19 +91,34 @@ def attend_rows(
     """
     if rows is None:
         plain: tuple[torch.Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+            module,
+            query,
+            key,
+            value,
+            attention_mask,
+            dropout=dropout,
+            scaling=scaling,
+            is_causal=is_causal,
+            **kwargs,
         )
         return plain
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     tokens = len(rows.layout.index)
+    sight = Sight(getattr(module, "is_causal", False) if is_causal is None else is_causal, sliding_window)
+    shared = query.shape[1] // key.shape[1]
+    if shared > 1:
+        key, value = (states.repeat_interleave(shared, 1) for states in (key, value))
     # [N, heads, D]; behind them may lie tokens without meaning, of no text.
     q, k, v = (states[0, :, :tokens].transpose(0, 1) for states in (query, key, value))
     varlen = varlen_attention(q) if dropout == 0 else None  # the kernel knows no dropout
     if varlen is not None:
-        window = (-1, -1) if sliding_window is None else (sliding_window - 1, sliding_window - 1)
-        flat = varlen(q, k, v, rows.offsets, rows.offsets, rows.longest, rows.longest, scale=scale, window_size=window)
+        flat = varlen(
+            *(q, k, v, rows.offsets, rows.offsets, rows.longest, rows.longest),
+            scale=scale,
+            window_size=sight.window,
+        )
     else:
-        flat = _attend_groups(q, k, v, rows.groups, scale, dropout, rows.fast_dropout, sliding_window)
+        flat = _attend_groups(q, k, v, rows.groups, scale, dropout, rows.fast_dropout, sight)
     dead = query.shape[2] - tokens
     return functional.pad(flat, (0, 0, 0, 0, 0, dead))[None] if dead else flat[None], None
 
@@ -82,10 +131,10 @@ def _attend_groups(
     scale: float,
     dropout: float,
     fast: bool,
-    sliding_window: int | None,
+    sight: Sight,
 ) -> torch.Tensor:
     """Pad again, group by group; q, k and v are [N, heads, D], and so is what comes back."""
-    masks = [_with_window(group, sliding_window, q.device) for group in cut.groups]
+    masks = [sight.mask(group, q.device) for group in cut.groups]
     if q.device.type != "cpu":
         return _attend_padded(q, k, v, cut, masks, scale, dropout)
     # In 16 bits torch's kernel for whole attention is several times slower on CPUs without AMX, softmax is slow at
@@ -123,14 +172,6 @@ def _attend_padded(
         found.append(rows.transpose(1, 2).flatten(0, 1))
     flat: torch.Tensor = _Ungroup.apply(torch.cat(found), cut.scatter)
     return flat
-
-
-def _with_window(group: RowGroup, sliding_window: int | None, device: torch.device) -> torch.Tensor | None:
-    if sliding_window is None or group.length <= sliding_window:
-        return group.mask
-    place = torch.arange(group.length, device=device)
-    near = (place[:, None] - place[None, :]).abs() < sliding_window
-    return near[None, None] if group.mask is None else near & group.mask
 
 
 class _Regroup(torch.autograd.Function):

@@ -31,8 +31,8 @@ def _behind_padding_id(config: Any, input_ids: torch.Tensor | None, layout: RowL
     return layout.flatten(real.cumsum(1) * real + config.pad_token_id)
 
 
-#: Families whose layers treat tokens one by one but for attention, which goes through Transformers' attention
-#: interface; and how each counts positions.
+#: Families, BERT-like and decoder-only, whose layers treat tokens one by one but for attention, which goes through
+#: Transformers' attention interface; and how each counts positions.
 _FAMILIES: Mapping[str, Callable[[Any, torch.Tensor | None, RowLayout], torch.Tensor]] = {
     "albert": _columns,
     "bert": _columns,
@@ -42,9 +42,19 @@ _FAMILIES: Mapping[str, Callable[[Any, torch.Tensor | None, RowLayout], torch.Te
     "electra": _columns,
     "ernie": _columns,
     "eurobert": _columns,
+    "gemma": _columns,
+    "gpt2": _columns,
+    "llama": _columns,
+    "mistral": _columns,
     "modernbert": _columns,
+    "modernbert-decoder": _columns,
+    "olmo2": _columns,
+    "phi3": _columns,
+    "qwen2": _columns,
+    "qwen3": _columns,
     "roberta": _behind_padding_id,
     "roberta-prelayernorm": _behind_padding_id,
+    "smollm3": _columns,
     "xlm-roberta": _behind_padding_id,
     "xlm-roberta-xl": _behind_padding_id,
 }
@@ -53,6 +63,7 @@ _FAMILIES: Mapping[str, Callable[[Any, torch.Tensor | None, RowLayout], torch.Te
 def can_unpad(encoder: PreTrainedModel) -> bool:
     """Return whether an encoder's family is known to give the same states without padding."""
     config = encoder.config
+    # BERT's layers have other ways when they serve as a decoder.
     return config.model_type in _FAMILIES and not getattr(config, "is_decoder", False)
 
 

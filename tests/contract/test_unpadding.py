@@ -10,13 +10,13 @@ from torch.nn import functional
 
 from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.unpadding import ROWS_ATTENTION, RowGroups
-from tests.encoders import FAMILIES, tiny_encoder
+from tests.encoders import DECODERS, FAMILIES, PAIRS, tiny_encoder
 
 UNPADDED = [
     "albert", "bert", "camembert", "data2vec-text", "distilbert", "electra", "ernie", "eurobert", "modernbert",
-    "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl",
+    "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "gpt2", "llama", "qwen3", *DECODERS,
 ]  # fmt: skip
-PADDED = [family for family in FAMILIES if family not in UNPADDED] + ["mobilebert", "roformer"]
+PADDED = [family for family in FAMILIES if family not in UNPADDED] + ["roformer", *PAIRS]
 TASKS = [
     TaskConfig("topic", "sequence-classification", labels=["x", "y", "z"]),
     TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x"]),
@@ -25,7 +25,9 @@ TASKS = [
 LENGTHS = [9, 3, 14, 3, 4, 12]
 NO_DROPOUT = {
     "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "dropout": 0.0, "attention_dropout": 0.0,
-    "embedding_dropout": 0.0, "mlp_dropout": 0.0, "classifier_dropout_prob": 0.0, "seq_classif_dropout": 0.0,
+    "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "dropout_rate": 0.0,
+    "embedding_dropout": 0.0, "mlp_dropout": 0.0, "classifier_dropout_prob": 0.0, "classifier_dropout": 0.0,
+    "seq_classif_dropout": 0.0,
 }  # fmt: skip
 
 
@@ -132,12 +134,48 @@ def test_choice_survives_loading_and_another_attention_implementation(tmp_path):
     assert_same(outcome(model, inputs), outcome(eager, inputs), inputs)
 
 
-def test_sliding_windows_look_no_further_than_padded_ones():
-    model = model_of("modernbert", local_attention=6, num_hidden_layers=3, global_attn_every_n_layers=2)
+@pytest.mark.parametrize(
+    ("family", "window"),
+    [
+        ("modernbert", {"local_attention": 6, "num_hidden_layers": 3, "global_attn_every_n_layers": 2}),
+        ("mistral", {"sliding_window": 5}),
+        ("qwen3", {"sliding_window": 5, "use_sliding_window": True, "max_window_layers": 1}),
+    ],
+)
+def test_sliding_windows_look_no_further_than_padded_ones(family, window):
+    model = model_of(family, **window)
     inputs = batch([30, 2, 17, 5])
     unpadded = outcome(model, inputs)
     model.unpad = False
     assert_same(unpadded, outcome(model, inputs), inputs)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_tokens_of_decoders_see_what_they_should(family, bidirectional):
+    encoder = tiny_encoder(family, **NO_DROPOUT)
+    model = MultiTaskModel.from_encoder(encoder, TASKS, bidirectional=bidirectional)
+    inputs = {name: batch()[name] for name in ("input_ids", "attention_mask")}
+    for unpad in ("auto", False):
+        model.unpad = unpad
+        for lengths in (LENGTHS, [14]):  # without padding no mask is made
+            inputs = {name: batch(lengths)[name] for name in ("input_ids", "attention_mask")}
+            before = model(**inputs).last_hidden_state
+            inputs["input_ids"][:, 2] = 5 + (inputs["input_ids"][:, 2] - 4) % 95
+            after = model(**inputs).last_hidden_state
+            assert torch.equal(before[:, :2], after[:, :2]) is not bidirectional
+            assert not torch.equal(before[:, 2], after[:, 2])
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_dropout_of_causal_attention_looks_at_nothing_behind(dropout):
+    model = model_of("llama", attention_dropout=0.5 * dropout).train()
+    inputs = batch()
+    states = model.get_input_embeddings()(inputs.pop("input_ids")).detach().requires_grad_()
+    output = model(inputs_embeds=states, attention_mask=inputs["attention_mask"])
+    output.last_hidden_state[:, 1].sum().backward()
+    assert states.grad[:, :2].abs().sum() > 0
+    assert not states.grad[:, 2:].any()
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])
@@ -271,7 +309,7 @@ def test_groups_hold_every_token_once(lengths, cost):
 @pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("dropout", [False, True])
 def test_gradients_of_grouped_attention_are_exact(dropout, fast):
-    from hf_mtl.unpadding._attention import _attend_groups
+    from hf_mtl.unpadding._attention import Sight, _attend_groups
 
     torch.manual_seed(0)
     cut = RowGroups.from_lengths([2, 3, 1], torch.device("cpu"), 0.0 if dropout else 1e9)
@@ -279,7 +317,7 @@ def test_gradients_of_grouped_attention_are_exact(dropout, fast):
 
     def attend(q, k, v):
         torch.manual_seed(1)
-        return _attend_groups(q, k, v, cut, 0.5, 0.4 * dropout, fast, None)
+        return _attend_groups(q, k, v, cut, 0.5, 0.4 * dropout, fast, Sight())
 
     assert torch.autograd.gradcheck(attend, (q, k, v))
     if not dropout:
