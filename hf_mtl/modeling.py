@@ -14,7 +14,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig
 from hf_mtl.encoders import build_encoder, load_encoder
 from hf_mtl.freezing import FreezableModel
-from hf_mtl.heads import Head, OwnLayers, SentimentHead, head_class
+from hf_mtl.heads import Head, OwnLayers, head_class
 from hf_mtl.loading import LoadableModel
 from hf_mtl.outputs import MultiTaskOutput
 from hf_mtl.padding_free import PaddingFreeModel
@@ -90,8 +90,8 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         # Reached only by what the heads own outside of their stock layers, which initialise themselves.
-        if isinstance(module, SentimentHead):
-            module.reset_thresholds()
+        if isinstance(module, Head):
+            module.reset_parameters()
         elif isinstance(module, OwnLayers):
             module.reset()
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,9 @@ from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
 from hf_mtl.heads import Head
 
 __all__ = ["Row", "TaskColumns", "class_label"]
+
+#: Rows whose labels are read at a time.
+_BLOCK = 1000
 
 
 @dataclass(frozen=True)
@@ -155,9 +158,12 @@ class TaskColumns:
             )
         return rows
 
-    def labels(self, task: str) -> list[Any]:
-        """Return a task's labels, null ones left out."""
-        return [value for value in self._with_names(task, self.data[task]) if value is not None]
+    def labels(self, task: str) -> Iterator[Any]:
+        """Yield a task's labels, null ones left out; they are read as they are needed."""
+        column = self.data[task]
+        for start in range(0, len(self), _BLOCK):
+            block = self._with_names(task, column[start : start + _BLOCK])
+            yield from (value for value in block if value is not None)
 
     def _with_names(self, task: str, values: Sequence[Any]) -> list[Any]:
         """Turn class integers into their names: their order in this dataset need not be the model's."""

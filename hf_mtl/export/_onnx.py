@@ -90,6 +90,14 @@ def export_onnx(
     chosen = [model.config.task(name) for name in names]
     if not chosen:
         raise ValueError(f"No task to export. Tasks of this model: {listed(model.task_heads)}.")
+    for name in names:
+        head = model.task_heads[name]
+        if head.answering() is not type(head):
+            raise ValueError(
+                f"Task {name!r}: answers of the type {head.task.type!r} need weights that turn logits into answers, "
+                "and a graph gives logits alone. Export the other tasks, or train this one with another type, such as "
+                "'token-classification' for tags."
+            )
     longest = longest_input(tokenizer, model.config.encoder_config)
     collator = MultiTaskCollator(tokenizer, [], {}, longest)
     inputs = [*collator.encode([Row("export", 0, "a")])[0]]

@@ -15,23 +15,28 @@ from collections.abc import Mapping
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._answers import STRATEGIES, AnswerOptions
+from hf_mtl.heads._answers import STRATEGIES, Answering, AnswerOptions
 from hf_mtl.heads._base import Head, LabelError, NoOptions, SequenceHead, label_index
-from hf_mtl.heads._entities import infer_scheme
 from hf_mtl.heads._layers import LayerMix
+from hf_mtl.heads._legal_tags import LegalTags, best_legal_tags
 from hf_mtl.heads._pooling import AttentionPooling
+from hf_mtl.heads._schemes import infer_scheme
 from hf_mtl.heads._stock import PlainClassifier
+from hf_mtl.heads.crf_tagging import CrfTaggingHead
 from hf_mtl.heads.regression import RegressionHead
 from hf_mtl.heads.sentiment import SentimentHead, SentimentOptions
 from hf_mtl.heads.sequence_classification import SequenceClassificationHead
-from hf_mtl.heads.token_classification import TokenClassificationHead, TokenClassificationOptions
+from hf_mtl.heads.token_classification import TaggingOptions, TokenClassificationHead, TokenClassificationOptions
 
 __all__ = [
     "HEADS",
     "STRATEGIES",
     "AnswerOptions",
+    "Answering",
+    "CrfTaggingHead",
     "Head",
     "LabelError",
+    "LegalTags",
     "NoOptions",
     "OwnLayers",
     "RegressionHead",
@@ -39,8 +44,10 @@ __all__ = [
     "SentimentOptions",
     "SequenceClassificationHead",
     "SequenceHead",
+    "TaggingOptions",
     "TokenClassificationHead",
     "TokenClassificationOptions",
+    "best_legal_tags",
     "head_class",
     "infer_scheme",
     "label_index",
@@ -54,6 +61,7 @@ HEADS: dict[str, type[Head]] = {
     "sequence-classification": SequenceClassificationHead,
     "sentiment": SentimentHead,
     "token-classification": TokenClassificationHead,
+    "crf-tagging": CrfTaggingHead,
     "regression": RegressionHead,
 }
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.words import WordMap
 
-__all__ = ["STRATEGIES", "AnswerOptions", "best_first", "sigmoid", "softmax", "threshold_of"]
+__all__ = ["STRATEGIES", "AnswerOptions", "Answering", "best_first", "sigmoid", "softmax", "threshold_of"]
 
 Strategy = Literal["none", "simple", "first", "average", "max"]
 #: The aggregation strategies of Transformers' token-classification pipeline.
@@ -56,6 +57,25 @@ class AnswerOptions:
         for value in given:
             if value is not None and (isinstance(value, (bool, str)) or not 0 <= value <= 1):
                 raise ValueError(f"A threshold is a number in [0, 1], found {value!r}.")
+
+
+class Answering(Protocol):
+    """What turns logits into answers: a head's class, or an object that holds weights which answers need."""
+
+    @property
+    def level(self) -> Literal["sequence", "token"]:
+        """See `hf_mtl.heads.Head`."""
+        ...
+
+    def answers(
+        self, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
+    ) -> list[Any]:
+        """Return one answer a row: see `hf_mtl.heads.Head.answers`."""
+        ...
+
+    def answer_fields(self, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
+        """Return what an answer holds: see `hf_mtl.heads.Head.answer_fields`."""
+        ...
 
 
 def threshold_of(task: TaskConfig, options: AnswerOptions) -> list[float]:

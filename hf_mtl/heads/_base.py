@@ -16,7 +16,7 @@ from transformers import PreTrainedConfig
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoders import default_pooling
-from hf_mtl.heads._answers import AnswerOptions
+from hf_mtl.heads._answers import Answering, AnswerOptions
 from hf_mtl.heads._layers import LayerMix, check_layers
 from hf_mtl.heads._pooling import make_pooling
 from hf_mtl.heads._stock import StockClassifier
@@ -178,6 +178,9 @@ class Head(nn.Module):
 
     # The module
 
+    def reset_parameters(self) -> None:
+        """Initialise the parameters that the head holds itself; its layers are initialised as the family does it."""
+
     @property
     def beyond_stock(self) -> str | None:
         """What of this head the encoder family's stock class cannot compute, as a clause; ``None``: nothing known."""
@@ -230,6 +233,10 @@ class Head(nn.Module):
             words: What became of each row's words.
         """
         raise NotImplementedError
+
+    def answering(self) -> Answering:
+        """Return what answers with the head's weights, where its class alone could not: see `answers`."""
+        return type(self)
 
     @classmethod
     def answers(

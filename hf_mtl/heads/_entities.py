@@ -5,37 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hf_mtl.heads._schemes import as_iobes, split_tag
 from hf_mtl.words import WordMap
 
-__all__ = ["SCHEMES", "entities", "infer_scheme", "inside_tag"]
-
-#: Tag schemes: which prefixes a tag may carry.
-SCHEMES: dict[str, frozenset[str]] = {
-    "IOB1": frozenset("IB"),
-    "IOB2": frozenset("IB"),
-    "IOBES": frozenset("IBES"),
-    "plain": frozenset(),
-}
-
-
-def infer_scheme(labels: Sequence[str]) -> str:
-    """Return the scheme that a set of tags is written in.
-
-    IOB1 cannot be told from IOB2 by its tags, so both are taken for ``"IOB2"``.
-
-    >>> infer_scheme(["O", "B-city", "I-city"]), infer_scheme(["NOUN", "VERB"])
-    ('IOB2', 'plain')
-    """
-    prefixes = {label[0] if label[1:2] == "-" and len(label) > 2 else "" for label in labels if label != "O"}
-    if not prefixes or "O" not in labels or not prefixes <= SCHEMES["IOBES"]:
-        return "plain"
-    return "IOBES" if prefixes & {"E", "S"} else "IOB2"
-
-
-def inside_tag(tag: str, labels: Sequence[str]) -> str:
-    """Return the tag of a word's further tokens: that of the inside of the same entity, where there is one."""
-    inside = f"I-{tag[2:]}"
-    return inside if tag[:2] in ("B-", "S-") and inside in labels else tag
+__all__ = ["entities"]
 
 
 def entities(words: WordMap, tags: Sequence[str], scores: Sequence[float]) -> list[dict[str, Any]]:
@@ -59,7 +32,7 @@ def entities(words: WordMap, tags: Sequence[str], scores: Sequence[float]) -> li
     groups: list[tuple[str, int, int]] = []  # type, first word, last word
     is_open = False
     for position, tag in enumerate(tags):
-        prefix, kind = (tag[0], tag[2:]) if tag[1:2] == "-" else ("O", "")
+        prefix, kind = split_tag(as_iobes(tag))
         if prefix == "O":
             is_open = False
             continue

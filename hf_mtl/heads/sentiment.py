@@ -73,7 +73,7 @@ class SentimentHead(SequenceHead):
         gaps = thresholds.diff()
         return torch.cat([thresholds[:1], gaps.expm1().log()]).to(torch.get_default_dtype())
 
-    def reset_thresholds(self) -> None:
+    def reset_parameters(self) -> None:
         """Set the thresholds so that every label is equally likely at score 0."""
         if self.thresholds is not None:
             with torch.no_grad():

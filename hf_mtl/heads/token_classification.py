@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,12 +15,16 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._aggregation import aggregate
 from hf_mtl.heads._answers import AnswerOptions, softmax
 from hf_mtl.heads._base import Head, LabelError, label_index
-from hf_mtl.heads._entities import SCHEMES, entities, infer_scheme, inside_tag
+from hf_mtl.heads._entities import entities
+from hf_mtl.heads._legal_tags import LegalTags
 from hf_mtl.heads._numerics import cross_entropy_sum
+from hf_mtl.heads._schemes import SCHEMES, as_iobes, check_tags, infer_scheme, inside_tag, observed_scheme
+from hf_mtl.heads._tag_decoding import TagDecoder, WordByWord
+from hf_mtl.heads._word_runs import WordRuns
 from hf_mtl.states import States
 from hf_mtl.words import WordMap
 
-__all__ = ["TokenClassificationHead", "TokenClassificationOptions"]
+__all__ = ["TaggingOptions", "TokenClassificationHead", "TokenClassificationOptions"]
 
 IGNORED = -100  # torch's own mark of a position without a label
 #: The answer for a word without a sub-word, which has no logits: outside of every entity. Of plain tags no label is
@@ -28,41 +33,59 @@ NO_ANSWER = "O"
 
 
 @dataclass(frozen=True)
-class TokenClassificationOptions:
-    """Options of a tagging task.
+class TaggingOptions:
+    """Options of every tagging task.
 
     Args:
-        scheme: ``"IOB1"``, ``"IOB2"``, ``"IOBES"``, or ``"plain"`` for tags that form no entities; ``None`` infers it
-            from the labels.
-        label_all_tokens: Whether every sub-word of a word is trained, with the inside tag behind the first; else
-            only the first is.
+        scheme: ``"IOB1"``, ``"IOB2"``, ``"IOBES"``, ``"BILOU"``, or ``"plain"`` for tags that form no entities;
+            ``None`` infers it from the labels, and IOB1 or IOB2 from the training rows.
+        constrained_decoding: Whether answers and predictions are legal in the scheme, such as no ``I-`` behind ``O``
+            in IOB2; plain tags know no such rule.
 
     Raises:
-        ValueError: If the scheme is unknown.
+        ValueError: If the scheme is unknown, or a switch neither true nor false.
     """
 
     scheme: str | None = None
-    label_all_tokens: bool = False
+    constrained_decoding: bool = True
 
     def __post_init__(self) -> None:
         if self.scheme is not None and self.scheme not in SCHEMES:
             raise ValueError(
                 f"option scheme must be one of {listed(SCHEMES)}, found {self.scheme!r}.{nearest(self.scheme, SCHEMES)}"
             )
+        for name, value in vars(self).items():
+            if name != "scheme" and not isinstance(value, bool):
+                raise ValueError(f"option {name} must be true or false, found {value!r}.")
+
+
+@dataclass(frozen=True)
+class TokenClassificationOptions(TaggingOptions):
+    """Options of a tagging task.
+
+    Args:
+        label_all_tokens: Whether every sub-word of a word is trained, with the inside tag behind the first; else
+            only the first is. Answers are those of the first either way.
+
+    The others are those of `TaggingOptions`.
+    """
+
+    label_all_tokens: bool = False
 
 
 class TokenClassificationHead(Head):
     """Tag each word of a text by its first sub-word.
 
     Words without a sub-word (truncated, or dropped by the tokenizer) train nothing and are answered ``O``; metrics
-    count them.
+    count them. The other words get the likeliest tags that are legal in the labels' scheme.
 
     Answers: the entities with their character offsets, or for plain tags one ``{"entity", "score", "word", "start",
     "end"}`` a word.
     """
 
     level = "token"
-    Options = TokenClassificationOptions
+    Options: ClassVar[type] = TokenClassificationOptions
+    learns_from_labels = True
 
     @classmethod
     def scheme(cls, task: TaskConfig) -> str:
@@ -74,15 +97,15 @@ class TokenClassificationHead(Head):
         """Check that the labels follow the scheme."""
         super().check(task)
         if task.problem_type is not None or task.pooling is not None:
-            raise ValueError(f"Task {task.name!r}: token-classification takes no problem_type and no pooling.")
-        scheme = cls.scheme(task)
-        for label in task.labels or ():
-            if scheme != "plain" and label != "O" and not (label[0] in SCHEMES[scheme] and label[1:2] == "-"):
-                raise ValueError(
-                    f"Task {task.name!r}: label {label!r} is not a tag of {scheme}, whose tags are 'O' and a prefix of "
-                    f"{listed(f'{p}-' for p in sorted(SCHEMES[scheme]))} before a type. "
-                    "Mend the label, or set the option scheme to 'plain'."
-                )
+            raise ValueError(f"Task {task.name!r}: {task.type} takes no problem_type and no pooling.")
+        check_tags(task.name, task.labels or (), cls.options(task).scheme)
+
+    @classmethod
+    def learn(cls, task: TaskConfig, values: Iterable[Any]) -> TaskConfig:
+        """Return the task with the scheme IOB1 if its training rows are written in it: the labels alone do not tell."""
+        if cls.options(task).scheme is None and cls.scheme(task) == "IOB2" and observed_scheme(values) == "IOB1":
+            return dataclasses.replace(task, options={**task.options, "scheme": "IOB1"})
+        return task
 
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
@@ -95,9 +118,22 @@ class TokenClassificationHead(Head):
         return
 
     @classmethod
+    def _spelled(cls, task: TaskConfig) -> Sequence[str]:
+        """Return the labels as metrics read them."""
+        labels = task.labels or ()
+        return [as_iobes(label) for label in labels] if cls.scheme(task) == "BILOU" else labels
+
+    @classmethod
     def _tag_ids(cls, task: TaskConfig, tags: Any, words: int, row: int) -> list[int | None]:
         if isinstance(tags, str) or not isinstance(tags, Sequence):
             raise LabelError(row, f"found {tags!r}. Token classification needs a list with one tag per token.")
+        for tag in tags:
+            if isinstance(tag, (list, tuple, dict)):
+                raise LabelError(
+                    row,
+                    f"found several tags for one token, {tag!r}. A token has one tag: give each layer of nested or "
+                    "overlapping entities a column and a task of its own.",
+                )
         if len(tags) != words:
             raise LabelError(row, f"{len(tags)} tags for {words} tokens. Token classification needs one tag per token.")
         return [None if tag is None else label_index(task, tag, row) for tag in tags]
@@ -124,9 +160,9 @@ class TokenClassificationHead(Head):
 
     @classmethod
     def reference(cls, task: TaskConfig, value: Any) -> list[str | None]:
-        """Return the tag names of the words, null where a word has none."""
-        labels = task.labels or ()
-        return [None if i is None else labels[i] for i in cls._tag_ids(task, value, len(value), 0)]
+        """Return the tag names of the words, with the letters of IOBES, null where a word has none."""
+        spelled = cls._spelled(task)
+        return [None if i is None else spelled[i] for i in cls._tag_ids(task, value, len(value), 0)]
 
     @staticmethod
     def count_items(labels: torch.Tensor) -> torch.Tensor:
@@ -144,36 +180,59 @@ class TokenClassificationHead(Head):
         """Return the cross-entropy summed over labelled tokens, in nats."""
         return cross_entropy_sum(self.task, logits, labels)
 
+    @classmethod
+    def legal_tags(cls, task: TaskConfig) -> LegalTags | None:
+        """Return which sequences of tags may be answered; ``None``: all."""
+        constrained = cls.options(task).constrained_decoding
+        return LegalTags.of(task.labels or (), cls.scheme(task)) if constrained else None
+
+    def decoder(self) -> TagDecoder:
+        """Return what finds the tags of words."""
+        return WordByWord(self.legal_tags(self.task))
+
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
-        """Return the tag names of each row's words."""
-        labels = self.task.labels or ()
-        rows = []
-        for ids, word_map in zip(logits.argmax(-1).tolist(), words, strict=True):
-            rows.append([NO_ANSWER if token is None else labels[ids[token]] for token in word_map.first_tokens()])
-        return rows
+        """Return the tag names of each row's words, in the form of `reference`."""
+        runs = WordRuns.of(words)
+        of_words = logits.flatten(0, 1)[torch.tensor(runs.tokens, dtype=torch.long, device=logits.device)]
+        lengths = torch.tensor(runs.lengths, dtype=torch.long, device=logits.device)
+        spelled = self._spelled(self.task)
+        ids = self.decoder().decode(of_words, lengths)
+        tags: list[Any] = runs.in_rows([spelled[i] for i in ids.tolist()], NO_ANSWER)
+        return tags
 
     @classmethod
     def answers(
         cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
     ) -> list[Any]:
         """Return the entities of each row, or its tagged words if the tags are plain; see `AnswerOptions`."""
+        return cls.decoded_answers(WordByWord(cls.legal_tags(task)), task, logits, words, options)
+
+    @classmethod
+    def decoded_answers(
+        cls,
+        decoder: TagDecoder,
+        task: TaskConfig,
+        logits: np.ndarray,
+        words: Sequence[WordMap],
+        options: AnswerOptions | None = None,
+    ) -> list[Any]:
+        """Return the answers with the tags that a decoder finds; aggregation strategies read the logits alone."""
         labels = task.labels or ()
-        probabilities = softmax(logits)
-        stops = np.cumsum([len(word_map.word_ids) for word_map in words]).tolist()
-        starts = [0, *stops[:-1]]
         if options is not None and options.aggregation_strategy is not None:
-            parts = (probabilities[start:stop] for start, stop in zip(starts, stops, strict=True))
+            probabilities = softmax(logits)
+            stops = np.cumsum([len(word_map.word_ids) for word_map in words]).tolist()
+            parts = (probabilities[start:stop] for start, stop in zip([0, *stops[:-1]], stops, strict=True))
             return [aggregate(word_map, part, labels, options) for word_map, part in zip(words, parts, strict=True)]
-        is_plain = cls.scheme(task) == "plain"
-        # One conversion a batch: numpy's numbers are slow to take one by one.
-        ids, scores = probabilities.argmax(-1).tolist(), probabilities.max(-1).tolist()
-        rows = []
-        for start, word_map in zip(starts, words, strict=True):
-            first = word_map.first_tokens()
-            tags = [NO_ANSWER if token is None else labels[ids[start + token]] for token in first]
-            sure = [0.0 if token is None else scores[start + token] for token in first]
-            rows.append(_tagged_words(word_map, tags, sure) if is_plain else entities(word_map, tags, sure))
-        return rows
+        runs = WordRuns.of(words)
+        of_words = torch.from_numpy(logits[np.array(runs.tokens, dtype=np.int64)])
+        lengths = torch.tensor(runs.lengths, dtype=torch.long)
+        ids = decoder.decode(of_words, lengths)
+        scores = decoder.probabilities(of_words, lengths).gather(1, ids[:, None])[:, 0]
+        # One conversion a batch: single numbers are slow to take out of a tensor.
+        all_tags = runs.in_rows([labels[i] for i in ids.tolist()], NO_ANSWER)
+        all_scores = runs.in_rows(scores.tolist(), 0.0)
+        join = _tagged_words if cls.scheme(task) == "plain" else entities
+        return [join(*row) for row in zip(words, all_tags, all_scores, strict=True)]
 
     @classmethod
     def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:

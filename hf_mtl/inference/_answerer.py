@@ -11,7 +11,7 @@ import numpy as np
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import Row
-from hf_mtl.heads import AnswerOptions, Head
+from hf_mtl.heads import Answering, AnswerOptions
 from hf_mtl.inference._batches import plan_batches
 from hf_mtl.inference._merge import merge_windows
 from hf_mtl.inference._rows import as_row
@@ -29,7 +29,7 @@ LOOK_AHEAD = 512
 
 def answer_rows(
     tasks: Mapping[str, TaskConfig],
-    heads: Mapping[str, type[Head]],
+    heads: Mapping[str, Answering],
     logits: Mapping[str, np.ndarray],
     words: Sequence[WordMap],
     options: Mapping[str, AnswerOptions] | None = None,
@@ -38,7 +38,7 @@ def answer_rows(
 
     Args:
         tasks: The tasks by name.
-        heads: The head class of each.
+        heads: What answers each: `Head.answering`, or the head's class where answers need no weights.
         logits: For each task that is answered [R, C], or [n, C] for tagging: see `Head.answers`.
         words: What became of each row's words.
         options: What is asked of each task; those not named get the defaults.
@@ -58,7 +58,7 @@ class Answerer:
         run: Gives the logits of windows: `ModelRunner`, or another `Runner`.
         encoder: Tokenises rows.
         tasks: The model's tasks.
-        heads: The head class of each task; no weights are needed.
+        heads: What answers each: `Head.answering`, or the head's class where answers need no weights.
         chosen: Names of the tasks to answer; ``None`` answers all.
         options: What is asked of each task, or of all.
         batch_tokens: The most tokens of one pass, see `plan_batches`.
@@ -74,7 +74,7 @@ class Answerer:
         run: Runner,
         encoder: WindowEncoder,
         tasks: Sequence[TaskConfig],
-        heads: Mapping[str, type[Head]],
+        heads: Mapping[str, Answering],
         *,
         chosen: Sequence[str] | None = None,
         options: AnswerOptions | Mapping[str, AnswerOptions] | None = None,

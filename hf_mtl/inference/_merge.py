@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hf_mtl.heads import Head
+from hf_mtl.heads import Answering
 from hf_mtl.inference._windows import EncodedRow
 
 __all__ = ["merge_windows"]
 
 
 def merge_windows(
-    logits: Mapping[str, Sequence[np.ndarray]], rows: Sequence[EncodedRow], heads: Mapping[str, type[Head]]
+    logits: Mapping[str, Sequence[np.ndarray]], rows: Sequence[EncodedRow], heads: Mapping[str, Answering]
 ) -> dict[str, np.ndarray]:
     """Join the logits of each row's windows.
 
@@ -23,7 +23,7 @@ def merge_windows(
     Args:
         logits: For each task the logits of each window, row after row: [C], or [L, C] for its L tokens.
         rows: The rows.
-        heads: The head class of each task.
+        heads: What answers each task.
 
     Returns:
         For each task [R, C], or [n, C] for the own tokens of all windows.

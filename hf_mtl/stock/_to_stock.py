@@ -123,9 +123,9 @@ def _fold(model: PreTrainedModel, head: RegressionHead) -> None:
     last = [layer for layer in layers if layer.out_features == 1 and layer.bias is not None]
     if len(last) != 1:
         raise ValueError(
-            f"Task {head.task.name!r}: a last layer with a bias was not found in {type(model).__name__}, so the labels' "
-            f"unit (mean {mean:g}, standard deviation {std:g}) cannot be folded into it. Train with target_mean=0 and "
-            "target_std=1, or export to ONNX."
+            f"Task {head.task.name!r}: a last layer with a bias was not found in {type(model).__name__}, so the "
+            f"labels' unit (mean {mean:g}, standard deviation {std:g}) cannot be folded into it. Train with "
+            "target_mean=0 and target_std=1, or export to ONNX."
         )
     last[0].weight.copy_(last[0].weight.double() * std)
     last[0].bias.copy_(last[0].bias.double() * std + mean)

@@ -133,34 +133,40 @@ def change_labels(
     if old.class_weights is not None:
         weights = [1.0 if source is None else old.class_weights[source] for source in sources]
     task = dataclasses.replace(old, labels=tuple(labels), class_weights=weights)
-    rows, learned = _output_rows(model, head), head.state_dict()
+    axes, learned = _label_axes(model, head), head.state_dict()
     is_moved = sources != list(range(len(known)))
-    if is_moved and any(len(learned[key]) != len(known) for key in rows):
+    if is_moved and any(len(learned[key]) != len(known) for key in axes):
         raise ValueError(
             f"Task {name!r}: an ordinal scale has one score and thresholds between its labels, which a new or moved "
             "label would unsettle. Rename labels only, or drop the head and add a new one."
         )
     new = _new_head(model, task, {old.type: type(head)})
     state = new.state_dict()
+    new_places = torch.tensor([place for place, source in enumerate(sources) if source is not None], dtype=torch.long)
+    old_places = torch.tensor([source for source in sources if source is not None], dtype=torch.long)
     for key, value in learned.items():
-        if key not in rows or not is_moved:
+        if key not in axes or not is_moved:
             state[key] = value
-            continue
-        for row, source in enumerate(sources):
-            if source is not None:
-                state[key][row] = value[source]
+        elif axes[key] == 1:
+            state[key][new_places] = value[old_places]
+        else:  # from label to label
+            state[key][new_places[:, None], new_places] = value[old_places[:, None], old_places]
     new.load_state_dict(state)
     _set_heads(model, {other: new if other == name else old for other, old in model.task_heads.items()})
 
 
-def _output_rows(model: MultiTaskModel, head: Head) -> set[str]:
-    """Return the names of the parameters with a row a label: those that change where there is a label more."""
+def _label_axes(model: MultiTaskModel, head: Head) -> dict[str, int]:
+    """Return the parameters with a row a label and how many of their axes are labels: those that one more changes."""
     task = head.task
     longer = dataclasses.replace(task, labels=(*(task.labels or ()), *_unused(task)), class_weights=None)
     with torch.device("meta"):
         other = type(head)(longer, model.config.get_text_config())
     shapes = {key: value.shape for key, value in other.state_dict().items()}
-    return {key for key, value in head.state_dict().items() if value.shape != shapes[key]}
+    return {
+        key: sum(one != two for one, two in zip(value.shape, shapes[key], strict=True))
+        for key, value in head.state_dict().items()
+        if value.shape != shapes[key]
+    }
 
 
 def _unused(task: TaskConfig) -> tuple[str, ...]:

@@ -210,7 +210,7 @@ class EvaluatingTrainer(Trainer):
                 scored.append((name, predictions, [batch.rows[i].labels[name] for i in rows], loss, items, datasets))
             if answer:
                 flat = {n: v.flatten(0, -2).float().cpu().numpy() for n, v in all_logits.items()}
-                tasks, kinds = {n: h.task for n, h in heads.items()}, {n: type(h) for n, h in heads.items()}
+                tasks, kinds = {n: h.task for n, h in heads.items()}, {n: h.answering() for n, h in heads.items()}
                 answers = answer_rows(tasks, kinds, flat, batch.words)
                 answered = [(row.dataset, answer) for row, answer in zip(batch.rows, answers, strict=True)]
         return scored, answered

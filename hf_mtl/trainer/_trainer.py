@@ -185,9 +185,8 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
         model = self._plain_model
         for name, head in model.task_heads.items():
             if head.learns_from_labels:
-                labels = [
-                    label for part in self._train_parts.values() if name in part.tasks for label in part.labels(name)
-                ]
+                parts = [part for part in self._train_parts.values() if name in part.tasks]
+                labels = (label for part in parts for label in part.labels(name))
                 model.replace_task(head.learn(head.task, labels))
 
     def get_batch_samples(

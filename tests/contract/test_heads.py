@@ -8,6 +8,7 @@ from transformers import AutoModelForSequenceClassification, AutoModelForTokenCl
 
 from hf_mtl import MultiTaskConfig, MultiTaskModel, TaskConfig
 from hf_mtl.heads import HEADS
+from hf_mtl.heads.crf_tagging import FIRST
 from tests.encoders import FAMILIES, tiny_config, tiny_encoder
 
 #: A task of every type, and of every way a type can be set.
@@ -17,14 +18,20 @@ TASKS = [
     TaskConfig("mood", "sentiment", labels=["bad", "fair", "good"]),
     TaskConfig("stars", "sentiment", labels=["1", "2", "3", "4"], options={"loss": "ordinal"}, pooling="mean"),
     TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x"]),
+    TaskConfig("chain", "crf-tagging", labels=["O", "B-x", "I-x"]),
     TaskConfig("value", "regression", pooling="first", target_mean=2.0, target_std=3.0),
 ]
+#: The tasks whose logits are those of tokens.
+OF_TOKENS = ("tags", "chain")
 LABELS = {
     "topic": torch.tensor([0, 2, 1]),
     "topics": torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]]),
     "mood": torch.tensor([2, 0, 1]),
     "stars": torch.tensor([3, 0, 1]),
     "tags": torch.tensor([[-100, 0, 1, 2, -100], [-100, 1, -100, -100, -100], [-100, 0, 0, -100, -100]]),
+    "chain": torch.tensor(
+        [[-100, FIRST, 1, -1, -100], [-100, FIRST + 1, -100, -100, -100], [-100, FIRST, 2, -100, -100]]
+    ),
     "value": torch.tensor([1.0, 2.0, 9.0], dtype=torch.float64),
 }
 INPUT_IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 5, 3, 0, 0], [2, 8, 12, 3, 0]])
@@ -96,7 +103,7 @@ def test_single_rows_answer_as_in_a_batch(model):
         alone = run(model, only=slice(row, row + 1)).logits
         for name, logits in alone.items():
             length = int(MASK[row].sum())
-            if name == "tags":
+            if name in OF_TOKENS:
                 torch.testing.assert_close(logits[0, :length], together[name][row, :length], rtol=1e-4, atol=1e-5)
             else:
                 torch.testing.assert_close(logits[0], together[name][row], rtol=1e-4, atol=1e-5)

@@ -1,0 +1,49 @@
+"""From the logits of words to their tags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from hf_mtl.heads._legal_tags import LegalTags, best_legal_tags
+from hf_mtl.heads._numerics import at_least_float32
+
+__all__ = ["TagDecoder", "WordByWord"]
+
+
+class TagDecoder(Protocol):
+    """What finds the tags of words."""
+
+    def decode(self, logits: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the tag ids [n] of words.
+
+        Args:
+            logits: [n, C] of the words' first tokens, run after run.
+            lengths: [R] int64, the words of each run, together n.
+        """
+        ...
+
+    def probabilities(self, logits: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the probability of each tag of words, [n, C], from what `decode` takes."""
+        ...
+
+
+@dataclass(frozen=True)
+class WordByWord:
+    """Words whose tags know nothing of each other but what is legal.
+
+    Args:
+        legal: Which sequences may be answered; ``None``: all.
+    """
+
+    legal: LegalTags | None
+
+    def decode(self, logits: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the tag ids [n] of the likeliest legal sequences: see `TagDecoder`."""
+        return best_legal_tags(logits, self.legal, lengths)
+
+    def probabilities(self, logits: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the probability of each tag of words, [n, C]."""
+        return at_least_float32(logits).softmax(-1)

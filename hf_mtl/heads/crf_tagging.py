@@ -1,0 +1,210 @@
+"""Tags of words that know their neighbours: a linear-chain conditional random field on the logits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import PreTrainedConfig
+
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._answers import Answering, AnswerOptions
+from hf_mtl.heads._chain import Chains, lay_out
+from hf_mtl.heads._numerics import at_least_float32
+from hf_mtl.heads._tag_decoding import TagDecoder
+from hf_mtl.heads.token_classification import IGNORED, TaggingOptions, TokenClassificationHead
+from hf_mtl.states import RowLayout
+from hf_mtl.words import WordMap
+
+__all__ = ["CrfTaggingHead"]
+
+#: The tag of a word whose label is null: it takes part in its chain, as any tag.
+UNKNOWN = -1
+#: Added to the tag of a chain's first word. The labels reach the loss without padding and without their rows' ends,
+#: so they say themselves where a chain begins.
+FIRST = 1 << 30
+#: Logits beyond it, in nats, are cut when tags are decoded: with minus infinity an illegal tag would tie with a legal.
+_BOUND = 1e4
+
+
+class CrfTaggingHead(TokenClassificationHead):
+    r"""Tag the words of a text together, each by its first sub-word and by its neighbours' tags.
+
+    The tags y of W words have the probability
+
+    .. math:: P(y) \propto \exp\Bigl(b_{y_1} + \sum_t e_{t, y_t} + \sum_{t > 1} T_{y_{t-1}, y_t} + f_{y_W}\Bigr)
+
+    with the logits e of plain tagging, learned transitions T, starts b and ends f, all of which begin at zero. The loss
+    is the negative log-likelihood of the labelled words' tags; it sums over all tags that a word without a label may
+    have. Words without a sub-word are no part of a chain: they part it in two.
+
+    Labels, metrics and answers are those of `TokenClassificationHead`. With ``constrained_decoding`` the answer is the
+    likeliest legal sequence; a score is the probability of the word's tag, given the text and that its tags are legal.
+
+    Source: J. Lafferty, A. McCallum, F. Pereira, Conditional Random Fields, ICML 2001; for words without a label
+    Y. Tsuboi et al., Training Conditional Random Fields Using Incomplete Annotations, COLING 2008, section 4.
+    """
+
+    Options: ClassVar[type] = TaggingOptions
+
+    def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
+        super().__init__(task, encoder_config)
+        self.starts = nn.Parameter(torch.zeros(task.num_labels))
+        self.transitions = nn.Parameter(torch.zeros(task.num_labels, task.num_labels))
+        self.ends = nn.Parameter(torch.zeros(task.num_labels))
+
+    def reset_parameters(self) -> None:
+        """Set the transitions to zero: the tags of a new head do not know each other."""
+        for parameter in (self.starts, self.transitions, self.ends):
+            nn.init.zeros_(parameter)
+
+    @classmethod
+    def check(cls, task: TaskConfig) -> None:
+        """Check the labels, and that nothing weighs single tags."""
+        super().check(task)
+        if task.class_weights or task.label_smoothing:
+            raise ValueError(
+                f"Task {task.name!r}: {task.type} takes no class_weights and no label_smoothing: its loss is that of "
+                "whole sequences. Leave them out, or use the type 'token-classification'."
+            )
+
+    @classmethod
+    def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
+        """Return [R, L] int64: tag ids at the words' first tokens, -1 for a null tag, else -100.
+
+        2^30 is added at the first word of each chain.
+        """
+        rows = []
+        for row, (tags, word_map) in enumerate(zip(values, words, strict=True)):
+            ids = cls._tag_ids(task, tags, len(word_map.spans), row)
+            encoded, previous = [], None
+            for word in word_map.word_ids:
+                if word is None or word == previous:
+                    encoded.append(IGNORED)
+                    continue
+                tag = ids[word]
+                begins = previous is None or word != previous + 1
+                encoded.append((UNKNOWN if tag is None else tag) + FIRST * begins)
+                previous = word
+            rows.append(encoded)
+        return torch.tensor(rows)
+
+    @staticmethod
+    def count_items(labels: torch.Tensor) -> torch.Tensor:
+        """Return the number of labelled words."""
+        return (labels.ge(0) & labels.ne(FIRST + UNKNOWN)).sum()
+
+    def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the negative log-likelihood summed over the labelled words, in nats.
+
+        Raises:
+            ValueError: If the labels do not say where chains begin.
+        """
+        begins = labels.ge(FIRST + UNKNOWN)
+        tags = torch.where(begins, labels - FIRST, labels)
+        words = tags.ge(UNKNOWN).nonzero()[:, 0]
+        begins, tags = begins[words], tags[words]
+        if not len(words):
+            return at_least_float32(logits).sum() * 0.0
+        if not begins[0]:
+            raise ValueError(
+                f"Task {self.task.name!r}: labels of {self.task.type} must come from {type(self).__name__}."
+                "encode_labels, which marks where each text begins; plain tag ids do not say it."
+            )
+        first = begins.nonzero()[:, 0]
+        layout = lay_out(torch.cat([first, first.new_tensor([len(words)])]).diff())
+        chains = self._chains(logits[words], layout)
+        if bool(tags.ge(0).all()):
+            right = chains.score(layout.pad(tags))
+        else:
+            any_tag = torch.arange(logits.shape[1], device=tags.device)
+            ruled_out = tags.ge(0)[:, None] & (tags[:, None] != any_tag)
+            right = self._chains(logits[words].masked_fill(ruled_out, -torch.inf), layout).log_partition()
+        return (chains.log_partition() - right).sum()
+
+    def _chains(self, logits: torch.Tensor, layout: RowLayout) -> Chains:
+        """Return the chains of words' logits [n, C], in float64: see `hf_mtl.heads._chain`."""
+        # Answers are decoded where their logits are, which need not be where the weights are.
+        starts, transitions, ends = (p.to(logits.device).double() for p in (self.starts, self.transitions, self.ends))
+        return Chains(layout.pad(logits.double()), layout.lengths, starts, transitions, ends)
+
+    def _legal_chains(self, logits: torch.Tensor, layout: RowLayout) -> Chains:
+        """Return the same without illegal sequences."""
+        chains = self._chains(logits.double().nan_to_num(nan=-_BOUND).clamp(-_BOUND, _BOUND), layout)
+        legal = self.legal_tags(self.task)
+        if legal is None:
+            return chains
+        legal = legal.to(logits.device)
+        return Chains(
+            chains.emissions,
+            chains.lengths,
+            chains.starts.masked_fill(~legal.starts, -torch.inf),
+            chains.pairs.masked_fill(~legal.pairs, -torch.inf),
+            chains.ends.masked_fill(~legal.ends, -torch.inf),
+        )
+
+    def decoder(self) -> TagDecoder:
+        """Return the head itself: its transitions are weights."""
+        return self
+
+    def answering(self) -> Answering:
+        """Return the head with its transitions."""
+        return _ChainAnswers(self)
+
+    @classmethod
+    def answers(
+        cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
+    ) -> list[Any]:
+        """Refuse: answers need the transitions, which `answering` brings along.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(f"Task {task.name!r}: answers of {task.type} need its weights. Ask head.answering().answers.")
+
+    @classmethod
+    def stock_problem_type(cls, task: TaskConfig) -> None:
+        """Refuse: stock classes know no transitions.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            f"Task {task.name!r}: the transitions between tags of {task.type} have no stock form, nor one in ONNX. "
+            "Train the task with the type 'token-classification', whose answers are legal tags, too."
+        )
+
+    @torch.no_grad()
+    def decode(self, logits: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the tag ids [n] of the likeliest legal sequences: see `TagDecoder`."""
+        layout = lay_out(lengths)
+        return layout.flatten(self._legal_chains(logits, layout).best())
+
+    @torch.no_grad()
+    def probabilities(self, logits: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the marginal probability of each tag of words, [n, C]."""
+        layout = lay_out(lengths)
+        return layout.flatten(self._legal_chains(logits, layout).marginals())
+
+
+@dataclass(frozen=True)
+class _ChainAnswers:
+    """A head as what answers with its weights, as they are when it is asked."""
+
+    head: CrfTaggingHead
+
+    @property
+    def level(self) -> Literal["sequence", "token"]:
+        return self.head.level
+
+    def answers(
+        self, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
+    ) -> list[Any]:
+        return self.head.decoded_answers(self.head, task, logits, words, options)
+
+    def answer_fields(self, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
+        return self.head.answer_fields(task, options)
