@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 from generated import inputs
+from real_data import Task, load_folder, task_config
 from reporting import parse, report
-from stock_baseline import label_names, load_folder
 from transformers import AutoTokenizer, set_seed
 
-from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_mtl.heads import LegalTags
 from hf_mtl.inference import as_row, make_collator
 from hf_mtl.metrics import Seqeval
@@ -35,8 +35,7 @@ BATCH_SIZE = 64
 def train(options: argparse.Namespace, name: str, task_type: str) -> dict[str, Any]:
     """Train one tagger and decode its test split in both ways; return the figures."""
     data, column = load_folder(Path(options.data) / name), DATASETS[name]
-    labels = label_names(list(data["train"][column]), data["train"].features[column])
-    task = TaskConfig("tags", task_type, labels=labels)
+    task = task_config("tags", Task(name, ("tokens",), column, task_type), data)
     set_seed(options.seed)
     model = MultiTaskModel.from_encoder(options.encoder, [task])
     tokenizer = AutoTokenizer.from_pretrained(options.encoder)

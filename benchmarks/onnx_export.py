@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from datasets import Dataset
 from generated import inputs
+from real_data import Task, load_folder, task_config
 from reporting import in_turn, parse, report
-from stock_baseline import label_names, load_folder
 from transformers import AutoTokenizer, set_seed
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, OnnxPredictor, TaskConfig
@@ -51,9 +51,7 @@ def read(data: Path, split: str, rows: int | None) -> tuple[list[TaskConfig], di
     tasks, found = [], {}
     for name, (folder, column, kind, _) in TASKS.items():
         whole = load_folder(data / folder)
-        feature = whole["train"].features[column]
-        labels = None if kind == "regression" else label_names(list(whole["train"][column]), feature)
-        tasks.append(TaskConfig(name, kind, labels=labels))
+        tasks.append(task_config(name, Task(folder, (), column, kind), whole))
         part = found.get(folder, whole[split])
         part = part if column == name else part.rename_column(column, name)
         part = part.rename_columns({old: new for old, new in INPUTS.items() if old in part.column_names})

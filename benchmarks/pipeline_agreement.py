@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 from generated import INTENTS, TAGS, inputs
+from real_data import load_folder
 from reporting import parse, report
-from stock_baseline import load_folder
 from stock_pipelines import stock_pipelines
 from transformers import AutoTokenizer, pipeline
 

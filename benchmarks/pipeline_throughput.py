@@ -20,8 +20,8 @@ from typing import Any
 
 import torch
 from generated import inputs
+from real_data import load_folder
 from reporting import in_turn, parse, report
-from stock_baseline import load_folder
 from stock_pipelines import eight_tasks, stock_pipelines
 from transformers import AutoTokenizer, pipeline
 
