@@ -49,7 +49,7 @@ def test_readme_recipe_and_commands_run(readme_recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "in.jsonl").write_text('{"text": "play a good song"}\n')
     commands = [line.split("#")[0].split() for line in blocks("")[-1].splitlines() if line.startswith("hf-mtl")]
-    assert len(commands) == 5
+    assert len(commands) == 6
     program = Path(sys.executable).parent / "hf-mtl"
     for command in commands:
         if command[1] == "train" and "--dry-run" not in command:
