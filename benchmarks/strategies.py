@@ -155,7 +155,7 @@ def show(file: Path) -> None:
 def main() -> None:
     """Run what is missing, or print the table."""
     parser = parse(__doc__)
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--only", nargs="*", choices=STRATEGIES, default=list(STRATEGIES))
     parser.add_argument("--gpu", action="store_true")
