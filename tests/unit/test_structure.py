@@ -23,7 +23,7 @@ ROWS = [
     {"heads", "samplers", "balancers", "metrics", "unpadding"},
     {"encoders", "configuration", "outputs", "states", "words", "dropout", "memory"},
     {"untrusted", "layers"},
-    {"_names", "compatibility"},
+    {"_names", "_options", "compatibility"},
 ]
 #: Parts that may import others of their own row.
 FREE = {"recipe", "trainer"}
