@@ -20,7 +20,13 @@ pytest.importorskip("onnxscript", reason="needs the extra onnx")
 
 TASKS = [
     TaskConfig("topic", "sequence-classification", labels=["x", "y", "z"]),
-    TaskConfig("topics", "sequence-classification", labels=["x", "y"], problem_type="multi_label_classification"),
+    TaskConfig(
+        "topics",
+        "sequence-classification",
+        labels=["x", "y"],
+        problem_type="multi_label_classification",
+        thresholds=[0.45, 0.6],
+    ),
     TaskConfig("mood", "sentiment", labels=["bad", "fair", "good"], options={"loss": "ordinal"}, pooling="mean"),
     TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x", "B-y"]),
     TaskConfig("value", "regression", target_mean=2.5, target_std=1.5),
