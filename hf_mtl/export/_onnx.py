@@ -149,8 +149,8 @@ def _describe(model: MultiTaskModel, task: TaskConfig) -> TaskDescription:
     head = model.task_heads[task.name]
     labels = list(task.labels or ())
     if isinstance(head, RegressionHead):
-        mean, std = head.scale(task)
-        return TaskDescription(task.name, task.type, head.level, "none", mean=mean, std=std)
+        mean, std = (values.tolist() if labels else float(values[0]) for values in head.scale(task))
+        return TaskDescription(task.name, task.type, head.level, "none", labels, mean=mean, std=std)
     if isinstance(head, SequenceClassificationHead) and head.is_multi_label(task):
         return TaskDescription(task.name, task.type, head.level, "sigmoid", labels, own_thresholds(task))
     return TaskDescription(task.name, task.type, head.level, "softmax", labels)

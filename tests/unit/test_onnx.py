@@ -29,6 +29,7 @@ TASKS = [
     ),
     TaskConfig("mood", "sentiment", labels=["bad", "fair", "good"], options={"loss": "ordinal"}, pooling="mean"),
     TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x", "B-y"]),
+    TaskConfig("feeling", "regression", labels=["valence", "arousal"], target_mean=[2.5, 0.0], target_std=[1.5, 4.0]),
     TaskConfig("value", "regression", target_mean=2.5, target_std=1.5),
 ]
 TEXTS = [
@@ -93,6 +94,7 @@ def test_sequence_answers_are_those_of_the_python_model(model, tokenizer, predic
         assert [a["label"] for a in theirs["topics"]] == [a["label"] for a in mine["topics"]]
         assert [a["score"] for a in theirs["topics"]] == pytest.approx([a["score"] for a in mine["topics"]], abs=1e-5)
         assert theirs["value"] == pytest.approx(mine["value"]["value"], abs=1e-4)
+        assert theirs["feeling"] == pytest.approx(mine["feeling"]["values"], abs=1e-4)
 
 
 @pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])

@@ -86,6 +86,24 @@ def test_class_labels_keep_their_order_and_other_datasets_add_theirs(values):
         (Value("bool"), [True, False] * 6, {}, TaskConfig("y", "sequence-classification", labels=["False", "True"])),
         (Value("float32"), [0.5] * 12, {}, TaskConfig("y", "regression")),
         (
+            List(Value("float32")),
+            [None, [0.5, 1.5]] * 6,
+            {},
+            TaskConfig("y", "regression", labels=["target_0", "target_1"]),
+        ),
+        (
+            List(Value("float64")),
+            [[0.5, None]] * 12,
+            {"type": "regression", "labels": ["v", "a"]},
+            TaskConfig("y", "regression", labels=["v", "a"]),
+        ),
+        (
+            {"v": Value("float64"), "a": Value("int32")},
+            [{"v": 0.5, "a": None}] * 12,
+            {},
+            TaskConfig("y", "regression", labels=["v", "a"]),
+        ),
+        (
             List(Value("string")),
             [["b", "a"], []] * 6,
             {"type": "multi-label-classification", "thresholds": 0.3},
