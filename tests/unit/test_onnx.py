@@ -25,7 +25,7 @@ TASKS = [
         "sequence-classification",
         labels=["x", "y"],
         problem_type="multi_label_classification",
-        thresholds=[0.45, 0.6],
+        thresholds=[0.1, 0.9],
     ),
     TaskConfig("mood", "sentiment", labels=["bad", "fair", "good"], options={"loss": "ordinal"}, pooling="mean"),
     TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x", "B-y"]),
@@ -82,6 +82,12 @@ def test_every_kind_of_family_is_exported_as_exactly(family, tmp_path, tokenizer
     report = export_onnx(make(family, [TASKS[0], TASKS[3]]), tokenizer, tmp_path / "out")
     assert all(found.difference < 1e-5 and found.share == 1.0 for found in report.tasks.values())
     assert len(OnnxPredictor(tmp_path / "out")(TEXTS)) == len(TEXTS)
+
+
+def test_thresholds_of_a_task_are_those_of_its_model(predictor):
+    topics = next(task for task in predictor.description.tasks if task.name == "topics")
+    assert topics.thresholds == (0.1, 0.9)
+    assert all(a["score"] >= {"x": 0.1, "y": 0.9}[a["label"]] for row in predictor(TEXTS) for a in row["topics"])
 
 
 def test_sequence_answers_are_those_of_the_python_model(model, tokenizer, predictor):
