@@ -17,6 +17,7 @@ from torch import nn
 from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
 from hf_mtl._names import listed, nearest
+from hf_mtl.per_label import PER_LABEL
 from hf_mtl.untrusted import check_values
 
 __all__ = ["INPUT_COLUMNS", "MultiTaskConfig", "TaskConfig", "check_task_names"]
@@ -33,7 +34,10 @@ _RESERVED = frozenset(
     }
 )
 _POOLINGS = ("first", "last", "mean", "max", "attention")
-_PROBLEM_TYPES = ("single_label_classification", "multi_label_classification")
+_MULTI_LABEL = "multi_label_classification"
+_PROBLEM_TYPES = ("single_label_classification", _MULTI_LABEL)
+#: The type that says its problem type by its name.
+_MULTI_LABEL_TYPE = "multi-label-classification"
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,11 @@ class TaskConfig:
         name: Name of the task: of its head, of its column in the datasets, of its metrics.
         type: Task type, a row of `hf_mtl.heads.HEADS`, such as ``"sequence-classification"``.
         labels: Label names in the model's own order. For sentiment: from most negative to most positive.
-            Not used by regression.
+            For regression: names of the numbers, where a row has several.
         weight: Factor of the task's loss, at least 0.
         problem_type: ``"single_label_classification"`` or ``"multi_label_classification"``
-            (``sequence-classification`` only); ``None`` is single label.
+            (``sequence-classification`` only); ``None`` is single label. The type ``multi-label-classification`` is
+            the second by its name.
         pooling: The vector of a row that a sequence head sees: its ``"first"`` or ``"last"`` token, the ``"mean"`` or
             the ``"max"`` of its tokens, ``"attention"`` of a learned query, or ``None`` for the encoder family's own.
         layers: The encoder's layer that the head reads, from 0 (the embeddings) to the number of its layers, or
@@ -55,11 +60,17 @@ class TaskConfig:
         layer_dropout: Probability of leaving a layer out of the mix in training, in [0, 1).
         dropout: Probability of dropping a feature before the last layer, in [0, 1); ``None`` is the family's own.
         label_smoothing: Mass moved from the right class to all classes evenly, in [0, 1).
-        class_weights: A factor of the loss for each label, in the order of ``labels``.
+        class_weights: A factor of the loss for each label of a single-label task, in the order of ``labels``, or
+            ``"balanced"``: learned from the training labels, see `hf_mtl.heads.balanced_class_weights`.
+        pos_weight: For each label of a multi-label task a factor of the loss where it holds, or ``"balanced"``: learned
+            from the training labels, see `hf_mtl.heads.balanced_pos_weight`.
+        thresholds: From which score on a multi-label task names a label, above 0 and below 1: one number, or one for
+            each label; ``None`` is 0.5. ``trainer.tune_thresholds`` finds them.
         metrics: Names of metrics to report; empty for those of the type.
         main_metric: The key of the metric that stands for the task in ``eval_score``; ``None`` is the type's own.
-        target_mean: Mean that regression labels are centred by; ``None`` until learned from the training data.
-        target_std: Standard deviation that regression labels are divided by; ``None`` until learned.
+        target_mean: Mean that regression labels are centred by, one for each number of a row; ``None`` until learned
+            from the training data.
+        target_std: Standard deviation that regression labels are divided by, likewise; ``None`` until learned.
         options: Options of the task type alone, such as ``{"scheme": "IOB2"}``; each head documents its own.
 
     Raises:
@@ -80,11 +91,13 @@ class TaskConfig:
     layer_dropout: float = 0.0
     dropout: float | None = None
     label_smoothing: float = 0.0
-    class_weights: Sequence[float] | None = None
+    class_weights: Sequence[float] | str | None = None
+    pos_weight: Sequence[float] | str | None = None
+    thresholds: Sequence[float] | float | None = None
     metrics: Sequence[str] = ()
     main_metric: str | None = None
-    target_mean: float | None = None
-    target_std: float | None = None
+    target_mean: Sequence[float | None] | float | None = None
+    target_std: Sequence[float | None] | float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,22 +109,28 @@ class TaskConfig:
         if isinstance(self.metrics, str):
             raise TypeError(f"Task {self.name!r}: metrics must be a list of names, found the string {self.metrics!r}.")
         # Frozen value object: `object.__setattr__` is the documented way to normalise in `__post_init__`.
-        for name in ("labels", "class_weights", "metrics"):
+        for name in ("labels", "metrics"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, self._as_tuple(name))
         object.__setattr__(self, "options", dict(self.options or {}))
         self._check_labels()
         self._check_choice("problem_type", _PROBLEM_TYPES)
+        if self.type == _MULTI_LABEL_TYPE:
+            if self.problem_type not in (None, _MULTI_LABEL):
+                raise ValueError(
+                    f"Task {self.name!r}: the type {self.type!r} is problem_type {_MULTI_LABEL!r}, found "
+                    f"{self.problem_type!r}. Leave it out, or use the type 'sequence-classification'."
+                )
+            object.__setattr__(self, "problem_type", _MULTI_LABEL)
+        for name, numbers in PER_LABEL.items():
+            value = numbers.checked(f"Task {self.name!r}: {name}", getattr(self, name), self.labels)
+            object.__setattr__(self, name, value)
         self._check_choice("pooling", _POOLINGS)
         self._check_layers()
         self._check_number("weight", 0.0, math.inf)
         self._check_number("dropout", 0.0, 1.0)
         self._check_number("layer_dropout", 0.0, 1.0)
         self._check_number("label_smoothing", 0.0, 1.0)
-        self._check_number("target_mean", -math.inf, math.inf)
-        self._check_number("target_std", 0.0, math.inf)
-        if self.target_std == 0:
-            raise ValueError(f"Task {self.name!r}: target_std must be above 0.")
 
     def _as_tuple(self, name: str) -> tuple[Any, ...]:
         value = getattr(self, name)
@@ -129,14 +148,6 @@ class TaskConfig:
                     )
             if twice := {label for label, count in Counter(self.labels).items() if count > 1}:
                 raise ValueError(f"Task {self.name!r}: labels occur twice: {listed(sorted(twice))}.")
-        if self.class_weights is not None:
-            if self.labels is None or len(self.class_weights) != len(self.labels):
-                raise ValueError(
-                    f"Task {self.name!r}: {len(self.class_weights)} class_weights for "
-                    f"{len(self.labels or ())} labels. Give one weight for each label, in the same order."
-                )
-            if any(isinstance(w, bool) or not isinstance(w, (int, float)) or w < 0 for w in self.class_weights):
-                raise ValueError(f"Task {self.name!r}: class_weights must be numbers of at least 0.")
 
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, name)
@@ -199,6 +210,11 @@ class TaskConfig:
     def num_labels(self) -> int:
         """C, the number of labels; 1 where the task has none."""
         return len(self.labels) if self.labels is not None else 1
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a text may have any number of the labels."""
+        return self.problem_type == _MULTI_LABEL
 
 
 def check_task_names(names: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import evaluate
@@ -12,7 +13,15 @@ import numpy as np
 from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import Head
-from hf_mtl.metrics import METRICS, RowStatistic, bootstrap_interval, load_metric, row_statistic
+from hf_mtl.metrics import (
+    METRICS,
+    PerTarget,
+    RowStatistic,
+    bootstrap_interval,
+    load_metric,
+    per_target_statistic,
+    row_statistic,
+)
 
 __all__ = ["Metric", "ScoredRows", "TaskScorer", "join_scores"]
 
@@ -66,7 +75,9 @@ class TaskScorer:
         for metric in chosen:
             if isinstance(metric, str):
                 self._check_kind(metric, names)
-                self.modules.append(load_metric(metric))
+                targets = head.targets(task)
+                make = partial(load_metric, metric)
+                self.modules.append(PerTarget(make, targets) if targets else make())
             elif isinstance(metric, evaluate.EvaluationModule):
                 self.modules.append(metric)
             else:
@@ -80,7 +91,11 @@ class TaskScorer:
         if all(isinstance(metric, str) and metric in METRICS for metric in chosen):
             kinds = {METRICS[str(metric)].input_kind for metric in chosen}
             if len(kinds) == 1:
-                return row_statistic(kinds.pop(), self.main, self.task.num_labels)
+                statistic, targets = (
+                    row_statistic(kinds.pop(), self.main, self.task.num_labels),
+                    self.head.targets(self.task),
+                )
+                return per_target_statistic(statistic, len(targets)) if statistic and targets else statistic
         return None
 
     def _check_kind(self, metric: str, names: Sequence[str]) -> None:

@@ -17,7 +17,8 @@ class MultiTaskOutput(ModelOutput):
     Args:
         loss: Weighted sum of the tasks' losses, a scalar; ``None`` without labels.
         losses: For each task with labels in the batch: its mean loss an item, a scalar, in nats
-            (squared standard deviations for regression). Items are tokens for tagging, rows otherwise.
+            (squared standard deviations for regression). Items are tokens for tagging, numbers for regression, rows
+            otherwise.
         logits: For each task that was run: [R, C] for sequence heads, [R, L, C] for tagging, where R is the number
             of rows the head saw. Positions of padding hold 0.
         last_hidden_state: The encoder's states [B, L, H]; zeros at padding where it was not computed.

@@ -9,14 +9,14 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
 
-from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import Head, RegressionHead
 
 __all__ = ["TaskView", "view_task"]
 
 
-def _view_config(task: TaskConfig, encoder_config: PreTrainedConfig, outputs: int) -> PreTrainedConfig:
-    """Return the encoder's config with the task's labels."""
+def _view_config(head: Head, encoder_config: PreTrainedConfig) -> PreTrainedConfig:
+    """Return the encoder's config with the labels of a head's task."""
+    task, outputs = head.task, head.num_outputs(head.task)
     config = copy.deepcopy(encoder_config)
     names = list(task.labels) if task.labels else [task.name]
     if len(names) != outputs:
@@ -24,7 +24,7 @@ def _view_config(task: TaskConfig, encoder_config: PreTrainedConfig, outputs: in
     config.num_labels = len(names)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: i for i, name in enumerate(names)}
-    kind: Any = (task.problem_type or "single_label_classification") if task.labels else "regression"
+    kind: Any = "regression" if head.is_regression else task.problem_type or "single_label_classification"
     config.problem_type = kind
     return config
 
@@ -49,7 +49,7 @@ class TaskView(PreTrainedModel):
     main_input_name = "input_ids"
 
     def __init__(self, model: PreTrainedModel, head: Head, config: PreTrainedConfig) -> None:
-        super().__init__(_view_config(head.task, config, head.num_outputs(head.task)))
+        super().__init__(_view_config(head, config))
         # No `post_init`: there is nothing here to initialise.
         self.multi_task = model
         self.task = head.task
@@ -80,7 +80,7 @@ class TaskView(PreTrainedModel):
         )
         logits = output.logits[self.task.name]
         if isinstance(head, RegressionHead):
-            mean, std = head.scale(head.task)
+            mean, std = (torch.from_numpy(values).to(logits) for values in head.scale(head.task))
             logits = logits * std + mean
         kind = TokenClassifierOutput if head.level == "token" else SequenceClassifierOutput
         result = kind(logits=logits, hidden_states=output.hidden_states, attentions=output.attentions)

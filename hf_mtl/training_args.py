@@ -25,6 +25,7 @@ logger = logging.get_logger(__name__)
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 LOSS_SCALINGS = ("none", "log_classes")
+TUNINGS = ("none", "per-label", "global")
 
 
 @dataclass
@@ -140,6 +141,14 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "learns, too. Default: never."
         },
     )
+    tune_thresholds: str = field(
+        default="none",
+        metadata={
+            "help": "At the end of training, find the scores from which multi-label tasks name their labels, on the "
+            "validation rows: 'per-label' (the best for each label's F1), 'global' (one for all labels, by micro F1) "
+            "or 'none'. With load_best_model_at_end they are those of the best model."
+        },
+    )
     card_examples: list[str] | None = field(
         default=None,
         metadata={
@@ -155,6 +164,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
             ("precision", self.precision, PRECISIONS),
             ("balancing", self.balancing, tuple(BALANCERS)),
             ("loss_scaling", self.loss_scaling, LOSS_SCALINGS),
+            ("tune_thresholds", self.tune_thresholds, TUNINGS),
         ):
             if value not in choices:
                 raise ValueError(

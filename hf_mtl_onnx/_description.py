@@ -28,10 +28,10 @@ class TaskDescription:
         type: Task type, for people; what follows is enough for programs.
         level: ``"sequence"``: logits [B, C]; ``"token"``: [B, L, C].
         function: What turns logits into scores: ``"softmax"``, ``"sigmoid"``, or ``"none"`` for a number.
-        labels: The C labels in order; empty for a number.
+        labels: The C labels in order, of several numbers their names; empty for one number.
         thresholds: For ``"sigmoid"``, the score from which each label is answered.
-        mean: For a number: ``value = logit * std + mean``.
-        std: See ``mean``.
+        mean: For a number: ``value = logit * std + mean``; for several a list of C.
+        std: See ``mean``, likewise.
 
     Raises:
         ValueError: If a field does not hold what it must.
@@ -43,8 +43,8 @@ class TaskDescription:
     function: str
     labels: Sequence[str] = ()
     thresholds: Sequence[float] = ()
-    mean: float = 0.0
-    std: float = 1.0
+    mean: float | Sequence[float] = 0.0
+    std: float | Sequence[float] = 1.0
 
     def __post_init__(self) -> None:
         for field, choices in (("level", _LEVELS), ("function", _FUNCTIONS)):
@@ -60,6 +60,12 @@ class TaskDescription:
             raise ValueError(
                 f"Task {self.name!r}: {len(self.thresholds)} thresholds for {len(self.labels)} labels. Give one each."
             )
+        if self.function == "none":
+            for field in ("mean", "std"):
+                value = getattr(self, field)
+                found = len(value) if isinstance(value, Sequence) else 1
+                if found not in (1, len(self.labels)):
+                    raise ValueError(f"Task {self.name!r}: {found} of {field} for {len(self.labels)} labels.")
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,8 @@ class OnnxPredictor:
         Returns:
             For each input a dict with an entry for each task: ``{"label", "score"}`` for sequence tasks, and for
             sentiment ``scores`` and ``polarity`` besides; a list of those above their thresholds, best first, for
-            multi-label ones; a number for regression; for tagging a list of entities with ``entity_group``,
-            ``score``, ``word``, ``start`` and ``end``.
+            multi-label ones; a number for regression, or a dict of them by their names; for tagging a list of
+            entities with ``entity_group``, ``score``, ``word``, ``start`` and ``end``.
 
         Raises:
             ValueError: If an input, a task's name or the strategy is wrong.
@@ -149,7 +149,8 @@ class OnnxPredictor:
         self, task: TaskDescription, logits: Logits, rows: Sequence[EncodedRow], strategy: str
     ) -> Sequence[Any]:
         if task.function == "none":
-            return [float(value) * task.std + task.mean for value in logits[:, 0]]
+            numbers = (logits.astype(np.float64) * np.array(task.std) + np.array(task.mean)).tolist()
+            return [dict(zip(task.labels, row, strict=True)) if task.labels else row[0] for row in numbers]
         if task.function == "sigmoid":
             return [_above(task, row) for row in (1 / (1 + np.exp(-logits.astype(np.float64)))).tolist()]
         scores = _softmax(logits)

@@ -19,6 +19,7 @@ from hf_mtl.cli.predict import predict
 from hf_mtl.cli.push import push
 from hf_mtl.cli.report import report
 from hf_mtl.cli.train import train
+from hf_mtl.cli.tune import tune
 
 __all__ = ["app"]
 
@@ -92,6 +93,7 @@ app.command()(export)
 app.command()(push)
 app.command()(heads)
 app.command()(merge)
+app.command()(tune)
 
 
 def _print_version(wanted: bool) -> None:

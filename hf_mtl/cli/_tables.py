@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.trainer import share_text
+from hf_mtl.trainer import TunedThresholds, share_text
 
-__all__ = ["head_table", "score_table", "training_table"]
+__all__ = ["head_table", "score_table", "training_table", "tuning_text"]
 
 #: Metrics of one entity type, or other detail, are in the JSON files; the table shows these.
 _SHOWN = (
@@ -88,6 +88,25 @@ def score_table(
     table.add_section()
     table.add_row(Text("score"), Text("mean of the main metrics"), *(Text(cell, style="bold") for cell in score))
     return table
+
+
+def tuning_text(tuned: Mapping[str, TunedThresholds]) -> str:
+    """Return a line for each task whose thresholds were tuned: what they are, and what they changed where.
+
+    Args:
+        tuned: What ``trainer.tune_thresholds`` returned.
+    """
+    lines = []
+    for name, found in tuned.items():
+        given = found.thresholds
+        shown = f"{given:.3f}" if isinstance(given, float) else f"{min(given):.3f} to {max(given):.3f}"
+        changes = ", ".join(
+            f"{key} {found.before[key]:.4f} > {found.after[key]:.4f}" for key in ("f1_micro", "f1_macro")
+        )
+        lines.append(f"Thresholds of {name!r}: {shown}, tuned on {found.rows:,} validation rows ({changes} there).")
+    if lines:
+        lines.append("These rows flatter them: judge them by others, such as a test split.")
+    return "\n".join(lines)
 
 
 def head_table(model: Any) -> Table:

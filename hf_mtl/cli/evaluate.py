@@ -54,6 +54,7 @@ def evaluate(
                 load_best_model_at_end=False,
                 eval_strategy="no",
                 save_strategy="no",
+                tune_thresholds="none",
             )
             trainer = MultiTaskTrainer(loaded, args, processing_class=tokenizer)
             main_metrics = {t.name: t.main_metric or head_class(t).default_metrics(t)[1] for t in loaded.tasks}

@@ -112,7 +112,7 @@ def _clear(folder: Path) -> None:
 def _run(built: BuiltRecipe, resume: bool) -> None:
     """Train, save, score, and write what Transformers' own scripts write."""
     from hf_mtl.cli._progress import show_progress
-    from hf_mtl.cli._tables import score_table
+    from hf_mtl.cli._tables import score_table, tuning_text
     from hf_mtl.cli._terminal import stdout_console
 
     trainer, prepared = built.trainer, built.prepared
@@ -135,6 +135,8 @@ def _run(built: BuiltRecipe, resume: bool) -> None:
     console = stdout_console()
     if found:
         console.print(score_table(prepared.tasks, main_metrics, found))
+    if trainer.tuned_thresholds:
+        console.print(tuning_text(trainer.tuned_thresholds), markup=False, highlight=False, soft_wrap=True)
     console.print(f"Model, recipe and results are in {built.trainer.args.output_dir}", markup=False, soft_wrap=True)
     if trainer.args.push_to_hub:
         trainer.push_to_hub()

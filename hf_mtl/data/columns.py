@@ -158,12 +158,12 @@ class TaskColumns:
             )
         return rows
 
-    def labels(self, task: str) -> Iterator[Any]:
-        """Yield a task's labels, null ones left out; they are read as they are needed."""
+    def labels(self, task: str) -> Iterator[tuple[int, Any]]:
+        """Yield the number of each row that a task labels, and the label; they are read as they are needed."""
         column = self.data[task]
         for start in range(0, len(self), _BLOCK):
             block = self._with_names(task, column[start : start + _BLOCK])
-            yield from (value for value in block if value is not None)
+            yield from ((start + i, value) for i, value in enumerate(block) if value is not None)
 
     def _with_names(self, task: str, values: Sequence[Any]) -> list[Any]:
         """Turn class integers into their names: their order in this dataset need not be the model's."""

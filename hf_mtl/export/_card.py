@@ -40,5 +40,7 @@ def _labels(task: TaskConfig) -> str:
     if not task.labels:
         return "It answers one number, in the unit of its training labels."
     shown = ", ".join(f"`{label}`" for label in task.labels)
-    many = " Any number of them may hold." if task.problem_type == "multi_label_classification" else ""
+    if task.type == "regression":
+        return f"It answers the numbers {shown}, in the units of their training labels."
+    many = " Any number of them may hold." if task.is_multi_label else ""
     return f"Labels: {shown}.{many}"

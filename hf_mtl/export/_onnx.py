@@ -18,7 +18,7 @@ from hf_mtl.export._check import Agreement, compare, made_up_batches
 from hf_mtl.export._folder import written_whole
 from hf_mtl.export._graph import TracedModel, needed, write_graph
 from hf_mtl.export._quantize import quantize_int8
-from hf_mtl.heads import RegressionHead, SequenceClassificationHead
+from hf_mtl.heads import RegressionHead, SequenceClassificationHead, own_thresholds
 from hf_mtl.modeling import MultiTaskModel
 from hf_mtl_onnx import GraphDescription, TaskDescription
 
@@ -149,10 +149,10 @@ def _describe(model: MultiTaskModel, task: TaskConfig) -> TaskDescription:
     head = model.task_heads[task.name]
     labels = list(task.labels or ())
     if isinstance(head, RegressionHead):
-        mean, std = head.scale(task)
-        return TaskDescription(task.name, task.type, head.level, "none", mean=mean, std=std)
+        mean, std = (values.tolist() if labels else float(values[0]) for values in head.scale(task))
+        return TaskDescription(task.name, task.type, head.level, "none", labels, mean=mean, std=std)
     if isinstance(head, SequenceClassificationHead) and head.is_multi_label(task):
-        return TaskDescription(task.name, task.type, head.level, "sigmoid", labels, [0.5] * len(labels))
+        return TaskDescription(task.name, task.type, head.level, "sigmoid", labels, own_thresholds(task))
     return TaskDescription(task.name, task.type, head.level, "softmax", labels)
 
 

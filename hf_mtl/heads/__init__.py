@@ -15,7 +15,8 @@ from collections.abc import Mapping
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._answers import STRATEGIES, Answering, AnswerOptions
+from hf_mtl.heads._answers import STRATEGIES, Answering, AnswerOptions, own_thresholds
+from hf_mtl.heads._balanced import MOST_POS_WEIGHT, balanced_class_weights, balanced_pos_weight
 from hf_mtl.heads._base import Head, LabelError, NoOptions, SequenceHead, label_index
 from hf_mtl.heads._layers import LayerMix
 from hf_mtl.heads._legal_tags import LegalTags, best_legal_tags
@@ -30,6 +31,7 @@ from hf_mtl.heads.token_classification import TaggingOptions, TokenClassificatio
 
 __all__ = [
     "HEADS",
+    "MOST_POS_WEIGHT",
     "STRATEGIES",
     "AnswerOptions",
     "Answering",
@@ -47,10 +49,13 @@ __all__ = [
     "TaggingOptions",
     "TokenClassificationHead",
     "TokenClassificationOptions",
+    "balanced_class_weights",
+    "balanced_pos_weight",
     "best_legal_tags",
     "head_class",
     "infer_scheme",
     "label_index",
+    "own_thresholds",
 ]
 
 #: Layers of heads that no encoder family knows; they say themselves how they start.
@@ -59,6 +64,7 @@ OwnLayers = (AttentionPooling, LayerMix, PlainClassifier)
 #: Task type -> head.
 HEADS: dict[str, type[Head]] = {
     "sequence-classification": SequenceClassificationHead,
+    "multi-label-classification": SequenceClassificationHead,
     "sentiment": SentimentHead,
     "token-classification": TokenClassificationHead,
     "crf-tagging": CrfTaggingHead,

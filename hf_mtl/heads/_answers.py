@@ -12,7 +12,16 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.words import WordMap
 
-__all__ = ["STRATEGIES", "AnswerOptions", "Answering", "best_first", "sigmoid", "softmax", "threshold_of"]
+__all__ = [
+    "STRATEGIES",
+    "AnswerOptions",
+    "Answering",
+    "best_first",
+    "own_thresholds",
+    "sigmoid",
+    "softmax",
+    "threshold_of",
+]
 
 Strategy = Literal["none", "simple", "first", "average", "max"]
 #: The aggregation strategies of Transformers' token-classification pipeline.
@@ -27,7 +36,8 @@ class AnswerOptions:
         top_k: How many labels to name, best first; ``"all"`` names all; ``None`` gives the one answer of a single-label
             task, and of a multi-label task the labels above their thresholds.
         thresholds: From which score on a multi-label task names a label: one number in [0, 1], or one for each label.
-            ``None`` is 0.5, or no threshold where ``top_k`` is given.
+            ``None``, and labels left out, are the task's own (0.5 if it has none), or no threshold where ``top_k`` is
+            given.
         aggregation_strategy: How tokens become entities, as in Transformers' token-classification pipeline:
             ``"none"``, ``"simple"``, ``"first"``, ``"average"`` or ``"max"``. ``None`` tags each word by its first
             sub-word and joins words as the task's own tag scheme says: how the task was trained and is scored.
@@ -86,7 +96,7 @@ def threshold_of(task: TaskConfig, options: AnswerOptions) -> list[float]:
     """
     labels = task.labels or ()
     given = options.thresholds
-    default = 0.5 if options.top_k is None else 0.0
+    own = own_thresholds(task) if options.top_k is None else [0.0] * len(labels)
     if isinstance(given, Mapping):
         for name in given:
             if name not in labels:
@@ -94,8 +104,14 @@ def threshold_of(task: TaskConfig, options: AnswerOptions) -> list[float]:
                     f"Task {task.name!r}: a threshold is given for {name!r}, which is none of its labels."
                     f"{nearest(name, labels)} Labels: {listed(labels)}."
                 )
-        return [float(given.get(label, default)) for label in labels]
-    return [default if given is None else float(given)] * len(labels)
+        return [float(given.get(label, default)) for label, default in zip(labels, own, strict=True)]
+    return own if given is None else [float(given)] * len(labels)
+
+
+def own_thresholds(task: TaskConfig) -> list[float]:
+    """Return the score from which a multi-label task names each label if nothing else is asked for."""
+    given = 0.5 if task.thresholds is None else task.thresholds
+    return [float(value) for value in given] if isinstance(given, Sequence) else [float(given)] * task.num_labels
 
 
 def best_first(labels: Sequence[str], scores: Sequence[float], options: AnswerOptions) -> list[dict[str, Any]]:

@@ -84,12 +84,35 @@ class Head(nn.Module):
             ValueError: If labels are missing or a field makes no sense for this type.
         """
         cls.options(task)
+        cls.check_multi_label(task)
         if not task.labels or len(task.labels) < 2:
             raise ValueError(
                 f"Task {task.name!r}: {task.type} needs at least 2 labels, found "
                 f"{listed(task.labels) if task.labels else 'none'}. "
                 f"Write TaskConfig({task.name!r}, {task.type!r}, labels=[...])."
             )
+
+    @classmethod
+    def check_multi_label(cls, task: TaskConfig) -> None:
+        """Check that the fields of multi-label tasks alone, and those that they do not take, are where they belong.
+
+        Raises:
+            ValueError: If one is not; the message says which field does what was meant.
+        """
+        if task.is_multi_label:
+            if task.class_weights is not None:
+                raise ValueError(
+                    f"Task {task.name!r}: class_weights are for tasks with one label a text. In a multi-label task "
+                    "pos_weight weighs each label where it holds: write pos_weight in its place."
+                )
+            return
+        for name in ("pos_weight", "thresholds"):
+            if getattr(task, name) is not None:
+                use = "class_weights" if name == "pos_weight" else "top_k"
+                raise ValueError(
+                    f"Task {task.name!r}: {name} is for multi-label tasks. Leave it out (a task with one label has "
+                    f"{use}), or set the type 'multi-label-classification'."
+                )
 
     @classmethod
     def options(cls, task: TaskConfig) -> Any:
@@ -119,6 +142,11 @@ class Head(nn.Module):
     def loss_of_guessing(cls, task: TaskConfig) -> float:
         """Return the mean loss of a head that finds all answers alike, where training starts: log C nats."""
         return math.log(task.num_labels)
+
+    @classmethod
+    def targets(cls, task: TaskConfig) -> tuple[str, ...]:
+        """Return the names of a row's numbers where it has several, each scored by itself; none for other tasks."""
+        return ()
 
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
@@ -154,8 +182,8 @@ class Head(nn.Module):
             words: What became of each row's words.
 
         Returns:
-            [R] for sequence tasks, [R, C] for multi-label ones, [R, L] with -100 at positions without a label
-            for tagging.
+            [R] for sequence tasks, [R, C] for multi-label ones and for regression on several numbers (NaN where one is
+            null), [R, L] with -100 at positions without a label for tagging.
 
         Raises:
             LabelError: If a label is not one of the task's, or not of its kind.

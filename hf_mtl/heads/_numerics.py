@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional
 
 from hf_mtl.configuration import TaskConfig
 
-__all__ = ["at_least_float32", "class_weight_tensor", "cross_entropy_sum"]
+__all__ = ["at_least_float32", "cross_entropy_sum", "weight_tensor"]
 
 
 def at_least_float32(values: torch.Tensor) -> torch.Tensor:
@@ -15,9 +17,9 @@ def at_least_float32(values: torch.Tensor) -> torch.Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def class_weight_tensor(task: TaskConfig, like: torch.Tensor) -> torch.Tensor | None:
-    """Return the task's class weights [C] on the device and in the dtype of ``like``, if it has any."""
-    return None if task.class_weights is None else torch.tensor(task.class_weights).to(like)
+def weight_tensor(weights: Sequence[float] | str | None, like: torch.Tensor) -> torch.Tensor | None:
+    """Return weights [C] on the device and in the dtype of ``like``; ``None``: there are none, or none learned yet."""
+    return None if weights is None or isinstance(weights, str) else torch.tensor(weights).to(like)
 
 
 def cross_entropy_sum(task: TaskConfig, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -32,7 +34,7 @@ def cross_entropy_sum(task: TaskConfig, logits: torch.Tensor, labels: torch.Tens
     return functional.cross_entropy(
         logits,
         labels,
-        weight=class_weight_tensor(task, logits),
+        weight=weight_tensor(task.class_weights, logits),
         reduction="sum",
         label_smoothing=task.label_smoothing,
     )

@@ -1,15 +1,16 @@
-"""One number for a text or a pair of texts."""
+"""One number, or several, for a text or a pair of texts."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._answers import AnswerOptions
 from hf_mtl.heads._base import LabelError, SequenceHead
@@ -20,13 +21,22 @@ __all__ = ["RegressionHead"]
 
 
 class RegressionHead(SequenceHead):
-    r"""Predict one number :math:`y` from a text.
+    r"""Predict a number :math:`y` from a text, or one for each of the task's ``labels``, its C targets.
 
     The head learns :math:`z = (y - \mu) / \sigma` by squared error, where :math:`\mu` and :math:`\sigma` are the
-    mean and the standard deviation of the training labels (``TaskConfig.target_mean`` and ``target_std``), so that
-    the task's loss starts near 1 whatever its unit. Answers are in the labels' own unit.
+    mean and the standard deviation of the training labels (``TaskConfig.target_mean`` and ``target_std``), of each
+    target by itself, so that the task's loss starts near 1 whatever its unit. Answers are in the labels' own unit.
 
-    Answers: ``{"value"}``.
+    A label is a number; of several targets a list of C numbers in their order, or a mapping from their names. A null
+    among them trains the other targets alone. An item of the loss is a number that is there, so that each weighs the
+    same whichever row it stands in.
+
+    Answers: ``{"value"}``; of several targets ``{"values": {target: number}}``.
+
+    >>> task = TaskConfig("mood", "regression", labels=["valence", "arousal"])
+    >>> RegressionHead.encode_labels(task, [[2.0, None], {"arousal": 1.5, "valence": 0.5}], [])
+    tensor([[2.0000,    nan],
+            [0.5000, 1.5000]], dtype=torch.float64)
     """
 
     learns_from_labels = True
@@ -34,13 +44,23 @@ class RegressionHead(SequenceHead):
 
     @classmethod
     def check(cls, task: TaskConfig) -> None:
-        """Check that the task has no labels, class weights or smoothing."""
+        """Check that the task has no class weights, smoothing or thresholds, and that named targets are some."""
         cls.options(task)
-        if task.labels or task.class_weights or task.label_smoothing:
+        cls.check_multi_label(task)
+        if task.class_weights or task.label_smoothing or task.problem_type is not None:
             raise ValueError(
-                f"Task {task.name!r}: regression has no labels, class_weights or label_smoothing. Leave them out, or "
-                "use the type 'sequence-classification'."
+                f"Task {task.name!r}: regression takes no class_weights, label_smoothing or problem_type. Leave them "
+                "out, or use the type 'sequence-classification'."
             )
+        if task.labels is not None and not task.labels:
+            raise ValueError(
+                f"Task {task.name!r}: labels name the numbers of a row, found none. Leave labels out for one number."
+            )
+
+    @classmethod
+    def targets(cls, task: TaskConfig) -> tuple[str, ...]:
+        """Return the names of a row's numbers; none where there is one without a name."""
+        return tuple(task.labels or ())
 
     @classmethod
     def loss_of_guessing(cls, task: TaskConfig) -> float:
@@ -49,7 +69,7 @@ class RegressionHead(SequenceHead):
 
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
-        """Return the two correlations and the mean absolute error."""
+        """Return the two correlations and the mean absolute error; of several targets the means over them."""
         return ("pearson", "spearman", "mean_absolute_error"), "pearson"
 
     @classmethod
@@ -59,61 +79,113 @@ class RegressionHead(SequenceHead):
 
     @classmethod
     def learn(cls, task: TaskConfig, values: Iterable[Any]) -> TaskConfig:
-        """Return the task with the mean and the standard deviation of its training labels, unless it has them."""
-        if task.target_mean is not None and task.target_std is not None:
-            return task
-        numbers = torch.tensor([cls._number(value, row) for row, value in enumerate(values)], dtype=torch.float64)
-        mean = float(numbers.mean()) if len(numbers) else 0.0
-        std = float(numbers.std(correction=0)) if len(numbers) else 1.0
-        return dataclasses.replace(
-            task,
-            target_mean=mean if task.target_mean is None else task.target_mean,
-            target_std=(std or 1.0) if task.target_std is None else task.target_std,
-        )
+        """Return the task with the mean and the standard deviation of each target, unless it has them.
 
-    @staticmethod
-    def _number(value: Any, row: int) -> float:
-        if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise LabelError(row, f"label {value!r} is not a finite number. Regression needs one number a row.")
-        return float(value)
+        A target without a training label gets 0 and 1, a constant one the standard deviation 1.
+        """
+        count = task.num_labels
+        means, stds = _each(task.target_mean, count), _each(task.target_std, count)
+        if None not in (*means, *stds):
+            return task
+        rows = [cls._numbers(task, value, row) for row, value in enumerate(values)]
+        columns = torch.tensor(rows, dtype=torch.float64).reshape(-1, count).T
+        for target, column in enumerate(columns):
+            there = column[~column.isnan()]
+            if means[target] is None:
+                means[target] = float(there.mean()) if len(there) else 0.0
+            if stds[target] is None:
+                stds[target] = (float(there.std(correction=0)) if len(there) else 1.0) or 1.0
+        if task.labels is None:
+            return dataclasses.replace(task, target_mean=means[0], target_std=stds[0])
+        return dataclasses.replace(task, target_mean=means, target_std=stds)
+
+    @classmethod
+    def _numbers(cls, task: TaskConfig, value: Any, row: int) -> list[float]:
+        """Return a label's numbers in the order of the targets, NaN where one is null."""
+        if task.labels is None:
+            return [_number(value, row, "Regression needs one number a row; for several name them: labels=[...].")]
+        wanted = f"Give a list of {task.num_labels} numbers, of {listed(task.labels)}, or a mapping from these names"
+        if isinstance(value, Mapping):
+            for name in value:
+                if name not in task.labels:
+                    raise LabelError(
+                        row, f"{name!r} is none of the task's targets.{nearest(name, task.labels)} {wanted}."
+                    )
+            value = [value.get(name) for name in task.labels]
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise LabelError(row, f"found {value!r}. {wanted}.")
+        if len(value) != task.num_labels:
+            raise LabelError(row, f"{len(value)} numbers for {task.num_labels} targets. {wanted}.")
+        remedy = "A target needs a number, or null to train the others alone."
+        return [math.nan if number is None else _number(number, row, remedy) for number in value]
 
     @classmethod
     def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
-        """Return the labels as they are, [R] float64: `loss_sum` standardises them."""
-        return torch.tensor([cls._number(value, row) for row, value in enumerate(values)], dtype=torch.float64)
+        """Return the labels as they are, [R] float64 or, of named targets, [R, C]: `loss_sum` standardises them."""
+        rows = [cls._numbers(task, value, row) for row, value in enumerate(values)]
+        labels = torch.tensor(rows, dtype=torch.float64)
+        return labels[:, 0] if task.labels is None else labels
 
     @classmethod
-    def reference(cls, task: TaskConfig, value: Any) -> float:
-        """Return the label as a float."""
-        return cls._number(value, 0)
+    def reference(cls, task: TaskConfig, value: Any) -> Any:
+        """Return the label as a float; of several targets a list of C, null where there is none."""
+        numbers = cls._numbers(task, value, 0)
+        return numbers[0] if task.labels is None else [None if math.isnan(number) else number for number in numbers]
 
     @staticmethod
-    def scale(task: TaskConfig) -> tuple[float, float]:
-        """Return the mean and the standard deviation of the labels, (0, 1) until they are learned."""
-        return task.target_mean or 0.0, task.target_std or 1.0
+    def count_items(labels: torch.Tensor) -> torch.Tensor:
+        """Return the number of numbers that are there."""
+        return (~labels.isnan()).sum()
+
+    @staticmethod
+    def scale(task: TaskConfig) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean and the standard deviation of each target, [C] float64; 0 and 1 until they are learned."""
+        means, stds = _each(task.target_mean, task.num_labels), _each(task.target_std, task.num_labels)
+        return np.array([mean or 0.0 for mean in means]), np.array([std or 1.0 for std in stds])
 
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return the squared error summed over texts, in squared standard deviations."""
-        mean, std = self.scale(self.task)
-        logits = at_least_float32(logits[:, 0])
-        target = ((labels - mean) / std).to(logits)
-        return (logits - target).square().sum()
+        """Return the squared error summed over the numbers that are there, in squared standard deviations."""
+        mean, std = (torch.from_numpy(values).to(labels) for values in self.scale(self.task))
+        logits = at_least_float32(logits)
+        target = ((labels.view(len(labels), -1) - mean) / std).to(logits)
+        # Not multiplied by 0: the gradient of a NaN would be NaN.
+        there = ~target.isnan()
+        return (logits[there] - target[there]).square().sum()
 
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
-        """Return the number of each row, in the labels' own unit."""
-        mean, std = self.scale(self.task)
-        values: list[Any] = (logits[:, 0].double() * std + mean).tolist()
+        """Return the number of each row, or a list of C, in the labels' own unit."""
+        values = self._values(self.task, logits.detach().double().cpu().numpy())
+        numbers: list[Any] = (values[:, 0] if self.task.labels is None else values).tolist()
+        return numbers
+
+    @classmethod
+    def _values(cls, task: TaskConfig, logits: np.ndarray) -> np.ndarray:
+        mean, std = cls.scale(task)
+        values: np.ndarray = logits.astype(np.float64) * std + mean
         return values
 
     @classmethod
     def answers(
         cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
     ) -> list[Any]:
-        """Return ``{"value"}`` a row."""
-        mean, std = cls.scale(task)
-        return [{"value": value} for value in (logits[:, 0].astype(np.float64) * std + mean).tolist()]
+        """Return ``{"value"}`` a row; of several targets ``{"values": {target: number}}``."""
+        rows = cls._values(task, logits).tolist()
+        if task.labels is None:
+            return [{"value": row[0]} for row in rows]
+        return [{"values": dict(zip(task.labels, row, strict=True))} for row in rows]
 
     @classmethod
     def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
-        """Return a number under ``value``."""
-        return {"value": float}
+        """Return a number under ``value``, or one for each target under ``values``."""
+        return {"value": float} if task.labels is None else {"values": dict.fromkeys(task.labels, float)}
+
+
+def _each(values: Sequence[float | None] | float | None, count: int) -> list[float | None]:
+    """Return a value for each target: one may stand for all."""
+    return list(values) if isinstance(values, Sequence) else [values] * count
+
+
+def _number(value: Any, row: int, remedy: str) -> float:
+    if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise LabelError(row, f"label {value!r} is not a finite number. {remedy}")
+    return float(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._answers import AnswerOptions, best_first, softmax
+from hf_mtl.heads._balanced import learn_class_weights
 from hf_mtl.heads._base import SequenceHead, label_index
 from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum
 from hf_mtl.words import WordMap
@@ -57,6 +58,7 @@ class SentimentHead(SequenceHead):
     """
 
     Options = SentimentOptions
+    learns_from_labels = True
 
     def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
         super().__init__(task, encoder_config)
@@ -93,6 +95,11 @@ class SentimentHead(SequenceHead):
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
         """Return accuracy, F1 and the kappa that punishes distant mistakes more."""
         return ("accuracy", "f1", "quadratic_weighted_kappa"), "accuracy"
+
+    @classmethod
+    def learn(cls, task: TaskConfig, values: Iterable[Any]) -> TaskConfig:
+        """Return the task with the weights that are to be balanced."""
+        return learn_class_weights(task, (label_index(task, value, row) for row, value in enumerate(values)))
 
     @classmethod
     def stock_problem_type(cls, task: TaskConfig) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,10 @@ import torch
 from torch.nn import functional
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._answers import AnswerOptions, best_first, sigmoid, softmax, threshold_of
+from hf_mtl.heads._answers import AnswerOptions, best_first, own_thresholds, sigmoid, softmax, threshold_of
+from hf_mtl.heads._balanced import learn_class_weights, learn_pos_weight
 from hf_mtl.heads._base import LabelError, SequenceHead, label_index
-from hf_mtl.heads._numerics import at_least_float32, class_weight_tensor, cross_entropy_sum
+from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum, weight_tensor
 from hf_mtl.words import WordMap
 
 __all__ = ["SequenceClassificationHead"]
@@ -22,17 +23,22 @@ __all__ = ["SequenceClassificationHead"]
 class SequenceClassificationHead(SequenceHead):
     r"""Classify a text, or a pair of texts.
 
-    Single label: cross-entropy :math:`-\log p_y`. Multi-label (``problem_type="multi_label_classification"``):
-    the mean over the C labels of the binary cross-entropies, with ``class_weights`` as the weights of the positives.
+    Single label: cross-entropy :math:`-w_y \log p_y`, with the ``class_weights`` w. Multi-label (the type
+    ``multi-label-classification``, or ``problem_type="multi_label_classification"``): with the scores
+    :math:`p_c = \sigma(z_c)` and ``pos_weight`` w the mean over labels
 
-    Answers: ``{"label", "score"}``; multi-label: a list of those with a score of at least 0.5 (or their own threshold),
-    best first. With ``top_k``: a list of so many, best first.
+    .. math:: \frac1C \sum_c - w_c y_c \log p_c - (1 - y_c) \log (1 - p_c)
+
+    Answers: ``{"label", "score"}``; multi-label: a list of those whose score is at least their threshold
+    (``TaskConfig.thresholds``, 0.5 if it has none), best first. With ``top_k``: a list of so many, best first.
     """
+
+    learns_from_labels = True
 
     @classmethod
     def is_multi_label(cls, task: TaskConfig) -> bool:
         """Return whether a text may have any number of the labels."""
-        return task.problem_type == "multi_label_classification"
+        return task.is_multi_label
 
     @classmethod
     def loss_of_guessing(cls, task: TaskConfig) -> float:
@@ -43,6 +49,13 @@ class SequenceClassificationHead(SequenceHead):
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
         """Return accuracy and F1; multi-label: F1 over labels."""
         return (("multilabel_f1",), "f1_micro") if cls.is_multi_label(task) else (("accuracy", "f1"), "accuracy")
+
+    @classmethod
+    def learn(cls, task: TaskConfig, values: Iterable[Any]) -> TaskConfig:
+        """Return the task with the weights that are to be balanced."""
+        if cls.is_multi_label(task):
+            return learn_pos_weight(task, (cls._multi_hot(task, value, row) for row, value in enumerate(values)))
+        return learn_class_weights(task, (label_index(task, value, row) for row, value in enumerate(values)))
 
     @classmethod
     def stock_problem_type(cls, task: TaskConfig) -> str:
@@ -78,7 +91,7 @@ class SequenceClassificationHead(SequenceHead):
         """Return the cross-entropy summed over texts, in nats."""
         if self.is_multi_label(self.task):
             logits = at_least_float32(logits)
-            weight = class_weight_tensor(self.task, logits)
+            weight = weight_tensor(self.task.pos_weight, logits)
             smoothing = self.task.label_smoothing
             target = labels.to(logits) * (1 - smoothing) + smoothing / 2
             loss = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none")
@@ -86,9 +99,17 @@ class SequenceClassificationHead(SequenceHead):
         return cross_entropy_sum(self.task, logits, labels)
 
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
-        """Return the class id of each row; multi-label: C zeros and ones."""
-        ids: list[Any] = ((logits > 0).int() if self.is_multi_label(self.task) else logits.argmax(-1)).tolist()
+        """Return the class id of each row; multi-label: C zeros and ones, as the thresholds decide."""
+        if self.is_multi_label(self.task):
+            flags: list[Any] = (self.scores(logits) >= np.array(own_thresholds(self.task))).astype(int).tolist()
+            return flags
+        ids: list[Any] = logits.argmax(-1).tolist()
         return ids
+
+    @staticmethod
+    def scores(logits: torch.Tensor) -> np.ndarray:
+        """Return the scores of a multi-label task's labels, [R, C], the same numbers as in answers."""
+        return sigmoid(at_least_float32(logits).detach().cpu().numpy())
 
     @classmethod
     def answers(

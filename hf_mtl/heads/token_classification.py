@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,6 +14,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._aggregation import aggregate
 from hf_mtl.heads._answers import AnswerOptions, softmax
+from hf_mtl.heads._balanced import learn_class_weights
 from hf_mtl.heads._base import Head, LabelError, label_index
 from hf_mtl.heads._entities import entities
 from hf_mtl.heads._legal_tags import LegalTags
@@ -21,6 +22,7 @@ from hf_mtl.heads._numerics import cross_entropy_sum
 from hf_mtl.heads._schemes import SCHEMES, as_iobes, check_tags, infer_scheme, inside_tag, observed_scheme
 from hf_mtl.heads._tag_decoding import TagDecoder, WordByWord
 from hf_mtl.heads._word_runs import WordRuns
+from hf_mtl.per_label import BALANCED
 from hf_mtl.states import States
 from hf_mtl.words import WordMap
 
@@ -102,10 +104,24 @@ class TokenClassificationHead(Head):
 
     @classmethod
     def learn(cls, task: TaskConfig, values: Iterable[Any]) -> TaskConfig:
-        """Return the task with the scheme IOB1 if its training rows are written in it: the labels alone do not tell."""
+        """Return the task with the scheme IOB1 if its training rows are written in it: the labels alone do not tell.
+
+        Weights that are to be balanced are learned from the tags of words.
+        """
+        if task.class_weights == BALANCED:
+            kept: list[Any] = []
+            task = learn_class_weights(task, cls._noted_tags(task, values, kept))
+            values = kept
         if cls.options(task).scheme is None and cls.scheme(task) == "IOB2" and observed_scheme(values) == "IOB1":
             return dataclasses.replace(task, options={**task.options, "scheme": "IOB1"})
         return task
+
+    @classmethod
+    def _noted_tags(cls, task: TaskConfig, values: Iterable[Any], kept: list[Any]) -> Iterator[int]:
+        """Yield the tag ids of all words with a tag, and keep the rows that were read."""
+        for row, tags in enumerate(values):
+            kept.append(tags)
+            yield from (tag for tag in cls._tag_ids(task, tags, len(tags), row) if tag is not None)
 
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:

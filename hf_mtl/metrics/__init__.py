@@ -8,7 +8,7 @@ What one row of predictions and references is depends on the metric's ``input_ki
 
 - ``"classes"``: a class id; a batch is [R] integers.
 - ``"multilabel"``: C flags of 0 or 1; a batch is [R, C].
-- ``"values"``: a number; a batch is [R] floats.
+- ``"values"``: a number; a batch is [R] floats. For rows of several, ``"targets"``, see `PerTarget`.
 - ``"tags"``: a list of tag strings, one per word; a batch is a list of R lists.
 
 A new metric is one file and one row in `METRICS`.
@@ -34,11 +34,13 @@ from hf_mtl.metrics._mean_absolute_error import MeanAbsoluteError
 from hf_mtl.metrics._mean_squared_error import MeanSquaredError
 from hf_mtl.metrics._multilabel_f1 import MultilabelF1
 from hf_mtl.metrics._pearson import Pearson
+from hf_mtl.metrics._per_target import PerTarget, per_target_statistic
 from hf_mtl.metrics._quadratic_weighted_kappa import QuadraticWeightedKappa
 from hf_mtl.metrics._row_statistics import RowStatistic, row_statistic
 from hf_mtl.metrics._seqeval import Seqeval
 from hf_mtl.metrics._spearman import Spearman
 from hf_mtl.metrics._tag_accuracy import TagAccuracy
+from hf_mtl.metrics._thresholds import best_threshold, best_thresholds
 
 __all__ = [
     "F1",
@@ -50,14 +52,18 @@ __all__ = [
     "MeanSquaredError",
     "MultilabelF1",
     "Pearson",
+    "PerTarget",
     "QuadraticWeightedKappa",
     "RowStatistic",
     "Seqeval",
     "Spearman",
     "StreamingMetric",
     "TagAccuracy",
+    "best_threshold",
+    "best_thresholds",
     "bootstrap_interval",
     "load_metric",
+    "per_target_statistic",
     "row_statistic",
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -203,12 +203,17 @@ def _encoder(facts: CardFacts) -> str:
 def _answer(task: TaskConfig) -> str:
     if not task.labels:
         return "a number"
-    shown = ", ".join(f"`{_cell(label)}`" for label in task.labels[:_SHOWN_LABELS])
-    more = f" and {len(task.labels) - _SHOWN_LABELS} more" if len(task.labels) > _SHOWN_LABELS else ""
-    many = {"token-classification": "tags ", "sentiment": "one of, from most negative: "}.get(task.type, "one of ")
-    if task.problem_type == "multi_label_classification":
-        many = "any of "
-    return f"{many}{shown}{more}"
+    labels = [f"`{_cell(label)}`" for label in task.labels]
+    if isinstance(task.thresholds, Sequence):
+        labels = [f"{label} ({value:.3g})" for label, value in zip(labels, task.thresholds, strict=True)]
+    shown = ", ".join(labels[:_SHOWN_LABELS])
+    more = f" and {len(labels) - _SHOWN_LABELS} more" if len(labels) > _SHOWN_LABELS else ""
+    many = {"token-classification": "tags ", "sentiment": "one of, from most negative: ", "regression": "the numbers "}
+    if not task.is_multi_label:
+        return f"{many.get(task.type, 'one of ')}{shown}{more}"
+    if isinstance(task.thresholds, float):
+        more += f", from a score of {task.thresholds:.3g} on"
+    return f"any of {shown}{more}{', from the score in brackets on' if isinstance(task.thresholds, Sequence) else ''}"
 
 
 def _told(answers: Mapping[str, Any]) -> str:

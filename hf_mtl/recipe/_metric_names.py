@@ -48,6 +48,8 @@ def _rows(kind: str, task: TaskConfig) -> list[Any]:
         return [[int(i == k) for i in range(len(labels))] for k in range(len(labels))]
     if kind == "tags":
         return [list(labels)]
+    if kind == "targets":
+        return [[number] * len(labels) for number in (0.0, 1.0, 2.0)]
     return [0.0, 1.0, 2.0]
 
 

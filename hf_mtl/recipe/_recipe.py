@@ -23,6 +23,7 @@ from hf_mtl.recipe._split import hold_out
 from hf_mtl.recipe._tasks import infer_task, infer_type
 from hf_mtl.recipe._training import make_arguments
 from hf_mtl.recipe._yaml import apply_overrides, read_yaml
+from hf_mtl.trainer import check_tuning
 from hf_mtl.training_args import MultiTaskTrainingArguments
 
 __all__ = ["Recipe"]
@@ -169,9 +170,12 @@ class Recipe(RecipeKeys):
                     if use == "train" and not has_labels(data, [task.name for task in tasks]):
                         raise RecipeError(f"datasets.{name}", "no training row has a label.")
         by_use = {use: {name: parts[use] for name, parts in splits.items() if use in parts} for use in _USES}
-        return PreparedRecipe(
-            recipe=self, args=args, tasks=tasks, encoder=encoder, sources=loaded, **_scored(by_use, tasks)
-        )
+        scored = _scored(by_use, tasks)
+        if args.tune_thresholds != "none":
+            names = [t.name for t in tasks if any(has_labels(d, [t.name]) for d in scored["validation"].values())]
+            with self.blamed(), blamed_on("training.tune_thresholds"):
+                check_tuning(args.tune_thresholds, tasks, names)
+        return PreparedRecipe(recipe=self, args=args, tasks=tasks, encoder=encoder, sources=loaded, **scored)
 
     def prepare_for(self, tasks: Sequence[TaskConfig], split: str) -> dict[str, Any]:
         """Load one split to score a trained model on: the model's tasks are the truth for labels and types.

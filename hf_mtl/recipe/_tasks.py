@@ -58,7 +58,7 @@ def _observed(name: str, given: Mapping[str, Any], dataset: str, rows: Dataset) 
         return ("token-classification", False) if "tokens" in rows.column_names else ("sequence-classification", True)
     if inner is None and _is_label(feature, given):
         return "sequence-classification", False
-    if isinstance(feature, Value) and feature.dtype.startswith(("float", "decimal")):
+    if _is_amounts(feature):
         return "regression", False
     integers = inner if inner is not None else feature
     if isinstance(integers, Value) and integers.dtype.startswith(("int", "uint")):
@@ -82,6 +82,16 @@ def _is_label(feature: Any, given: Mapping[str, Any]) -> bool:
     return feature.dtype in (*_TEXTS, "bool") or bool(given.get("labels"))
 
 
+def _is_amounts(feature: Any) -> bool:
+    """Return whether a column holds amounts: one, a list, or some by name."""
+    if isinstance(feature, Mapping):
+        return all(
+            isinstance(f, Value) and f.dtype.startswith(("float", "decimal", "int", "uint")) for f in feature.values()
+        )
+    inner = getattr(feature, "feature", feature)
+    return isinstance(inner, Value) and inner.dtype.startswith(("float", "decimal"))
+
+
 def infer_task(
     name: str, given: Mapping[str, Any], kind: Mapping[str, Any], splits: Mapping[str, Mapping[str, Dataset]]
 ) -> TaskConfig:
@@ -100,13 +110,28 @@ def infer_task(
     labels = given.get("labels")
     if labels is None and kind["type"] == "sentiment":
         labels = _ordered(where, [rows["train"].features[name] for rows in splits.values()], name, splits)
-    elif labels is None and kind["type"] != "regression":
+    elif labels is None and kind["type"] == "regression":
+        labels = _targets(name, splits)
+    elif labels is None:
         labels = _union(where, name, splits)
     with blamed_on(where):
         task = TaskConfig(name, **{**kind, **given, "labels": labels})
         head_class(task)
     metric_names(task)
     return task
+
+
+def _targets(name: str, splits: Mapping[str, Mapping[str, Dataset]]) -> list[str] | None:
+    """Return the names of a row's numbers: those of the column, or made-up ones for a list; none for one number."""
+    columns = {dataset: rows["train"].features[name] for dataset, rows in splits.items()}
+    for feature in columns.values():
+        if isinstance(feature, Mapping):
+            return list(feature)
+    for dataset, feature in columns.items():
+        if hasattr(feature, "feature"):
+            rows = splits[dataset]["train"].with_format(None)[name]
+            return [f"target_{i}" for i in range(len(next((row for row in rows if row is not None), ())))]
+    return None
 
 
 def _ordered(

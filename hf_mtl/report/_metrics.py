@@ -11,8 +11,11 @@ __all__ = ["split_metrics", "without_details"]
 
 #: What an evaluation tells of all tasks together.
 _GENERAL = ("loss", "score", "runtime", "samples", "samples_per_second", "steps_per_second", "jit_compilation_time")
-#: What `hf_mtl.metrics` tells of single labels and entity types: ``<label>_f1``.
-_DETAILS = ("f1", "precision", "recall", "support")
+#: What `hf_mtl.metrics` tells of single labels, entity types and numbers: ``<label>_f1``.
+_DETAILS = (
+    *("f1", "precision", "recall", "support"),
+    *("pearson", "spearman", "mean_absolute_error", "mean_squared_error"),
+)
 
 
 def split_metrics(metrics: Mapping[str, Any], prefix: str, tasks: Collection[str]) -> dict[str, dict[str, float]]:

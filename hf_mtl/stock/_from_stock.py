@@ -84,11 +84,8 @@ def _task(name: str, config: Any, level: str, given: str | None) -> TaskConfig:
         task_type = "token-classification"
     elif config.problem_type == "regression" or len(labels or ()) == 1:  # Transformers' own rule
         task_type = "regression"
-        if len(labels or ()) != 1:
-            raise ValueError(
-                f"Task {name!r}: the model regresses on {len(labels or ())} numbers. A regression task has one."
-            )
-        labels = None
+        if len(labels or ()) == 1:
+            labels = None
     else:
         task_type = "sequence-classification"
         if config.problem_type == "multi_label_classification":

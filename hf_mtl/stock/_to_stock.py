@@ -115,17 +115,21 @@ def _fold(model: PreTrainedModel, head: RegressionHead) -> None:
     Raises:
         ValueError: If there is not one last layer with a bias.
     """
-    mean, std = head.scale(head.task)
-    if (mean, std) == (0.0, 1.0):
+    mean, std = (torch.from_numpy(values).to(model.device) for values in head.scale(head.task))
+    if not mean.any() and (std == 1).all():
         return
     names = [name for name, module in head.classifier.stock.named_modules() if isinstance(module, nn.Linear)]
     layers = [module for module in map(model.get_submodule, names) if isinstance(module, nn.Linear)]
-    last = [layer for layer in layers if layer.out_features == 1 and layer.bias is not None]
+    last = [layer for layer in layers if layer.out_features == len(mean) and layer.bias is not None]
     if len(last) != 1:
         raise ValueError(
             f"Task {head.task.name!r}: a last layer with a bias was not found in {type(model).__name__}, so the "
-            f"labels' unit (mean {mean:g}, standard deviation {std:g}) cannot be folded into it. Train with "
+            f"labels' unit (mean {_told(mean)}, standard deviation {_told(std)}) cannot be folded into it. Train with "
             "target_mean=0 and target_std=1, or export to ONNX."
         )
-    last[0].weight.copy_(last[0].weight.double() * std)
+    last[0].weight.copy_(last[0].weight.double() * std[:, None])
     last[0].bias.copy_(last[0].bias.double() * std + mean)
+
+
+def _told(values: torch.Tensor) -> str:
+    return ", ".join(f"{value:g}" for value in values.tolist())

@@ -13,6 +13,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig, check_task_names
 from hf_mtl.heads import Head
 from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.per_label import PER_LABEL
 
 __all__ = ["add_head", "change_labels", "drop_head", "rename_head", "reorder_heads"]
 
@@ -129,10 +130,7 @@ def change_labels(
     known = [renamed.get(label, label) for label in old.labels]
     # For each new label the row of the old one, or none.
     sources = [known.index(label) if label in known else None for label in labels]
-    weights = None
-    if old.class_weights is not None:
-        weights = [1.0 if source is None else old.class_weights[source] for source in sources]
-    task = dataclasses.replace(old, labels=tuple(labels), class_weights=weights)
+    task = dataclasses.replace(old, labels=tuple(labels), **_carried(old, sources))
     axes, learned = _label_axes(model, head), head.state_dict()
     is_moved = sources != list(range(len(known)))
     if is_moved and any(len(learned[key]) != len(known) for key in axes):
@@ -155,10 +153,21 @@ def change_labels(
     _set_heads(model, {other: new if other == name else old for other, old in model.task_heads.items()})
 
 
+def _carried(task: TaskConfig, sources: Sequence[int | None]) -> dict[str, Any]:
+    """Return the fields with a number for each label: each keeps its own, new labels get what stands for none."""
+    fresh = {"thresholds": 0.5, "target_mean": None, "target_std": None}  # None is learned
+    lists = {name: getattr(task, name) for name in PER_LABEL if isinstance(getattr(task, name), tuple)}
+    return {
+        name: [fresh.get(name, 1.0) if source is None else values[source] for source in sources]
+        for name, values in lists.items()
+    }
+
+
 def _label_axes(model: MultiTaskModel, head: Head) -> dict[str, int]:
     """Return the parameters with a row a label and how many of their axes are labels: those that one more changes."""
     task = head.task
-    longer = dataclasses.replace(task, labels=(*(task.labels or ()), *_unused(task)), class_weights=None)
+    nothing: dict[str, Any] = dict.fromkeys(PER_LABEL)
+    longer = dataclasses.replace(task, labels=(*(task.labels or ()), *_unused(task)), **nothing)
     with torch.device("meta"):
         other = type(head)(longer, model.config.get_text_config())
     shapes = {key: value.shape for key, value in other.state_dict().items()}

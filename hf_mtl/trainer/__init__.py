@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hf_mtl.trainer._summary import SummaryCallback, share_text
+from hf_mtl.trainer._thresholds import TunedThresholds, check_tuning
 from hf_mtl.trainer._trainer import MultiTaskTrainer
 
-__all__ = ["MultiTaskTrainer", "SummaryCallback", "share_text"]
+__all__ = ["MultiTaskTrainer", "SummaryCallback", "TunedThresholds", "check_tuning", "share_text"]

@@ -95,7 +95,7 @@ class BalancingTrainer(EvaluatingTrainer):
             name: TaskFacts(
                 name=name,
                 is_regression=head.is_regression,
-                num_classes=head.task.num_labels,
+                num_classes=1 if head.is_regression else head.task.num_labels,
                 weight=head.task.weight,
                 loss_scale=self._loss_scale(head),
             )

@@ -16,6 +16,7 @@ from transformers.trainer_utils import seed_worker
 from hf_mtl.balancers import Balancer
 from hf_mtl.data import MultiTaskCollator, TaskBatchSampler, TaskMixture, as_datasets
 from hf_mtl.evaluation import Metric
+from hf_mtl.heads import LabelError
 from hf_mtl.inference import make_collator
 from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.optimization import split_learning_rates
@@ -28,12 +29,13 @@ from hf_mtl.trainer._freezing import FreezingCallback
 from hf_mtl.trainer._publishing import PublishingTrainer
 from hf_mtl.trainer._speed import SpeedCallback
 from hf_mtl.trainer._summary import SummaryCallback
+from hf_mtl.trainer._thresholds import ThresholdTrainer, check_tuning
 from hf_mtl.training_args import MultiTaskTrainingArguments
 
 __all__ = ["MultiTaskTrainer"]
 
 
-class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, PublishingTrainer):
+class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, ThresholdTrainer, PublishingTrainer):
     """Train and evaluate a `MultiTaskModel` on several datasets at once.
 
     Datasets are read as they are: columns named after tasks hold labels, ``text``, ``text_pair`` or ``tokens`` the
@@ -94,6 +96,7 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
         train_parts, eval_parts = as_datasets(train_dataset, "train"), as_datasets(eval_dataset, "validation")
         self._scored_rows = {}
         self._card_fields = {}
+        self.tuned_thresholds = {}
         super().__init__(
             model=model,
             args=args,
@@ -123,6 +126,10 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
         self._train_parts = self._columns(train_parts)
         self._eval_parts = self._columns(eval_parts)
         self._scorers(self._eval_parts)
+        if self._train_parts and args.tune_thresholds != "none":
+            pairs = ((part, task) for part in self._eval_parts.values() for task in part.tasks)
+            labelled = {task for part, task in pairs if any(True for _ in part.labels(task))}
+            check_tuning(args.tune_thresholds, self._plain_model.tasks, labelled)
         self.balancer = balancer or args.make_balancer()
         self._check_balancing()
         self._start_balancing()
@@ -134,9 +141,12 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
     # Training
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train, from the start or from a checkpoint: see `CheckpointingTrainer.train`."""
+        """Train, from the start or from a checkpoint, and tune thresholds: see `CheckpointingTrainer.train`."""
         self._start_balancing()
-        return super().train(*args, **kwargs)
+        result = super().train(*args, **kwargs)
+        if self.args.tune_thresholds != "none":
+            self.tune_thresholds(how=self.args.tune_thresholds)
+        return result
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the task mixture; any batch of any epoch is computed, not walked to."""
@@ -181,13 +191,24 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
         return SamplingFeedback(batch_sampler.plan, tasks, main_metrics, is_homogeneous, self._sum_over_ranks)
 
     def _learn_from_labels(self) -> None:
-        """Let heads see the training labels that they scale by."""
+        """Let heads see the training labels that they scale and weigh by."""
         model = self._plain_model
+        read = ("", 0)
+
+        def labels(name: str) -> Iterator[Any]:
+            nonlocal read
+            for dataset, part in self._train_parts.items():
+                for row, label in part.labels(name) if name in part.tasks else ():
+                    read = (dataset, row)
+                    yield label
+
         for name, head in model.task_heads.items():
             if head.learns_from_labels:
-                parts = [part for part in self._train_parts.values() if name in part.tasks]
-                labels = (label for part in parts for label in part.labels(name))
-                model.replace_task(head.learn(head.task, labels))
+                try:
+                    model.replace_task(head.learn(head.task, labels(name)))
+                except LabelError as error:
+                    # Heads look at each label as they read it, so the last one read is the wrong one.
+                    raise ValueError(f"Dataset {read[0]!r}, row {read[1]}, task {name!r}: {error}") from None
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device

@@ -20,6 +20,14 @@ TASKS = [
     TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x"]),
     TaskConfig("chain", "crf-tagging", labels=["O", "B-x", "I-x"]),
     TaskConfig("value", "regression", pooling="first", target_mean=2.0, target_std=3.0),
+    TaskConfig(
+        "themes",
+        "multi-label-classification",
+        labels=["x", "y", "z"],
+        pos_weight=[2.0, 0.5, 4.0],
+        thresholds=[0.3, 0.5, 0.7],
+    ),
+    TaskConfig("feeling", "regression", labels=["valence", "arousal"], target_mean=[2.0, -1.0], target_std=[3.0, 0.5]),
 ]
 #: The tasks whose logits are those of tokens.
 OF_TOKENS = ("tags", "chain")
@@ -33,6 +41,8 @@ LABELS = {
         [[-100, FIRST, 1, -1, -100], [-100, FIRST + 1, -100, -100, -100], [-100, FIRST, 2, -100, -100]]
     ),
     "value": torch.tensor([1.0, 2.0, 9.0], dtype=torch.float64),
+    "themes": torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0]]),
+    "feeling": torch.tensor([[1.0, 2.0], [float("nan"), -1.0], [9.0, float("nan")]], dtype=torch.float64),
 }
 INPUT_IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 5, 3, 0, 0], [2, 8, 12, 3, 0]])
 MASK = INPUT_IDS.ne(0).long()

@@ -10,6 +10,8 @@ TASKS = [
     TaskConfig("zeta", "sentiment", labels=["bad", "good"], options={"loss": "ordinal"}, dropout=0.3),
     TaskConfig("alpha", "token-classification", labels=["O", "B-x", "I-x"], weight=2.0, class_weights=[1, 2.5, 2]),
     TaskConfig("mid", "regression", pooling="mean", target_mean=2.5, target_std=1.25),
+    TaskConfig("two", "regression", labels=["x", "y"], target_mean=[2.5, None], target_std=[1.25, 0.1]),
+    TaskConfig("any", "multi-label-classification", labels=["x", "y"], pos_weight="balanced", thresholds=[0.1, 1 / 3]),
 ]
 
 
@@ -22,7 +24,7 @@ def test_json_round_trip_is_the_identity():
 
 def test_tasks_keep_their_order_on_disk(tmp_path):
     MultiTaskConfig(tasks=TASKS).save_pretrained(tmp_path)
-    assert [task.name for task in AutoConfig.from_pretrained(tmp_path).tasks] == ["zeta", "alpha", "mid"]
+    assert [task.name for task in AutoConfig.from_pretrained(tmp_path).tasks] == [task.name for task in TASKS]
 
 
 def test_encoder_config_comes_back_as_its_own_class(tmp_path):
@@ -83,6 +85,20 @@ def test_task_name_twice_is_refused():
         ({"problem_type": "multilabel"}, ValueError, "multi_label_classification"),
         ({"class_weights": [1.0]}, ValueError, "1 class_weights for 2 labels"),
         ({"class_weights": [1.0, -1.0]}, ValueError, "at least 0"),
+        ({"class_weights": "balance"}, TypeError, "class_weights must be a list of numbers or 'balanced', found 'bal"),
+        ({"pos_weight": 2.0}, TypeError, "pos_weight must be a list of numbers or 'balanced', found 2.0"),
+        ({"pos_weight": [1.0, float("nan")]}, ValueError, "pos_weight must be at least 0, found nan"),
+        ({"thresholds": [0.5]}, ValueError, "1 thresholds for 2 labels"),
+        ({"thresholds": [0.5, "high"]}, TypeError, "thresholds must be numbers, found 'high'"),
+        ({"thresholds": 1.0}, ValueError, "thresholds must be above 0 and below 1, found 1.0"),
+        ({"thresholds": [0.5, True]}, TypeError, "thresholds must be numbers, found True"),
+        ({"target_mean": [1.0]}, ValueError, "1 target_mean for 2 labels"),
+        ({"target_std": [1.0, 0.0]}, ValueError, "target_std must be finite and above 0, found 0.0"),
+        (
+            {"type": "multi-label-classification", "problem_type": "single_label_classification"},
+            ValueError,
+            "the type 'multi-label-classification' is problem_type 'multi_label_classification'",
+        ),
         ({"metrics": "f1"}, TypeError, "metrics must be a list"),
         ({"target_std": 0.0}, ValueError, "target_std"),
     ],

@@ -20,9 +20,16 @@ pytest.importorskip("onnxscript", reason="needs the extra onnx")
 
 TASKS = [
     TaskConfig("topic", "sequence-classification", labels=["x", "y", "z"]),
-    TaskConfig("topics", "sequence-classification", labels=["x", "y"], problem_type="multi_label_classification"),
+    TaskConfig(
+        "topics",
+        "sequence-classification",
+        labels=["x", "y"],
+        problem_type="multi_label_classification",
+        thresholds=[0.1, 0.9],
+    ),
     TaskConfig("mood", "sentiment", labels=["bad", "fair", "good"], options={"loss": "ordinal"}, pooling="mean"),
     TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x", "B-y"]),
+    TaskConfig("feeling", "regression", labels=["valence", "arousal"], target_mean=[2.5, 0.0], target_std=[1.5, 4.0]),
     TaskConfig("value", "regression", target_mean=2.5, target_std=1.5),
 ]
 TEXTS = [
@@ -77,6 +84,12 @@ def test_every_kind_of_family_is_exported_as_exactly(family, tmp_path, tokenizer
     assert len(OnnxPredictor(tmp_path / "out")(TEXTS)) == len(TEXTS)
 
 
+def test_thresholds_of_a_task_are_those_of_its_model(predictor):
+    topics = next(task for task in predictor.description.tasks if task.name == "topics")
+    assert topics.thresholds == (0.1, 0.9)
+    assert all(a["score"] >= {"x": 0.1, "y": 0.9}[a["label"]] for row in predictor(TEXTS) for a in row["topics"])
+
+
 def test_sequence_answers_are_those_of_the_python_model(model, tokenizer, predictor):
     for mine, theirs in zip(predict(model, tokenizer, TEXTS), predictor(TEXTS, batch_size=2), strict=True):
         for name in ("topic", "mood"):
@@ -87,6 +100,7 @@ def test_sequence_answers_are_those_of_the_python_model(model, tokenizer, predic
         assert [a["label"] for a in theirs["topics"]] == [a["label"] for a in mine["topics"]]
         assert [a["score"] for a in theirs["topics"]] == pytest.approx([a["score"] for a in mine["topics"]], abs=1e-5)
         assert theirs["value"] == pytest.approx(mine["value"]["value"], abs=1e-4)
+        assert theirs["feeling"] == pytest.approx(mine["feeling"]["values"], abs=1e-4)
 
 
 @pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])

@@ -99,6 +99,23 @@ def test_regression_answers_in_the_labels_unit(family):
     torch.testing.assert_close(loss.double(), (expected[:, 0] - torch.tensor([1.0, 2.0, 3.0])).square().mean())
 
 
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_regression_on_several_numbers_leaves_and_comes_back_each_in_its_unit(family, tmp_path):
+    task = TaskConfig("mood", "regression", labels=["x", "y", "z"], target_mean=[2.5, -1, 0], target_std=[1.5, 9, 0.1])
+    model = make(family, [task])
+    expected = run(model)["mood"].double() * torch.tensor([1.5, 9, 0.1]) + torch.tensor([2.5, -1, 0])
+    model.to_transformers("mood").save_pretrained(tmp_path)
+    stock = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    torch.testing.assert_close(run(stock).double(), expected, rtol=1e-6, atol=1e-6)
+    assert (stock.config.problem_type, stock.config.num_labels) == ("regression", 3)
+    assert list(stock.config.id2label.values()) == ["x", "y", "z"]
+    again = MultiTaskModel.from_transformers({"mood": stock})
+    again.unpad = False
+    assert (again.config.task("mood").type, again.config.task("mood").labels) == ("regression", ("x", "y", "z"))
+    mine, theirs = (m.task_heads["mood"].predictions(run(m)["mood"], []) for m in (model, again))
+    assert torch.tensor(theirs) == pytest.approx(torch.tensor(mine), rel=1e-5, abs=1e-6)
+
+
 def test_config_says_what_the_task_is():
     model = make()
     topic, topics, tags = (model.to_transformers(name).config for name in ("topic", "topics", "tags"))

@@ -22,7 +22,7 @@ ROWS = [
     {"model_card"},
     {"heads", "samplers", "balancers", "metrics", "unpadding"},
     {"encoders", "configuration", "outputs", "states", "words", "dropout", "memory"},
-    {"untrusted", "layers"},
+    {"untrusted", "layers", "per_label"},
     {"_names", "_options", "compatibility"},
 ]
 #: Parts that may import others of their own row.

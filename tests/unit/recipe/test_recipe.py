@@ -85,6 +85,30 @@ def test_class_labels_keep_their_order_and_other_datasets_add_theirs(values):
         (Value("string"), ["b", "a"] * 6, {}, TaskConfig("y", "sequence-classification", labels=["a", "b"])),
         (Value("bool"), [True, False] * 6, {}, TaskConfig("y", "sequence-classification", labels=["False", "True"])),
         (Value("float32"), [0.5] * 12, {}, TaskConfig("y", "regression")),
+        (
+            List(Value("float32")),
+            [None, [0.5, 1.5]] * 6,
+            {},
+            TaskConfig("y", "regression", labels=["target_0", "target_1"]),
+        ),
+        (
+            List(Value("float64")),
+            [[0.5, None]] * 12,
+            {"type": "regression", "labels": ["v", "a"]},
+            TaskConfig("y", "regression", labels=["v", "a"]),
+        ),
+        (
+            {"v": Value("float64"), "a": Value("int32")},
+            [{"v": 0.5, "a": None}] * 12,
+            {},
+            TaskConfig("y", "regression", labels=["v", "a"]),
+        ),
+        (
+            List(Value("string")),
+            [["b", "a"], []] * 6,
+            {"type": "multi-label-classification", "thresholds": 0.3},
+            TaskConfig("y", "multi-label-classification", labels=["a", "b"], thresholds=0.3),
+        ),
         (Value("int64"), [1, 2] * 6, {"type": "regression"}, TaskConfig("y", "regression")),
         (
             Value("int64"),

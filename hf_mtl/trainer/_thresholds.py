@@ -1,0 +1,142 @@
+"""The part of the trainer that finds the scores from which multi-label tasks name their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.utils import logging
+
+from hf_mtl._names import listed
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.data import TaskColumns
+from hf_mtl.heads import SequenceClassificationHead, own_thresholds
+from hf_mtl.inference import EncodedRows
+from hf_mtl.metrics import MultilabelF1, best_thresholds
+from hf_mtl.trainer._evaluation import EvaluatingTrainer
+
+__all__ = ["ThresholdTrainer", "TunedThresholds", "check_tuning"]
+
+logger = logging.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class TunedThresholds:
+    """What tuning a task's thresholds changed.
+
+    The figures are of the rows that the thresholds were tuned on, so those of ``after`` flatter: what the thresholds
+    are worth is told by rows that were not seen, such as those of a test split.
+
+    Args:
+        thresholds: The new ones: one number, or one for each label.
+        before: The metrics with those that the task had: ``f1_micro``, ``f1_macro``, ``subset_accuracy``.
+        after: The same with the new ones.
+        rows: The rows that they were tuned on.
+    """
+
+    thresholds: float | Sequence[float]
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    rows: int
+
+
+class ThresholdTrainer(EvaluatingTrainer):
+    """Transformers' trainer that tunes the thresholds of multi-label tasks."""
+
+    #: What the last tuning of each task changed.
+    tuned_thresholds: dict[str, TunedThresholds]
+
+    def tune_thresholds(self, eval_dataset: Any = None, *, how: str = "per-label") -> dict[str, TunedThresholds]:
+        """Find the thresholds of multi-label tasks on labelled rows and put them into the model's config.
+
+        From then on predictions, metrics and answers go by them, and they are saved with the model. Give rows that the
+        model was not trained on; scores on these rows flatter afterwards, so report those of others.
+
+        Args:
+            eval_dataset: Datasets in place of those of the trainer, or the name of one of them.
+            how: ``"per-label"``: for each label the threshold with the best F1 (0.5 for a label that no row has), or
+                ``"global"``: one for all labels, with the best micro F1.
+
+        Returns:
+            For each multi-label task that the rows label its thresholds, and its metrics before and after.
+
+        Raises:
+            ValueError: If no row labels a multi-label task, or ``how`` is neither.
+        """
+        model = self._plain_model
+        names = [name for name, head in model.task_heads.items() if _is_tunable(head)]
+        parts = {
+            name: part
+            for name, part in self._parts(eval_dataset, "validation").items()
+            if any(task in names for task in part.tasks)
+        }
+        tuned = {}
+        for name, (scores, flags) in self._label_scores(parts, names).items():
+            task = model.config.task(name)
+            new = replace(task, thresholds=best_thresholds(scores, flags, how))
+            before, after = (_metrics(each, scores, flags) for each in (task, new))
+            tuned[name] = TunedThresholds(new.thresholds, before, after, len(scores))  # type: ignore[arg-type]
+            model.replace_task(new)
+        if not tuned:
+            raise ValueError(
+                "No row labels a multi-label task, so there are no thresholds to tune. Multi-label tasks of the model: "
+                f"{listed(names) or 'none'}. Pass labelled validation rows as eval_dataset."
+            )
+        self.tuned_thresholds.update(tuned)
+        return tuned
+
+    def _label_scores(
+        self, parts: Mapping[str, TaskColumns], names: Sequence[str]
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return the scores and the flags of each task's labels, both [R, C], over all rows that it labels."""
+        found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+        for batch in self._batches(parts) if parts else ():
+            for scored in self._gather([] if batch is None else [self._score(batch, names)]):
+                for name, *columns in scored:
+                    found.setdefault(name, []).append(columns)
+        joined = {name: found[name] for name in names if name in found}
+        return {name: tuple(map(np.concatenate, zip(*each, strict=True))) for name, each in joined.items()}  # type: ignore[misc]
+
+    def _score(self, batch: EncodedRows, names: Sequence[str]) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        heads: Any = self._plain_model.task_heads
+        rows = {name: batch.numbers[name] for name in names if name in batch.numbers}
+        inputs: dict[str, Any] = self._prepare_inputs({**batch.inputs, "rows": rows})
+        with torch.no_grad(), self.accelerator.autocast():
+            logits = self._plain_model(**inputs).logits if rows else {}
+        return [(name, heads[name].scores(logits[name]), batch.labels[name].cpu().numpy() > 0) for name in rows]
+
+
+def _is_tunable(head: Any) -> bool:
+    return isinstance(head, SequenceClassificationHead) and head.task.is_multi_label
+
+
+def _metrics(task: TaskConfig, scores: np.ndarray, flags: np.ndarray) -> dict[str, float]:
+    return MultilabelF1().compute(predictions=scores >= np.array(own_thresholds(task)), references=flags)
+
+
+def check_tuning(how: str, tasks: Sequence[TaskConfig], labelled: Collection[str]) -> None:
+    """Check that there are rows to tune thresholds on, before a training that is to end with it.
+
+    Args:
+        how: The training argument ``tune_thresholds``: ``"per-label"`` or ``"global"``.
+        tasks: The model's tasks.
+        labelled: Names of the tasks that validation rows label.
+
+    Raises:
+        ValueError: If no validation row labels a multi-label task.
+    """
+    names = [task.name for task in tasks if task.is_multi_label]
+    without = [name for name in names if name not in labelled]
+    if not names:
+        raise ValueError(f"tune_thresholds={how!r} is for multi-label tasks, and there is none. Leave it out.")
+    if without == names:
+        raise ValueError(
+            f"tune_thresholds={how!r} needs validation rows of the multi-label tasks {listed(names)}, and there are "
+            "none. Thresholds are not tuned on training rows, which the model knows, nor on test rows, which are to "
+            "judge them. Give an eval_dataset (in a recipe a validation split), or leave tune_thresholds out."
+        )
+    if without:
+        logger.warning(f"No validation row labels {listed(without)}: these tasks keep their thresholds.")
