@@ -28,6 +28,7 @@ class Row:
         text: The text, or its words.
         text_pair: The second text of a pair.
         labels: Its labels by task, class integers turned into their names; null labels are left out.
+        drawn: For training, which pass over its dataset it was drawn in, from 0.
     """
 
     dataset: str
@@ -35,6 +36,7 @@ class Row:
     text: str | list[str]
     text_pair: str | None = None
     labels: dict[str, Any] = field(default_factory=dict)
+    drawn: int | None = None
 
 
 def class_label(feature: Any) -> ClassLabel | None:
