@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
+from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import Head, RegressionHead
@@ -15,9 +15,11 @@ from hf_mtl.heads import Head, RegressionHead
 __all__ = ["TaskView", "view_task"]
 
 
-def _view_config(task: TaskConfig, encoder_config: PreTrainedConfig, outputs: int) -> PreTrainedConfig:
+def _view_config(task: TaskConfig, encoder_config: PreTrainedConfig, outputs: int, level: str) -> PreTrainedConfig:
     """Return the encoder's config with the task's labels."""
     config = copy.deepcopy(encoder_config)
+    if level == "mask":
+        return config
     names = list(task.labels) if task.labels else [task.name]
     if len(names) != outputs:
         names = [f"{task.name}_{i}" for i in range(outputs)]
@@ -49,7 +51,7 @@ class TaskView(PreTrainedModel):
     main_input_name = "input_ids"
 
     def __init__(self, model: PreTrainedModel, head: Head, config: PreTrainedConfig) -> None:
-        super().__init__(_view_config(head.task, config, head.num_outputs(head.task)))
+        super().__init__(_view_config(head.task, config, head.num_outputs(head.task), head.level))
         # No `post_init`: there is nothing here to initialise.
         self.multi_task = model
         self.task = head.task
@@ -65,7 +67,7 @@ class TaskView(PreTrainedModel):
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Return the task's logits: [B, C], or [B, L, C] for tagging; of a regression in the labels' own unit."""
+        """Return the task's logits: [B, C], or [B, L, C] of tokens; of a regression in the labels' own unit."""
         heads: Any = self.multi_task.task_heads
         head = heads[self.task.name]
         output = self.multi_task(
@@ -82,7 +84,8 @@ class TaskView(PreTrainedModel):
         if isinstance(head, RegressionHead):
             mean, std = head.scale(head.task)
             logits = logits * std + mean
-        kind = TokenClassifierOutput if head.level == "token" else SequenceClassifierOutput
+        kinds = {"token": TokenClassifierOutput, "mask": MaskedLMOutput}
+        kind: Any = kinds.get(head.level, SequenceClassifierOutput)
         result = kind(logits=logits, hidden_states=output.hidden_states, attentions=output.attentions)
         return result.to_tuple() if return_dict is False else result
 

@@ -17,7 +17,8 @@ __all__ = ["head_table", "score_table", "training_table"]
 #: Metrics of one entity type, or other detail, are in the JSON files; the table shows these.
 _SHOWN = (
     *("accuracy", "f1", "f1_macro", "precision", "recall", "matthews_correlation"),
-    *("quadratic_weighted_kappa", "pearson", "spearman", "mean_absolute_error", "loss"),
+    *("quadratic_weighted_kappa", "pearson", "spearman", "mean_absolute_error", "masked_accuracy"),
+    *("perplexity", "loss"),
 )
 
 
@@ -30,7 +31,7 @@ def _table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 def _labels(task: TaskConfig) -> str:
     if not task.labels:
-        return "a number"
+        return "masked tokens" if task.type == "masked-lm" else "a number"
     first = ", ".join(task.labels[:3])
     return f"{len(task.labels)}: {first}{', ...' if len(task.labels) > 3 else ''}"
 

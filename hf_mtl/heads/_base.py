@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
@@ -55,8 +55,10 @@ class Head(nn.Module):
         encoder_config: The encoder's config; its ``hidden_size`` is H.
     """
 
-    #: ``"sequence"``: one answer a text, logits [R, C]. ``"token"``: one a word, logits [n, C].
-    level: ClassVar[Literal["sequence", "token"]]
+    #: ``"sequence"``: one answer a text, logits [R, C]. ``"token"``: one a word, logits [n, C]. ``"mask"``: one a mask
+    #: token; the task's column is text, the model's input, and tokens that the collator masks in it are its labels;
+    #: logits [m, C] of masked tokens alone.
+    level: ClassVar[Literal["sequence", "token", "mask"]]
     #: Dataclass of the options that ``TaskConfig.options`` may hold.
     Options: ClassVar[type] = NoOptions
     #: Whether `learn` needs to see the training labels before training.
@@ -124,6 +126,11 @@ class Head(nn.Module):
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
         """Return the names of the type's metrics, and the key of the one that stands for the task."""
         raise NotImplementedError
+
+    @classmethod
+    def scores_of_loss(cls, loss: float) -> dict[str, float]:
+        """Return what is reported besides metrics and follows from the mean loss."""
+        return {}
 
     @classmethod
     def learn(cls, task: TaskConfig, values: Iterable[Any]) -> TaskConfig:
@@ -234,8 +241,12 @@ class Head(nn.Module):
         """
         raise NotImplementedError
 
-    def answering(self) -> Answering:
-        """Return what answers with the head's weights, where its class alone could not: see `answers`."""
+    def answering(self, tokenizer: PreTrainedTokenizerBase | None = None) -> Answering:
+        """Return what answers, where the head's class alone could not: with its weights, or in the tokenizer's words.
+
+        Args:
+            tokenizer: The tokenizer; ``None`` where none is at hand.
+        """
         return type(self)
 
     @classmethod

@@ -202,7 +202,7 @@ def _encoder(facts: CardFacts) -> str:
 
 def _answer(task: TaskConfig) -> str:
     if not task.labels:
-        return "a number"
+        return "tokens for the masks in a text" if task.type == "masked-lm" else "a number"
     shown = ", ".join(f"`{_cell(label)}`" for label in task.labels[:_SHOWN_LABELS])
     more = f" and {len(task.labels) - _SHOWN_LABELS} more" if len(task.labels) > _SHOWN_LABELS else ""
     many = {"token-classification": "tags ", "sentiment": "one of, from most negative: "}.get(task.type, "one of ")

@@ -19,6 +19,8 @@ __all__ = ["infer_task", "infer_type"]
 
 logger = logging.getLogger(__name__)
 
+#: Types whose answers are not among labels.
+_WITHOUT_LABELS = ("regression", "masked-lm")
 _TEXTS = ("string", "large_string", "string_view")
 
 
@@ -100,7 +102,7 @@ def infer_task(
     labels = given.get("labels")
     if labels is None and kind["type"] == "sentiment":
         labels = _ordered(where, [rows["train"].features[name] for rows in splits.values()], name, splits)
-    elif labels is None and kind["type"] != "regression":
+    elif labels is None and kind["type"] not in _WITHOUT_LABELS:
         labels = _union(where, name, splits)
     with blamed_on(where):
         task = TaskConfig(name, **{**kind, **given, "labels": labels})

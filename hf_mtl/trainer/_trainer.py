@@ -108,7 +108,10 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
         if not isinstance(self._plain_model, MultiTaskModel):
             raise TypeError(f"model must be a MultiTaskModel, found {type(self._plain_model).__name__}.")
         self.data_collator: MultiTaskCollator = data_collator or make_collator(
-            self._plain_model, processing_class, args.max_length
+            self._plain_model,
+            processing_class,
+            args.max_length,
+            seed=args.data_seed if args.data_seed is not None else args.seed,
         )
         # `compute_loss` divides by the items of the whole step; a trainer that believes the model to take loss
         # arguments does not divide by the accumulation steps once more.

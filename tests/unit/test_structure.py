@@ -17,7 +17,7 @@ ROWS = [
     {"recipe", "trainer", "pipelines", "training_args", "export", "surgery", "report"},
     {"inference"},
     {"modeling", "data", "evaluation", "step_loss", "optimization"},
-    {"padding_free", "task_view", "stock", "sharing", "freezing", "loading"},
+    {"padding_free", "task_view", "stock", "sharing", "freezing", "loading", "vocabulary"},
     {"hub"},
     {"model_card"},
     {"heads", "samplers", "balancers", "metrics", "unpadding"},
