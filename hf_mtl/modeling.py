@@ -82,7 +82,11 @@ class MultiTaskModel(
             setattr(encoder, "pooler", None)  # noqa: B010  # to torch's types it is a module
         self.encoder = encoder
         self.heads = nn.ModuleDict(
-            {task.name: head_class(task, heads)(task, config.get_text_config()) for task in config.tasks}
+            {
+                task.name: head_class(task, heads)(task, config.get_text_config())
+                for task in config.tasks
+                if task.share_with is None
+            }
         )
         check_built(self)
         self.unpad = unpad
@@ -172,8 +176,12 @@ class MultiTaskModel(
 
     @property
     def task_heads(self) -> dict[str, Head]:
-        """The head of each task, in order."""
-        return dict(self.heads.items())  # type: ignore[arg-type]  # ModuleDict holds modules; these are heads
+        """The head of each task, in order; a shared one under each of its tasks."""
+        held: dict[str, Any] = dict(self.heads.items())
+        return {
+            task.name: held[task.name] if task.share_with is None else held[task.share_with].shared_by(task)
+            for task in self.config.tasks
+        }
 
     @property
     def tasks(self) -> list[TaskConfig]:
@@ -272,8 +280,9 @@ class MultiTaskModel(
         every = self._in_precision_of_heads(every)
         logits, losses = {}, {}
         weighted: torch.Tensor | None = None
+        heads = self.task_heads
         for name in reading:
-            head = self.task_heads[name]
+            head = heads[name]
             chosen = rows[name] if rows is not None else None
             # Heads compute in the precision of their weights: they are small, and autocast on a CPU would have a
             # kernel compiled for each number of rows or tokens.
@@ -338,7 +347,8 @@ class MultiTaskModel(
         inputs = {"input_ids": input_ids}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
-        heads = {name: self.task_heads[name] for name in self._names(tasks, None, None)}
+        every_head = self.task_heads
+        heads = {name: every_head[name] for name in self._names(tasks, None, None)}
         every, layers = self.encode_states(inputs, attention_mask, layers=self._read_layers(heads))
         states = self._in_precision_of_heads(every)
         with torch.autocast(states.values.device.type, enabled=False):
@@ -351,7 +361,8 @@ class MultiTaskModel(
 
     def _read_layers(self, names: Iterable[str]) -> bool:
         """Return whether one of some heads reads other layers than the last."""
-        return any(self.task_heads[name].reads_layers for name in names)
+        heads = self.task_heads
+        return any(heads[name].reads_layers for name in names)
 
     def _names(
         self,
@@ -359,10 +370,10 @@ class MultiTaskModel(
         labels: Mapping[str, torch.Tensor] | None,
         rows: Mapping[str, torch.Tensor] | None,
     ) -> list[str]:
-        known = list(self.task_heads)
+        known = [task.name for task in self.config.tasks]
         for source, given in (("tasks", tasks), ("labels", labels), ("rows", rows)):
             for name in given or ():
-                if name not in self.heads:
+                if name not in known:
                     raise ValueError(
                         f"{source} names {name!r}, which is no task of this model.{nearest(name, known)} "
                         f"Tasks: {listed(known)}."

@@ -100,11 +100,13 @@ def head_table(model: Any) -> Table:
     table = _table("task", "type", "labels", "parameters", "frozen", right=("parameters",))
     frozen = model.frozen
     for name, head in model.task_heads.items():
-        count = sum(parameter.numel() for parameter in head.parameters())
-        cells = (name, head.task.type, _labels(head.task), f"{count:,}", "yes" if name in frozen["heads"] else "")
+        owner = head.task.share_with
+        own = sum(parameter.numel() for parameter in head.parameters())
+        count = f"{own:,}" if owner is None else f"those of {owner}"
+        cells = (name, head.task.type, _labels(head.task), count, "yes" if name in frozen["heads"] else "")
         table.add_row(*map(Text, cells))
-    count = sum(parameter.numel() for parameter in model.encoder.parameters())
+    count = f"{sum(parameter.numel() for parameter in model.encoder.parameters()):,}"
     layers = f"{frozen['layers']} layers" if frozen["layers"] else ""
     held = "yes" if frozen["encoder"] else layers
-    table.add_row(*map(Text, ("(encoder)", model.encoder.config.model_type, "", f"{count:,}", held)))
+    table.add_row(*map(Text, ("(encoder)", model.encoder.config.model_type, "", count, held)))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
@@ -75,6 +76,13 @@ class Head(nn.Module):
         self.reads_layers = task.layers is not None and task.layers != count
         self.mix = LayerMix(count, task.layer_dropout) if task.layers == "mix" else None
         self.classifier = StockClassifier(self.level, encoder_config, self.num_outputs(task), task.dropout)
+
+    def shared_by(self, task: TaskConfig) -> Head:
+        """Return this head under another task: the same parameters, held once."""
+        # A copy one level deep has the very dicts of this one's parameters and layers, also when those are replaced.
+        other = copy.copy(self)
+        other.task = task
+        return other
 
     # What the task is
 

@@ -32,6 +32,9 @@ class ExchangeableModel(PreTrainedModel):
         # The whole model has it.
         from_encoder: Any
 
+        @property
+        def task_heads(self) -> dict[str, Head]: ...
+
     @classmethod
     def from_transformers(
         cls,
@@ -98,4 +101,4 @@ class ExchangeableModel(PreTrainedModel):
             ValueError: If no stock class can express its head; the message says why and what to train instead.
         """
         self.config.task(task)
-        return to_stock(self.encoder, cast(Head, self.heads[task]))
+        return to_stock(self.encoder, self.task_heads[task])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from hf_mtl.inference import make_collator
 from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.optimization import split_learning_rates
 from hf_mtl.samplers import AdaptivePlan, TaskSampler, first_and_last_shares, make_sampler
+from hf_mtl.shared_heads import sharers_of
 from hf_mtl.step_loss import StepCounts, count_batch
 from hf_mtl.trainer._adaptive import AdaptiveTrainer, SamplingFeedback, check_adaptive
 from hf_mtl.trainer._balancing import BalancingTrainer
@@ -187,10 +189,14 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
         """Let heads see the training labels that they scale by."""
         model = self._plain_model
         for name, head in model.task_heads.items():
-            if head.learns_from_labels:
-                parts = [part for part in self._train_parts.values() if name in part.tasks]
-                labels = (label for part in parts for label in part.labels(name))
-                model.replace_task(head.learn(head.task, labels))
+            if head.learns_from_labels and head.task.share_with is None:
+                # Tasks that share a head learn as one what it goes by.
+                tasks = sharers_of(model.tasks, name)
+                parts = [(task, part) for task in tasks for part in self._train_parts.values() if task in part.tasks]
+                learned = head.learn(head.task, (label for task, part in parts for label in part.labels(task)))
+                found = {key: getattr(learned, key) for key in ("options", "target_mean", "target_std")}
+                for other in tasks:
+                    model.replace_task(learned if other == name else replace(model.config.task(other), **found))
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -245,7 +251,7 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
                 plain.heads,
                 num_layers=getattr(plain.config.encoder_config, "num_hidden_layers", 0),
                 layer_decay=args.encoder_layer_decay,
-                head_learning_rates=args.learning_rates_of_heads(list(plain.task_heads)),
+                head_learning_rates=args.learning_rates_of_heads(plain.tasks),
             )
         return optimizer
 

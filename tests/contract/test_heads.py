@@ -22,12 +22,13 @@ TASKS = [
     TaskConfig("mood", "sentiment", labels=["bad", "fair", "good"]),
     TaskConfig("stars", "sentiment", labels=["1", "2", "3", "4"], options={"loss": "ordinal"}, pooling="mean"),
     TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x"]),
+    TaskConfig("more_tags", "token-classification", labels=["O", "B-x", "I-x"], weight=0.5, share_with="tags"),
     TaskConfig("chain", "crf-tagging", labels=["O", "B-x", "I-x"]),
     TaskConfig("value", "regression", pooling="first", target_mean=2.0, target_std=3.0),
     TaskConfig("filled", "masked-lm"),
 ]
 #: The tasks whose logits are those of tokens.
-OF_TOKENS = ("tags", "chain", "filled")
+OF_TOKENS = ("tags", "more_tags", "chain", "filled")
 #: Families that were not pretrained with masked tokens.
 WITHOUT_MASKS = ("gpt2", "llama", "qwen3", "t5")
 LABELS = {
@@ -36,6 +37,7 @@ LABELS = {
     "mood": torch.tensor([2, 0, 1]),
     "stars": torch.tensor([3, 0, 1]),
     "tags": torch.tensor([[-100, 0, 1, 2, -100], [-100, 1, -100, -100, -100], [-100, 0, 0, -100, -100]]),
+    "more_tags": torch.tensor([[-100, 2, 1, 2, -100], [-100, 0, -100, -100, -100], [-100, -100, 1, -100, -100]]),
     "chain": torch.tensor(
         [[-100, FIRST, 1, -1, -100], [-100, FIRST + 1, -100, -100, -100], [-100, FIRST, 2, -100, -100]]
     ),
@@ -183,7 +185,10 @@ def test_renamed_and_reordered_tasks_give_the_same_losses(family):
     reference = MultiTaskModel.from_encoder(tiny_encoder(family), tasks)
     one, one_by_task = losses(tasks, {})
     names = {task.name: f"renamed_{task.name}" for task in tasks}
-    renamed = [TaskConfig(**{**task.__dict__, "name": names[task.name]}) for task in reversed(tasks)]
+    renamed = [
+        TaskConfig(**{**task.__dict__, "name": names[task.name], "share_with": names.get(task.share_with)})
+        for task in reversed(tasks)
+    ]
     two, two_by_task = losses(renamed, names)
     torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-7)
     assert {n: pytest.approx(float(v), rel=1e-6) for n, v in one_by_task.items()} == {

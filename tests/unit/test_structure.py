@@ -22,7 +22,7 @@ ROWS = [
     {"model_card"},
     {"heads", "samplers", "balancers", "metrics", "unpadding"},
     {"encoders", "configuration", "outputs", "states", "words", "dropout", "memory"},
-    {"untrusted", "layers"},
+    {"untrusted", "layers", "shared_heads"},
     {"_names", "compatibility"},
 ]
 #: Parts that may import others of their own row.
