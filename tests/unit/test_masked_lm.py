@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, BertForMaskedLM, pipeline
 
-from hf_mtl import MultiTaskModel, TaskConfig, predict
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, TaskConfig, predict
 from hf_mtl.data import MultiTaskCollator, Row, TaskColumns
 from hf_mtl.heads import AnswerOptions, MaskedLmHead, MaskedLmOptions, head_class
 from hf_mtl.inference import make_answerer
@@ -21,7 +21,9 @@ from hf_mtl.recipe import Recipe, RecipeError
 from hf_mtl.surgery import add_head, drop_head, merge_models, rename_head
 from tests.conftest import make_tokenizer
 from tests.encoders import tiny_config, tiny_encoder
-from tests.trainers import TASKS, WORDS, make_data
+from tests.ranks import arguments, run_on_ranks
+from tests.trainers import TASKS, WORDS, make_data, model_without_dropout
+from tests.unit.test_ranks import FirstGradients
 from tests.unit.test_resuming import Digests, assert_equal
 
 MLM = TaskConfig("mlm", "masked-lm")
@@ -424,3 +426,44 @@ def test_a_recipe_maps_the_column_of_texts_to_the_task(encoder_folder, tmp_path)
     }
     with pytest.raises(RecipeError, match=r"datasets\.raw\.columns: no input"):
         Recipe.from_dict({**values, "tasks": {}})
+
+
+# Several processes
+
+
+def step_of(folder, size):
+    """Train one step in float64 on texts of two tasks with one head, and on labels; return its gradients."""
+    keeper = FirstGradients()
+    rows = [" ".join(words) for words in texts_of(24)]
+    data = {
+        "raw": Dataset.from_dict({"mlm": rows[:14]}),
+        "more": Dataset.from_dict({"more": rows[14:]}),
+        "sst": make_data()["sst"].select(range(8)),
+    }
+    trainer = MultiTaskTrainer(
+        model_without_dropout([MOOD, MLM, replace(MLM, name="more", share_with="mlm")]).double(),
+        arguments(folder, batching="mixed", per_device_train_batch_size=size, max_steps=1, max_grad_norm=0.0),
+        data,
+        None,
+        TOKENIZER,
+        callbacks=[keeper],
+    )
+    trainer.train()
+    return keeper.found
+
+
+_SCRIPT = """
+from tests.ranks import rank_and_folder, save
+from tests.unit.test_masked_lm import step_of
+
+rank, folder = rank_and_folder()
+save(rank, folder, step_of(folder, 8))
+"""
+
+
+def test_two_processes_mask_and_learn_as_one(tmp_path):
+    whole = step_of(tmp_path, 16)
+    for found in run_on_ranks(2, _SCRIPT, tmp_path, allowed="did not find any unused parameters"):
+        assert set(found) == set(whole)
+        for name, value in whole.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-10)
