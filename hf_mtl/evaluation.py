@@ -160,13 +160,15 @@ class TaskScorer:
         for function in self.functions:
             name = getattr(function, "__name__", type(function).__name__)
             scores.update(_numbers(self.task.name, function(*self._kept), name))
+        loss = self.loss_sum / max(self.items, 1)
+        scores.update(self.head.scores_of_loss(loss))
         if self.main not in scores:
             if self.task.main_metric is not None:
                 raise ValueError(
                     f"Task {self.task.name!r}: main_metric {self.main!r} is not among its metrics: {listed(scores)}."
                 )
             self.main = next(iter(scores))
-        return {"loss": self.loss_sum / max(self.items, 1), **scores, "score": scores[self.main]}
+        return {"loss": loss, **scores, "score": scores[self.main]}
 
     def by_dataset(self) -> dict[str, ScoredRows]:
         """Return the main score on each dataset, with its interval; empty where the score is no function of sums."""

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.layers import layer_depth
+from hf_mtl.shared_heads import owner_of, sharers_of
 
 __all__ = ["FreezableModel"]
 
@@ -30,7 +31,7 @@ class FreezableModel(PreTrainedModel):
         Args:
             encoder: Whether to freeze the whole encoder.
             layers: The encoder's lowest layers to freeze, with the embeddings; 0 for none.
-            heads: Names of the tasks whose heads are frozen.
+            heads: Names of the tasks whose heads are frozen; one that others share is frozen for all of them.
 
         Raises:
             ValueError: If a task is unknown, or the encoder has fewer layers.
@@ -56,16 +57,24 @@ class FreezableModel(PreTrainedModel):
         deepest = getattr(self.encoder.config, "num_hidden_layers", 0)
         if not 0 <= state["layers"] <= deepest:
             raise ValueError(f"layers must lie between 0 and {deepest}, the encoder's own; found {state['layers']}.")
+        names = [task.name for task in self.config.tasks]
         for name in state["heads"]:
-            if name not in self.heads:
+            if name not in names:
                 raise ValueError(
-                    f"No task {name!r} to freeze.{nearest(name, self.heads)} Tasks of this model: {listed(self.heads)}."
+                    f"No task {name!r} to freeze.{nearest(name, names)} Tasks of this model: {listed(names)}."
                 )
+        # A head that tasks share is frozen for all of them.
+        shared = {other for name in state["heads"] for other in sharers_of(self.config.tasks, name)}
+        state = {**state, "heads": sorted(shared)}
         was_any = self.config.frozen is not None
         is_any = state["encoder"] or state["layers"] or state["heads"]
         self.config.frozen = dict(state) if is_any else None
         if is_any or was_any:  # else what a user froze by hand stays so
             self._apply_frozen()
+
+    def _held_frozen(self) -> set[str]:
+        """Return the tasks that hold a frozen head."""
+        return {owner_of(self.config.tasks, name) for name in self.frozen["heads"]}
 
     def _apply_frozen(self) -> None:
         """Bring the parameters to what the config says."""
@@ -74,8 +83,9 @@ class FreezableModel(PreTrainedModel):
         for name, parameter in self.encoder.named_parameters():
             is_low = frozen["layers"] > 0 and layer_depth(name, deepest) <= frozen["layers"]
             parameter.requires_grad_(parameter.is_floating_point() and not (frozen["encoder"] or is_low))
+        held = self._held_frozen()
         for name, head in self.heads.items():
-            head.requires_grad_(name not in frozen["heads"])
+            head.requires_grad_(name not in held)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Any:
@@ -89,6 +99,6 @@ class FreezableModel(PreTrainedModel):
                     own = list(module.parameters())
                     if own and not any(parameter.requires_grad for parameter in own):
                         module.eval()
-            for name in self.frozen["heads"]:
+            for name in self._held_frozen():
                 self.heads[name].eval()
         return self

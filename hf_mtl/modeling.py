@@ -23,11 +23,14 @@ from hf_mtl.states import States
 from hf_mtl.stock import ExchangeableModel
 from hf_mtl.task_view import TaskView, view_task
 from hf_mtl.untrusted import check_built
+from hf_mtl.vocabulary import VocabularyModel, load_prediction_layers
 
 __all__ = ["MultiTaskModel"]
 
 
-class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, FreezableModel, PaddingFreeModel):
+class MultiTaskModel(
+    LoadableModel, ExchangeableModel, ShareableModel, FreezableModel, VocabularyModel, PaddingFreeModel
+):
     r"""One pretrained encoder that answers several tasks in one pass.
 
     The loss of a batch is the sum over its tasks :math:`t` of
@@ -79,7 +82,11 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             setattr(encoder, "pooler", None)  # noqa: B010  # to torch's types it is a module
         self.encoder = encoder
         self.heads = nn.ModuleDict(
-            {task.name: head_class(task, heads)(task, config.get_text_config()) for task in config.tasks}
+            {
+                task.name: head_class(task, heads)(task, config.get_text_config())
+                for task in config.tasks
+                if task.share_with is None
+            }
         )
         check_built(self)
         self.unpad = unpad
@@ -161,14 +168,20 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             for head in model.task_heads.values():
                 if head.classifier.pooler is not None:
                     head.classifier.pooler.load_state_dict(weights)
+        if not isinstance(encoder, PreTrainedModel):
+            load_prediction_layers(model.task_heads, str(encoder), **kwargs)
         model.heads.to(device=loaded.device, dtype=loaded.dtype)
         model.eval()
         return model
 
     @property
     def task_heads(self) -> dict[str, Head]:
-        """The head of each task, in order."""
-        return dict(self.heads.items())  # type: ignore[arg-type]  # ModuleDict holds modules; these are heads
+        """The head of each task, in order; a shared one under each of its tasks."""
+        held: dict[str, Any] = dict(self.heads.items())
+        return {
+            task.name: held[task.name] if task.share_with is None else held[task.share_with].shared_by(task)
+            for task in self.config.tasks
+        }
 
     @property
     def tasks(self) -> list[TaskConfig]:
@@ -220,6 +233,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         labels: Mapping[str, torch.Tensor] | None = None,
         rows: Mapping[str, torch.Tensor] | None = None,
         tasks: Sequence[str] | None = None,
+        tokens: Mapping[str, torch.Tensor] | None = None,
         num_items: Mapping[str, torch.Tensor] | None = None,
         loss_weights: Mapping[str, torch.Tensor] | None = None,
         return_dict: bool | None = None,
@@ -238,6 +252,8 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             rows: For each task: [R] int64, the rows that its head sees; a task that is not named sees none.
                 ``None``: every head sees every row.
             tasks: Names of the tasks to run; ``None`` runs all that have rows.
+            tokens: For tasks of masked tokens [R, L] bool, the tokens whose logits are computed; of a task that is not
+                named those with a label, or all if it has none.
             num_items: For each task the divisor of its summed loss; ``None``: its labelled items here. A trainer that
                 cuts a step into several passes gives the items of the whole step.
             loss_weights: For each task the factor of its mean loss; ``None``: its weight times its share of the
@@ -264,17 +280,24 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         every = self._in_precision_of_heads(every)
         logits, losses = {}, {}
         weighted: torch.Tensor | None = None
+        heads = self.task_heads
         for name in reading:
-            head = self.task_heads[name]
+            head = heads[name]
             chosen = rows[name] if rows is not None else None
             # Heads compute in the precision of their weights: they are small, and autocast on a CPU would have a
             # kernel compiled for each number of rows or tokens.
             with torch.autocast(every.values.device.type, enabled=False):
                 states = head.read(every, layers)
                 states = states if chosen is None else states.select(chosen)
-                task_logits = head(states)
+                target = None if labels is None else labels.get(name)
+                if target is None and tokens is not None and name in tokens:
+                    target = torch.where(tokens[name], 0, -100)
+                if target is not None and head.level != "sequence":
+                    target = states.flatten_labels(target)
+                is_sparse = head.level == "mask" and target is not None
+                task_logits, target = self._logits_of(head, states, target)
             if labels is not None and name in labels:
-                target = states.flatten_labels(labels[name]) if head.level == "token" else labels[name]
+                assert target is not None
                 total = head.loss_sum(task_logits, target)
                 items = head.count_items(target).clamp(min=1) if num_items is None else num_items[name]
                 losses[name] = total / items.to(total)
@@ -283,7 +306,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
                 else:
                     term = losses[name] * loss_weights[name].to(total)
                 weighted = term if weighted is None else weighted + term
-            logits[name] = states.pad(task_logits) if head.level == "token" else task_logits
+            logits[name] = task_logits if head.level == "sequence" or is_sparse else states.pad(task_logits)
         if labels is not None and weighted is None:
             # A batch without any label trains nothing; the zero keeps backward defined.
             weighted = every.values.sum() * 0.0
@@ -304,6 +327,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         attention_mask: torch.Tensor,
         token_type_ids: torch.Tensor | None = None,
         tasks: Sequence[str] | None = None,
+        tokens: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Return each task's logits and no more, without padding: for answering.
 
@@ -312,9 +336,10 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             attention_mask: [B, L], nonzero at the N real tokens.
             token_type_ids: [B, L] int64.
             tasks: Names of the tasks to run; ``None`` runs all.
+            tokens: [B, L] bool, the m tokens whose logits tasks of masked tokens compute; ``None``: all.
 
         Returns:
-            [B, C]; for tagging [N, C], text after text.
+            [B, C]; for tagging [N, C], text after text; for masked tokens [m, V].
 
         Raises:
             ValueError: If a task is unknown.
@@ -322,7 +347,8 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         inputs = {"input_ids": input_ids}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
-        heads = {name: self.task_heads[name] for name in self._names(tasks, None, None)}
+        every_head = self.task_heads
+        heads = {name: every_head[name] for name in self._names(tasks, None, None)}
         every, layers = self.encode_states(
             inputs,
             attention_mask,
@@ -331,7 +357,10 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         )
         states = self._in_precision_of_heads(every)
         with torch.autocast(states.values.device.type, enabled=False):
-            return {name: head(head.read(states, layers)) for name, head in heads.items()}
+            wanted = None
+            if tokens is not None and any(head.level == "mask" for head in heads.values()):
+                wanted = states.flatten_labels(torch.where(tokens, 0, -100))
+            return {name: self._logits_of(head, head.read(states, layers), wanted)[0] for name, head in heads.items()}
 
     def _in_precision_of_heads(self, states: States) -> States:
         """Return the states as the heads take them: see `forward`."""
@@ -339,7 +368,8 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
 
     def _read_layers(self, names: Iterable[str]) -> bool:
         """Return whether one of some heads reads other layers than the last."""
-        return any(self.task_heads[name].reads_layers for name in names)
+        heads = self.task_heads
+        return any(heads[name].reads_layers for name in names)
 
     def _names(
         self,
@@ -347,10 +377,10 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         labels: Mapping[str, torch.Tensor] | None,
         rows: Mapping[str, torch.Tensor] | None,
     ) -> list[str]:
-        known = list(self.task_heads)
+        known = [task.name for task in self.config.tasks]
         for source, given in (("tasks", tasks), ("labels", labels), ("rows", rows)):
             for name in given or ():
-                if name not in self.heads:
+                if name not in known:
                     raise ValueError(
                         f"{source} names {name!r}, which is no task of this model.{nearest(name, known)} "
                         f"Tasks: {listed(known)}."

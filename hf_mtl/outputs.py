@@ -17,10 +17,11 @@ class MultiTaskOutput(ModelOutput):
     Args:
         loss: Weighted sum of the tasks' losses, a scalar; ``None`` without labels.
         losses: For each task with labels in the batch: its mean loss an item, a scalar, in nats
-            (squared standard deviations for regression). Items are tokens for tagging, numbers for regression, rows
-            otherwise.
+            (squared standard deviations for regression). Items are tokens for tagging and masking, numbers for
+            regression, rows otherwise.
         logits: For each task that was run: [R, C] for sequence heads, [R, L, C] for tagging, where R is the number
-            of rows the head saw. Positions of padding hold 0.
+            of rows the head saw. Positions of padding hold 0. For masked tokens [m, V] of those that have a label or
+            were asked for, row after row; of all tokens where neither is given, [R, L, V].
         last_hidden_state: The encoder's states [B, L, H]; zeros at padding where it was not computed.
         hidden_states: The states after each layer, each [B, L, H], if asked for; zeros likewise.
         attentions: The attention weights of each layer, if asked for.

@@ -94,6 +94,11 @@ class States(ABC):
     def select(self, rows: torch.Tensor) -> States:
         """Return the states of some texts, in the order of ``rows`` [R] int64."""
 
+    def tokens(self, index: torch.Tensor) -> FlatStates:
+        """Return the states of some of the N tokens, ``index`` [m] int64, each as a text of its own."""
+        numbers = torch.arange(len(index) + 1, device=index.device)
+        return FlatStates(self.values.index_select(0, index), RowLayout(numbers[:-1], numbers, 1))
+
     @abstractmethod
     def first(self) -> torch.Tensor:
         """Return the state of each text's first token, [B, H]."""

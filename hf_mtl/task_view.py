@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
+from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
 
 from hf_mtl.heads import Head, RegressionHead
 
@@ -18,6 +18,8 @@ def _view_config(head: Head, encoder_config: PreTrainedConfig) -> PreTrainedConf
     """Return the encoder's config with the labels of a head's task."""
     task, outputs = head.task, head.num_outputs(head.task)
     config = copy.deepcopy(encoder_config)
+    if head.level == "mask":
+        return config
     names = list(task.labels) if task.labels else [task.name]
     if len(names) != outputs:
         names = [f"{task.name}_{i}" for i in range(outputs)]
@@ -65,7 +67,7 @@ class TaskView(PreTrainedModel):
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Return the task's logits: [B, C], or [B, L, C] for tagging; of a regression in the labels' own unit."""
+        """Return the task's logits: [B, C], or [B, L, C] of tokens; of a regression in the labels' own unit."""
         heads: Any = self.multi_task.task_heads
         head = heads[self.task.name]
         output = self.multi_task(
@@ -82,7 +84,8 @@ class TaskView(PreTrainedModel):
         if isinstance(head, RegressionHead):
             mean, std = (torch.from_numpy(values).to(logits) for values in head.scale(head.task))
             logits = logits * std + mean
-        kind = TokenClassifierOutput if head.level == "token" else SequenceClassifierOutput
+        kinds = {"token": TokenClassifierOutput, "mask": MaskedLMOutput}
+        kind: Any = kinds.get(head.level, SequenceClassifierOutput)
         result = kind(logits=logits, hidden_states=output.hidden_states, attentions=output.attentions)
         return result.to_tuple() if return_dict is False else result
 

@@ -16,6 +16,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl._options import parsed_options
 from hf_mtl.balancers import BALANCERS, Balancer, make_balancer
 from hf_mtl.compatibility import cpu_has_fast_bfloat16
+from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import BATCHINGS
 from hf_mtl.samplers import SAMPLERS, StepShape, make_sampler
 
@@ -213,25 +214,27 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 )
         self.head_learning_rate = dict(rate) if isinstance(rate, Mapping) else rate
 
-    def learning_rates_of_heads(self, tasks: Sequence[str]) -> dict[str, float]:
-        """Return the rate of the new layers of each task's head: given, or ten times the encoder's.
+    def learning_rates_of_heads(self, tasks: Sequence[TaskConfig]) -> dict[str, float]:
+        """Return the rate of the new layers of each head: given, or ten times the encoder's.
 
         Args:
             tasks: The model's tasks.
 
         Raises:
-            ValueError: If ``head_learning_rate`` names another task.
+            ValueError: If ``head_learning_rate`` names another task, or one that shares another's head.
         """
         rate = self.head_learning_rate
+        names = [task.name for task in tasks if task.share_with is None]
         if not isinstance(rate, dict):
-            return dict.fromkeys(tasks, 10 * self.learning_rate if rate is None else float(rate))
+            return dict.fromkeys(names, 10 * self.learning_rate if rate is None else float(rate))
         for name in rate:
-            if name not in tasks:
+            if name not in names:
+                owner = next((task.share_with for task in tasks if task.name == name), None)
+                what = "is no task of the model" if owner is None else f"shares the head of {owner!r}"
                 raise ValueError(
-                    f"head_learning_rate names {name!r}, which is no task of the model.{nearest(name, tasks)} Tasks: "
-                    f"{listed(tasks)}."
+                    f"head_learning_rate names {name!r}, which {what}.{nearest(name, names)} Tasks: {listed(names)}."
                 )
-        return {name: float(rate.get(name, 10 * self.learning_rate)) for name in tasks}
+        return {name: float(rate.get(name, 10 * self.learning_rate)) for name in names}
 
     @property
     def step_shape(self) -> StepShape:

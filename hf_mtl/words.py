@@ -36,12 +36,14 @@ class WordMap:
         word_ids: For each token of the row (padded rows: for each of the L), the word it belongs to; ``None`` at
             special tokens, padding, and the tokens of a second text.
         pieces: The tokens by themselves, where answers are built from them.
+        ids: The ids of the row's tokens, special ones too and without padding, where answers are built from them.
     """
 
     text: str
     spans: Sequence[tuple[int, int]]
     word_ids: Sequence[int | None]
     pieces: Pieces | None = None
+    ids: Sequence[int] | None = None
 
     def first_tokens(self) -> list[int | None]:
         """Return the place of each word's first token among the row's tokens, ``None`` where it owns none.

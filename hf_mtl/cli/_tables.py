@@ -17,7 +17,8 @@ __all__ = ["head_table", "score_table", "training_table", "tuning_text"]
 #: Metrics of one entity type, or other detail, are in the JSON files; the table shows these.
 _SHOWN = (
     *("accuracy", "f1", "f1_macro", "precision", "recall", "matthews_correlation"),
-    *("quadratic_weighted_kappa", "pearson", "spearman", "mean_absolute_error", "loss"),
+    *("quadratic_weighted_kappa", "pearson", "spearman", "mean_absolute_error", "masked_accuracy"),
+    *("perplexity", "loss"),
 )
 
 
@@ -30,7 +31,7 @@ def _table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 def _labels(task: TaskConfig) -> str:
     if not task.labels:
-        return "a number"
+        return "masked tokens" if task.type == "masked-lm" else "a number"
     first = ", ".join(task.labels[:3])
     return f"{len(task.labels)}: {first}{', ...' if len(task.labels) > 3 else ''}"
 
@@ -118,11 +119,13 @@ def head_table(model: Any) -> Table:
     table = _table("task", "type", "labels", "parameters", "frozen", right=("parameters",))
     frozen = model.frozen
     for name, head in model.task_heads.items():
-        count = sum(parameter.numel() for parameter in head.parameters())
-        cells = (name, head.task.type, _labels(head.task), f"{count:,}", "yes" if name in frozen["heads"] else "")
+        owner = head.task.share_with
+        own = sum(parameter.numel() for parameter in head.parameters())
+        count = f"{own:,}" if owner is None else f"those of {owner}"
+        cells = (name, head.task.type, _labels(head.task), count, "yes" if name in frozen["heads"] else "")
         table.add_row(*map(Text, cells))
-    count = sum(parameter.numel() for parameter in model.encoder.parameters())
+    count = f"{sum(parameter.numel() for parameter in model.encoder.parameters()):,}"
     layers = f"{frozen['layers']} layers" if frozen["layers"] else ""
     held = "yes" if frozen["encoder"] else layers
-    table.add_row(*map(Text, ("(encoder)", model.encoder.config.model_type, "", f"{count:,}", held)))
+    table.add_row(*map(Text, ("(encoder)", model.encoder.config.model_type, "", count, held)))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
@@ -36,6 +37,9 @@ def heads(
     labels: str | None = typer.Option(
         None, help="Labels of a new task, or the new ones, with commas.", show_default=False
     ),
+    share_with: str | None = typer.Option(
+        None, help="A task whose head a new task shares, with its type and labels.", show_default=False
+    ),
     renamed: list[str] | None = typer.Option(None, help="A label's old and new name: old=new.", show_default=False),
     encoder: bool = typer.Option(False, "--encoder", help="Freeze the whole encoder."),
     layers: int = typer.Option(0, min=0, help="Freeze the embeddings and this many of the lowest layers."),
@@ -60,7 +64,11 @@ def heads(
         loaded, tokenizer = load_model(model)
         if action is Action.add:
             set_seed(seed)
-            surgery.add_head(loaded, {"name": given[0], "type": type, "labels": listed})
+            if share_with is None:
+                surgery.add_head(loaded, {"name": given[0], "type": type, "labels": listed})
+            else:
+                owner = loaded.config.task(share_with)
+                surgery.add_head(loaded, replace(owner, name=given[0], share_with=share_with))
         elif action is Action.drop:
             surgery.drop_head(loaded, *given)
         elif action is Action.rename:

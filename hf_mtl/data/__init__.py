@@ -8,7 +8,7 @@ task it labels, named after the task. `TaskColumns` reads rows of one dataset, `
 from __future__ import annotations
 
 from hf_mtl.data._encodings import check_tokenizer, encode_rows, padding_id, pieces_of, word_map_of
-from hf_mtl.data.batch_sampler import BATCHINGS, TaskBatchSampler
+from hf_mtl.data.batch_sampler import BATCHINGS, DrawnRows, TaskBatchSampler
 from hf_mtl.data.collator import MultiTaskCollator, longest_input
 from hf_mtl.data.columns import Row, TaskColumns, class_label
 from hf_mtl.data.mixture import TaskMixture
@@ -17,6 +17,7 @@ from hf_mtl.data.sources import SPLIT_NAMES, as_datasets
 __all__ = [
     "BATCHINGS",
     "SPLIT_NAMES",
+    "DrawnRows",
     "MultiTaskCollator",
     "Row",
     "TaskBatchSampler",

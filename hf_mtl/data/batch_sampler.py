@@ -13,12 +13,30 @@ from torch.utils.data import Sampler
 
 from hf_mtl.samplers import SamplingRules, StepShape, TaskSampler, make_plan, permute
 
-__all__ = ["BATCHINGS", "TaskBatchSampler"]
+__all__ = ["BATCHINGS", "DrawnRows", "TaskBatchSampler"]
 
 BATCHINGS = ("mixed", "homogeneous")
 
 #: In place of a pass's number: the permutation whose beginning are the rows that ``max_rows`` leaves.
 _CHOICE = -1
+
+
+class DrawnRows(list[int]):
+    """The numbers of rows drawn for a batch, and which pass over its dataset each of them is of.
+
+    A row comes once a pass: dataset, row and pass name a draw.
+
+    Args:
+        rows: The numbers.
+        passes: For each the number of the pass, from 0.
+    """
+
+    def __init__(self, rows: Sequence[int], passes: Sequence[int]) -> None:
+        super().__init__(rows)
+        self.passes = list(passes)
+
+    def __reduce__(self) -> tuple[type[DrawnRows], tuple[list[int], list[int]]]:
+        return DrawnRows, (list(self), self.passes)
 
 
 class TaskBatchSampler(Sampler[Sequence[int]]):
@@ -105,7 +123,7 @@ class TaskBatchSampler(Sampler[Sequence[int]]):
             # no other way. So a batch is computed when it is read, and those passed over never.
             yield _LazyBatch(self, self._epoch, step)
 
-    def batch(self, epoch: int, step: int) -> list[int]:
+    def batch(self, epoch: int, step: int) -> DrawnRows:
         """Return this rank's rows of one batch, as numbers in the concatenation of the datasets.
 
         Args:
@@ -113,18 +131,23 @@ class TaskBatchSampler(Sampler[Sequence[int]]):
             step: Number of the batch in the epoch, from 0.
         """
         unit, cut = divmod(step, self._cuts)
-        rows = self._row_numbers(*self.plan.draw(epoch, unit))
-        mine: list[int] = np.array_split(np.array_split(rows, self._cuts)[cut], self._world_size)[self._rank].tolist()
+        drawn = self._row_numbers(*self.plan.draw(epoch, unit))
+        rows, passes = (
+            np.array_split(np.array_split(numbers, self._cuts)[cut], self._world_size)[self._rank].tolist()
+            for numbers in drawn
+        )
         # A rank or a cut without a row gets one without labels.
-        return mine or [-int(rows[0]) - 1]
+        return DrawnRows(rows, passes) if rows else DrawnRows([-int(drawn[0][0]) - 1], [0])
 
-    def _row_numbers(self, datasets: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def _row_numbers(
+        self, datasets: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         sizes, used = self._sizes[datasets], self._used[datasets]
         passes, positions = np.divmod(draws, used)
         rows = permute(positions, used, key=(self._seed, datasets, passes))
         limited = np.flatnonzero(used < sizes)
         rows[limited] = permute(rows[limited], sizes[limited], key=(self._seed, datasets[limited], _CHOICE))
-        return self._starts[datasets] + rows
+        return self._starts[datasets] + rows, passes
 
 
 class _LazyBatch(Sequence[int]):
@@ -134,8 +157,13 @@ class _LazyBatch(Sequence[int]):
         self._sampler, self._epoch, self._step = sampler, epoch, step
 
     @cached_property
-    def _rows(self) -> list[int]:
+    def _rows(self) -> DrawnRows:
         return self._sampler.batch(self._epoch, self._step)
+
+    @property
+    def passes(self) -> list[int]:
+        """See `DrawnRows`."""
+        return self._rows.passes
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -153,6 +181,6 @@ class _LazyBatch(Sequence[int]):
     # As lists: a hash of the numbers would compute them.
     __hash__ = None  # type: ignore[assignment]
 
-    def __reduce__(self) -> tuple[type[list[int]], tuple[list[int]]]:
+    def __reduce__(self) -> tuple[type[DrawnRows], tuple[list[int], list[int]]]:
         # To a worker goes what the batch holds, not the sampler, which grows with the number of datasets.
-        return list, (self._rows,)
+        return DrawnRows, (list(self._rows), self._rows.passes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data._encodings import check_tokenizer, encode_rows, padding_id, word_map_of
+from hf_mtl.data._masking import TokenMasker
 from hf_mtl.data.columns import Row
 from hf_mtl.encoders import longest_text
 from hf_mtl.heads import Head, LabelError
@@ -40,9 +42,11 @@ class MultiTaskCollator:
         heads: The head class of each task.
         max_length: The most tokens a row may have; longer ones are truncated.
         pad_to_multiple_of: Round the batch's length up to a multiple of it.
+        seed: Names the masks of texts that are drawn for training; other texts have one mask, whatever the seed.
 
     Raises:
-        ValueError: If the tokenizer is not a fast one, or has no token to pad with.
+        ValueError: If the tokenizer is not a fast one, or has no token to pad with, or none to mask with for a task
+            that predicts masked tokens.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class MultiTaskCollator:
         heads: Mapping[str, type[Head]],
         max_length: int = 512,
         pad_to_multiple_of: int | None = None,
+        seed: int = 0,
     ) -> None:
         check_tokenizer(tokenizer)
         self.pad_token_id = padding_id(tokenizer)
@@ -60,6 +65,9 @@ class MultiTaskCollator:
         self.heads = dict(heads)
         self.max_length = max_length
         self.pad_to_multiple_of = pad_to_multiple_of
+        masked = [task.name for task in self.tasks if self.heads[task.name].level == "mask"]
+        #: What masks texts, where a task wants it.
+        self.masker = TokenMasker(tokenizer, masked[0], seed) if masked else None
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Return a batch: padded inputs, and labels and row numbers by task.
@@ -68,13 +76,19 @@ class MultiTaskCollator:
             ValueError: If a label does not fit; the message names dataset, row and task.
         """
         inputs, words = self.encode(rows)
-        labels, numbers = self.encode_labels(rows, words)
+        labels, numbers = self.encode_labels(rows, words, inputs)
         return {**inputs, "labels": labels, "rows": numbers}
 
     def encode_labels(
-        self, rows: Sequence[Row], words: Sequence[WordMap]
+        self, rows: Sequence[Row], words: Sequence[WordMap], inputs: Mapping[str, torch.Tensor] | None = None
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Return, for each task that labels some of the rows, its label tensor and the numbers of those rows.
+
+        Args:
+            rows: The rows.
+            words: What became of their words.
+            inputs: The encoder's inputs, in which texts are masked; ``None`` leaves them, and tasks of masked tokens
+                label nothing.
 
         Raises:
             ValueError: If a label does not fit; the message names dataset, row and task.
@@ -82,7 +96,14 @@ class MultiTaskCollator:
         labels, numbers = {}, {}
         for task in self.tasks:
             chosen = [i for i, row in enumerate(rows) if task.name in row.labels]
-            if not chosen:
+            if not chosen or (inputs is None and self.heads[task.name].level == "mask"):
+                continue
+            numbers[task.name] = torch.tensor(chosen)
+            if self.heads[task.name].level == "mask":
+                assert self.masker is not None
+                assert inputs is not None
+                options = self.heads[task.name].options(task)
+                labels[task.name] = self.masker.mask(inputs["input_ids"], rows, words, chosen, options)
                 continue
             values = [rows[i].labels[task.name] for i in chosen]
             try:
@@ -90,7 +111,6 @@ class MultiTaskCollator:
             except LabelError as error:
                 row = rows[chosen[error.row]]
                 raise ValueError(f"Dataset {row.dataset!r}, row {row.index}, task {task.name!r}: {error}") from None
-            numbers[task.name] = torch.tensor(chosen)
         return labels, numbers
 
     def encode(self, rows: Sequence[Row]) -> tuple[dict[str, torch.Tensor], list[WordMap]]:
@@ -130,4 +150,5 @@ class MultiTaskCollator:
             sequences = encoding.sequence_ids
             word_ids = [w if s == 0 else None for w, s in zip(word_ids, sequences, strict=True)]
         offsets = [] if isinstance(row.text, list) else self._pad(encoding.offsets, (0, 0), length)
-        return word_map_of(row, self._pad(word_ids, None, length), offsets)
+        word_map = word_map_of(row, self._pad(word_ids, None, length), offsets)
+        return word_map if self.masker is None else replace(word_map, ids=encoding.ids)

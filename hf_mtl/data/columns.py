@@ -28,6 +28,7 @@ class Row:
         text: The text, or its words.
         text_pair: The second text of a pair.
         labels: Its labels by task, class integers turned into their names; null labels are left out.
+        drawn: For training, which pass over its dataset it was drawn in, from 0.
     """
 
     dataset: str
@@ -35,6 +36,7 @@ class Row:
     text: str | list[str]
     text_pair: str | None = None
     labels: dict[str, Any] = field(default_factory=dict)
+    drawn: int | None = None
 
 
 def class_label(feature: Any) -> ClassLabel | None:
@@ -47,7 +49,8 @@ class TaskColumns:
     """Reads rows of one dataset: its input and the labels of the tasks whose columns it has.
 
     The input is the column ``tokens`` (words) or ``text``, with ``text_pair`` for pairs. Of a dataset that has both,
-    the words are read if it labels a tagging task.
+    the words are read if it labels a tagging task. The column of a task that predicts masked tokens holds text and is
+    the input of its rows, which have no other label.
 
     Args:
         name: Name of the dataset.
@@ -79,14 +82,15 @@ class TaskColumns:
                 f"{(tasks[0].name if tasks else 'task')!r})."
             )
         tagging = any(heads[task].level == "token" for task in self.tasks)
+        self._masked = [task for task in self.tasks if heads[task].level == "mask"]
         self.inputs = self._input_columns(columns, tagging)
-        if tagging and self.inputs[0] != "tokens":
+        if tagging and self.inputs[:1] != ["tokens"]:
             task = next(task for task in self.tasks if heads[task].level == "token")
             raise ValueError(
                 f"Dataset {name!r}, task {task!r}: token classification needs a column 'tokens', a list of words with "
                 f"one tag each. Columns: {listed(columns)}."
             )
-        for column in self.inputs:
+        for column in (*self.inputs, *self._masked):
             self._check_input(column, data.features[column])
         self._names = {task: class_label(data.features[task]) for task in self.tasks}
         wanted = [*self.inputs, *self.tasks]
@@ -100,6 +104,8 @@ class TaskColumns:
             return ["tokens"]
         if "text" in columns:
             return ["text", "text_pair"] if "text_pair" in columns else ["text"]
+        if self._masked:
+            return []
         raise ValueError(
             f"Dataset {self.name!r}: no input column. Expected 'text', 'text' and 'text_pair', or 'tokens'; found "
             f"{listed(columns)}. Rename the column that holds the input."
@@ -135,11 +141,21 @@ class TaskColumns:
             places: For each row the name of its dataset and its number there.
 
         Raises:
-            ValueError: If an input is null; the message names the dataset and the row.
+            ValueError: If an input is null, or a row with a text to mask has other labels; the message names the
+                dataset and the row.
         """
-        labels = {task: self._with_names(task, batch[task]) for task in self.tasks}
+        columns = {task: self._with_names(task, batch[task]) for task in self.tasks}
         rows = []
         for position, (dataset, index) in enumerate(places):
+            labels = {task: values[position] for task, values in columns.items() if values[position] is not None}
+            if self._masked and not labels.keys().isdisjoint(self._masked):
+                rows.append(self._row_to_mask(dataset, index, labels))
+                continue
+            if not self.inputs:
+                raise ValueError(
+                    f"Dataset {dataset!r}, row {index}: column {self._masked[0]!r} is null, and there is no other "
+                    "input. Give a text, possibly empty, or drop the row."
+                )
             for column in self.inputs:
                 value = batch[column][position]
                 if value is None or (column == "tokens" and None in value):
@@ -153,10 +169,20 @@ class TaskColumns:
                     index=index,
                     text=batch[self.inputs[0]][position],
                     text_pair=batch["text_pair"][position] if "text_pair" in self.inputs else None,
-                    labels={task: values[position] for task, values in labels.items() if values[position] is not None},
+                    labels=labels,
                 )
             )
         return rows
+
+    def _row_to_mask(self, dataset: str, index: int, labels: dict[str, Any]) -> Row:
+        task = next(name for name in self._masked if name in labels)
+        if len(labels) > 1:
+            others = [name for name in labels if name != task]
+            raise ValueError(
+                f"Dataset {dataset!r}, row {index}: its text is masked for task {task!r}, and {listed(others)} would "
+                "learn from what is left of it. Put the texts to mask into a dataset, or rows, of their own."
+            )
+        return Row(dataset, index, labels[task], labels=labels)
 
     def labels(self, task: str) -> Iterator[tuple[int, Any]]:
         """Yield the number of each row that a task labels, and the label; they are read as they are needed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -61,6 +62,7 @@ class TaskMixture(Dataset[Row]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Row]:
+        passes = getattr(indices, "passes", None)
         result: list[Any] = [None] * len(indices)
         asked: dict[int, list[tuple[int, int, tuple[str, int]]]] = {}
         for i, index in enumerate(indices):
@@ -73,5 +75,8 @@ class TaskMixture(Dataset[Row]):
             reader, data = self._tables[table]
             positions, numbers, places = zip(*wanted, strict=True)
             for i, read in zip(positions, reader.rows(data[list(numbers)], places), strict=True):
-                result[i] = read if indices[i] >= 0 else Row(read.dataset, read.index, read.text, read.text_pair)
+                if indices[i] < 0:
+                    result[i] = Row(read.dataset, read.index, read.text, read.text_pair)
+                else:
+                    result[i] = read if passes is None else replace(read, drawn=passes[i])
         return result

@@ -11,8 +11,8 @@ __all__ = ["onnx_card", "stock_card"]
 
 def stock_card(task: TaskConfig, class_name: str) -> str:
     """Return the card of one task's stock model."""
-    is_token = task.type == "token-classification"
-    kind = "token-classification" if is_token else "text-classification"
+    kinds = {"token-classification": "token-classification", "masked-lm": "fill-mask"}
+    kind = kinds.get(task.type, "text-classification")
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: {kind}\ntags: [hf-mtl]\n---\n\n"
         f"# {task.name}\n\nThe task `{task.name}` ({task.type}) of a multi-task model trained with hf-mtl, as a plain "
@@ -37,6 +37,8 @@ def onnx_card(tasks: Sequence[TaskConfig], precision: str) -> str:
 
 
 def _labels(task: TaskConfig) -> str:
+    if task.type == "masked-lm":
+        return "It answers tokens for the masks in a text."
     if not task.labels:
         return "It answers one number, in the unit of its training labels."
     shown = ", ".join(f"`{label}`" for label in task.labels)

@@ -24,6 +24,7 @@ from hf_mtl.heads._pooling import AttentionPooling
 from hf_mtl.heads._schemes import infer_scheme
 from hf_mtl.heads._stock import PlainClassifier
 from hf_mtl.heads.crf_tagging import CrfTaggingHead
+from hf_mtl.heads.masked_lm import MaskedLmHead, MaskedLmOptions
 from hf_mtl.heads.regression import RegressionHead
 from hf_mtl.heads.sentiment import SentimentHead, SentimentOptions
 from hf_mtl.heads.sequence_classification import SequenceClassificationHead
@@ -39,6 +40,8 @@ __all__ = [
     "Head",
     "LabelError",
     "LegalTags",
+    "MaskedLmHead",
+    "MaskedLmOptions",
     "NoOptions",
     "OwnLayers",
     "RegressionHead",
@@ -69,6 +72,7 @@ HEADS: dict[str, type[Head]] = {
     "token-classification": TokenClassificationHead,
     "crf-tagging": CrfTaggingHead,
     "regression": RegressionHead,
+    "masked-lm": MaskedLmHead,
 }
 
 

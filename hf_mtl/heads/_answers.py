@@ -73,7 +73,7 @@ class Answering(Protocol):
     """What turns logits into answers: a head's class, or an object that holds weights which answers need."""
 
     @property
-    def level(self) -> Literal["sequence", "token"]:
+    def level(self) -> Literal["sequence", "token", "mask"]:
         """See `hf_mtl.heads.Head`."""
         ...
 

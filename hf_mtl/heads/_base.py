@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
@@ -55,8 +56,10 @@ class Head(nn.Module):
         encoder_config: The encoder's config; its ``hidden_size`` is H.
     """
 
-    #: ``"sequence"``: one answer a text, logits [R, C]. ``"token"``: one a word, logits [n, C].
-    level: ClassVar[Literal["sequence", "token"]]
+    #: ``"sequence"``: one answer a text, logits [R, C]. ``"token"``: one a word, logits [n, C]. ``"mask"``: one a mask
+    #: token; the task's column is text, the model's input, and tokens that the collator masks in it are its labels;
+    #: logits [m, C] of masked tokens alone.
+    level: ClassVar[Literal["sequence", "token", "mask"]]
     #: Dataclass of the options that ``TaskConfig.options`` may hold.
     Options: ClassVar[type] = NoOptions
     #: Whether `learn` needs to see the training labels before training.
@@ -73,6 +76,13 @@ class Head(nn.Module):
         self.reads_layers = task.layers is not None and task.layers != count
         self.mix = LayerMix(count, task.layer_dropout) if task.layers == "mix" else None
         self.classifier = StockClassifier(self.level, encoder_config, self.num_outputs(task), task.dropout)
+
+    def shared_by(self, task: TaskConfig) -> Head:
+        """Return this head under another task: the same parameters, held once."""
+        # A copy one level deep has the very dicts of this one's parameters and layers, also when those are replaced.
+        other = copy.copy(self)
+        other.task = task
+        return other
 
     # What the task is
 
@@ -152,6 +162,11 @@ class Head(nn.Module):
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
         """Return the names of the type's metrics, and the key of the one that stands for the task."""
         raise NotImplementedError
+
+    @classmethod
+    def scores_of_loss(cls, loss: float) -> dict[str, float]:
+        """Return what is reported besides metrics and follows from the mean loss."""
+        return {}
 
     @classmethod
     def learn(cls, task: TaskConfig, values: Iterable[Any]) -> TaskConfig:
@@ -267,8 +282,12 @@ class Head(nn.Module):
         """
         raise NotImplementedError
 
-    def answering(self) -> Answering:
-        """Return what answers with the head's weights, where its class alone could not: see `answers`."""
+    def answering(self, tokenizer: PreTrainedTokenizerBase | None = None) -> Answering:
+        """Return what answers, where the head's class alone could not: with its weights, or in the tokenizer's words.
+
+        Args:
+            tokenizer: The tokenizer; ``None`` where none is at hand.
+        """
         return type(self)
 
     @classmethod

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from transformers import (
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PreTrainedConfig,
@@ -22,12 +23,14 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from hf_mtl.encoders import has_encoder_alone, is_decoder_only
+from hf_mtl.heads._vocabulary import embeddings_in_use, tie_output
 
 __all__ = ["PlainClassifier", "StockClassifier"]
 
 _AUTO_CLASSES: dict[str, Any] = {
     "sequence": AutoModelForSequenceClassification,
     "token": AutoModelForTokenClassification,
+    "mask": AutoModelForMaskedLM,
 }
 
 
@@ -43,15 +46,30 @@ class _Encoded(BaseModelOutputWithPooling):
             raise AttributeError(name)
 
 
+class _Run:
+    """An encoder that has run: called, it returns its outputs; its parts are those of the real one, where given."""
+
+    def __init__(self, outputs: _Encoded, encoder: PreTrainedModel | None) -> None:
+        self._outputs, self._encoder = outputs, encoder
+
+    def __call__(self, *args: Any, **kwargs: Any) -> _Encoded:
+        return self._outputs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._encoder, name)
+
+
 class _WithStates:
     """The stock model as its ``forward`` sees it: all its own parts, and an encoder that returns given states.
 
     A new one is made for each call, so that threads do not meet in it.
     """
 
-    def __init__(self, stock: PreTrainedModel, encoder_name: str, outputs: _Encoded) -> None:
+    def __init__(
+        self, stock: PreTrainedModel, encoder_name: str, outputs: _Encoded, encoder: PreTrainedModel | None = None
+    ) -> None:
         self._stock = stock
-        setattr(self, encoder_name, lambda *args, **kwargs: outputs)
+        setattr(self, encoder_name, _Run(outputs, encoder))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stock, name)
@@ -90,13 +108,14 @@ class PlainClassifier(nn.Module):
 
 
 class StockClassifier(nn.Module):
-    """The layers that a family's ``...ForSequenceClassification`` or ``...ForTokenClassification`` puts on its encoder.
+    """The layers that a family's ``...ForSequenceClassification``, or another such class, puts on its encoder.
 
     Where the stock sequence class reads a pooler inside the encoder (BERT, ALBERT), this module holds a pooler of
     its own, so that the sequence heads of one model do not share it.
 
     Args:
-        level: ``"sequence"`` for one vector a text, ``"token"`` for one a token.
+        level: ``"sequence"`` for one vector a text, ``"token"`` for one a token, ``"mask"`` for the family's
+            ``...ForMaskedLM``, whose last layer is as wide as the vocabulary.
         encoder_config: The encoder's config.
         num_outputs: Size of the last layer.
         dropout: Probability for every dropout of the head; ``None`` keeps the family's own.
@@ -104,7 +123,7 @@ class StockClassifier(nn.Module):
 
     def __init__(
         self,
-        level: Literal["sequence", "token"],
+        level: Literal["sequence", "token", "mask"],
         encoder_config: PreTrainedConfig,
         num_outputs: int,
         dropout: float | None = None,
@@ -121,6 +140,8 @@ class StockClassifier(nn.Module):
         if known:
             with torch.device("meta"):
                 stock: PreTrainedModel = auto_class.from_config(config, attn_implementation="eager")
+            if level == "mask":
+                tie_output(stock)
             self._encoder_name = stock.base_model_prefix
             encoder = stock._modules.pop(self._encoder_name)
             pooler = getattr(encoder, "pooler", None)
@@ -168,15 +189,27 @@ class StockClassifier(nn.Module):
             pooled = self.pooler_activation(self.pooler(states[:, 0]))
         return pooled
 
-    def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return the stock logits for states [B, L, H] and their mask [B, L]: [B, C], or [B, L, C] for tokens."""
+    def forward(self, states: torch.Tensor, mask: torch.Tensor, encoder: PreTrainedModel | None = None) -> torch.Tensor:
+        """Return the stock logits for states [B, L, H] and their mask [B, L]: [B, C], or [B, L, C] for tokens.
+
+        Args:
+            states: The states.
+            mask: Their mask.
+            encoder: The encoder, for layers that use its embeddings.
+        """
+        if encoder is not None:
+            with embeddings_in_use(encoder, states.dtype):
+                return self._stock_logits(states, mask, encoder)
+        return self._stock_logits(states, mask, encoder)
+
+    def _stock_logits(self, states: torch.Tensor, mask: torch.Tensor, encoder: PreTrainedModel | None) -> torch.Tensor:
         if self.dropout is not None:
             states = self.dropout(states)
         if not isinstance(self.stock, PreTrainedModel):
             plain: torch.Tensor = self.stock(states, mask)
             return plain
         outputs = _Encoded(last_hidden_state=states, pooler_output=self._pool(states))
-        stand_in = _WithStates(self.stock, self._encoder_name, outputs)
+        stand_in = _WithStates(self.stock, self._encoder_name, outputs, encoder)
         logits: torch.Tensor = (
             type(self.stock)
             .forward(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._answers import Answering, AnswerOptions
@@ -151,7 +151,7 @@ class CrfTaggingHead(TokenClassificationHead):
         """Return the head itself: its transitions are weights."""
         return self
 
-    def answering(self) -> Answering:
+    def answering(self, tokenizer: PreTrainedTokenizerBase | None = None) -> Answering:
         """Return the head with its transitions."""
         return _ChainAnswers(self)
 
@@ -198,7 +198,7 @@ class _ChainAnswers:
     head: CrfTaggingHead
 
     @property
-    def level(self) -> Literal["sequence", "token"]:
+    def level(self) -> Literal["sequence", "token", "mask"]:
         return self.head.level
 
     def answers(

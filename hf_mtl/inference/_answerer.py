@@ -15,7 +15,7 @@ from hf_mtl.heads import Answering, AnswerOptions
 from hf_mtl.inference._batches import plan_batches
 from hf_mtl.inference._merge import merge_windows
 from hf_mtl.inference._rows import as_row
-from hf_mtl.inference._runner import Runner
+from hf_mtl.inference._runner import Runner, mask_id_for
 from hf_mtl.inference._windows import EncodedRow, WindowEncoder
 from hf_mtl.words import WordMap
 
@@ -99,6 +99,7 @@ class Answerer:
         else:
             self.options = dict.fromkeys(self.names, options or AnswerOptions())
         self.batch_tokens, self.batch_size, self.look_ahead = batch_tokens, batch_size, look_ahead
+        self._mask_id = mask_id_for({name: self.heads[name] for name in self.names}, encoder.tokenizer)
 
     def __call__(self, rows: Iterable[Any], source: str = "input") -> Iterator[dict[str, Any]]:
         """Yield the answers of rows in their order, reading them as they are needed.
@@ -122,8 +123,8 @@ class Answerer:
         needs_pieces = any(
             name in self.options and self.options[name].aggregation_strategy is not None for name in tagging
         )
-        encoded = self.encoder.encode(rows, needs_pieces)
-        logits = merge_windows(self._logits(encoded), encoded, self.heads)
+        encoded = self.encoder.encode(rows, needs_pieces, needs_ids=self._mask_id is not None)
+        logits = merge_windows(self._logits(encoded), encoded, self.heads, self._mask_id)
         return answer_rows(self.tasks, self.heads, logits, [row.words for row in encoded], self.options)
 
     def _logits(self, encoded: Sequence[EncodedRow]) -> dict[str, list[Any]]:
@@ -133,9 +134,12 @@ class Answerer:
         lengths = [len(window.ids) for window in windows]
         for batch in plan_batches(lengths, self.batch_tokens, self.batch_size):
             logits = self.run([windows[i] for i in batch], self.names)
-            ends = np.cumsum([lengths[i] for i in batch])[:-1]
+            ends = {"token": np.cumsum([lengths[i] for i in batch])[:-1]}
+            if self._mask_id is not None:
+                ends["mask"] = np.cumsum([windows[i].ids.count(self._mask_id) for i in batch])[:-1]
             for name in self.names:
-                parts = np.split(logits[name], ends) if self.heads[name].level == "token" else logits[name]
+                level = self.heads[name].level
+                parts = np.split(logits[name], ends[level]) if level in ends else logits[name]
                 for i, part in zip(batch, parts, strict=True):
                     found[name][i] = part
         return found

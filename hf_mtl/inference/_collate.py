@@ -36,15 +36,21 @@ class EncodedRows:
 
 
 class RowsCollator:
-    """Collates rows into `EncodedRows`: what a `DataLoader` needs to hand rows and tensors on together."""
+    """Collates rows into `EncodedRows`: what a `DataLoader` needs to hand rows and tensors on together.
 
-    def __init__(self, collator: MultiTaskCollator) -> None:
+    Args:
+        collator: Encodes them.
+        masks: Whether texts are masked for tasks of masked tokens, to be scored; else they are answered as they are.
+    """
+
+    def __init__(self, collator: MultiTaskCollator, masks: bool = True) -> None:
         self.collator = collator
+        self.masks = masks
 
     def __call__(self, rows: Sequence[Row]) -> EncodedRows:
         """Return the rows, their tensors and their words."""
         inputs, words = self.collator.encode(rows)
-        labels, numbers = self.collator.encode_labels(rows, words)
+        labels, numbers = self.collator.encode_labels(rows, words, inputs if self.masks else None)
         return EncodedRows(rows, words, inputs, labels, numbers)
 
 

@@ -13,7 +13,10 @@ __all__ = ["merge_windows"]
 
 
 def merge_windows(
-    logits: Mapping[str, Sequence[np.ndarray]], rows: Sequence[EncodedRow], heads: Mapping[str, Answering]
+    logits: Mapping[str, Sequence[np.ndarray]],
+    rows: Sequence[EncodedRow],
+    heads: Mapping[str, Answering],
+    mask_id: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Join the logits of each row's windows.
 
@@ -21,12 +24,14 @@ def merge_windows(
     their own tokens.
 
     Args:
-        logits: For each task the logits of each window, row after row: [C], or [L, C] for its L tokens.
+        logits: For each task the logits of each window, row after row: [C], or [L, C] for its L tokens, or [m, V] for
+            its m mask tokens.
         rows: The rows.
         heads: What answers each task.
+        mask_id: The mask token's id, where a task fills masks.
 
     Returns:
-        For each task [R, C], or [n, C] for the own tokens of all windows.
+        For each task [R, C], or [n, C] for the own tokens of all windows, or [m, V] for their own mask tokens.
     """
     windows = [window for row in rows for window in row.windows]
     merged = {}
@@ -34,6 +39,13 @@ def merge_windows(
         if heads[name].level == "token":
             own = [value[w.start : w.stop] for value, w in zip(values, windows, strict=True)]
             merged[name] = np.concatenate(own)
+        elif heads[name].level == "mask":
+            merged[name] = np.concatenate(
+                [
+                    value[[w.start <= place < w.stop for place, token in enumerate(w.ids) if token == mask_id]]
+                    for value, w in zip(values, windows, strict=True)
+                ]
+            )
         elif len(windows) == len(rows):
             merged[name] = np.stack(values)
         else:

@@ -36,7 +36,7 @@ def make_answerer(
         ModelRunner(model, tokenizer, precision),
         WindowEncoder(tokenizer, checked_length(model, tokenizer, max_length), stride),
         model.tasks,
-        {name: head.answering() for name, head in model.task_heads.items()},
+        {name: head.answering(tokenizer) for name, head in model.task_heads.items()},
         chosen=tasks,
         options=options,
         batch_tokens=batch_tokens,

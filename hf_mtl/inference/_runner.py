@@ -11,10 +11,11 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl._names import listed
 from hf_mtl.data import padding_id
+from hf_mtl.heads import Answering
 from hf_mtl.inference._windows import Window
 from hf_mtl.modeling import MultiTaskModel
 
-__all__ = ["PRECISIONS", "ModelRunner", "Runner", "pad_windows"]
+__all__ = ["PRECISIONS", "ModelRunner", "Runner", "mask_id_for", "pad_windows"]
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -30,7 +31,8 @@ class Runner(Protocol):
             tasks: The tasks to run.
 
         Returns:
-            [B, C], or for tagging [N, C]: the windows' tokens, special ones too, one window after the other.
+            [B, C], or for tagging [N, C]: the windows' tokens, special ones too, one window after the other; for
+            masked tokens [m, V]: the windows' mask tokens alone.
         """
         ...
 
@@ -52,6 +54,23 @@ def pad_windows(windows: Sequence[Window], tokenizer: PreTrainedTokenizerBase) -
     return inputs
 
 
+def mask_id_for(heads: Mapping[str, Answering], tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Return the id of the tokens that tasks of masked tokens answer; ``None`` where there is no such task.
+
+    Raises:
+        ValueError: If there is one and the tokenizer has no mask token.
+    """
+    name = next((name for name, head in heads.items() if head.level == "mask"), None)
+    if name is None:
+        return None
+    if tokenizer.mask_token_id is None:
+        raise ValueError(
+            f"Task {name!r} fills mask tokens, and {type(tokenizer).__name__} has none. Load the encoder's own "
+            "tokenizer."
+        )
+    return int(tokenizer.mask_token_id)
+
+
 class ModelRunner:
     """Runs a `MultiTaskModel`: the encoder once, without padding, and the heads on its flat states.
 
@@ -71,6 +90,7 @@ class ModelRunner:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.precision = precision
+        self.mask_id = mask_id_for(model.task_heads, tokenizer)
 
     def __call__(self, windows: Sequence[Window], tasks: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the logits of some windows: see `Runner`."""
@@ -80,5 +100,6 @@ class ModelRunner:
             torch.inference_mode(),
             torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
         ):
-            logits = self.model.flat_logits(tasks=tasks, **inputs)
+            tokens = None if self.mask_id is None else inputs["input_ids"].eq(self.mask_id)
+            logits = self.model.flat_logits(tasks=tasks, tokens=tokens, **inputs)
         return {name: value.float().cpu().numpy() for name, value in logits.items()}

@@ -88,12 +88,13 @@ class WindowEncoder:
                 f"stride must lie between 0 and {self._half - 1} tokens for windows of {max_length}, found {stride}."
             )
 
-    def encode(self, rows: Sequence[Row], needs_pieces: bool = False) -> list[EncodedRow]:
+    def encode(self, rows: Sequence[Row], needs_pieces: bool = False, needs_ids: bool = False) -> list[EncodedRow]:
         """Tokenise rows.
 
         Args:
             rows: Texts, pairs and words, mixed as they come.
             needs_pieces: Whether to keep the tokens by themselves, as aggregation strategies want them.
+            needs_ids: Whether to keep the tokens' ids with the words, as fillings of masks want them.
         """
         if self.stride is None:
             encodings, names = encode_rows(self.tokenizer, rows, truncation=True, max_length=self.max_length)
@@ -117,7 +118,10 @@ class WindowEncoder:
                 )
                 for part, own in zip(parts, owned, strict=True)
             ]
-            found.append(EncodedRow(windows, self._words(row, parts, owned, needs_pieces)))
+            words = self._words(row, parts, owned, needs_pieces)
+            if needs_ids:
+                words = replace(words, ids=[i for window in windows for i in window.ids[window.start : window.stop]])
+            found.append(EncodedRow(windows, words))
         return found
 
     def _cut(self, row: Row, encoding: Any) -> tuple[list[Any], list[tuple[int, int]]]:

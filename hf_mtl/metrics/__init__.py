@@ -10,6 +10,7 @@ What one row of predictions and references is depends on the metric's ``input_ki
 - ``"multilabel"``: C flags of 0 or 1; a batch is [R, C].
 - ``"values"``: a number; a batch is [R] floats. For rows of several, ``"targets"``, see `PerTarget`.
 - ``"tags"``: a list of tag strings, one per word; a batch is a list of R lists.
+- ``"tokens"``: a list of token ids, one per masked token; a batch is a list of R lists.
 
 A new metric is one file and one row in `METRICS`.
 
@@ -29,6 +30,7 @@ from hf_mtl.metrics._accuracy import Accuracy
 from hf_mtl.metrics._base import InputKind, StreamingMetric
 from hf_mtl.metrics._f1 import F1
 from hf_mtl.metrics._interval import bootstrap_interval
+from hf_mtl.metrics._masked_accuracy import MaskedAccuracy
 from hf_mtl.metrics._matthews_correlation import MatthewsCorrelation
 from hf_mtl.metrics._mean_absolute_error import MeanAbsoluteError
 from hf_mtl.metrics._mean_squared_error import MeanSquaredError
@@ -47,6 +49,7 @@ __all__ = [
     "METRICS",
     "Accuracy",
     "InputKind",
+    "MaskedAccuracy",
     "MatthewsCorrelation",
     "MeanAbsoluteError",
     "MeanSquaredError",
@@ -79,6 +82,7 @@ METRICS: dict[str, type[StreamingMetric]] = {
     "mean_squared_error": MeanSquaredError,
     "seqeval": Seqeval,
     "tag_accuracy": TagAccuracy,
+    "masked_accuracy": MaskedAccuracy,
 }
 """Built-in metrics by name."""
 

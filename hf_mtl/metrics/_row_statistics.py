@@ -54,6 +54,7 @@ def row_statistic(kind: InputKind, key: str, classes: int) -> RowStatistic | Non
         ("classes", "f1_micro"): RowStatistic(_right, _ratio),
         ("tags", "accuracy"): RowStatistic(_right_tags, _ratio),
         ("tags", "f1"): RowStatistic(_spans, _f1),
+        ("tokens", "masked_accuracy"): RowStatistic(_right_tokens, _ratio),
         ("multilabel", "f1_micro"): RowStatistic(_flags, _f1),
         ("values", "pearson"): RowStatistic(_moments, _pearson),
         ("values", "mean_absolute_error"): RowStatistic(_absolute, _ratio),
@@ -73,6 +74,11 @@ def _right(predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
 def _right_tags(predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
     pairs = list(zip(predictions, references, strict=True))
     return _columns([sum(map(str.__eq__, p, r)) for p, r in pairs], [len(r) for _, r in pairs])
+
+
+def _right_tokens(predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
+    pairs = list(zip(predictions, references, strict=True))
+    return _columns([sum(map(int.__eq__, p, r)) for p, r in pairs], [len(r) for _, r in pairs])
 
 
 def _spans(predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:

@@ -202,7 +202,7 @@ def _encoder(facts: CardFacts) -> str:
 
 def _answer(task: TaskConfig) -> str:
     if not task.labels:
-        return "a number"
+        return "tokens for the masks in a text" if task.type == "masked-lm" else "a number"
     labels = [f"`{_cell(label)}`" for label in task.labels]
     if isinstance(task.thresholds, Sequence):
         labels = [f"{label} ({value:.3g})" for label, value in zip(labels, task.thresholds, strict=True)]

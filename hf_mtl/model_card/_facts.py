@@ -78,7 +78,7 @@ class CardFacts:
         tasks: Its tasks.
         encoder_family: The encoder's family, such as ``"bert"``.
         encoder_parameters: Numbers that the encoder holds.
-        head_parameters: For each task the numbers that its head holds.
+        head_parameters: For each task the numbers that its head holds; 0 where it shares another's.
         encoder: The encoder's id on the Hub; ``None`` if it is not from there.
         license: The encoder's licence, where known.
         language: Language codes, where known.
@@ -130,7 +130,8 @@ class CardFacts:
             "encoder_family": config.model_type,
             "encoder_parameters": sum(p.numel() for p in model.encoder.parameters()),
             "head_parameters": {
-                task: sum(p.numel() for p in head.parameters()) for task, head in model.task_heads.items()
+                task: 0 if head.task.share_with else sum(p.numel() for p in head.parameters())
+                for task, head in model.task_heads.items()
             },
             "encoder": encoder,
             "license": licence,

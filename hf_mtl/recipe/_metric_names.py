@@ -32,6 +32,7 @@ def metric_names(task: TaskConfig) -> list[str] | None:
         rows = _rows(module.input_kind, task)
         module.add_batch(predictions=rows, references=rows)
         names += [key for key, value in (module.compute() or {}).items() if not isinstance(value, dict)]
+    names += head_class(task).scores_of_loss(1.0)
     if task.main_metric is not None and task.main_metric not in names:
         raise RecipeError(
             f"{where}.main_metric",
@@ -50,6 +51,8 @@ def _rows(kind: str, task: TaskConfig) -> list[Any]:
         return [list(labels)]
     if kind == "targets":
         return [[number] * len(labels) for number in (0.0, 1.0, 2.0)]
+    if kind == "tokens":
+        return [[0, 1]]
     return [0.0, 1.0, 2.0]
 
 

@@ -20,7 +20,7 @@ from hf_mtl.recipe._prepared import BuiltRecipe, PreparedRecipe
 from hf_mtl.recipe._rows import check_rows, has_labels
 from hf_mtl.recipe._schema import RecipeKeys, as_recipe_error
 from hf_mtl.recipe._split import hold_out
-from hf_mtl.recipe._tasks import infer_task, infer_type
+from hf_mtl.recipe._tasks import infer_task, infer_type, with_shared_labels
 from hf_mtl.recipe._training import make_arguments
 from hf_mtl.recipe._yaml import apply_overrides, read_yaml
 from hf_mtl.trainer import check_tuning
@@ -163,6 +163,7 @@ class Recipe(RecipeKeys):
                 infer_task(name, self.tasks.get(name, {}), kind, _labelling(splits, name))
                 for name, kind in kinds.items()
             ]
+            tasks = with_shared_labels(tasks, self.tasks)
             check_best_metric(args.metric_for_best_model, tasks)
             for name, parts in splits.items():
                 for use, data in parts.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -123,8 +123,12 @@ class DatasetRecipe(_Strict):
         """Return the names of the tasks that it labels, in the order of its columns."""
         return [name for name in self.columns.values() if name not in INPUT_COLUMNS]
 
-    def check(self, where: str) -> None:
+    def check(self, where: str, masked: Container[str] = ()) -> None:
         """Check what can be checked without the data.
+
+        Args:
+            where: Where it stands in the recipe.
+            masked: The tasks of masked tokens, whose columns are inputs, too.
 
         Raises:
             RecipeError: If ``load`` or ``columns`` cannot be right.
@@ -146,9 +150,9 @@ class DatasetRecipe(_Strict):
                 raise RecipeError(
                     f"{where}.{key}", f"expected a fraction below 1 or a whole number of rows, found {size}."
                 )
-        self._check_columns(f"{where}.columns")
+        self._check_columns(f"{where}.columns", masked)
 
-    def _check_columns(self, where: str) -> None:
+    def _check_columns(self, where: str, masked: Container[str]) -> None:
         names = list(self.columns.values())
         for source, name in self.columns.items():
             if names.count(name) > 1:
@@ -157,7 +161,7 @@ class DatasetRecipe(_Strict):
             if not name.strip():
                 raise RecipeError(f"{where}.{source}", "expected an input or a task's name, found an empty one.")
         inputs = [name for name in names if name in INPUT_COLUMNS]
-        if not {"text", "tokens"} & set(inputs):
+        if not {"text", "tokens"} & set(inputs) and not any(name in masked for name in names):
             close = next(
                 (f" Did you mean {i!r} for {n!r}?" for n in names for i in INPUT_COLUMNS if nearest(n, [i])), ""
             )
@@ -195,8 +199,9 @@ class RecipeKeys(_Strict):
             raise RecipeError("encoder", "expected a Hub id or a folder, found nothing.")
         if not self.datasets:
             raise RecipeError("datasets", "none given. Training needs at least one.")
+        masked = {n for n, t in self.tasks.items() if t.get("type") in HEADS and HEADS[t["type"]].level == "mask"}
         for name, dataset in self.datasets.items():
-            dataset.check(f"datasets.{name}")
+            dataset.check(f"datasets.{name}", masked)
         known = list(dict.fromkeys(task for dataset in self.datasets.values() for task in dataset.tasks()))
         for name, fields in self.tasks.items():
             if name not in known:

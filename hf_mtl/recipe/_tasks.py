@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from datasets import ClassLabel, Dataset, Value
@@ -14,11 +15,14 @@ from hf_mtl.data import class_label
 from hf_mtl.heads import head_class
 from hf_mtl.recipe._metric_names import metric_names
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
+from hf_mtl.shared_heads import check_shares
 
-__all__ = ["infer_task", "infer_type"]
+__all__ = ["infer_task", "infer_type", "with_shared_labels"]
 
 logger = logging.getLogger(__name__)
 
+#: Types whose answers are not among labels.
+_WITHOUT_LABELS = ("masked-lm",)
 _TEXTS = ("string", "large_string", "string_view")
 
 
@@ -112,7 +116,7 @@ def infer_task(
         labels = _ordered(where, [rows["train"].features[name] for rows in splits.values()], name, splits)
     elif labels is None and kind["type"] == "regression":
         labels = _targets(name, splits)
-    elif labels is None:
+    elif labels is None and kind["type"] not in _WITHOUT_LABELS:
         labels = _union(where, name, splits)
     with blamed_on(where):
         task = TaskConfig(name, **{**kind, **given, "labels": labels})
@@ -132,6 +136,29 @@ def _targets(name: str, splits: Mapping[str, Mapping[str, Dataset]]) -> list[str
             rows = splits[dataset]["train"].with_format(None)[name]
             return [f"target_{i}" for i in range(len(next((row for row in rows if row is not None), ())))]
     return None
+
+
+def with_shared_labels(tasks: Sequence[TaskConfig], given: Mapping[str, Mapping[str, Any]]) -> list[TaskConfig]:
+    """Return the tasks, those that share a head with the labels of all of them where the data told them.
+
+    Args:
+        tasks: The tasks.
+        given: What the recipe says of them, by name.
+
+    Raises:
+        RecipeError: If ``share_with`` names no task that fits.
+    """
+    result = list(tasks)
+    for owner in tasks:
+        names = [task.name for task in tasks if owner.name in (task.name, task.share_with)]
+        sharers = [task for task in tasks if task.name in names]
+        # The order of a scale is no union's to tell.
+        if len(names) > 1 and owner.type != "sentiment" and not any(given.get(n, {}).get("labels") for n in names):
+            labels = list(dict.fromkeys(label for task in sharers for label in task.labels or ()))
+            result = [replace(t, labels=labels) if t.name in names and t.labels else t for t in result]
+    with blamed_on("tasks"):
+        check_shares(result)
+    return result
 
 
 def _ordered(

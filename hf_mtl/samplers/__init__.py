@@ -21,7 +21,7 @@ from hf_mtl.samplers._base import Shares, TaskSampler
 from hf_mtl.samplers._interleaving import Interleaving
 from hf_mtl.samplers._make_plan import first_and_last_shares, make_plan
 from hf_mtl.samplers._options import build_sampler, options_of
-from hf_mtl.samplers._permutation import permute
+from hf_mtl.samplers._permutation import permute, uniforms
 from hf_mtl.samplers._plan import Plan, StepShape
 from hf_mtl.samplers._rules import EXHAUSTED, SamplingRules
 from hf_mtl.samplers._walk import WALKED, Walk
@@ -65,6 +65,7 @@ __all__ = [
     "make_sampler",
     "options_of",
     "permute",
+    "uniforms",
 ]
 
 #: Strategy -> sampler.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["mix", "permute"]
+__all__ = ["mix", "permute", "uniforms"]
 
 # Enough for every order of 3 to 6 rows to come equally often; with 6 rounds some came several times as often as others.
 _ROUNDS = 12
@@ -46,11 +46,7 @@ def permute(
     >>> sorted(permute(np.arange(5), 5, key=(1, 2)).tolist())
     [0, 1, 2, 3, 4]
     """
-    seed = np.zeros(1, dtype=np.uint64)
-    for part in key:
-        bits = part.astype(np.uint64) if isinstance(part, np.ndarray) else np.uint64(part % (1 << 64))
-        seed = mix(seed ^ bits)
-    round_keys = mix(seed + np.arange(_ROUNDS, dtype=np.uint64)[:, None])
+    round_keys = mix(_seed_of(key) + np.arange(_ROUNDS, dtype=np.uint64)[:, None])
     sizes = np.atleast_1d(np.asarray(size, dtype=np.uint64))
     a = np.ceil(np.sqrt(sizes)).astype(np.uint64)
     b = (sizes + a - np.uint64(1)) // a
@@ -60,6 +56,28 @@ def permute(
     while len(outside := np.flatnonzero(result >= sizes)):
         result[outside] = _network(result[outside], a[outside], b[outside], round_keys[:, outside])
     return result.astype(np.int64)
+
+
+def uniforms(key: tuple[int, ...], count: int) -> npt.NDArray[np.float64]:
+    """Return numbers in [0, 1) that belong to a key: the same ones wherever and whenever they are asked for.
+
+    Args:
+        key: Integers that name them.
+        count: How many; the first ones are those of any smaller count.
+
+    >>> uniforms((1, 2), 2).round(2).tolist() == uniforms((1, 2), 5)[:2].round(2).tolist()
+    True
+    """
+    bits = mix(_seed_of(key) + np.arange(count).astype(np.uint64)) >> np.uint64(11)
+    return bits.astype(np.float64) * np.float64(2.0**-53)
+
+
+def _seed_of(key: tuple[int | npt.NDArray[np.int64], ...]) -> npt.NDArray[np.uint64]:
+    seed = np.zeros(1, dtype=np.uint64)
+    for part in key:
+        bits = part.astype(np.uint64) if isinstance(part, np.ndarray) else np.uint64(part % (1 << 64))
+        seed = mix(seed ^ bits)
+    return seed
 
 
 def _network(

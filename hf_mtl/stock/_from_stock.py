@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from transformers import (
     AutoConfig,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PreTrainedModel,
@@ -24,8 +25,9 @@ __all__ = ["StockTask", "load_head", "plain_encoder", "read_stock", "same_encode
 _AUTO_CLASSES: Mapping[str, Any] = {
     "sequence": AutoModelForSequenceClassification,
     "token": AutoModelForTokenClassification,
+    "mask": AutoModelForMaskedLM,
 }
-_KINDS = "a text classification or token classification model, such as BertForSequenceClassification"
+_KINDS = "a text classification, token classification or masked language model, such as BertForSequenceClassification"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def _level(name: str, config: Any, architectures: Any) -> str:
 
 
 def _task(name: str, config: Any, level: str, given: str | None) -> TaskConfig:
+    if level == "mask":
+        return TaskConfig(name, given or "masked-lm")
     labels: list[str] | None = [config.id2label[number] for number in sorted(config.id2label)]
     problem_type = None
     if level == "token":
@@ -154,6 +158,13 @@ def load_head(head: Head, stock: StockTask) -> None:
     model = stock.model
     encoder = f"{model.base_model_prefix}."
     weights = {name: value for name, value in model.state_dict().items() if not name.startswith(encoder)}
+    if head.level == "mask":
+        if not model.config.tie_word_embeddings:
+            raise ValueError(
+                f"Task {stock.task.name!r}: the last layer of its {type(model).__name__} is not tied to the input "
+                "embeddings, and a head of masked tokens has no matrix of its own to hold it."
+            )
+        weights = {name: value for name, value in weights.items() if name not in model.all_tied_weights_keys}
     pooler = getattr(model.base_model, "pooler", None)
     try:
         head.classifier.stock.load_state_dict(weights)

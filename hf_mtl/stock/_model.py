@@ -32,6 +32,9 @@ class ExchangeableModel(PreTrainedModel):
         # The whole model has it.
         from_encoder: Any
 
+        @property
+        def task_heads(self) -> dict[str, Head]: ...
+
     @classmethod
     def from_transformers(
         cls,
@@ -49,9 +52,9 @@ class ExchangeableModel(PreTrainedModel):
         them, and they are to be trained again.
 
         Args:
-            models: For each task's name a stock model (``...ForSequenceClassification`` or
-                ``...ForTokenClassification``), its folder or its Hub id. Labels and types are read from their configs.
-                They are not changed.
+            models: For each task's name a stock model (``...ForSequenceClassification``, ``...ForTokenClassification``
+                or ``...ForMaskedLM``), its folder or its Hub id. Labels and types are read from their configs. They are
+                not changed.
             encoder: The task whose encoder is kept; ``None`` is the first.
             types: Task types in place of those of the configs: ``{"opinion": "sentiment"}``.
             unpad: Whether the encoder computes the tokens alone; ``"auto"``: where its family allows it.
@@ -98,4 +101,4 @@ class ExchangeableModel(PreTrainedModel):
             ValueError: If no stock class can express its head; the message says why and what to train instead.
         """
         self.config.task(task)
-        return to_stock(self.encoder, cast(Head, self.heads[task]))
+        return to_stock(self.encoder, self.task_heads[task])

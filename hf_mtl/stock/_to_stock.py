@@ -9,7 +9,6 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoders import is_decoder_only
 from hf_mtl.heads import Head, RegressionHead
 from hf_mtl.states import PaddedStates
@@ -46,12 +45,15 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
         )
     assert isinstance(classifier.stock, PreTrainedModel)
     stock_class = type(classifier.stock)
-    config = _config(encoder, task, stock_class, problem_type)
+    config = _config(encoder, head, stock_class, problem_type)
     with torch.random.fork_rng(devices=[]):  # the first weights are random and will be replaced
         model = stock_class(config)
     prefix = model.base_model_prefix
     weights = {f"{prefix}.{name}": value for name, value in encoder.state_dict().items()}
     weights |= classifier.stock.state_dict()
+    if head.level == "mask":
+        # What the class ties to the embeddings, and to itself, has names of its own.
+        weights.update({to: weights[source] for to, source in model.all_tied_weights_keys.items()})
     if classifier.pooler is not None:
         weights |= {f"{prefix}.pooler.{name}": value for name, value in classifier.pooler.state_dict().items()}
     nn.Module.to(model, device=encoder.device, dtype=encoder.dtype)  # Transformers' own, wrapped, hides its types
@@ -63,14 +65,18 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
     return model
 
 
-def _config(encoder: PreTrainedModel, task: TaskConfig, stock_class: type, problem_type: str | None) -> Any:
+def _config(encoder: PreTrainedModel, head: Head, stock_class: type, problem_type: str | None) -> Any:
+    task = head.task
     config: Any = copy.deepcopy(encoder.config)
     # Its choice is left to whoever loads the model; ours would know the rows of an unpadded batch.
     config._attn_implementation = None
-    labels = task.labels or (task.name,)
-    config.id2label = dict(enumerate(labels))
-    config.label2id = {label: number for number, label in enumerate(labels)}
+    if head.level != "mask":
+        labels = task.labels or (task.name,)
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: number for number, label in enumerate(labels)}
     config.problem_type = problem_type
+    if head.level == "mask":
+        config.tie_word_embeddings = True
     config.architectures = [stock_class.__name__]
     if task.pooling is not None and hasattr(config, "classifier_pooling"):  # ModernBERT can do either
         config.classifier_pooling = {"first": "cls", "mean": "mean"}[task.pooling]
@@ -96,8 +102,11 @@ def _check(model: PreTrainedModel, head: Head) -> None:
         # Some look for padding in the ids.
         ids = torch.where(mask == 1, ids + (ids >= model.config.pad_token_id), model.config.pad_token_id)
     states = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
-    expected = copy.deepcopy(head).eval()(PaddedStates(states.flatten(0, 1), mask))
-    found = model(input_ids=ids, attention_mask=mask).logits.view(-1, model.config.num_labels)
+    padded = PaddedStates(states.flatten(0, 1), mask)
+    still = copy.deepcopy(head).eval()
+    expected = still(padded, model.base_model) if head.level == "mask" else still(padded)
+    found = model(input_ids=ids, attention_mask=mask).logits
+    found = found.view(-1, found.shape[-1])
     scale = float(expected.abs().max())
     if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * scale):
         what = f"pooling={head.task.pooling!r}" if head.task.pooling else f"what {type(head).__name__} computes"

@@ -14,6 +14,7 @@ from hf_mtl.configuration import TaskConfig, check_task_names
 from hf_mtl.heads import Head
 from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.per_label import PER_LABEL
+from hf_mtl.shared_heads import check_shares, owner_of, sharers_of
 
 __all__ = ["add_head", "change_labels", "drop_head", "rename_head", "reorder_heads"]
 
@@ -42,12 +43,15 @@ def add_head(
     ['polarity', 'topic']
     """
     task = task if isinstance(task, TaskConfig) else TaskConfig.from_dict(task)
-    check_task_names([*model.task_heads, task.name])
-    _set_heads(model, {**model.task_heads, task.name: _new_head(model, task, heads)})
+    known = model.task_heads
+    check_task_names([*known, task.name])
+    check_shares([*model.tasks, task])
+    head = _new_head(model, task, heads) if task.share_with is None else known[task.share_with].shared_by(task)
+    _set_heads(model, {**known, task.name: head})
 
 
 def drop_head(model: MultiTaskModel, *names: str) -> None:
-    """Take heads off.
+    """Take heads off; one that another task shares stays, as that task's own.
 
     Args:
         model: The model, changed in place.
@@ -61,6 +65,11 @@ def drop_head(model: MultiTaskModel, *names: str) -> None:
     kept = {name: head for name, head in model.task_heads.items() if name not in names}
     if not kept:
         raise ValueError("A model needs at least one head. For the encoder alone: model.save_encoder(folder).")
+    for owner in set(names):
+        heirs = [name for name, head in kept.items() if head.task.share_with == owner]
+        for name in heirs:
+            heir = None if name == heirs[0] else heirs[0]
+            kept[name].task = dataclasses.replace(kept[name].task, share_with=heir)
     _set_heads(model, kept)
 
 
@@ -79,6 +88,9 @@ def rename_head(model: MultiTaskModel, old: str, new: str) -> None:
     check_task_names([new if name == old else name for name in model.task_heads])
     heads = {new if name == old else name: head for name, head in model.task_heads.items()}
     heads[new].task = dataclasses.replace(heads[new].task, name=new)
+    for head in heads.values():
+        if head.task.share_with == old:
+            head.task = dataclasses.replace(head.task, share_with=new)
     frozen = [new if name == old else name for name in model.frozen["heads"]]
     _set_heads(model, heads, frozen)
 
@@ -106,6 +118,8 @@ def change_labels(
 ) -> None:
     """Give a task other labels: those that it knows keep what they learned, new ones start anew.
 
+    Tasks that share a head get them together.
+
     Args:
         model: The model, changed in place.
         name: The task.
@@ -117,7 +131,8 @@ def change_labels(
             ``renamed`` is not there.
     """
     _check_there(model, name)
-    head, renamed = model.task_heads[name], dict(renamed or {})
+    heads, sharers = model.task_heads, sharers_of(model.tasks, name)
+    head, renamed = heads[owner_of(model.tasks, name)], dict(renamed or {})
     old = head.task
     if old.labels is None:
         raise ValueError(f"Task {name!r} has no labels: it is of the type {old.type!r}.")
@@ -130,7 +145,11 @@ def change_labels(
     known = [renamed.get(label, label) for label in old.labels]
     # For each new label the row of the old one, or none.
     sources = [known.index(label) if label in known else None for label in labels]
-    task = dataclasses.replace(old, labels=tuple(labels), **_carried(old, sources))
+    tasks = {
+        other: dataclasses.replace(heads[other].task, labels=tuple(labels), **_carried(heads[other].task, sources))
+        for other in sharers
+    }
+    task = tasks[old.name]
     axes, learned = _label_axes(model, head), head.state_dict()
     is_moved = sources != list(range(len(known)))
     if is_moved and any(len(learned[key]) != len(known) for key in axes):
@@ -150,7 +169,8 @@ def change_labels(
         else:  # from label to label
             state[key][new_places[:, None], new_places] = value[old_places[:, None], old_places]
     new.load_state_dict(state)
-    _set_heads(model, {other: new if other == name else old for other, old in model.task_heads.items()})
+    changed = {other: new if other == old.name else new.shared_by(tasks[other]) for other in sharers}
+    _set_heads(model, {**heads, **changed})
 
 
 def _carried(task: TaskConfig, sources: Sequence[int | None]) -> dict[str, Any]:
@@ -197,14 +217,14 @@ def _new_head(model: MultiTaskModel, task: TaskConfig, heads: Mapping[str, type[
 def _set_heads(model: MultiTaskModel, heads: Mapping[str, Head], frozen: Sequence[str] | None = None) -> None:
     kept = [name for name in (model.frozen["heads"] if frozen is None else frozen) if name in heads]
     state = {**model.frozen, "heads": kept}
-    model.heads = nn.ModuleDict(dict(heads))
+    model.heads = nn.ModuleDict({name: head for name, head in heads.items() if head.task.share_with is None})
     model.config.tasks = [head.task for head in heads.values()]
     model.fast_dropout = model.fast_dropout  # of new heads, too
     model._set_frozen(state)
 
 
 def _check_there(model: MultiTaskModel, name: str) -> None:
-    if name not in model.heads:
+    if name not in model.task_heads:
         raise ValueError(
             f"No task {name!r}.{nearest(name, model.task_heads)} Tasks of this model: {listed(model.task_heads)}."
         )

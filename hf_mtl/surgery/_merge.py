@@ -60,9 +60,9 @@ def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
             owners[name] = number
     check_task_names(list(owners))
     merged = copy.deepcopy(first)
-    heads = {name: copy.deepcopy(head) for model in models for name, head in model.task_heads.items()}
-    merged.heads = nn.ModuleDict(dict(heads))
-    merged.config.tasks = [head.task for head in heads.values()]
+    # Those that are held: a head that tasks share is copied once.
+    merged.heads = nn.ModuleDict({n: copy.deepcopy(head) for model in models for n, head in model.heads.items()})
+    merged.config.tasks = [task for model in models for task in model.tasks]
     dtype, device = next(first.heads.parameters()).dtype, first.device
     merged.heads.to(dtype=dtype, device=device)
     merged.fast_dropout = first.fast_dropout

@@ -85,7 +85,7 @@ class BalancingTrainer(EvaluatingTrainer):
         is_sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled or self.is_distributed_loading_by_transformers
         labelled = {name: list(part.tasks) for name, part in self._train_parts.items()}
         check_balancing(self.balancer, self.args, labelled, is_sharded)
-        self.args.learning_rates_of_heads(list(self._plain_model.task_heads))
+        self.args.learning_rates_of_heads(self._plain_model.tasks)
         self.add_callback(_EndOfStep(self._end_step))
 
     def _start_balancing(self) -> None:

@@ -18,6 +18,7 @@ from transformers.trainer_utils import PredictionOutput, speed_metrics
 from hf_mtl._names import listed, nearest
 from hf_mtl.data import MultiTaskCollator, TaskColumns, TaskMixture, as_datasets
 from hf_mtl.evaluation import Metric, ScoredRows, TaskScorer, join_scores
+from hf_mtl.heads import MaskedLmHead
 from hf_mtl.inference import EncodedRows, RowsCollator, answer_rows
 from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.training_args import MultiTaskTrainingArguments
@@ -85,15 +86,17 @@ class EvaluatingTrainer(Trainer):
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
         """Return the loader of rows to predict, with or without labels."""
-        return self._rows_loader(list(self._columns(as_datasets(test_dataset, "test"), needs_labels=False).values()))
+        return self._rows_loader(
+            list(self._columns(as_datasets(test_dataset, "test"), needs_labels=False).values()), False
+        )
 
-    def _rows_loader(self, parts: Sequence[TaskColumns]) -> DataLoader[Any]:
+    def _rows_loader(self, parts: Sequence[TaskColumns], masks: bool = True) -> DataLoader[Any]:
         mixture = TaskMixture(parts)
         size, args = self.args.per_device_eval_batch_size, self.args
         starts = range(args.process_index * size, len(mixture), size * args.world_size)
         # Ranges, not lists: those would hold a number for every row.
         batches = [range(start, min(start + size, len(mixture))) for start in starts]
-        return self._loader(mixture, batches, RowsCollator(self.data_collator))
+        return self._loader(mixture, batches, RowsCollator(self.data_collator, masks))
 
     def _parts(self, data: Any, split: str) -> dict[str, TaskColumns]:
         if data is None:
@@ -160,7 +163,7 @@ class EvaluatingTrainer(Trainer):
         self._memory_tracker.start()
         start = time.time()
         scorers = self._scorers(parts)
-        for batch in self._batches(parts):
+        for batch in self._batches(parts, masks=answers is None):
             found = [] if batch is None else [self._treat(batch, answers is not None)]
             for scored, answered in self._gather(found):
                 for name, *score in scored:
@@ -197,32 +200,48 @@ class EvaluatingTrainer(Trainer):
         numbers = inputs.pop("rows") if answer else None
         scored, answered = [], []
         with torch.no_grad(), self.accelerator.autocast():
-            all_logits = self._plain_model(**inputs).logits
+            all_logits = self._plain_model(**inputs, tokens=self._masked_tokens(inputs, all_labels, answer)).logits
             for name, labels in all_labels.items():
                 head, logits = heads[name], all_logits[name] if numbers is None else all_logits[name][numbers[name]]
                 rows = batch.numbers[name].tolist()
                 predictions = head.predictions(logits, [batch.words[i] for i in rows])
+                read = [batch.rows[i].labels[name] for i in rows]
+                if isinstance(head, MaskedLmHead):
+                    chosen = labels[labels.ne(-100)]
+                    predictions, read = head.by_row(logits.argmax(-1), labels), head.by_row(chosen, labels)
+                    labels = chosen
                 if head.level == "token":
                     # Padding bears no label, so that it adds nothing to the loss.
                     logits, labels = logits.flatten(0, 1), labels.flatten()
                 loss, items = float(head.loss_sum(logits, labels)), int(head.count_items(labels))
                 datasets = None if self.is_in_train else [batch.rows[i].dataset for i in rows]
-                scored.append((name, predictions, [batch.rows[i].labels[name] for i in rows], loss, items, datasets))
+                scored.append((name, predictions, read, loss, items, datasets))
             if answer:
                 flat = {n: v.flatten(0, -2).float().cpu().numpy() for n, v in all_logits.items()}
-                tasks, kinds = {n: h.task for n, h in heads.items()}, {n: h.answering() for n, h in heads.items()}
+                tasks = {n: h.task for n, h in heads.items()}
+                kinds = {n: h.answering(self.data_collator.tokenizer) for n, h in heads.items()}
                 answers = answer_rows(tasks, kinds, flat, batch.words)
                 answered = [(row.dataset, answer) for row, answer in zip(batch.rows, answers, strict=True)]
         return scored, answered
+
+    def _masked_tokens(
+        self, inputs: Mapping[str, torch.Tensor], labels: Mapping[str, torch.Tensor], answer: bool
+    ) -> dict[str, torch.Tensor]:
+        """Return the tokens that tasks of masked tokens predict: to be answered the text's own, else those masked."""
+        masker = self.data_collator.masker
+        names = [n for n, head in self._plain_model.task_heads.items() if head.level == "mask"]
+        if answer and masker is not None:
+            return dict.fromkeys(names, inputs["input_ids"].eq(masker.mask_id))
+        return {name: labels[name].ne(-100) for name in names if name in labels}
 
     def _gather(self, found: list[Any]) -> list[Any]:
         """Return what all ranks found, in the order of the ranks: decoded predictions, not logits."""
         gathered: list[Any] = gather_object(found) if self.args.world_size > 1 else found
         return gathered
 
-    def _batches(self, parts: Mapping[str, TaskColumns]) -> Iterator[EncodedRows | None]:
+    def _batches(self, parts: Mapping[str, TaskColumns], masks: bool) -> Iterator[EncodedRows | None]:
         """Yield this rank's batches, ``None`` where it has none left: ranks meet after each, so all go as far."""
-        loader = self._rows_loader(list(parts.values()))
+        loader = self._rows_loader(list(parts.values()), masks)
         self.callback_handler.eval_dataloader = loader
         model = self._plain_model
         if not self.is_in_train and (self.args.bf16_full_eval or self.args.fp16_full_eval):
@@ -244,6 +263,8 @@ class EvaluatingTrainer(Trainer):
         self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
     ) -> PredictionOutput:
         """Answer all tasks for every row, and score those that have labels, in one pass.
+
+        Texts are answered as they are, not masked: tasks of masked tokens are scored by `evaluate` alone.
 
         Args:
             test_dataset: The datasets, in any form that `hf_mtl.data.as_datasets` takes.

@@ -69,10 +69,10 @@ class StepJacobian:
         """
         self._matrices = sum_over_ranks(self._matrices)
         self._items, self._used = sum_over_ranks(self._items), sum_over_ranks(self._used)
-        for head in self._heads.values():
-            for parameter in head:
-                own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-                parameter.grad = sum_over_ranks(own)
+        # Each once: tasks may share a head.
+        for parameter in dict.fromkeys(parameter for head in self._heads.values() for parameter in head):
+            own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            parameter.grad = sum_over_ranks(own)
 
     def whole(self) -> torch.Tensor:
         """Return the gradients of the whole step, [T', P]."""

@@ -93,7 +93,7 @@ class ThresholdTrainer(EvaluatingTrainer):
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return the scores and the flags of each task's labels, both [R, C], over all rows that it labels."""
         found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-        for batch in self._batches(parts) if parts else ():
+        for batch in self._batches(parts, masks=False) if parts else ():
             for scored in self._gather([] if batch is None else [self._score(batch, names)]):
                 for name, *columns in scored:
                     found.setdefault(name, []).append(columns)

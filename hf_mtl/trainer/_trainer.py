@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,13 +15,15 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_utils import seed_worker
 
 from hf_mtl.balancers import Balancer
+from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import MultiTaskCollator, TaskBatchSampler, TaskMixture, as_datasets
 from hf_mtl.evaluation import Metric
-from hf_mtl.heads import LabelError
+from hf_mtl.heads import Head, LabelError
 from hf_mtl.inference import make_collator
 from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.optimization import split_learning_rates
 from hf_mtl.samplers import AdaptivePlan, TaskSampler, first_and_last_shares, make_sampler
+from hf_mtl.shared_heads import sharers_of
 from hf_mtl.step_loss import StepCounts, count_batch
 from hf_mtl.trainer._adaptive import AdaptiveTrainer, SamplingFeedback, check_adaptive
 from hf_mtl.trainer._balancing import BalancingTrainer
@@ -111,7 +114,10 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
         if not isinstance(self._plain_model, MultiTaskModel):
             raise TypeError(f"model must be a MultiTaskModel, found {type(self._plain_model).__name__}.")
         self.data_collator: MultiTaskCollator = data_collator or make_collator(
-            self._plain_model, processing_class, args.max_length
+            self._plain_model,
+            processing_class,
+            args.max_length,
+            seed=args.data_seed if args.data_seed is not None else args.seed,
         )
         # `compute_loss` divides by the items of the whole step; a trainer that believes the model to take loss
         # arguments does not divide by the accumulation steps once more.
@@ -193,22 +199,35 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
     def _learn_from_labels(self) -> None:
         """Let heads see the training labels that they scale and weigh by."""
         model = self._plain_model
-        read = ("", 0)
+        learning = {name: head for name, head in model.task_heads.items() if head.learns_from_labels}
+        for name, head in learning.items():
+            tasks = sharers_of(model.tasks, name)
+            if head.task.share_with is None and len(tasks) > 1:
+                # What a head goes by it learns from all tasks that share it; weights of labels are each task's own.
+                learned = self._learned(head, replace(head.task, class_weights=None, pos_weight=None), tasks)
+                common = {key: getattr(learned, key) for key in ("options", "target_mean", "target_std")}
+                for other in tasks:
+                    model.replace_task(replace(model.config.task(other), **common))
+        for name, head in learning.items():
+            model.replace_task(self._learned(head, model.config.task(name), [name]))
 
-        def labels(name: str) -> Iterator[Any]:
+    def _learned(self, head: Head, task: TaskConfig, sources: Sequence[str]) -> TaskConfig:
+        """Return a task with what its head learned from the labels of some tasks."""
+        read = ("", 0, "")
+
+        def labels() -> Iterator[Any]:
             nonlocal read
-            for dataset, part in self._train_parts.items():
-                for row, label in part.labels(name) if name in part.tasks else ():
-                    read = (dataset, row)
-                    yield label
+            for name in sources:
+                for dataset, part in self._train_parts.items():
+                    for row, label in part.labels(name) if name in part.tasks else ():
+                        read = (dataset, row, name)
+                        yield label
 
-        for name, head in model.task_heads.items():
-            if head.learns_from_labels:
-                try:
-                    model.replace_task(head.learn(head.task, labels(name)))
-                except LabelError as error:
-                    # Heads look at each label as they read it, so the last one read is the wrong one.
-                    raise ValueError(f"Dataset {read[0]!r}, row {read[1]}, task {name!r}: {error}") from None
+        try:
+            return head.learn(task, labels())
+        except LabelError as error:
+            # Heads look at each label as they read it, so the last one read is the wrong one.
+            raise ValueError(f"Dataset {read[0]!r}, row {read[1]}, task {read[2]!r}: {error}") from None
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -263,7 +282,7 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
                 plain.heads,
                 num_layers=getattr(plain.config.encoder_config, "num_hidden_layers", 0),
                 layer_decay=args.encoder_layer_decay,
-                head_learning_rates=args.learning_rates_of_heads(list(plain.task_heads)),
+                head_learning_rates=args.learning_rates_of_heads(plain.tasks),
             )
         return optimizer
 

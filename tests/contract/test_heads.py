@@ -4,7 +4,11 @@ import copy
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 
 from hf_mtl import MultiTaskConfig, MultiTaskModel, TaskConfig
 from hf_mtl.heads import HEADS
@@ -18,6 +22,7 @@ TASKS = [
     TaskConfig("mood", "sentiment", labels=["bad", "fair", "good"]),
     TaskConfig("stars", "sentiment", labels=["1", "2", "3", "4"], options={"loss": "ordinal"}, pooling="mean"),
     TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x"]),
+    TaskConfig("more_tags", "token-classification", labels=["O", "B-x", "I-x"], weight=0.5, share_with="tags"),
     TaskConfig("chain", "crf-tagging", labels=["O", "B-x", "I-x"]),
     TaskConfig("value", "regression", pooling="first", target_mean=2.0, target_std=3.0),
     TaskConfig(
@@ -28,24 +33,37 @@ TASKS = [
         thresholds=[0.3, 0.5, 0.7],
     ),
     TaskConfig("feeling", "regression", labels=["valence", "arousal"], target_mean=[2.0, -1.0], target_std=[3.0, 0.5]),
+    TaskConfig("filled", "masked-lm"),
 ]
 #: The tasks whose logits are those of tokens.
-OF_TOKENS = ("tags", "chain")
+OF_TOKENS = ("tags", "more_tags", "chain", "filled")
+#: Families that were not pretrained with masked tokens.
+WITHOUT_MASKS = ("gpt2", "llama", "qwen3", "t5")
 LABELS = {
     "topic": torch.tensor([0, 2, 1]),
     "topics": torch.tensor([[1.0, 0.0], [0.0, 0.0], [1.0, 1.0]]),
     "mood": torch.tensor([2, 0, 1]),
     "stars": torch.tensor([3, 0, 1]),
     "tags": torch.tensor([[-100, 0, 1, 2, -100], [-100, 1, -100, -100, -100], [-100, 0, 0, -100, -100]]),
+    "more_tags": torch.tensor([[-100, 2, 1, 2, -100], [-100, 0, -100, -100, -100], [-100, -100, 1, -100, -100]]),
     "chain": torch.tensor(
         [[-100, FIRST, 1, -1, -100], [-100, FIRST + 1, -100, -100, -100], [-100, FIRST, 2, -100, -100]]
     ),
     "value": torch.tensor([1.0, 2.0, 9.0], dtype=torch.float64),
     "themes": torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0]]),
     "feeling": torch.tensor([[1.0, 2.0], [float("nan"), -1.0], [9.0, float("nan")]], dtype=torch.float64),
+    "filled": torch.tensor([[-100, 7, -100, 11, -100], [-100, 5, -100, -100, -100], [-100, -100, 12, -100, -100]]),
 }
 INPUT_IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 5, 3, 0, 0], [2, 8, 12, 3, 0]])
 MASK = INPUT_IDS.ne(0).long()
+
+
+def tasks_of(family):
+    return [task for task in TASKS if task.type != "masked-lm" or family not in WITHOUT_MASKS]
+
+
+def labels_of(model):
+    return {name: value for name, value in LABELS.items() if name in model.task_heads}
 
 
 def test_every_task_type_is_covered():
@@ -60,7 +78,7 @@ def family(request):
 @pytest.fixture
 def model(family):
     torch.manual_seed(1)
-    return MultiTaskModel.from_encoder(tiny_encoder(family), TASKS)
+    return MultiTaskModel.from_encoder(tiny_encoder(family), tasks_of(family))
 
 
 def run(model, only=slice(None), **kwargs):
@@ -72,18 +90,25 @@ def test_saved_and_loaded_model_answers_bit_for_bit(model, tmp_path):
     before = run(model).logits
     model.save_pretrained(tmp_path)
     loaded = MultiTaskModel.from_pretrained(tmp_path)
-    assert list(loaded.task_heads) == [task.name for task in TASKS]
+    assert list(loaded.task_heads) == [task.name for task in model.tasks]
     after = run(loaded).logits
     for name in before:
         assert torch.equal(before[name], after[name]), name
 
 
 def test_stock_single_task_model_with_the_same_weights_gives_the_same_logits_and_loss(family):
-    for task, auto in (("topic", AutoModelForSequenceClassification), ("tags", AutoModelForTokenClassification)):
+    classes = {
+        "topic": AutoModelForSequenceClassification,
+        "tags": AutoModelForTokenClassification,
+        "filled": AutoModelForMaskedLM,
+    }
+    for task, auto in classes.items():
+        if task not in [each.name for each in tasks_of(family)]:
+            continue
         torch.manual_seed(1)
         encoder = tiny_encoder(family)
         weights = copy.deepcopy(encoder.state_dict())
-        model = MultiTaskModel.from_encoder(encoder, TASKS)
+        model = MultiTaskModel.from_encoder(encoder, tasks_of(family))
         head = model.task_heads[task].classifier
         if not head.is_stock:
             assert (family, task) == ("t5", "topic")  # its stock sequence class reads the decoder
@@ -93,17 +118,20 @@ def test_stock_single_task_model_with_the_same_weights_gives_the_same_logits_and
         inner.load_state_dict({k: v for k, v in weights.items() if k in inner.state_dict()})
         unexpected = stock.load_state_dict(head.stock.state_dict(), strict=False).unexpected_keys
         assert not unexpected
+        stock.tie_weights()
         if head.pooler is not None:
             inner.pooler.load_state_dict(head.pooler.state_dict())
         labels = LABELS[task]
         with torch.no_grad():
             expected = stock(input_ids=INPUT_IDS, attention_mask=MASK, labels=labels)
-        real = MASK.bool() if task == "tags" else slice(None)
+        # Of a text with labels the vocabulary's logits are those of its masked tokens alone.
+        real = {"tags": MASK.bool(), "filled": labels.ne(-100) if task == "filled" else None}.get(task, slice(None))
+        at = slice(None) if task == "filled" else real
         ours = run(model, labels={task: labels}, tasks=[task])
-        torch.testing.assert_close(ours.logits[task][real], expected.logits[real], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(ours.logits[task][at], expected.logits[real], rtol=1e-5, atol=1e-6)
         model.unpad = False
         padded = run(model, labels={task: labels}, tasks=[task])
-        torch.testing.assert_close(padded.logits[task][real], expected.logits[real], rtol=0, atol=1e-6)
+        torch.testing.assert_close(padded.logits[task][at], expected.logits[real], rtol=0, atol=1e-6)
         torch.testing.assert_close(ours.losses[task], expected.loss, rtol=1e-6, atol=1e-6)
 
 
@@ -121,15 +149,15 @@ def test_single_rows_answer_as_in_a_batch(model):
 
 def test_every_trainable_parameter_gets_a_gradient(model):
     model.train()
-    model(input_ids=INPUT_IDS, attention_mask=MASK, labels=LABELS).loss.backward()
+    model(input_ids=INPUT_IDS, attention_mask=MASK, labels=labels_of(model)).loss.backward()
     missing = [n for n, p in model.named_parameters() if p.grad is None]
     # Electra and others build a projection that an encoder of equal sizes does not use.
     assert not [name for name in missing if not name.startswith("encoder.")]
 
 
 def test_task_without_rows_gets_no_gradient(model):
-    rows = {name: torch.tensor([0, 1, 2]) for name in LABELS if name != "mood"}
-    labels = {name: value for name, value in LABELS.items() if name != "mood"}
+    labels = {name: value for name, value in labels_of(model).items() if name != "mood"}
+    rows = dict.fromkeys(labels, torch.tensor([0, 1, 2]))
     output = model(input_ids=INPUT_IDS, attention_mask=MASK, labels=labels, rows=rows)
     assert "mood" not in output.logits
     output.loss.backward()
@@ -154,7 +182,7 @@ def test_renamed_and_reordered_tasks_give_the_same_losses(family):
         model.load_state_dict(
             {n: state[n if not n.startswith("heads.") else rename(n, names)] for n in model.state_dict()}
         )
-        output = run(model, labels={names.get(name, name): value for name, value in LABELS.items()})
+        output = run(model, labels={names.get(name, name): value for name, value in labels_of(reference).items()})
         back = {new: old for old, new in names.items()}
         return output.loss, {back.get(name, name): loss for name, loss in output.losses.items()}
 
@@ -163,10 +191,14 @@ def test_renamed_and_reordered_tasks_give_the_same_losses(family):
         back = {new: old for old, new in names.items()}
         return f"heads.{back.get(task, task)}.{rest}"
 
-    reference = MultiTaskModel.from_encoder(tiny_encoder(family), TASKS)
-    one, one_by_task = losses(TASKS, {})
-    names = {task.name: f"renamed_{task.name}" for task in TASKS}
-    renamed = [TaskConfig(**{**task.__dict__, "name": names[task.name]}) for task in reversed(TASKS)]
+    tasks = tasks_of(family)
+    reference = MultiTaskModel.from_encoder(tiny_encoder(family), tasks)
+    one, one_by_task = losses(tasks, {})
+    names = {task.name: f"renamed_{task.name}" for task in tasks}
+    renamed = [
+        TaskConfig(**{**task.__dict__, "name": names[task.name], "share_with": names.get(task.share_with)})
+        for task in reversed(tasks)
+    ]
     two, two_by_task = losses(renamed, names)
     torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-7)
     assert {n: pytest.approx(float(v), rel=1e-6) for n, v in one_by_task.items()} == {
@@ -194,3 +226,9 @@ def test_new_heads_are_initialised_as_the_family_initialises_its_own(family):
         elif parameter.numel() > 500:
             # Standard deviations of two samples of this size agree within a few percent.
             assert parameter.std() == pytest.approx(float(expected.std()), rel=0.15), name
+
+
+@pytest.mark.parametrize("family", WITHOUT_MASKS)
+def test_families_without_masks_refuse_to_fill_them(family):
+    with pytest.raises(ValueError, match=f"Task 'filled': encoders of the family '{family}' know no mask token"):
+        MultiTaskModel.from_encoder(tiny_encoder(family), TASKS)

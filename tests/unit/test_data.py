@@ -4,8 +4,17 @@ import torch
 from datasets import ClassLabel, Dataset, DatasetDict, List, Value
 
 from hf_mtl import TaskConfig
-from hf_mtl.data import MultiTaskCollator, TaskColumns, TaskMixture, as_datasets, longest_input
+from hf_mtl.data import (
+    DrawnRows,
+    MultiTaskCollator,
+    TaskBatchSampler,
+    TaskColumns,
+    TaskMixture,
+    as_datasets,
+    longest_input,
+)
 from hf_mtl.heads import head_class
+from hf_mtl.samplers import UniformSampler
 from tests.encoders import tiny_config
 
 TASKS = [
@@ -251,3 +260,26 @@ def test_float_columns_keep_their_precision(collator):
     data = Dataset.from_dict({"text": ["a"], "similarity": [2.3]}).cast_column("similarity", Value("float64"))
     assert batch_of(collator, data)["labels"]["similarity"].tolist() == [2.3]
     assert batch_of(collator, data)["labels"]["similarity"].dtype == torch.float64
+
+
+@pytest.mark.parametrize("batching", ["mixed", "homogeneous"])
+def test_dataset_row_and_pass_name_every_draw_once(batching):
+    sizes = {"a": 5, "b": 3}
+    sampler = TaskBatchSampler(sizes, UniformSampler(), 4, seed=3, batching=batching)
+    drawn = [
+        (row, number)
+        for epoch in range(3)
+        for step in range(len(sampler))
+        for row, number in zip(*(lambda b: (b, b.passes))(sampler.batch(epoch, step)), strict=True)
+    ]
+    assert len(set(drawn)) == len(drawn)
+    # The smaller dataset is gone through more often under even shares; passes have no gaps.
+    for rows in (range(5), range(5, 8)):
+        passes = sorted({number for row, number in drawn if row in rows})
+        assert passes == list(range(len(passes)))
+
+
+def test_rows_read_for_training_know_their_pass():
+    mixture = TaskMixture([columns(Dataset.from_dict({"text": ["a", "b", "c"], "mood": ["bad", "good", "bad"]}))])
+    assert [row.drawn for row in mixture.__getitems__(DrawnRows([2, -3, 0], [4, 0, 5]))] == [4, None, 5]
+    assert [row.drawn for row in mixture.__getitems__([2, 0])] == [None, None]

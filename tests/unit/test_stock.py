@@ -5,7 +5,11 @@ import warnings
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, BertForMaskedLM
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    BertForNextSentencePrediction,
+)
 
 from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.encoders import is_decoder_only
@@ -283,8 +287,8 @@ def test_what_cannot_be_brought_together_says_why(tmp_path):
         MultiTaskModel.from_transformers({"abc": bert}, encoder="aa")
     with pytest.raises(ValueError, match="encoder names None, which is none of the models"):
         MultiTaskModel.from_transformers({})
-    with pytest.raises(ValueError, match=r"Task 'a': found BertForMaskedLM. Expected a text classification"):
-        MultiTaskModel.from_transformers({"a": BertForMaskedLM(tiny_config("bert"))})
+    with pytest.raises(ValueError, match=r"found BertForNextSentencePrediction. Expected a text classification"):
+        MultiTaskModel.from_transformers({"a": BertForNextSentencePrediction(tiny_config("bert"))})
     tiny_encoder().save_pretrained(tmp_path / "bare")
     with pytest.raises(ValueError, match=r"Task 'a': found BertModel. Expected"):
         MultiTaskModel.from_transformers({"a": tmp_path / "bare"})

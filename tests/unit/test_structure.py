@@ -17,12 +17,12 @@ ROWS = [
     {"recipe", "trainer", "pipelines", "training_args", "export", "surgery", "report"},
     {"inference"},
     {"modeling", "data", "evaluation", "step_loss", "optimization"},
-    {"padding_free", "task_view", "stock", "sharing", "freezing", "loading"},
+    {"padding_free", "task_view", "stock", "sharing", "freezing", "loading", "vocabulary"},
     {"hub"},
     {"model_card"},
     {"heads", "samplers", "balancers", "metrics", "unpadding"},
     {"encoders", "configuration", "outputs", "states", "words", "dropout", "memory"},
-    {"untrusted", "layers", "per_label"},
+    {"untrusted", "layers", "per_label", "shared_heads"},
     {"_names", "_options", "compatibility"},
 ]
 #: Parts that may import others of their own row.

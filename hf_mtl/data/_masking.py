@@ -1,0 +1,116 @@
+"""Which tokens of a text are to be predicted, and what stands in their place: a function of the seed and the draw."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from hf_mtl.data.columns import Row
+from hf_mtl.samplers import uniforms
+from hf_mtl.words import WordMap
+
+__all__ = ["TokenMasker"]
+
+#: In place of a pass's number, for texts that are not drawn: they are scored under one mask, whatever the seed.
+_FIXED = (0, -1)
+_MASKED, _REPLACED = 0.8, 0.9
+
+
+class TokenMasker:
+    """Masks texts; nothing is remembered and no generator moves on.
+
+    Of a text's n tokens, special and unknown ones not counted, p n are chosen, rounded up or down at random so that
+    this is the mean, and at least one. The numbers belong to the seed, the pass over the dataset, the row's number and
+    its tokens: each pass masks anew, a resumed training as an unbroken one, and every process and worker alike.
+
+    Args:
+        tokenizer: The tokenizer.
+        task: A task that needs it, for the message.
+        seed: Names the masks of training.
+
+    Raises:
+        ValueError: If the tokenizer has no mask token.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, task: str, seed: int) -> None:
+        if tokenizer.mask_token_id is None:
+            raise ValueError(
+                f"Task {task!r}: {type(tokenizer).__name__} has no mask token, so there is nothing to mask texts with. "
+                "Load the encoder's own tokenizer, or leave the task out."
+            )
+        self.mask_id = int(tokenizer.mask_token_id)
+        self._seed = seed
+        self._special = np.array(sorted(tokenizer.all_special_ids), dtype=np.int64)
+        self._ordinary = np.setdiff1d(np.array(list(tokenizer.get_vocab().values()), dtype=np.int64), self._special)
+
+    def mask(
+        self,
+        input_ids: torch.Tensor,
+        rows: Sequence[Row],
+        words: Sequence[WordMap],
+        chosen: Sequence[int],
+        options: Any,
+    ) -> torch.Tensor:
+        """Mask some rows of a batch in place.
+
+        Args:
+            input_ids: [B, L] int64.
+            rows: The rows.
+            words: What became of their words.
+            chosen: The numbers of the R rows to mask.
+            options: `hf_mtl.heads.MaskedLmOptions`.
+
+        Returns:
+            [R, L] int64: the ids of the tokens to predict, -100 elsewhere.
+        """
+        labels = torch.full((len(chosen), input_ids.shape[1]), -100)
+        for number, i in enumerate(chosen):
+            ids = input_ids[i].numpy()
+            word_ids = words[i].word_ids
+            known = np.array([word is not None for word in word_ids])
+            places = np.flatnonzero(known & ~np.isin(ids, self._special))
+            if not len(places):
+                continue
+            drawn = rows[i].drawn
+            draw = _FIXED if drawn is None else (self._seed, drawn)
+            numbers = uniforms((*draw, rows[i].index, zlib.crc32(ids[places].tobytes())), 3 * len(places) + 1)
+            units = _words(word_ids, places) if options.whole_word else [[k] for k in range(len(places))]
+            picked = _pick(units, len(places), options.mask_probability, numbers)
+            # What a token becomes is told by its own two numbers, behind those that chose it.
+            kinds, others = numbers[1 + len(places) + picked], numbers[1 + 2 * len(places) + picked]
+            at = places[picked]
+            labels[number, at] = torch.from_numpy(ids[at])
+            random = self._ordinary[(others * len(self._ordinary)).astype(np.int64)]
+            new = np.where(kinds < _MASKED, self.mask_id, np.where(kinds < _REPLACED, random, ids[at]))
+            input_ids[i, at] = torch.from_numpy(new)
+        return labels
+
+
+def _words(word_ids: Sequence[int | None], places: npt.NDArray[np.int64]) -> list[list[int]]:
+    """Return the numbers of the places that each word has."""
+    found: dict[int | None, list[int]] = {}
+    for number, place in enumerate(places.tolist()):
+        found.setdefault(word_ids[place], []).append(number)
+    return list(found.values())
+
+
+def _pick(
+    units: Sequence[Sequence[int]], count: int, share: float, numbers: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    """Return the numbers of the tokens chosen, in order: whole units, as many as the share allows, at least one."""
+    goal = max(1, int(share * count + numbers[0]))
+    order = np.argsort(numbers[1 : 1 + len(units)], kind="stable").tolist()
+    picked: list[int] = []
+    for number in order:
+        if len(picked) + len(units[number]) <= goal:
+            picked.extend(units[number])
+        if len(picked) == goal:
+            break
+    # All words are longer than what may be masked: the first of them is, all the same.
+    return np.array(sorted(picked or units[order[0]]), dtype=np.int64)

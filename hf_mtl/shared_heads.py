@@ -1,0 +1,69 @@
+"""Tasks that share one head's parameters: which may, and who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from hf_mtl._names import listed, nearest
+
+__all__ = ["check_shares", "owner_of", "sharers_of"]
+
+#: What tasks with one head have in common: what it is made of, and what its logits say. Weights, losses' options and
+#: metrics are each task's own.
+_COMMON = (
+    *("type", "labels", "problem_type", "pooling", "layers", "layer_dropout", "dropout", "options"),
+    *("target_mean", "target_std"),
+)
+
+
+def check_shares(tasks: Iterable[Any]) -> None:
+    """Check that each task with ``share_with`` names one that has a head of its own, which fits it.
+
+    Args:
+        tasks: All tasks of a model, as `hf_mtl.TaskConfig`.
+
+    Raises:
+        ValueError: If it names no task, itself, or one that shares another's; or the two differ in what a head is
+            made of.
+    """
+    named = {task.name: task for task in tasks}
+    for name, task in named.items():
+        other = task.share_with
+        if other is None:
+            continue
+        if other not in named:
+            raise ValueError(
+                f"Task {name!r}: share_with names {other!r}, which is no task of the model."
+                f"{nearest(other, named)} Tasks: {listed(named)}."
+            )
+        owner = named[other]
+        if owner.share_with is not None:
+            advice = (
+                "A task cannot share its own head: leave share_with out"
+                if other == name
+                else f"Name the task whose head it is, or let one of them keep its own; {owner.share_with!r} is next"
+            )
+            raise ValueError(f"Task {name!r}: share_with names {other!r}, which has no head of its own. {advice}.")
+        for field in _COMMON:
+            mine, its = getattr(task, field), getattr(owner, field)
+            if mine != its:
+                raise ValueError(
+                    f"Task {name!r} shares the head of {other!r}, but they differ in {field}: {_told(mine)} and "
+                    f"{_told(its)}. Give both the same, in the same order."
+                )
+
+
+def _told(value: Any) -> str:
+    return listed(value) if isinstance(value, tuple) else repr(value)
+
+
+def owner_of(tasks: Sequence[Any], name: str) -> str:
+    """Return the task that holds a task's head."""
+    return next(str(task.share_with or name) for task in tasks if task.name == name)
+
+
+def sharers_of(tasks: Sequence[Any], name: str) -> list[str]:
+    """Return all tasks that have the head of one, itself among them, in the order of the tasks."""
+    owner = owner_of(tasks, name)
+    return [task.name for task in tasks if owner in (task.name, task.share_with)]
