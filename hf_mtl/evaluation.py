@@ -109,11 +109,7 @@ class TaskScorer:
             datasets: The dataset of each row, where `by_dataset` is to tell of single ones.
         """
         references = [self.head.reference(self.task, label) for label in labels]
-        if self.head.level == "token":
-            # Words without a tag are not asked for.
-            kept = [[i for i, tag in enumerate(tags) if tag is not None] for tags in references]
-            predictions = [[row[i] for i in where] for row, where in zip(predictions, kept, strict=True)]
-            references = [[row[i] for i in where] for row, where in zip(references, kept, strict=True)]
+        predictions, references = self.head.comparable(predictions, references)
         for module in self.modules:
             module.add_batch(predictions=predictions, references=references)
         if self.functions:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["Pieces", "WordMap"]
+__all__ = ["Pieces", "Reading", "WordMap"]
+
+#: What a task reads of a row: its text, or its pair, with the end cut off where it is too long.
+Reading = Literal["text"]
 
 
 @dataclass(frozen=True)

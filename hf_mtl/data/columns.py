@@ -78,10 +78,10 @@ class TaskColumns:
                 f"data.rename_column({next((c for c in columns if c not in INPUT_COLUMNS), 'label')!r}, "
                 f"{(tasks[0].name if tasks else 'task')!r})."
             )
-        tagging = any(heads[task].level == "token" for task in self.tasks)
+        tagging = any(heads[task].needs_words for task in self.tasks)
         self.inputs = self._input_columns(columns, tagging)
         if tagging and self.inputs[0] != "tokens":
-            task = next(task for task in self.tasks if heads[task].level == "token")
+            task = next(task for task in self.tasks if heads[task].needs_words)
             raise ValueError(
                 f"Dataset {name!r}, task {task!r}: token classification needs a column 'tokens', a list of words with "
                 f"one tag each. Columns: {listed(columns)}."

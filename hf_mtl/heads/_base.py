@@ -19,9 +19,9 @@ from hf_mtl.encoders import default_pooling
 from hf_mtl.heads._answers import Answering, AnswerOptions
 from hf_mtl.heads._layers import LayerMix, check_layers
 from hf_mtl.heads._pooling import make_pooling
-from hf_mtl.heads._stock import StockClassifier
+from hf_mtl.heads._stock import StockClassifier, StockKind
 from hf_mtl.states import States
-from hf_mtl.words import WordMap
+from hf_mtl.words import Reading, WordMap
 
 __all__ = ["Head", "LabelError", "NoOptions", "SequenceHead", "label_index"]
 
@@ -57,6 +57,14 @@ class Head(nn.Module):
 
     #: ``"sequence"``: one answer a text, logits [R, C]. ``"token"``: one a word, logits [n, C].
     level: ClassVar[Literal["sequence", "token"]]
+    #: What the task reads of a row.
+    reads: ClassVar[Reading] = "text"
+    #: Whether labels are those of words, so that labelled rows must come as ``tokens``.
+    needs_words: ClassVar[bool] = False
+    #: Whether ``TaskConfig.labels`` lists what may be answered.
+    takes_labels: ClassVar[bool] = True
+    #: Which of a family's stock classes the layers are of, a key of `hf_mtl.heads._stock`; ``None``: the `level`'s.
+    stock_kind: ClassVar[StockKind | None] = None
     #: Dataclass of the options that ``TaskConfig.options`` may hold.
     Options: ClassVar[type] = NoOptions
     #: Whether `learn` needs to see the training labels before training.
@@ -72,7 +80,8 @@ class Head(nn.Module):
         #: Whether the head reads other layers than the last.
         self.reads_layers = task.layers is not None and task.layers != count
         self.mix = LayerMix(count, task.layer_dropout) if task.layers == "mix" else None
-        self.classifier = StockClassifier(self.level, encoder_config, self.num_outputs(task), task.dropout)
+        kind = self.stock_kind or self.level
+        self.classifier = StockClassifier(kind, encoder_config, self.num_outputs(task), task.dropout)
 
     # What the task is
 
@@ -170,6 +179,11 @@ class Head(nn.Module):
             LabelError: As `encode_labels`, with row 0.
         """
         raise NotImplementedError
+
+    @classmethod
+    def comparable(cls, predictions: Sequence[Any], references: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """Return predictions and references as metrics compare them, without what no label asks for."""
+        return list(predictions), list(references)
 
     @staticmethod
     def count_items(labels: torch.Tensor) -> torch.Tensor:

@@ -23,8 +23,10 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from hf_mtl.encoders import has_encoder_alone, is_decoder_only
 
-__all__ = ["PlainClassifier", "StockClassifier"]
+__all__ = ["PlainClassifier", "StockClassifier", "StockKind"]
 
+#: Which of a family's stock classes: by what its layers answer.
+StockKind = Literal["sequence", "token"]
 _AUTO_CLASSES: dict[str, Any] = {
     "sequence": AutoModelForSequenceClassification,
     "token": AutoModelForTokenClassification,
@@ -96,7 +98,7 @@ class StockClassifier(nn.Module):
     its own, so that the sequence heads of one model do not share it.
 
     Args:
-        level: ``"sequence"`` for one vector a text, ``"token"`` for one a token.
+        kind: ``"sequence"`` for one vector a text, ``"token"`` for one a token.
         encoder_config: The encoder's config.
         num_outputs: Size of the last layer.
         dropout: Probability for every dropout of the head; ``None`` keeps the family's own.
@@ -104,7 +106,7 @@ class StockClassifier(nn.Module):
 
     def __init__(
         self,
-        level: Literal["sequence", "token"],
+        kind: StockKind,
         encoder_config: PreTrainedConfig,
         num_outputs: int,
         dropout: float | None = None,
@@ -114,17 +116,17 @@ class StockClassifier(nn.Module):
         self.pooler_activation: nn.Module | None = None
         config = copy.deepcopy(encoder_config)
         config.num_labels = num_outputs
-        auto_class = _AUTO_CLASSES[level]
+        auto_class = _AUTO_CLASSES[kind]
         self.stock: nn.Module
         # T5's stock sequence class reads its decoder.
-        known = type(config) in auto_class._model_mapping and not (level == "sequence" and has_encoder_alone(config))
+        known = type(config) in auto_class._model_mapping and (kind == "token" or not has_encoder_alone(config))
         if known:
             with torch.device("meta"):
                 stock: PreTrainedModel = auto_class.from_config(config, attn_implementation="eager")
             self._encoder_name = stock.base_model_prefix
             encoder = stock._modules.pop(self._encoder_name)
             pooler = getattr(encoder, "pooler", None)
-            if level == "sequence" and pooler is not None:
+            if kind == "sequence" and pooler is not None:
                 self.pooler = pooler
                 self.pooler_activation = getattr(encoder, "pooler_activation", None)
             # What `forward` marks padding by, for classes that look for a text's last token in its ids.
@@ -133,7 +135,7 @@ class StockClassifier(nn.Module):
             setattr(stock, "get_input_embeddings", _no_embeddings)  # noqa: B010  # a method, to torch's types
             self.stock = stock
         else:
-            self.stock = PlainClassifier(level, config, num_outputs)
+            self.stock = PlainClassifier(kind, config, num_outputs)
         if torch.get_default_device().type != "meta":
             self.to_empty(device=torch.get_default_device())
         #: Before the stock layers, where a probability is asked for and they have no dropout of their own.

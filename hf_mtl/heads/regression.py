@@ -31,6 +31,7 @@ class RegressionHead(SequenceHead):
 
     learns_from_labels = True
     is_regression = True
+    takes_labels = False
 
     @classmethod
     def check(cls, task: TaskConfig) -> None:

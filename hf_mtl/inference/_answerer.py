@@ -118,7 +118,7 @@ class Answerer:
         """Return the answers of some rows: one dict by task a row. The same rows have the same answers."""
         if not rows or not self.names:
             return [{} for _ in rows]
-        tagging = [name for name in self.names if self.heads[name].level == "token"]
+        tagging = [name for name in self.names if self.heads[name].needs_words]
         needs_pieces = any(
             name in self.options and self.options[name].aggregation_strategy is not None for name in tagging
         )

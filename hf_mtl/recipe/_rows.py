@@ -43,7 +43,7 @@ def _check_label(
     where: str, task: TaskConfig, head: type[Head], label: Any, text: str | list[str], fine: set[Any]
 ) -> None:
     is_list = isinstance(label, list)
-    if head.level == "token" and is_list and len(label) != len(text):
+    if head.needs_words and is_list and len(label) != len(text):
         raise RecipeError(
             "", f"{where}: {len(label)} tags for {len(text)} tokens. Token classification needs one tag per token."
         )

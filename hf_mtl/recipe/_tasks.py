@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset, Value
 from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import class_label
-from hf_mtl.heads import head_class
+from hf_mtl.heads import HEADS, head_class
 from hf_mtl.recipe._metric_names import metric_names
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 
@@ -100,7 +100,7 @@ def infer_task(
     labels = given.get("labels")
     if labels is None and kind["type"] == "sentiment":
         labels = _ordered(where, [rows["train"].features[name] for rows in splits.values()], name, splits)
-    elif labels is None and kind["type"] != "regression":
+    elif labels is None and HEADS[kind["type"]].takes_labels:
         labels = _union(where, name, splits)
     with blamed_on(where):
         task = TaskConfig(name, **{**kind, **given, "labels": labels})
