@@ -8,8 +8,9 @@ from typing import Literal
 
 __all__ = ["Pieces", "Reading", "WordMap"]
 
-#: What a task reads of a row: its text, or its pair, with the end cut off where it is too long.
-Reading = Literal["text"]
+#: What a task reads of a row. ``"text"``: its text or pair, or its words, with the end cut off where they are too long.
+#: ``"context"``: its first text, the question, with windows over the second. ``"choices"``: its text with each choice.
+Reading = Literal["text", "context", "choices"]
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,16 @@ class WordMap:
         word_ids: For each token of the row (padded rows: for each of the L), the word it belongs to; ``None`` at
             special tokens, padding, and the tokens of a second text.
         pieces: The tokens by themselves, where answers are built from them.
+        windows: How many tokens of the row each of its windows has, where all of each are its own; empty: one window.
+        choices: The texts to choose from.
     """
 
     text: str
     spans: Sequence[tuple[int, int]]
     word_ids: Sequence[int | None]
     pieces: Pieces | None = None
+    windows: Sequence[int] = ()
+    choices: Sequence[str] = ()
 
     def first_tokens(self) -> list[int | None]:
         """Return the place of each word's first token among the row's tokens, ``None`` where it owns none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -73,5 +74,5 @@ class TaskMixture(Dataset[Row]):
             reader, data = self._tables[table]
             positions, numbers, places = zip(*wanted, strict=True)
             for i, read in zip(positions, reader.rows(data[list(numbers)], places), strict=True):
-                result[i] = read if indices[i] >= 0 else Row(read.dataset, read.index, read.text, read.text_pair)
+                result[i] = read if indices[i] >= 0 else replace(read, labels={})
         return result

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from hf_mtl.heads._stock import StockClassifier, StockKind
 from hf_mtl.states import States
 from hf_mtl.words import Reading, WordMap
 
-__all__ = ["Head", "LabelError", "NoOptions", "SequenceHead", "label_index"]
+__all__ = ["Head", "LabelError", "LabelledRow", "NoOptions", "SequenceHead", "label_index"]
 
 
 class LabelError(ValueError):
@@ -37,6 +37,25 @@ class LabelError(ValueError):
     def __init__(self, row: int, message: str) -> None:
         super().__init__(message)
         self.row = row
+
+
+class LabelledRow(Protocol):
+    """What `Head.read_label` sees of a row."""
+
+    @property
+    def text(self) -> str | list[str]:
+        """The text, or its words."""
+        ...
+
+    @property
+    def text_pair(self) -> str | None:
+        """The second text of a pair."""
+        ...
+
+    @property
+    def choices(self) -> list[str] | None:
+        """The texts to choose from."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -61,6 +80,8 @@ class Head(nn.Module):
     reads: ClassVar[Reading] = "text"
     #: Whether labels are those of words, so that labelled rows must come as ``tokens``.
     needs_words: ClassVar[bool] = False
+    #: Whether ``ClassLabel`` integers stand for their names.
+    names_classes: ClassVar[bool] = True
     #: Whether ``TaskConfig.labels`` lists what may be answered.
     takes_labels: ClassVar[bool] = True
     #: Which of a family's stock classes the layers are of, a key of `hf_mtl.heads._stock`; ``None``: the `level`'s.
@@ -152,6 +173,31 @@ class Head(nn.Module):
         )
 
     # Labels
+
+    @classmethod
+    def read_label(cls, task: TaskConfig, value: Any, row: LabelledRow) -> Any:
+        """Return a row's label in the form of `encode_labels` and `reference`, which do not see the row.
+
+        Args:
+            task: The task.
+            value: The label as the dataset holds it, not null.
+            row: The row.
+
+        Raises:
+            LabelError: If the label does not fit its row, with row 0.
+        """
+        return value
+
+    @classmethod
+    def windows_to_train(cls, task: TaskConfig, value: Any, windows: Sequence[tuple[int, int]]) -> Sequence[int]:
+        """Return which windows over a row's context are trained on.
+
+        Args:
+            task: The task.
+            value: The row's label.
+            windows: The start and end of each window in the context, in characters.
+        """
+        return range(len(windows))
 
     @classmethod
     def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:

@@ -18,7 +18,7 @@ def merge_windows(
     """Join the logits of each row's windows.
 
     A token's logits are those of the window whose own it is. A text's logits are the mean of its windows', weighted by
-    their own tokens.
+    their own tokens. Windows that are choices stay as they are.
 
     Args:
         logits: For each task the logits of each window, row after row: [C], or [L, C] for its L tokens.
@@ -26,7 +26,7 @@ def merge_windows(
         heads: What answers each task.
 
     Returns:
-        For each task [R, C], or [n, C] for the own tokens of all windows.
+        For each task [R, C], or [n, C] for the own tokens of all windows; of choices a row each.
     """
     windows = [window for row in rows for window in row.windows]
     merged = {}
@@ -34,7 +34,7 @@ def merge_windows(
         if heads[name].level == "token":
             own = [value[w.start : w.stop] for value, w in zip(values, windows, strict=True)]
             merged[name] = np.concatenate(own)
-        elif len(windows) == len(rows):
+        elif heads[name].reads == "choices" or len(windows) == len(rows):
             merged[name] = np.stack(values)
         else:
             weights = np.array([window.weight for window in windows], dtype=np.float32)

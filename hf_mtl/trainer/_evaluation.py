@@ -85,15 +85,16 @@ class EvaluatingTrainer(Trainer):
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
         """Return the loader of rows to predict, with or without labels."""
-        return self._rows_loader(list(self._columns(as_datasets(test_dataset, "test"), needs_labels=False).values()))
+        parts = self._columns(as_datasets(test_dataset, "test"), needs_labels=False)
+        return self._rows_loader(list(parts.values()), answers=True)
 
-    def _rows_loader(self, parts: Sequence[TaskColumns]) -> DataLoader[Any]:
+    def _rows_loader(self, parts: Sequence[TaskColumns], answers: bool = False) -> DataLoader[Any]:
         mixture = TaskMixture(parts)
         size, args = self.args.per_device_eval_batch_size, self.args
         starts = range(args.process_index * size, len(mixture), size * args.world_size)
         # Ranges, not lists: those would hold a number for every row.
         batches = [range(start, min(start + size, len(mixture))) for start in starts]
-        return self._loader(mixture, batches, RowsCollator(self.data_collator))
+        return self._loader(mixture, batches, RowsCollator(self.data_collator, answers))
 
     def _parts(self, data: Any, split: str) -> dict[str, TaskColumns]:
         if data is None:
@@ -160,7 +161,7 @@ class EvaluatingTrainer(Trainer):
         self._memory_tracker.start()
         start = time.time()
         scorers = self._scorers(parts)
-        for batch in self._batches(parts):
+        for batch in self._batches(parts, answers is not None):
             found = [] if batch is None else [self._treat(batch, answers is not None)]
             for scored, answered in self._gather(found):
                 for name, *score in scored:
@@ -192,7 +193,8 @@ class EvaluatingTrainer(Trainer):
             dataset's name and its answers.
         """
         heads = self._plain_model.task_heads
-        inputs: dict[str, Any] = self._prepare_inputs({**batch.inputs, "rows": batch.numbers, "labels": batch.labels})
+        encoded = batch.batch
+        inputs: dict[str, Any] = self._prepare_inputs({**encoded.inputs, "rows": batch.numbers, "labels": batch.labels})
         all_labels = inputs.pop("labels")
         numbers = inputs.pop("rows") if answer else None
         scored, answered = [], []
@@ -200,8 +202,8 @@ class EvaluatingTrainer(Trainer):
             all_logits = self._plain_model(**inputs).logits
             for name, labels in all_labels.items():
                 head, logits = heads[name], all_logits[name] if numbers is None else all_logits[name][numbers[name]]
-                rows = batch.numbers[name].tolist()
-                predictions = head.predictions(logits, [batch.words[i] for i in rows])
+                rows = batch.labelled(name)
+                predictions = head.predictions(logits, [encoded.words[head.reads][i] for i in rows])
                 if head.level == "token":
                     # Padding bears no label, so that it adds nothing to the loss.
                     logits, labels = logits.flatten(0, 1), labels.flatten()
@@ -209,20 +211,35 @@ class EvaluatingTrainer(Trainer):
                 datasets = None if self.is_in_train else [batch.rows[i].dataset for i in rows]
                 scored.append((name, predictions, [batch.rows[i].labels[name] for i in rows], loss, items, datasets))
             if answer:
-                flat = {n: v.flatten(0, -2).float().cpu().numpy() for n, v in all_logits.items()}
-                tasks, kinds = {n: h.task for n, h in heads.items()}, {n: h.answering() for n, h in heads.items()}
-                answers = answer_rows(tasks, kinds, flat, batch.words)
-                answered = [(row.dataset, answer) for row, answer in zip(batch.rows, answers, strict=True)]
+                answered = [
+                    (row.dataset, answer)
+                    for row, answer in zip(batch.rows, self._answers(batch, all_logits), strict=True)
+                ]
         return scored, answered
+
+    def _answers(self, batch: EncodedRows, all_logits: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
+        """Return every row's answers by task, ``None`` where it has no input for the task."""
+        heads = self._plain_model.task_heads
+        tasks, kinds = {n: h.task for n, h in heads.items()}, {n: h.answering() for n, h in heads.items()}
+        answers: list[dict[str, Any]] = [dict.fromkeys(heads) for _ in batch.rows]
+        for reading, places in batch.batch.places.items():
+            chosen = [place for own in places.values() for place in own]
+            logits = {n: v[chosen] for n, v in all_logits.items() if heads[n].reads == reading}
+            flat = {n: v.flatten(0, -2).float().cpu().numpy() for n, v in logits.items()}
+            words = [batch.batch.words[reading][i] for i in places]
+            if flat and words:
+                for i, answer in zip(places, answer_rows(tasks, kinds, flat, words), strict=True):
+                    answers[i].update(answer)
+        return answers
 
     def _gather(self, found: list[Any]) -> list[Any]:
         """Return what all ranks found, in the order of the ranks: decoded predictions, not logits."""
         gathered: list[Any] = gather_object(found) if self.args.world_size > 1 else found
         return gathered
 
-    def _batches(self, parts: Mapping[str, TaskColumns]) -> Iterator[EncodedRows | None]:
+    def _batches(self, parts: Mapping[str, TaskColumns], answers: bool) -> Iterator[EncodedRows | None]:
         """Yield this rank's batches, ``None`` where it has none left: ranks meet after each, so all go as far."""
-        loader = self._rows_loader(list(parts.values()))
+        loader = self._rows_loader(list(parts.values()), answers)
         self.callback_handler.eval_dataloader = loader
         model = self._plain_model
         if not self.is_in_train and (self.args.bf16_full_eval or self.args.fp16_full_eval):
