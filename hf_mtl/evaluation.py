@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -80,7 +81,9 @@ class TaskScorer:
         if all(isinstance(metric, str) and metric in METRICS for metric in chosen):
             kinds = {METRICS[str(metric)].input_kind for metric in chosen}
             if len(kinds) == 1:
-                return row_statistic(kinds.pop(), self.main, self.task.num_labels)
+                # Of a task without a list of labels the number of classes is not known.
+                classes = self.task.num_labels if self.task.labels else sys.maxsize
+                return row_statistic(kinds.pop(), self.main, classes)
         return None
 
     def _check_kind(self, metric: str, names: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ What one row of predictions and references is depends on the metric's ``input_ki
 - ``"multilabel"``: C flags of 0 or 1; a batch is [R, C].
 - ``"values"``: a number; a batch is [R] floats.
 - ``"tags"``: a list of tag strings, one per word; a batch is a list of R lists.
+- ``"answers"``: a text, empty for no answer; as reference a list of the right ones.
 
 A new metric is one file and one row in `METRICS`.
 
@@ -38,6 +39,7 @@ from hf_mtl.metrics._quadratic_weighted_kappa import QuadraticWeightedKappa
 from hf_mtl.metrics._row_statistics import RowStatistic, row_statistic
 from hf_mtl.metrics._seqeval import Seqeval
 from hf_mtl.metrics._spearman import Spearman
+from hf_mtl.metrics._squad import Squad
 from hf_mtl.metrics._tag_accuracy import TagAccuracy
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "RowStatistic",
     "Seqeval",
     "Spearman",
+    "Squad",
     "StreamingMetric",
     "TagAccuracy",
     "bootstrap_interval",
@@ -73,6 +76,7 @@ METRICS: dict[str, type[StreamingMetric]] = {
     "mean_squared_error": MeanSquaredError,
     "seqeval": Seqeval,
     "tag_accuracy": TagAccuracy,
+    "squad": Squad,
 }
 """Built-in metrics by name."""
 

@@ -7,7 +7,7 @@ import datasets
 import evaluate
 import numpy.typing as npt
 
-InputKind: TypeAlias = Literal["classes", "multilabel", "values", "tags"]
+InputKind: TypeAlias = Literal["classes", "multilabel", "values", "tags", "answers"]
 
 # One row of predictions (and of references) per input kind, in the words of `datasets`.
 _ROW_FEATURES: dict[str, object] = {
@@ -15,6 +15,7 @@ _ROW_FEATURES: dict[str, object] = {
     "multilabel": [datasets.Value("int8")],
     "values": datasets.Value("float64"),
     "tags": [datasets.Value("string")],
+    "answers": [datasets.Value("string")],
 }
 
 
@@ -43,7 +44,8 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
 
     Attributes:
         input_kind: What one row is. ``"classes"``: a class id. ``"multilabel"``: C flags of 0 or 1. ``"values"``: a
-            number. ``"tags"``: a list with one tag string per word.
+            number. ``"tags"``: a list with one tag string per word. ``"answers"``: a text, and as reference a list of
+            right ones.
         greater_is_better: Whether a model selector should look for the maximum.
 
     Args:
