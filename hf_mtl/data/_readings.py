@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data._encodings import encode_rows
+from hf_mtl.data._encodings import encode_rows, padding_id
 from hf_mtl.data.columns import Row
 from hf_mtl.words import Reading, WordMap
 
@@ -101,10 +101,11 @@ def encode_contexts(
     encodings, names = encode_rows(tokenizer, rows, verbose=False)
     found = []
     for row, encoding in zip(rows, encodings, strict=True):
-        ids, types = encoding.ids, encoding.type_ids
+        # No tokens at all are one of padding, as for other rows.
+        ids, types = encoding.ids or [padding_id(tokenizer)], encoding.type_ids or [0]
         places = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
         before, behind = (places[0], places[-1] + 1) if places else (len(ids), len(ids))
-        room = max_length - len(ids) + len(places)
+        room = max_length - (len(ids) - len(places))
         if room < min(len(places), 2) or room < 0:
             raise ValueError(
                 f"Dataset {row.dataset!r}, row {row.index}: the question has so many tokens that {max(room, 0)} of "
@@ -148,7 +149,7 @@ def encode_choices(
         for choice in row.choices or ()
     ]
     encodings, names = encode_rows(tokenizer, pairs, truncation=True, max_length=max_length)
-    following = iter(encodings)
+    following = (encoding if encoding.ids else Part([padding_id(tokenizer)], [0]) for encoding in encodings)
     return [[next(following) for _ in row.choices or ()] for row in rows], names
 
 

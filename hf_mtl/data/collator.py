@@ -126,7 +126,8 @@ class MultiTaskCollator:
         Returns:
             The encoder's inputs, each [B, L] int64, and what became of each row's words.
         """
-        batch = self.read(rows, [("text",)] * len(rows))
+        texts: set[Reading] = {"text"}
+        batch = self.read(rows, [texts] * len(rows))
         return batch.inputs, list(batch.words["text"].values())
 
     def read(self, rows: Sequence[Row], readings: Sequence[Collection[Reading]], trains: bool = False) -> EncodedBatch:

@@ -178,8 +178,9 @@ class TaskColumns:
                 choices=batch["choices"][position] if "choices" in self.inputs else None,
             )
             for task, values in labels.items():
-                if values[position] is not None:
-                    row.labels[task] = self._read_label(task, values[position], row)
+                label = None if values[position] is None else self._read_label(task, values[position], row)
+                if label is not None:
+                    row.labels[task] = label
             rows.append(row)
         return rows
 

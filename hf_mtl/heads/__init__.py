@@ -21,8 +21,10 @@ from hf_mtl.heads._layers import LayerMix
 from hf_mtl.heads._legal_tags import LegalTags, best_legal_tags
 from hf_mtl.heads._pooling import AttentionPooling
 from hf_mtl.heads._schemes import infer_scheme
-from hf_mtl.heads._stock import PlainClassifier
+from hf_mtl.heads._stock import PlainClassifier, stock_logits
 from hf_mtl.heads.crf_tagging import CrfTaggingHead
+from hf_mtl.heads.multiple_choice import MultipleChoiceHead
+from hf_mtl.heads.question_answering import QuestionAnsweringHead, QuestionAnsweringOptions
 from hf_mtl.heads.regression import RegressionHead
 from hf_mtl.heads.sentiment import SentimentHead, SentimentOptions
 from hf_mtl.heads.sequence_classification import SequenceClassificationHead
@@ -37,8 +39,11 @@ __all__ = [
     "Head",
     "LabelError",
     "LegalTags",
+    "MultipleChoiceHead",
     "NoOptions",
     "OwnLayers",
+    "QuestionAnsweringHead",
+    "QuestionAnsweringOptions",
     "RegressionHead",
     "SentimentHead",
     "SentimentOptions",
@@ -51,6 +56,7 @@ __all__ = [
     "head_class",
     "infer_scheme",
     "label_index",
+    "stock_logits",
 ]
 
 #: Layers of heads that no encoder family knows; they say themselves how they start.
@@ -63,6 +69,8 @@ HEADS: dict[str, type[Head]] = {
     "token-classification": TokenClassificationHead,
     "crf-tagging": CrfTaggingHead,
     "regression": RegressionHead,
+    "question-answering": QuestionAnsweringHead,
+    "multiple-choice": MultipleChoiceHead,
 }
 
 

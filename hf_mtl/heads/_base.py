@@ -86,6 +86,8 @@ class Head(nn.Module):
     takes_labels: ClassVar[bool] = True
     #: Which of a family's stock classes the layers are of, a key of `hf_mtl.heads._stock`; ``None``: the `level`'s.
     stock_kind: ClassVar[StockKind | None] = None
+    #: Why no graph can answer tasks of the type without this library, as a clause; ``None``: one can.
+    beyond_graphs: ClassVar[str | None] = None
     #: Dataclass of the options that ``TaskConfig.options`` may hold.
     Options: ClassVar[type] = NoOptions
     #: Whether `learn` needs to see the training labels before training.
@@ -182,6 +184,9 @@ class Head(nn.Module):
             task: The task.
             value: The label as the dataset holds it, not null.
             row: The row.
+
+        Returns:
+            The label; ``None`` where it means none.
 
         Raises:
             LabelError: If the label does not fit its row, with row 0.

@@ -13,6 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from transformers import (
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PreTrainedConfig,
@@ -23,13 +25,15 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from hf_mtl.encoders import has_encoder_alone, is_decoder_only
 
-__all__ = ["PlainClassifier", "StockClassifier", "StockKind"]
+__all__ = ["PlainClassifier", "StockClassifier", "StockKind", "stock_logits"]
 
 #: Which of a family's stock classes: by what its layers answer.
-StockKind = Literal["sequence", "token"]
+StockKind = Literal["sequence", "token", "span", "choice"]
 _AUTO_CLASSES: dict[str, Any] = {
     "sequence": AutoModelForSequenceClassification,
     "token": AutoModelForTokenClassification,
+    "span": AutoModelForQuestionAnswering,
+    "choice": AutoModelForMultipleChoice,
 }
 
 
@@ -59,6 +63,14 @@ class _WithStates:
         return getattr(self._stock, name)
 
 
+def stock_logits(output: Any) -> torch.Tensor:
+    """Return the logits of a stock class; those of question answering, [B, L] each, as [B, L, 2]."""
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    logits: torch.Tensor = output.logits
+    return logits
+
+
 def _no_embeddings() -> None:
     return None
 
@@ -67,14 +79,14 @@ class PlainClassifier(nn.Module):
     """Dropout and a linear layer, for a family that has no stock class whose head reads the encoder alone.
 
     Args:
-        level: ``"sequence"`` reads the one state of each text that was pooled before, ``"token"`` all of them.
+        kind: ``"sequence"`` and ``"choice"`` read the one state of each text that was pooled before, the others all.
         encoder_config: The encoder's config.
         num_outputs: Size of the last layer.
     """
 
-    def __init__(self, level: str, encoder_config: PreTrainedConfig, num_outputs: int) -> None:
+    def __init__(self, kind: StockKind, encoder_config: PreTrainedConfig, num_outputs: int) -> None:
         super().__init__()
-        self.level = level
+        self.pools = kind in ("sequence", "choice")
         self.std = float(getattr(encoder_config, "initializer_range", 0.02))
         self.dropout = nn.Dropout(getattr(encoder_config, "hidden_dropout_prob", 0.1))
         self.classifier = nn.Linear(encoder_config.hidden_size, num_outputs)
@@ -86,19 +98,20 @@ class PlainClassifier(nn.Module):
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return [B, C], or [B, L, C] for tokens."""
-        states = states[:, 0] if self.level == "sequence" else states
+        states = states[:, 0] if self.pools else states
         logits: torch.Tensor = self.classifier(self.dropout(states))
         return logits
 
 
 class StockClassifier(nn.Module):
-    """The layers that a family's ``...ForSequenceClassification`` or ``...ForTokenClassification`` puts on its encoder.
+    """The layers that a family's stock class, such as ``...ForSequenceClassification``, puts on its encoder.
 
-    Where the stock sequence class reads a pooler inside the encoder (BERT, ALBERT), this module holds a pooler of
-    its own, so that the sequence heads of one model do not share it.
+    Where that class reads a pooler inside the encoder (BERT, ALBERT), this module holds a pooler of its own, so that
+    the heads of one model do not share it.
 
     Args:
-        kind: ``"sequence"`` for one vector a text, ``"token"`` for one a token.
+        kind: ``"sequence"`` for one vector a text, ``"token"`` for one a token, ``"span"`` for the two logits of
+            question answering a token, ``"choice"`` for one logit a text.
         encoder_config: The encoder's config.
         num_outputs: Size of the last layer.
         dropout: Probability for every dropout of the head; ``None`` keeps the family's own.
@@ -117,6 +130,7 @@ class StockClassifier(nn.Module):
         config = copy.deepcopy(encoder_config)
         config.num_labels = num_outputs
         auto_class = _AUTO_CLASSES[kind]
+        self.kind = kind
         self.stock: nn.Module
         # T5's stock sequence class reads its decoder.
         known = type(config) in auto_class._model_mapping and (kind == "token" or not has_encoder_alone(config))
@@ -126,7 +140,7 @@ class StockClassifier(nn.Module):
             self._encoder_name = stock.base_model_prefix
             encoder = stock._modules.pop(self._encoder_name)
             pooler = getattr(encoder, "pooler", None)
-            if kind == "sequence" and pooler is not None:
+            if kind in ("sequence", "choice") and pooler is not None:
                 self.pooler = pooler
                 self.pooler_activation = getattr(encoder, "pooler_activation", None)
             # What `forward` marks padding by, for classes that look for a text's last token in its ids.
@@ -171,7 +185,10 @@ class StockClassifier(nn.Module):
         return pooled
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Return the stock logits for states [B, L, H] and their mask [B, L]: [B, C], or [B, L, C] for tokens."""
+        """Return the stock logits for states [B, L, H] and their mask [B, L]: [B, C], or [B, L, C] for tokens.
+
+        For ``"span"`` C is 2, for ``"choice"`` 1.
+        """
         if self.dropout is not None:
             states = self.dropout(states)
         if not isinstance(self.stock, PreTrainedModel):
@@ -179,14 +196,12 @@ class StockClassifier(nn.Module):
             return plain
         outputs = _Encoded(last_hidden_state=states, pooler_output=self._pool(states))
         stand_in = _WithStates(self.stock, self._encoder_name, outputs)
-        logits: torch.Tensor = (
-            type(self.stock)
-            .forward(
-                stand_in,  # a stand-in for `self`: see the module docstring
-                input_ids=torch.where(mask == 0, _PADDING, 0),
-                attention_mask=mask,
-                return_dict=True,
-            )
-            .logits
+        if self.kind == "choice":
+            mask = mask[:, None]  # as questions with one choice each: which belong together is the head's to know
+        output = type(self.stock).forward(
+            stand_in,  # a stand-in for `self`: see the module docstring
+            input_ids=torch.where(mask == 0, _PADDING, 0),
+            attention_mask=mask,
+            return_dict=True,
         )
-        return logits
+        return stock_logits(output)

@@ -52,7 +52,7 @@ def as_row(value: Any, number: int, source: str = "input") -> Row:
         if len(choices) < 2 or not all(isinstance(choice, str) for choice in choices):
             raise ValueError(
                 f"{source}, row {number}: 'choices' must be a list of at least 2 strings, found "
-                f"{str(value['choices'])[:80]!r}."
+                f"{value['choices']!r:.80}."
             )
     try:
         "".join([*read, pair or "", *(choices or ())]).encode()

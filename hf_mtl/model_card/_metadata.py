@@ -13,7 +13,7 @@ from hf_mtl.model_card._facts import CardFacts, ResultFacts
 __all__ = ["merge_metadata", "metadata"]
 
 #: The Hub's name for what a task type does.
-_HUB_TASKS = {"token-classification": "token-classification"}
+_HUB_TASKS = {name: name for name in ("token-classification", "question-answering", "multiple-choice")}
 _OTHER_HUB_TASK = "text-classification"
 
 
