@@ -48,7 +48,7 @@ def _check_label(
             "", f"{where}: {len(label)} tags for {len(text)} tokens. Token classification needs one tag per token."
         )
     # What was seen before was checked before: most rows cost a look-up.
-    key = tuple(label) if is_list else label
+    key = tuple(label) if is_list else repr(label) if isinstance(label, dict) else label
     if key not in fine:
         try:
             head.reference(task, label)

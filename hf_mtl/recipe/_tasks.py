@@ -9,7 +9,7 @@ from typing import Any
 from datasets import ClassLabel, Dataset, Value
 
 from hf_mtl._names import listed
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
 from hf_mtl.data import class_label
 from hf_mtl.heads import HEADS, head_class
 from hf_mtl.recipe._metric_names import metric_names
@@ -54,6 +54,10 @@ def _observed(name: str, given: Mapping[str, Any], dataset: str, rows: Dataset) 
     inner = getattr(feature, "feature", None)
     if given.get("type") is not None:
         return given["type"], given["type"] == "sequence-classification" and inner is not None
+    if _is_squad(feature):
+        return "question-answering", False
+    if _chooses(name, rows):
+        return "multiple-choice", False
     if inner is not None and _is_label(inner, given):
         return ("token-classification", False) if "tokens" in rows.column_names else ("sequence-classification", True)
     if inner is None and _is_label(feature, given):
@@ -69,9 +73,26 @@ def _observed(name: str, given: Mapping[str, Any], dataset: str, rows: Dataset) 
         )
     raise RecipeError(
         f"tasks.{name}",
-        f"the column of dataset {dataset!r} tells no type: {feature}. Expected texts, ClassLabel, numbers, or lists of "
-        "labels; or give type and labels.",
+        f"the column of dataset {dataset!r} tells no type: {feature}. Expected texts, ClassLabel, numbers, lists of "
+        "labels, or answers as in SQuAD; or give type and labels.",
     )
+
+
+def _is_squad(feature: Any) -> bool:
+    """Return whether a column holds answers with their starts: a struct of lists, or a list of structs."""
+    fields = getattr(feature, "feature", feature)
+    return isinstance(fields, Mapping) and {"text", "answer_start"} <= fields.keys()
+
+
+def _chooses(name: str, rows: Dataset) -> bool:
+    """Return whether a column can only be the choice: there are choices, and nothing else that could choose."""
+    if "choices" not in rows.column_names:
+        return False
+    feature = rows.features[name]
+    if isinstance(feature, Value) and feature.dtype.startswith(("int", "uint")):
+        return True
+    others = [column for column in rows.column_names if column not in (*INPUT_COLUMNS, name)]
+    return not others and (isinstance(feature, ClassLabel) or getattr(feature, "dtype", None) in _TEXTS)
 
 
 def _is_label(feature: Any, given: Mapping[str, Any]) -> bool:
