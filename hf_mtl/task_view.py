@@ -7,16 +7,21 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
+from transformers.modeling_outputs import (
+    MultipleChoiceModelOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
-from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import Head, RegressionHead
 
 __all__ = ["TaskView", "view_task"]
 
 
-def _view_config(task: TaskConfig, encoder_config: PreTrainedConfig, outputs: int) -> PreTrainedConfig:
+def _view_config(head: Head, encoder_config: PreTrainedConfig) -> PreTrainedConfig:
     """Return the encoder's config with the task's labels."""
+    task, outputs = head.task, head.num_outputs(head.task)
     config = copy.deepcopy(encoder_config)
     names = list(task.labels) if task.labels else [task.name]
     if len(names) != outputs:
@@ -25,7 +30,7 @@ def _view_config(task: TaskConfig, encoder_config: PreTrainedConfig, outputs: in
     config.id2label = dict(enumerate(names))
     config.label2id = {name: i for i, name in enumerate(names)}
     kind: Any = (task.problem_type or "single_label_classification") if task.labels else "regression"
-    config.problem_type = kind
+    config.problem_type = None if head.stock_kind in ("span", "choice") else kind
     return config
 
 
@@ -49,7 +54,7 @@ class TaskView(PreTrainedModel):
     main_input_name = "input_ids"
 
     def __init__(self, model: PreTrainedModel, head: Head, config: PreTrainedConfig) -> None:
-        super().__init__(_view_config(head.task, config, head.num_outputs(head.task)))
+        super().__init__(_view_config(head, config))
         # No `post_init`: there is nothing here to initialise.
         self.multi_task = model
         self.task = head.task
@@ -65,9 +70,20 @@ class TaskView(PreTrainedModel):
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Return the task's logits: [B, C], or [B, L, C] for tagging; of a regression in the labels' own unit."""
+        """Return the task's logits: [B, C], or [B, L, C] for tagging; of a regression in the labels' own unit.
+
+        Of question answering they are ``start_logits`` and ``end_logits``, [B, L] each. Multiple choice takes inputs
+        of [B, choices, L] and gives [B, choices].
+        """
         heads: Any = self.multi_task.task_heads
         head = heads[self.task.name]
+        tokens = input_ids if input_ids is not None else inputs_embeds
+        shape = () if tokens is None else tokens.shape[:2]
+        if head.stock_kind == "choice":
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds = (
+                None if given is None else given.flatten(0, 1)
+                for given in (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+            )
         output = self.multi_task(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -82,8 +98,16 @@ class TaskView(PreTrainedModel):
         if isinstance(head, RegressionHead):
             mean, std = head.scale(head.task)
             logits = logits * std + mean
-        kind = TokenClassifierOutput if head.level == "token" else SequenceClassifierOutput
-        result = kind(logits=logits, hidden_states=output.hidden_states, attentions=output.attentions)
+        more = {"hidden_states": output.hidden_states, "attentions": output.attentions}
+        result: Any
+        if head.stock_kind == "span":
+            start, end = logits.unbind(-1)
+            result = QuestionAnsweringModelOutput(start_logits=start, end_logits=end, **more)
+        elif head.stock_kind == "choice":
+            result = MultipleChoiceModelOutput(logits=logits.view(*shape), **more)
+        else:
+            kind = TokenClassifierOutput if head.level == "token" else SequenceClassifierOutput
+            result = kind(logits=logits, **more)
         return result.to_tuple() if return_dict is False else result
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:

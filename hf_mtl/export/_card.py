@@ -8,17 +8,32 @@ from hf_mtl.configuration import TaskConfig
 
 __all__ = ["onnx_card", "stock_card"]
 
+#: Task types that are tasks of the Hub by the same name.
+_OWN_KINDS = ("token-classification", "question-answering", "multiple-choice")
+#: What answers without a list of labels are.
+_ANSWERS = {
+    "question-answering": "It finds the span of a context that answers a question.",
+    "multiple-choice": "It chooses one of some texts that come with the first.",
+}
+#: Types for which Transformers has no pipeline, and the Auto class that loads them.
+_CLASSES = {
+    "question-answering": "AutoModelForQuestionAnswering",
+    "multiple-choice": "AutoModelForMultipleChoice",
+}
+
 
 def stock_card(task: TaskConfig, class_name: str) -> str:
     """Return the card of one task's stock model."""
-    is_token = task.type == "token-classification"
-    kind = "token-classification" if is_token else "text-classification"
+    kind = task.type if task.type in _OWN_KINDS else "text-classification"
+    load = f'from transformers import pipeline\n\npipe = pipeline("{kind}", model="path/of/this/folder")'
+    if task.type in _CLASSES:
+        name = _CLASSES[task.type]
+        load = f'from transformers import {name}\n\nmodel = {name}.from_pretrained("path/of/this/folder")'
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: {kind}\ntags: [hf-mtl]\n---\n\n"
         f"# {task.name}\n\nThe task `{task.name}` ({task.type}) of a multi-task model trained with hf-mtl, as a plain "
         f"`{class_name}`. It loads without hf-mtl:\n\n"
-        f'```python\nfrom transformers import pipeline\n\npipe = pipeline("{kind}", model="path/of/this/folder")\n'
-        "```\n\n"
+        f"```python\n{load}\n```\n\n"
         f"{_labels(task)}\n"
     )
 
@@ -38,7 +53,7 @@ def onnx_card(tasks: Sequence[TaskConfig], precision: str) -> str:
 
 def _labels(task: TaskConfig) -> str:
     if not task.labels:
-        return "It answers one number, in the unit of its training labels."
+        return _ANSWERS.get(task.type, "It answers one number, in the unit of its training labels.")
     shown = ", ".join(f"`{label}`" for label in task.labels)
     many = " Any number of them may hold." if task.problem_type == "multi_label_classification" else ""
     return f"Labels: {shown}.{many}"

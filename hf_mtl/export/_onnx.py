@@ -92,6 +92,11 @@ def export_onnx(
         raise ValueError(f"No task to export. Tasks of this model: {listed(model.task_heads)}.")
     for name in names:
         head = model.task_heads[name]
+        if head.beyond_graphs is not None:
+            raise ValueError(
+                f"Task {name!r}: of the type {head.task.type!r} {head.beyond_graphs}. Export the other tasks to ONNX, "
+                f"and this one as a stock model: hf-mtl export MODEL OUT --to transformers --task {name}."
+            )
         if head.answering() is not type(head):
             raise ValueError(
                 f"Task {name!r}: answers of the type {head.task.type!r} need weights that turn logits into answers, "

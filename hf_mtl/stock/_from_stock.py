@@ -11,6 +11,8 @@ from typing import Any, cast
 import torch
 from transformers import (
     AutoConfig,
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PreTrainedModel,
@@ -24,8 +26,15 @@ __all__ = ["StockTask", "load_head", "plain_encoder", "read_stock", "same_encode
 _AUTO_CLASSES: Mapping[str, Any] = {
     "sequence": AutoModelForSequenceClassification,
     "token": AutoModelForTokenClassification,
+    "span": AutoModelForQuestionAnswering,
+    "choice": AutoModelForMultipleChoice,
 }
-_KINDS = "a text classification or token classification model, such as BertForSequenceClassification"
+#: Types whose tasks have no list of labels.
+_WITHOUT_LABELS = {"span": "question-answering", "choice": "multiple-choice"}
+_KINDS = (
+    "a model for text or token classification, question answering or multiple choice, such as "
+    "BertForSequenceClassification"
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +89,9 @@ def _level(name: str, config: Any, architectures: Any) -> str:
 def _task(name: str, config: Any, level: str, given: str | None) -> TaskConfig:
     labels: list[str] | None = [config.id2label[number] for number in sorted(config.id2label)]
     problem_type = None
-    if level == "token":
+    if level in _WITHOUT_LABELS:
+        task_type, labels = _WITHOUT_LABELS[level], None
+    elif level == "token":
         task_type = "token-classification"
     elif config.problem_type == "regression" or len(labels or ()) == 1:  # Transformers' own rule
         task_type = "regression"
@@ -101,7 +112,7 @@ def _task(name: str, config: Any, level: str, given: str | None) -> TaskConfig:
         problem_type=problem_type,
         dropout=dropout if dropout else None,
         pooling={"cls": "first", "mean": "mean", None: None}[getattr(config, "classifier_pooling", None)]
-        if level == "sequence"
+        if level in ("sequence", "choice")
         else None,
     )
 

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoders import is_decoder_only
-from hf_mtl.heads import Head, RegressionHead
+from hf_mtl.heads import Head, RegressionHead, stock_logits
 from hf_mtl.states import PaddedStates
 
 __all__ = ["to_stock"]
@@ -46,7 +45,7 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
         )
     assert isinstance(classifier.stock, PreTrainedModel)
     stock_class = type(classifier.stock)
-    config = _config(encoder, task, stock_class, problem_type)
+    config = _config(encoder, head, stock_class, problem_type)
     with torch.random.fork_rng(devices=[]):  # the first weights are random and will be replaced
         model = stock_class(config)
     prefix = model.base_model_prefix
@@ -63,11 +62,12 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
     return model
 
 
-def _config(encoder: PreTrainedModel, task: TaskConfig, stock_class: type, problem_type: str | None) -> Any:
+def _config(encoder: PreTrainedModel, head: Head, stock_class: type, problem_type: str | None) -> Any:
+    task, outputs = head.task, head.num_outputs(head.task)
     config: Any = copy.deepcopy(encoder.config)
     # Its choice is left to whoever loads the model; ours would know the rows of an unpadded batch.
     config._attn_implementation = None
-    labels = task.labels or (task.name,)
+    labels = task.labels or [task.name] * outputs
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: number for number, label in enumerate(labels)}
     config.problem_type = problem_type
@@ -97,9 +97,11 @@ def _check(model: PreTrainedModel, head: Head) -> None:
         ids = torch.where(mask == 1, ids + (ids >= model.config.pad_token_id), model.config.pad_token_id)
     states = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
     expected = copy.deepcopy(head).eval()(PaddedStates(states.flatten(0, 1), mask))
-    found = model(input_ids=ids, attention_mask=mask).logits.view(-1, model.config.num_labels)
+    if head.stock_kind == "choice":
+        ids, mask = ids[:, None], mask[:, None]
+    found = stock_logits(model(input_ids=ids, attention_mask=mask)).view(expected.shape)
     scale = float(expected.abs().max())
-    if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * scale):
+    if not torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * scale):
         what = f"pooling={head.task.pooling!r}" if head.task.pooling else f"what {type(head).__name__} computes"
         raise ValueError(
             f"Task {head.task.name!r}: {type(model).__name__} gives other logits than the head, since it has no form "
