@@ -24,7 +24,7 @@ from hf_mtl.untrusted import check_values
 __all__ = ["INPUT_COLUMNS", "MultiTaskConfig", "TaskConfig", "check_task_names"]
 
 #: Columns of a dataset that hold its input.
-INPUT_COLUMNS = ("text", "text_pair", "tokens")
+INPUT_COLUMNS = ("text", "text_pair", "tokens", "choices")
 
 # Names that mean something else to `forward`, to a batch or to the log.
 _RESERVED = frozenset(

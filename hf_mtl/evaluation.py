@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -91,10 +92,9 @@ class TaskScorer:
         if all(isinstance(metric, str) and metric in METRICS for metric in chosen):
             kinds = {METRICS[str(metric)].input_kind for metric in chosen}
             if len(kinds) == 1:
-                statistic, targets = (
-                    row_statistic(kinds.pop(), self.main, self.task.num_labels),
-                    self.head.targets(self.task),
-                )
+                # Of a task without a list of labels the number of classes is not known.
+                classes = self.task.num_labels if self.task.labels else sys.maxsize
+                statistic, targets = row_statistic(kinds.pop(), self.main, classes), self.head.targets(self.task)
                 return per_target_statistic(statistic, len(targets)) if statistic and targets else statistic
         return None
 
@@ -124,11 +124,7 @@ class TaskScorer:
             datasets: The dataset of each row, where `by_dataset` is to tell of single ones.
         """
         references = [self.head.reference(self.task, label) for label in labels]
-        if self.head.level == "token":
-            # Words without a tag are not asked for.
-            kept = [[i for i, tag in enumerate(tags) if tag is not None] for tags in references]
-            predictions = [[row[i] for i in where] for row, where in zip(predictions, kept, strict=True)]
-            references = [[row[i] for i in where] for row, where in zip(references, kept, strict=True)]
+        predictions, references = self.head.comparable(predictions, references)
         for module in self.modules:
             module.add_batch(predictions=predictions, references=references)
         if self.functions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,23 +18,25 @@ __all__ = ["Reduce", "StepCounts", "StepLog", "count_batch"]
 Reduce: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 
-def count_batch(batch: Mapping[str, Any], heads: Mapping[str, type[Head]]) -> list[list[int]]:
+def count_batch(
+    batch: Mapping[str, Any], heads: Mapping[str, type[Head]], labelled: Sequence[Collection[str]]
+) -> list[list[int]]:
     """Count a batch's items while it is still on the CPU: asking a GPU would make it wait.
 
     Args:
         batch: What the collator made.
         heads: The head class of each task, in the model's order.
+        labelled: For each row of the datasets the tasks that label it; the encoder may have several rows for it.
 
     Returns:
         [T + 1, 2] numbers: the items and the rows of each task, then 0 and the rows that any task labels.
     """
     labels = batch["labels"]
     counts = [
-        [int(head.count_items(labels[name])), len(labels[name])] if name in labels else [0, 0]
+        [int(head.count_items(labels[name])), sum(name in names for names in labelled)] if name in labels else [0, 0]
         for name, head in heads.items()
     ]
-    rows = list(batch["rows"].values())
-    return [*counts, [0, len(torch.cat(rows).unique()) if rows else 0]]
+    return [*counts, [0, sum(any(name in labels for name in names) for names in labelled)]]
 
 
 @dataclass(frozen=True)

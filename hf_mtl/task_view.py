@@ -7,7 +7,13 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
+from transformers.modeling_outputs import (
+    MaskedLMOutput,
+    MultipleChoiceModelOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
 from hf_mtl.heads import Head, RegressionHead
 
@@ -27,7 +33,7 @@ def _view_config(head: Head, encoder_config: PreTrainedConfig) -> PreTrainedConf
     config.id2label = dict(enumerate(names))
     config.label2id = {name: i for i, name in enumerate(names)}
     kind: Any = "regression" if head.is_regression else task.problem_type or "single_label_classification"
-    config.problem_type = kind
+    config.problem_type = None if head.stock_kind in ("span", "choice") else kind
     return config
 
 
@@ -67,9 +73,20 @@ class TaskView(PreTrainedModel):
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Return the task's logits: [B, C], or [B, L, C] of tokens; of a regression in the labels' own unit."""
+        """Return the task's logits: [B, C], or [B, L, C] of tokens; of a regression in the labels' own unit.
+
+        Of question answering they are ``start_logits`` and ``end_logits``, [B, L] each. Multiple choice takes inputs
+        of [B, choices, L] and gives [B, choices].
+        """
         heads: Any = self.multi_task.task_heads
         head = heads[self.task.name]
+        tokens = input_ids if input_ids is not None else inputs_embeds
+        shape = () if tokens is None else tokens.shape[:2]
+        if head.stock_kind == "choice":
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds = (
+                None if given is None else given.flatten(0, 1)
+                for given in (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+            )
         output = self.multi_task(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -84,9 +101,17 @@ class TaskView(PreTrainedModel):
         if isinstance(head, RegressionHead):
             mean, std = (torch.from_numpy(values).to(logits) for values in head.scale(head.task))
             logits = logits * std + mean
-        kinds = {"token": TokenClassifierOutput, "mask": MaskedLMOutput}
-        kind: Any = kinds.get(head.level, SequenceClassifierOutput)
-        result = kind(logits=logits, hidden_states=output.hidden_states, attentions=output.attentions)
+        more = {"hidden_states": output.hidden_states, "attentions": output.attentions}
+        result: Any
+        if head.stock_kind == "span":
+            start, end = logits.unbind(-1)
+            result = QuestionAnsweringModelOutput(start_logits=start, end_logits=end, **more)
+        elif head.stock_kind == "choice":
+            result = MultipleChoiceModelOutput(logits=logits.view(*shape), **more)
+        else:
+            kinds = {"token": TokenClassifierOutput, "mask": MaskedLMOutput}
+            kind: Any = kinds.get(head.level, SequenceClassifierOutput)
+            result = kind(logits=logits, **more)
         return result.to_tuple() if return_dict is False else result
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["Pieces", "WordMap"]
+__all__ = ["Pieces", "Reading", "WordMap"]
+
+#: What a task reads of a row. ``"text"``: its text or pair, or its words, with the end cut off where they are too long.
+#: ``"context"``: its first text, the question, with windows over the second. ``"choices"``: its text with each choice.
+Reading = Literal["text", "context", "choices"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class WordMap:
             special tokens, padding, and the tokens of a second text.
         pieces: The tokens by themselves, where answers are built from them.
         ids: The ids of the row's tokens, special ones too and without padding, where answers are built from them.
+        windows: How many tokens of the row each of its windows has, where all of each are its own; empty: one window.
+        choices: The texts to choose from.
     """
 
     text: str
@@ -44,6 +51,8 @@ class WordMap:
     word_ids: Sequence[int | None]
     pieces: Pieces | None = None
     ids: Sequence[int] | None = None
+    windows: Sequence[int] = ()
+    choices: Sequence[str] = ()
 
     def first_tokens(self) -> list[int | None]:
         """Return the place of each word's first token among the row's tokens, ``None`` where it owns none.

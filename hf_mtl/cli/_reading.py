@@ -24,6 +24,7 @@ __all__ = ["FIELDS", "INPUT_SCHEMA", "BadRow", "InputRow", "RowReader"]
 #: line to line, columns may not.
 FIELDS = "fields"
 INPUT_SCHEMA = pa.schema([("text", pa.string()), ("text_pair", pa.string()), ("tokens", pa.list_(pa.string()))])
+_CHOICES = pa.field("choices", pa.list_(pa.string()))
 _TEXT_SCHEMA = pa.schema([("text", pa.string())])
 
 
@@ -54,12 +55,22 @@ class RowReader:
             (``-``): JSON Lines.
         text_column: The column that holds the text; ``None``: ``text``, or ``tokens``.
         pair_column: The column that holds the second text of a pair; ``None``: ``text_pair``, if it is there.
+        has_choices: Whether a column ``choices`` is read, as the model's tasks do; else it is a field like others.
     """
 
-    def __init__(self, path: Path, text_column: str | None = None, pair_column: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        text_column: str | None = None,
+        pair_column: str | None = None,
+        has_choices: bool = False,
+    ) -> None:
         self.path = path
         self.name = "stdin" if path == STANDARD else str(path)
         self.text_column, self.pair_column = text_column, pair_column
+        self.has_choices = has_choices
+        #: The input's columns in a table that is made of JSON Lines.
+        self.inputs = INPUT_SCHEMA.append(_CHOICES) if has_choices else INPUT_SCHEMA
         self.format = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".txt": "text"}.get(
             "" if path == STANDARD else path.suffix.lower(), "json"
         )
@@ -79,7 +90,7 @@ class RowReader:
                 return pa.schema([(name, pa.string()) for name in self._header(self._cells(stream))])
         if self.format == "text":
             return _TEXT_SCHEMA
-        return INPUT_SCHEMA.append(pa.field(FIELDS, pa.string()))
+        return self.inputs.append(pa.field(FIELDS, pa.string()))
 
     def __iter__(self) -> Iterator[InputRow | BadRow]:
         if self.format == "parquet":
@@ -170,8 +181,7 @@ class RowReader:
         if self.format == "csv":
             # CSV knows no null: an empty cell is an empty text, but no second text and no words.
             given = {name: value for name, value in given.items() if value or name == "text"}
-            if "tokens" in given:
-                given["tokens"] = _list(given["tokens"])
+            given |= {name: _list(given[name]) for name in ("tokens", "choices") if name in given}
         tokens, text = given.get("tokens"), given.get("text")
         if tokens is not None:
             if not isinstance(tokens, list) or not all(isinstance(word, str) for word in tokens):
@@ -194,6 +204,8 @@ class RowReader:
             names = {"text": self.text_column}
             if self.pair_column is not None:
                 names["text_pair"] = self.pair_column
+        if self.has_choices:
+            names["choices"] = "choices"
         return {name: values[column] for name, column in names.items() if values.get(column) is not None}
 
     def _missing(self, values: Mapping[str, Any]) -> str:

@@ -16,10 +16,16 @@ __all__ = ["head_table", "score_table", "training_table", "tuning_text"]
 
 #: Metrics of one entity type, or other detail, are in the JSON files; the table shows these.
 _SHOWN = (
-    *("accuracy", "f1", "f1_macro", "precision", "recall", "matthews_correlation"),
+    *("accuracy", "exact_match", "f1", "f1_macro", "precision", "recall", "matthews_correlation"),
     *("quadratic_weighted_kappa", "pearson", "spearman", "mean_absolute_error", "masked_accuracy"),
     *("perplexity", "loss"),
 )
+#: What types without a list of labels answer.
+_WITHOUT_LABELS = {
+    "question-answering": "a span of text_pair",
+    "multiple-choice": "one of choices",
+    "masked-lm": "masked tokens",
+}
 
 
 def _table(*columns: str, right: Sequence[str] = ()) -> Table:
@@ -31,7 +37,7 @@ def _table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 def _labels(task: TaskConfig) -> str:
     if not task.labels:
-        return "masked tokens" if task.type == "masked-lm" else "a number"
+        return _WITHOUT_LABELS.get(task.type, "a number")
     first = ", ".join(task.labels[:3])
     return f"{len(task.labels)}: {first}{', ...' if len(task.labels) > 3 else ''}"
 

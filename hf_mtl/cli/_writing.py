@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_mtl.cli._reading import FIELDS, INPUT_SCHEMA, RowReader
+from hf_mtl.cli._reading import FIELDS, RowReader
 
 __all__ = ["RowWriter", "make_writer"]
 
@@ -77,8 +77,9 @@ class _Table(RowWriter):
         """Return a row's fields by column; of JSON Lines what is no input goes into one column, as JSON."""
         if not self.has_free_fields:
             return values
-        own = {name: value for name, value in values.items() if name in INPUT_SCHEMA.names}
-        rest = {name: value for name, value in values.items() if name not in INPUT_SCHEMA.names}
+        inputs = [name for name in self.input_schema.names if name != FIELDS]
+        own = {name: value for name, value in values.items() if name in inputs}
+        rest = {name: value for name, value in values.items() if name not in inputs}
         return {**own, FIELDS: _json(rest) if rest else None}
 
 
@@ -167,7 +168,7 @@ def _type(fields: Any) -> pa.DataType:
 
 def _at(value: Any, path: Sequence[str]) -> Any:
     for name in path:
-        value = value[name]
+        value = None if value is None else value[name]  # a task that the row has no input for
     return value
 
 

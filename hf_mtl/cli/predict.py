@@ -20,8 +20,8 @@ class OnError(str, Enum):
 def predict(
     model: str = typer.Argument(help="The model: a run folder or a Hub id.", show_default=False),
     input: Path = typer.Argument(  # the name that --help shows
-        help='JSON Lines ({"text"}, {"text", "text_pair"} or {"tokens"}), .csv or .tsv, .parquet, or .txt with a text '
-        "a line; - is stdin, JSON Lines.",
+        help='JSON Lines ({"text"}, {"text", "text_pair"} or {"tokens"}; to choose {"choices"} besides), .csv or '
+        ".tsv, .parquet, or .txt with a text a line; - is stdin, JSON Lines.",
         show_default=False,
     ),
     output: Path = typer.Option(
@@ -73,7 +73,8 @@ def predict(
             batch_tokens=batch_tokens or BATCH_TOKENS,
             batch_size=batch_size,
         )
-        reader = RowReader(input, text_column, pair_column)
+        has_choices = any(answerer.heads[name].reads == "choices" for name in answerer.names)
+        reader = RowReader(input, text_column, pair_column, has_choices)
         answer_file(loaded, answerer, reader, output, skips_bad_rows=on_error is OnError.skip, resume=resume)
 
 

@@ -52,39 +52,38 @@ class TokenMasker:
     def mask(
         self,
         input_ids: torch.Tensor,
+        places: Sequence[int],
         rows: Sequence[Row],
         words: Sequence[WordMap],
-        chosen: Sequence[int],
         options: Any,
     ) -> torch.Tensor:
         """Mask some rows of a batch in place.
 
         Args:
             input_ids: [B, L] int64.
-            rows: The rows.
+            places: Which of the B the R rows to mask are.
+            rows: The R rows.
             words: What became of their words.
-            chosen: The numbers of the R rows to mask.
             options: `hf_mtl.heads.MaskedLmOptions`.
 
         Returns:
             [R, L] int64: the ids of the tokens to predict, -100 elsewhere.
         """
-        labels = torch.full((len(chosen), input_ids.shape[1]), -100)
-        for number, i in enumerate(chosen):
+        labels = torch.full((len(rows), input_ids.shape[1]), -100)
+        for number, (i, row, word_map) in enumerate(zip(places, rows, words, strict=True)):
             ids = input_ids[i].numpy()
-            word_ids = words[i].word_ids
+            word_ids = word_map.word_ids
             known = np.array([word is not None for word in word_ids])
-            places = np.flatnonzero(known & ~np.isin(ids, self._special))
-            if not len(places):
+            maskable = np.flatnonzero(known & ~np.isin(ids, self._special))
+            if not len(maskable):
                 continue
-            drawn = rows[i].drawn
-            draw = _FIXED if drawn is None else (self._seed, drawn)
-            numbers = uniforms((*draw, rows[i].index, zlib.crc32(ids[places].tobytes())), 3 * len(places) + 1)
-            units = _words(word_ids, places) if options.whole_word else [[k] for k in range(len(places))]
-            picked = _pick(units, len(places), options.mask_probability, numbers)
+            draw = _FIXED if row.drawn is None else (self._seed, row.drawn)
+            numbers = uniforms((*draw, row.index, zlib.crc32(ids[maskable].tobytes())), 3 * len(maskable) + 1)
+            units = _words(word_ids, maskable) if options.whole_word else [[k] for k in range(len(maskable))]
+            picked = _pick(units, len(maskable), options.mask_probability, numbers)
             # What a token becomes is told by its own two numbers, behind those that chose it.
-            kinds, others = numbers[1 + len(places) + picked], numbers[1 + 2 * len(places) + picked]
-            at = places[picked]
+            kinds, others = numbers[1 + len(maskable) + picked], numbers[1 + 2 * len(maskable) + picked]
+            at = maskable[picked]
             labels[number, at] = torch.from_numpy(ids[at])
             random = self._ordinary[(others * len(self._ordinary)).astype(np.int64)]
             new = np.where(kinds < _MASKED, self.mask_id, np.where(kinds < _REPLACED, random, ids[at]))

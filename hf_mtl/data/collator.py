@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -12,15 +12,17 @@ from transformers import PreTrainedTokenizerBase
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data._encodings import check_tokenizer, encode_rows, padding_id, word_map_of
 from hf_mtl.data._masking import TokenMasker
+from hf_mtl.data._readings import ContextRow, choice_words, encode_choices, encode_contexts
 from hf_mtl.data.columns import Row
 from hf_mtl.encoders import longest_text
 from hf_mtl.heads import Head, LabelError
-from hf_mtl.words import WordMap
+from hf_mtl.words import Reading, WordMap
 
-__all__ = ["MultiTaskCollator", "longest_input"]
+__all__ = ["EncodedBatch", "MultiTaskCollator", "longest_input"]
 
 #: Where neither the tokenizer nor the encoder has a limit; far above what any machine computes at once.
 _NO_LIMIT = 2**20
+_READINGS: tuple[Reading, ...] = get_args(Reading)
 
 
 def longest_input(tokenizer: PreTrainedTokenizerBase, encoder_config: Any) -> int:
@@ -29,8 +31,26 @@ def longest_input(tokenizer: PreTrainedTokenizerBase, encoder_config: Any) -> in
     return int(min(tokenizer.model_max_length, _NO_LIMIT if positions is None else positions))
 
 
+@dataclass(frozen=True)
+class EncodedBatch:
+    """Rows as the encoder takes them: a row of the dataset can be several of the encoder.
+
+    Args:
+        inputs: The encoder's inputs, each [B, L] int64.
+        places: By reading, for each row that is read so: its rows among the B, in order.
+        words: By reading, for each row that is read so: what became of its words.
+    """
+
+    inputs: dict[str, torch.Tensor]
+    places: dict[Reading, dict[int, list[int]]]
+    words: dict[Reading, dict[int, WordMap]]
+
+
 class MultiTaskCollator:
     """Turns rows of any datasets into one batch for `MultiTaskModel`.
+
+    A row becomes what the tasks that label it read of it: mostly one row of the encoder, its text; for windows over a
+    long context and for choices several.
 
     Rows are padded on the right, whatever side the tokenizer is set to: learned positions count from the left. A
     tokenizer without a padding token pads with its end of text, which says so once; padding is never attended to. A
@@ -75,20 +95,23 @@ class MultiTaskCollator:
         Raises:
             ValueError: If a label does not fit; the message names dataset, row and task.
         """
-        inputs, words = self.encode(rows)
-        labels, numbers = self.encode_labels(rows, words, inputs)
-        return {**inputs, "labels": labels, "rows": numbers}
+        batch = self.read(rows, [self.readings(row) for row in rows], trains=True)
+        labels, numbers = self.encode_labels(rows, batch)
+        return {**batch.inputs, "labels": labels, "rows": numbers}
+
+    def readings(self, row: Row) -> set[Reading]:
+        """Return what the tasks that label a row read of it; of a row without a label its text."""
+        return {self.heads[task].reads for task in row.labels if task in self.heads} or {"text"}
 
     def encode_labels(
-        self, rows: Sequence[Row], words: Sequence[WordMap], inputs: Mapping[str, torch.Tensor] | None = None
+        self, rows: Sequence[Row], batch: EncodedBatch, masks: bool = True
     ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Return, for each task that labels some of the rows, its label tensor and the numbers of those rows.
+        """Return, for each task that labels some of the rows, its label tensor and the numbers of the encoder's rows.
 
         Args:
             rows: The rows.
-            words: What became of their words.
-            inputs: The encoder's inputs, in which texts are masked; ``None`` leaves them, and tasks of masked tokens
-                label nothing.
+            batch: What the encoder is given of them.
+            masks: Whether texts are masked in the batch; else tasks of masked tokens label nothing.
 
         Raises:
             ValueError: If a label does not fit; the message names dataset, row and task.
@@ -96,30 +119,93 @@ class MultiTaskCollator:
         labels, numbers = {}, {}
         for task in self.tasks:
             chosen = [i for i, row in enumerate(rows) if task.name in row.labels]
-            if not chosen or (inputs is None and self.heads[task.name].level == "mask"):
+            head = self.heads[task.name]
+            if not chosen or (head.level == "mask" and not masks):
                 continue
-            numbers[task.name] = torch.tensor(chosen)
-            if self.heads[task.name].level == "mask":
+            places = batch.places[head.reads]
+            words = [batch.words[head.reads][i] for i in chosen]
+            numbers[task.name] = torch.tensor([place for i in chosen for place in places[i]])
+            if head.level == "mask":
                 assert self.masker is not None
-                assert inputs is not None
-                options = self.heads[task.name].options(task)
-                labels[task.name] = self.masker.mask(inputs["input_ids"], rows, words, chosen, options)
+                masked = [rows[i] for i in chosen]
+                ids, at = batch.inputs["input_ids"], numbers[task.name].tolist()
+                labels[task.name] = self.masker.mask(ids, at, masked, words, head.options(task))
                 continue
-            values = [rows[i].labels[task.name] for i in chosen]
             try:
-                labels[task.name] = self.heads[task.name].encode_labels(task, values, [words[i] for i in chosen])
+                labels[task.name] = head.encode_labels(task, [rows[i].labels[task.name] for i in chosen], words)
             except LabelError as error:
                 row = rows[chosen[error.row]]
                 raise ValueError(f"Dataset {row.dataset!r}, row {row.index}, task {task.name!r}: {error}") from None
         return labels, numbers
 
     def encode(self, rows: Sequence[Row]) -> tuple[dict[str, torch.Tensor], list[WordMap]]:
-        """Tokenise rows of any kind and pad them to one length L.
+        """Tokenise the texts of rows of any kind and pad them to one length L.
 
         Returns:
             The encoder's inputs, each [B, L] int64, and what became of each row's words.
         """
-        encodings, names = encode_rows(self.tokenizer, rows, truncation=True, max_length=self.max_length)
+        texts: set[Reading] = {"text"}
+        batch = self.read(rows, [texts] * len(rows))
+        return batch.inputs, list(batch.words["text"].values())
+
+    def read(self, rows: Sequence[Row], readings: Sequence[Collection[Reading]], trains: bool = False) -> EncodedBatch:
+        """Tokenise what is to be read of some rows and pad it to one length L.
+
+        Args:
+            rows: The rows.
+            readings: What is read of each.
+            trains: Whether of many windows over a context some are enough: those that its label's task trains on.
+        """
+        how = {"truncation": True, "max_length": self.max_length}
+        chosen = {name: [i for i, asked in enumerate(readings) if name in asked] for name in _READINGS}
+        texts: dict[int, Any] = {}
+        contexts: dict[int, ContextRow] = {}
+        choices: dict[int, list[Any]] = {}
+        names: list[str] = []
+        if chosen["text"]:
+            encoded, names = encode_rows(self.tokenizer, [rows[i] for i in chosen["text"]], **how)
+            texts = dict(zip(chosen["text"], encoded, strict=True))
+        if chosen["context"]:
+            read, names = encode_contexts(self.tokenizer, [rows[i] for i in chosen["context"]], self.max_length)
+            contexts = dict(zip(chosen["context"], read, strict=True))
+            if trains:
+                contexts = {i: context.only(self._trained(rows[i], context)) for i, context in contexts.items()}
+        if chosen["choices"]:
+            several, names = encode_choices(self.tokenizer, [rows[i] for i in chosen["choices"]], self.max_length)
+            choices = dict(zip(chosen["choices"], several, strict=True))
+        parts: list[Any] = []
+        places: dict[Reading, dict[int, list[int]]] = {name: {} for name in _READINGS}
+        for i in range(len(rows)):
+            own = {"text": [texts[i]] if i in texts else [], "choices": choices.get(i, [])}
+            own["context"] = list(contexts[i].parts) if i in contexts else []
+            if [part.ids for part in own["context"]] == [text.ids for text in own["text"]]:
+                own["context"] = []  # a pair that fits into one window is read once
+            for name in _READINGS:
+                if i in chosen[name]:
+                    places[name][i] = list(range(len(parts), len(parts) + len(own[name]))) or places["text"][i]
+                    parts += own[name]
+        inputs = self._tensors(parts, names)
+        length = inputs["input_ids"].shape[1]
+        words: dict[Reading, dict[int, WordMap]] = {
+            "text": {i: self._word_map(rows[i], text, length) for i, text in texts.items()},
+            "context": {i: context.words(length) for i, context in contexts.items()},
+            "choices": {i: choice_words(rows[i]) for i in choices},
+        }
+        return EncodedBatch(inputs, places, words)
+
+    def _trained(self, row: Row, context: ContextRow) -> list[int]:
+        """Return the numbers of the windows that a row's tasks train on."""
+        windows = [
+            (context.spans[first][0], context.spans[stop - 1][1]) if stop > first else (0, 0)
+            for first, stop in context.tokens
+        ]
+        wanted: set[int] = set()
+        for task in self.tasks:
+            if task.name in row.labels and self.heads[task.name].reads == "context":
+                wanted.update(self.heads[task.name].windows_to_train(task, row.labels[task.name], windows))
+        return sorted(wanted)
+
+    def _tensors(self, encodings: Sequence[Any], names: Sequence[str]) -> dict[str, torch.Tensor]:
         length = max(1, max(len(encoding.ids) for encoding in encodings))
         if self.pad_to_multiple_of:
             length = -(-length // self.pad_to_multiple_of) * self.pad_to_multiple_of
@@ -138,8 +224,7 @@ class MultiTaskCollator:
         if "attention_mask" in inputs:
             mask = inputs["attention_mask"]
             mask[mask.sum(1) == 0, 0] = 1
-        words = [self._word_map(row, encoding, length) for row, encoding in zip(rows, encodings, strict=True)]
-        return inputs, words
+        return inputs
 
     def _pad(self, values: Sequence[Any], filler: Any, length: int) -> list[Any]:
         return [*values, *[filler] * (length - len(values))]

@@ -10,12 +10,17 @@ from datasets import ClassLabel, Dataset, Value
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
-from hf_mtl.heads import Head
+from hf_mtl.heads import Head, LabelError
 
 __all__ = ["Row", "TaskColumns", "class_label"]
 
 #: Rows whose labels are read at a time.
 _BLOCK = 1000
+#: What a reading needs besides a text: columns, and what they hold.
+_NEEDED: dict[str, dict[str, str]] = {
+    "context": {"text": "the question", "text_pair": "the context"},
+    "choices": {"choices": "a list of texts to choose from"},
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class Row:
         text: The text, or its words.
         text_pair: The second text of a pair.
         labels: Its labels by task, class integers turned into their names; null labels are left out.
+        choices: The texts to choose from.
         drawn: For training, which pass over its dataset it was drawn in, from 0.
     """
 
@@ -36,6 +42,7 @@ class Row:
     text: str | list[str]
     text_pair: str | None = None
     labels: dict[str, Any] = field(default_factory=dict)
+    choices: list[str] | None = None
     drawn: int | None = None
 
 
@@ -48,9 +55,9 @@ def class_label(feature: Any) -> ClassLabel | None:
 class TaskColumns:
     """Reads rows of one dataset: its input and the labels of the tasks whose columns it has.
 
-    The input is the column ``tokens`` (words) or ``text``, with ``text_pair`` for pairs. Of a dataset that has both,
-    the words are read if it labels a tagging task. The column of a task that predicts masked tokens holds text and is
-    the input of its rows, which have no other label.
+    The input is the column ``tokens`` (words) or ``text``, with ``text_pair`` for pairs and ``choices`` for tasks that
+    choose. Of a dataset that has words and text, the words are read if it labels a tagging task. The column of a task
+    that predicts masked tokens holds text and is the input of its rows, which have no other label.
 
     Args:
         name: Name of the dataset.
@@ -81,29 +88,35 @@ class TaskColumns:
                 f"data.rename_column({next((c for c in columns if c not in INPUT_COLUMNS), 'label')!r}, "
                 f"{(tasks[0].name if tasks else 'task')!r})."
             )
-        tagging = any(heads[task].level == "token" for task in self.tasks)
+        tagging = any(heads[task].needs_words for task in self.tasks)
+        asked = self.tasks if needs_labels else [task.name for task in tasks]
+        choosing = any(heads[task].reads == "choices" for task in asked)
         self._masked = [task for task in self.tasks if heads[task].level == "mask"]
-        self.inputs = self._input_columns(columns, tagging)
+        self.inputs = self._input_columns(columns, tagging, choosing)
         if tagging and self.inputs[:1] != ["tokens"]:
-            task = next(task for task in self.tasks if heads[task].level == "token")
+            task = next(task for task in self.tasks if heads[task].needs_words)
             raise ValueError(
                 f"Dataset {name!r}, task {task!r}: token classification needs a column 'tokens', a list of words with "
                 f"one tag each. Columns: {listed(columns)}."
             )
+        self._check_readings(heads, columns)
         for column in (*self.inputs, *self._masked):
             self._check_input(column, data.features[column])
         self._names = {task: class_label(data.features[task]) for task in self.tasks}
+        self._tasks = {task.name: task for task in tasks if task.name in self.tasks}
+        self._heads = {task: heads[task] for task in self.tasks}
         wanted = [*self.inputs, *self.tasks]
         # Each of the two copies the dataset's description: a thousand datasets would wait seconds for it.
         if columns != wanted:
             data = data.select_columns(wanted)
         self.data: Dataset = data if data.format["type"] is None else data.with_format(None)
 
-    def _input_columns(self, columns: Sequence[str], tagging: bool) -> list[str]:
+    def _input_columns(self, columns: Sequence[str], tagging: bool, choosing: bool) -> list[str]:
+        more = ["choices"] if choosing and "choices" in columns else []
         if "tokens" in columns and (tagging or "text" not in columns):
-            return ["tokens"]
+            return ["tokens", *more]
         if "text" in columns:
-            return ["text", "text_pair"] if "text_pair" in columns else ["text"]
+            return ["text", "text_pair", *more] if "text_pair" in columns else ["text", *more]
         if self._masked:
             return []
         raise ValueError(
@@ -111,10 +124,20 @@ class TaskColumns:
             f"{listed(columns)}. Rename the column that holds the input."
         )
 
+    def _check_readings(self, heads: Mapping[str, type[Head]], columns: Sequence[str]) -> None:
+        for task in self.tasks:
+            for column, use in _NEEDED.get(heads[task].reads, {}).items():
+                if column not in self.inputs:
+                    raise ValueError(
+                        f"Dataset {self.name!r}, task {task!r}: its type needs a column {column!r}, {use}. Columns: "
+                        f"{listed(columns)}. Rename the one that holds it."
+                    )
+
     def _check_input(self, column: str, feature: Any) -> None:
-        inner = getattr(feature, "feature", None) if column == "tokens" else feature
+        is_list = column in ("tokens", "choices")
+        inner = getattr(feature, "feature", None) if is_list else feature
         if not (isinstance(inner, Value) and inner.dtype in ("string", "large_string", "string_view", "null")):
-            wanted = "a list of strings" if column == "tokens" else "strings"
+            wanted = "a list of strings" if is_list else "strings"
             raise ValueError(f"Dataset {self.name!r}: column {column!r} must hold {wanted}, found {feature}.")
 
     def __len__(self) -> int:
@@ -158,21 +181,30 @@ class TaskColumns:
                 )
             for column in self.inputs:
                 value = batch[column][position]
-                if value is None or (column == "tokens" and None in value):
+                if value is None or (isinstance(value, list) and None in value):
                     raise ValueError(
                         f"Dataset {dataset!r}, row {index}: column {column!r} is null. Give a text, possibly empty, "
                         "or drop the row."
                     )
-            rows.append(
-                Row(
-                    dataset=dataset,
-                    index=index,
-                    text=batch[self.inputs[0]][position],
-                    text_pair=batch["text_pair"][position] if "text_pair" in self.inputs else None,
-                    labels=labels,
-                )
+            row = Row(
+                dataset=dataset,
+                index=index,
+                text=batch[self.inputs[0]][position],
+                text_pair=batch["text_pair"][position] if "text_pair" in self.inputs else None,
+                choices=batch["choices"][position] if "choices" in self.inputs else None,
             )
+            for task, value in labels.items():
+                label = self._read_label(task, value, row)
+                if label is not None:
+                    row.labels[task] = label
+            rows.append(row)
         return rows
+
+    def _read_label(self, task: str, value: Any, row: Row) -> Any:
+        try:
+            return self._heads[task].read_label(self._tasks[task], value, row)
+        except LabelError as error:
+            raise ValueError(f"Dataset {row.dataset!r}, row {row.index}, task {task!r}: {error}") from None
 
     def _row_to_mask(self, dataset: str, index: int, labels: dict[str, Any]) -> Row:
         task = next(name for name in self._masked if name in labels)
@@ -197,10 +229,12 @@ class TaskColumns:
         if feature is None:
             return list(values)
 
+        names = feature.names if self._heads[task].names_classes else range(len(feature.names))
+
         def name(value: Any) -> Any:
             if isinstance(value, list):
                 return [name(item) for item in value]
             # datasets writes -1 for "no label" in test splits of benchmarks
-            return None if value is None or value == -1 else feature.names[value]
+            return None if value is None or value == -1 else names[value]
 
         return [name(value) for value in values]

@@ -76,7 +76,7 @@ class TaskMixture(Dataset[Row]):
             positions, numbers, places = zip(*wanted, strict=True)
             for i, read in zip(positions, reader.rows(data[list(numbers)], places), strict=True):
                 if indices[i] < 0:
-                    result[i] = Row(read.dataset, read.index, read.text, read.text_pair)
+                    result[i] = replace(read, labels={})
                 else:
                     result[i] = read if passes is None else replace(read, drawn=passes[i])
         return result

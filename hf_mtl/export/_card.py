@@ -8,17 +8,36 @@ from hf_mtl.configuration import TaskConfig
 
 __all__ = ["onnx_card", "stock_card"]
 
+#: The Hub's name for what a task type does; the others classify texts.
+_KINDS = {
+    **{name: name for name in ("token-classification", "question-answering", "multiple-choice")},
+    "masked-lm": "fill-mask",
+}
+#: What answers without a list of labels are.
+_ANSWERS = {
+    "question-answering": "It finds the span of a context that answers a question.",
+    "multiple-choice": "It chooses one of some texts that come with the first.",
+    "masked-lm": "It answers tokens for the masks in a text.",
+}
+#: Types for which Transformers has no pipeline, and the Auto class that loads them.
+_CLASSES = {
+    "question-answering": "AutoModelForQuestionAnswering",
+    "multiple-choice": "AutoModelForMultipleChoice",
+}
+
 
 def stock_card(task: TaskConfig, class_name: str) -> str:
     """Return the card of one task's stock model."""
-    kinds = {"token-classification": "token-classification", "masked-lm": "fill-mask"}
-    kind = kinds.get(task.type, "text-classification")
+    kind = _KINDS.get(task.type, "text-classification")
+    load = f'from transformers import pipeline\n\npipe = pipeline("{kind}", model="path/of/this/folder")'
+    if task.type in _CLASSES:
+        name = _CLASSES[task.type]
+        load = f'from transformers import {name}\n\nmodel = {name}.from_pretrained("path/of/this/folder")'
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: {kind}\ntags: [hf-mtl]\n---\n\n"
         f"# {task.name}\n\nThe task `{task.name}` ({task.type}) of a multi-task model trained with hf-mtl, as a plain "
         f"`{class_name}`. It loads without hf-mtl:\n\n"
-        f'```python\nfrom transformers import pipeline\n\npipe = pipeline("{kind}", model="path/of/this/folder")\n'
-        "```\n\n"
+        f"```python\n{load}\n```\n\n"
         f"{_labels(task)}\n"
     )
 
@@ -37,10 +56,8 @@ def onnx_card(tasks: Sequence[TaskConfig], precision: str) -> str:
 
 
 def _labels(task: TaskConfig) -> str:
-    if task.type == "masked-lm":
-        return "It answers tokens for the masks in a text."
     if not task.labels:
-        return "It answers one number, in the unit of its training labels."
+        return _ANSWERS.get(task.type, "It answers one number, in the unit of its training labels.")
     shown = ", ".join(f"`{label}`" for label in task.labels)
     if task.type == "regression":
         return f"It answers the numbers {shown}, in the units of their training labels."

@@ -92,11 +92,10 @@ def export_onnx(
         raise ValueError(f"No task to export. Tasks of this model: {listed(model.task_heads)}.")
     for name in names:
         head = model.task_heads[name]
-        if head.level == "mask":
+        if head.beyond_graphs is not None:
             raise ValueError(
-                f"Task {name!r}: tasks of the type {head.task.type!r} have no form in ONNX here: a graph would hold a "
-                "logit for each token of the vocabulary at each token of a text. Export the other tasks, and this one "
-                "to a stock Transformers model."
+                f"Task {name!r}: tasks of the type {head.task.type!r} have no form in ONNX here: {head.beyond_graphs}. Export "
+                f"the other tasks, and this one as a stock model: hf-mtl export MODEL OUT --to transformers --task {name}."
             )
         if head.answering() is not type(head):
             raise ValueError(

@@ -22,9 +22,11 @@ from hf_mtl.heads._layers import LayerMix
 from hf_mtl.heads._legal_tags import LegalTags, best_legal_tags
 from hf_mtl.heads._pooling import AttentionPooling
 from hf_mtl.heads._schemes import infer_scheme
-from hf_mtl.heads._stock import PlainClassifier
+from hf_mtl.heads._stock import PlainClassifier, stock_logits
 from hf_mtl.heads.crf_tagging import CrfTaggingHead
 from hf_mtl.heads.masked_lm import MaskedLmHead, MaskedLmOptions
+from hf_mtl.heads.multiple_choice import MultipleChoiceHead
+from hf_mtl.heads.question_answering import QuestionAnsweringHead, QuestionAnsweringOptions
 from hf_mtl.heads.regression import RegressionHead
 from hf_mtl.heads.sentiment import SentimentHead, SentimentOptions
 from hf_mtl.heads.sequence_classification import SequenceClassificationHead
@@ -42,8 +44,11 @@ __all__ = [
     "LegalTags",
     "MaskedLmHead",
     "MaskedLmOptions",
+    "MultipleChoiceHead",
     "NoOptions",
     "OwnLayers",
+    "QuestionAnsweringHead",
+    "QuestionAnsweringOptions",
     "RegressionHead",
     "SentimentHead",
     "SentimentOptions",
@@ -59,6 +64,7 @@ __all__ = [
     "infer_scheme",
     "label_index",
     "own_thresholds",
+    "stock_logits",
 ]
 
 #: Layers of heads that no encoder family knows; they say themselves how they start.
@@ -73,6 +79,8 @@ HEADS: dict[str, type[Head]] = {
     "crf-tagging": CrfTaggingHead,
     "regression": RegressionHead,
     "masked-lm": MaskedLmHead,
+    "question-answering": QuestionAnsweringHead,
+    "multiple-choice": MultipleChoiceHead,
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.words import WordMap
+from hf_mtl.words import Reading, WordMap
 
 __all__ = [
     "STRATEGIES",
@@ -74,6 +74,16 @@ class Answering(Protocol):
 
     @property
     def level(self) -> Literal["sequence", "token", "mask"]:
+        """See `hf_mtl.heads.Head`."""
+        ...
+
+    @property
+    def reads(self) -> Reading:
+        """See `hf_mtl.heads.Head`."""
+        ...
+
+    @property
+    def needs_words(self) -> bool:
         """See `hf_mtl.heads.Head`."""
         ...
 

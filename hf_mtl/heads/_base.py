@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import torch
@@ -20,11 +20,11 @@ from hf_mtl.encoders import default_pooling
 from hf_mtl.heads._answers import Answering, AnswerOptions
 from hf_mtl.heads._layers import LayerMix, check_layers
 from hf_mtl.heads._pooling import FirstPooling, make_pooling
-from hf_mtl.heads._stock import StockClassifier
+from hf_mtl.heads._stock import StockClassifier, StockKind
 from hf_mtl.states import States
-from hf_mtl.words import WordMap
+from hf_mtl.words import Reading, WordMap
 
-__all__ = ["Head", "LabelError", "NoOptions", "SequenceHead", "label_index"]
+__all__ = ["Head", "LabelError", "LabelledRow", "NoOptions", "SequenceHead", "label_index"]
 
 
 class LabelError(ValueError):
@@ -38,6 +38,25 @@ class LabelError(ValueError):
     def __init__(self, row: int, message: str) -> None:
         super().__init__(message)
         self.row = row
+
+
+class LabelledRow(Protocol):
+    """What `Head.read_label` sees of a row."""
+
+    @property
+    def text(self) -> str | list[str]:
+        """The text, or its words."""
+        ...
+
+    @property
+    def text_pair(self) -> str | None:
+        """The second text of a pair."""
+        ...
+
+    @property
+    def choices(self) -> list[str] | None:
+        """The texts to choose from."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -60,6 +79,18 @@ class Head(nn.Module):
     #: token; the task's column is text, the model's input, and tokens that the collator masks in it are its labels;
     #: logits [m, C] of masked tokens alone.
     level: ClassVar[Literal["sequence", "token", "mask"]]
+    #: What the task reads of a row.
+    reads: ClassVar[Reading] = "text"
+    #: Whether labels are those of words, so that labelled rows must come as ``tokens``.
+    needs_words: ClassVar[bool] = False
+    #: Whether ``ClassLabel`` integers stand for their names.
+    names_classes: ClassVar[bool] = True
+    #: Whether ``TaskConfig.labels`` lists what may be answered.
+    takes_labels: ClassVar[bool] = True
+    #: Which of a family's stock classes the layers are of, a key of `hf_mtl.heads._stock`; ``None``: the `level`'s.
+    stock_kind: ClassVar[StockKind | None] = None
+    #: Why no graph can answer tasks of the type without this library, as a clause; ``None``: one can.
+    beyond_graphs: ClassVar[str | None] = None
     #: Dataclass of the options that ``TaskConfig.options`` may hold.
     Options: ClassVar[type] = NoOptions
     #: Whether `learn` needs to see the training labels before training.
@@ -75,7 +106,8 @@ class Head(nn.Module):
         #: Whether the head reads other layers than the last.
         self.reads_layers = task.layers is not None and task.layers != count
         self.mix = LayerMix(count, task.layer_dropout) if task.layers == "mix" else None
-        self.classifier = StockClassifier(self.level, encoder_config, self.num_outputs(task), task.dropout)
+        kind = self.stock_kind or self.level
+        self.classifier = StockClassifier(kind, encoder_config, self.num_outputs(task), task.dropout)
 
     def shared_by(self, task: TaskConfig) -> Head:
         """Return this head under another task: the same parameters, held once."""
@@ -188,6 +220,34 @@ class Head(nn.Module):
     # Labels
 
     @classmethod
+    def read_label(cls, task: TaskConfig, value: Any, row: LabelledRow) -> Any:
+        """Return a row's label in the form of `encode_labels` and `reference`, which do not see the row.
+
+        Args:
+            task: The task.
+            value: The label as the dataset holds it, not null.
+            row: The row.
+
+        Returns:
+            The label; ``None`` where it means none.
+
+        Raises:
+            LabelError: If the label does not fit its row, with row 0.
+        """
+        return value
+
+    @classmethod
+    def windows_to_train(cls, task: TaskConfig, value: Any, windows: Sequence[tuple[int, int]]) -> Sequence[int]:
+        """Return which windows over a row's context are trained on.
+
+        Args:
+            task: The task.
+            value: The row's label.
+            windows: The start and end of each window in the context, in characters.
+        """
+        return range(len(windows))
+
+    @classmethod
     def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
         """Turn R labels, none of them null, into the tensor that `loss_sum` takes.
 
@@ -213,6 +273,11 @@ class Head(nn.Module):
             LabelError: As `encode_labels`, with row 0.
         """
         raise NotImplementedError
+
+    @classmethod
+    def comparable(cls, predictions: Sequence[Any], references: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """Return predictions and references as metrics compare them, without what no label asks for."""
+        return list(predictions), list(references)
 
     @staticmethod
     def count_items(labels: torch.Tensor) -> torch.Tensor:

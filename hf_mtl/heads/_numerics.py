@@ -38,3 +38,20 @@ def cross_entropy_sum(task: TaskConfig, logits: torch.Tensor, labels: torch.Tens
         reduction="sum",
         label_smoothing=task.label_smoothing,
     )
+
+
+def log_sum_exp(logits: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
+    """Return the logarithm of the summed exponentials of each group of rows.
+
+    Args:
+        logits: [n, C].
+        groups: [n] int64, each row's group, from 0 to G - 1.
+
+    Returns:
+        [G, C].
+    """
+    count = int(groups.max()) + 1 if len(groups) else 0
+    index = groups[:, None].expand_as(logits)
+    top = logits.new_full((count, logits.shape[1]), -torch.inf).scatter_reduce(0, index, logits.detach(), "amax")
+    powers = (logits - top[groups]).exp()
+    return top + torch.zeros_like(top).index_add(0, groups, powers).log()

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from transformers import (
     AutoModelForMaskedLM,
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PreTrainedConfig,
@@ -25,12 +27,16 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from hf_mtl.encoders import has_encoder_alone, is_decoder_only
 from hf_mtl.heads._vocabulary import embeddings_in_use, tie_output
 
-__all__ = ["PlainClassifier", "StockClassifier"]
+__all__ = ["PlainClassifier", "StockClassifier", "StockKind", "stock_logits"]
 
+#: Which of a family's stock classes: by what its layers answer.
+StockKind = Literal["sequence", "token", "span", "choice", "mask"]
 _AUTO_CLASSES: dict[str, Any] = {
     "sequence": AutoModelForSequenceClassification,
     "token": AutoModelForTokenClassification,
     "mask": AutoModelForMaskedLM,
+    "span": AutoModelForQuestionAnswering,
+    "choice": AutoModelForMultipleChoice,
 }
 
 
@@ -75,6 +81,14 @@ class _WithStates:
         return getattr(self._stock, name)
 
 
+def stock_logits(output: Any) -> torch.Tensor:
+    """Return the logits of a stock class; those of question answering, [B, L] each, as [B, L, 2]."""
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    logits: torch.Tensor = output.logits
+    return logits
+
+
 def _no_embeddings() -> None:
     return None
 
@@ -83,14 +97,14 @@ class PlainClassifier(nn.Module):
     """Dropout and a linear layer, for a family that has no stock class whose head reads the encoder alone.
 
     Args:
-        level: ``"sequence"`` reads the one state of each text that was pooled before, ``"token"`` all of them.
+        kind: ``"sequence"`` and ``"choice"`` read the one state of each text that was pooled before, the others all.
         encoder_config: The encoder's config.
         num_outputs: Size of the last layer.
     """
 
-    def __init__(self, level: str, encoder_config: PreTrainedConfig, num_outputs: int) -> None:
+    def __init__(self, kind: StockKind, encoder_config: PreTrainedConfig, num_outputs: int) -> None:
         super().__init__()
-        self.level = level
+        self.pools = kind in ("sequence", "choice")
         self.std = float(getattr(encoder_config, "initializer_range", 0.02))
         self.dropout = nn.Dropout(getattr(encoder_config, "hidden_dropout_prob", 0.1))
         self.classifier = nn.Linear(encoder_config.hidden_size, num_outputs)
@@ -102,19 +116,20 @@ class PlainClassifier(nn.Module):
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return [B, C], or [B, L, C] for tokens."""
-        states = states[:, 0] if self.level == "sequence" else states
+        states = states[:, 0] if self.pools else states
         logits: torch.Tensor = self.classifier(self.dropout(states))
         return logits
 
 
 class StockClassifier(nn.Module):
-    """The layers that a family's ``...ForSequenceClassification``, or another such class, puts on its encoder.
+    """The layers that a family's stock class, such as ``...ForSequenceClassification``, puts on its encoder.
 
-    Where the stock sequence class reads a pooler inside the encoder (BERT, ALBERT), this module holds a pooler of
-    its own, so that the sequence heads of one model do not share it.
+    Where that class reads a pooler inside the encoder (BERT, ALBERT), this module holds a pooler of its own, so that
+    the heads of one model do not share it.
 
     Args:
-        level: ``"sequence"`` for one vector a text, ``"token"`` for one a token, ``"mask"`` for the family's
+        kind: ``"sequence"`` for one vector a text, ``"token"`` for one a token, ``"span"`` for the two logits of
+            question answering a token, ``"choice"`` for one logit a text, ``"mask"`` for the family's
             ``...ForMaskedLM``, whose last layer is as wide as the vocabulary.
         encoder_config: The encoder's config.
         num_outputs: Size of the last layer.
@@ -123,7 +138,7 @@ class StockClassifier(nn.Module):
 
     def __init__(
         self,
-        level: Literal["sequence", "token", "mask"],
+        kind: StockKind,
         encoder_config: PreTrainedConfig,
         num_outputs: int,
         dropout: float | None = None,
@@ -133,19 +148,20 @@ class StockClassifier(nn.Module):
         self.pooler_activation: nn.Module | None = None
         config = copy.deepcopy(encoder_config)
         config.num_labels = num_outputs
-        auto_class = _AUTO_CLASSES[level]
+        auto_class = _AUTO_CLASSES[kind]
+        self.kind = kind
         self.stock: nn.Module
         # T5's stock sequence class reads its decoder.
-        known = type(config) in auto_class._model_mapping and not (level == "sequence" and has_encoder_alone(config))
+        known = type(config) in auto_class._model_mapping and (kind == "token" or not has_encoder_alone(config))
         if known:
             with torch.device("meta"):
                 stock: PreTrainedModel = auto_class.from_config(config, attn_implementation="eager")
-            if level == "mask":
+            if kind == "mask":
                 tie_output(stock)
             self._encoder_name = stock.base_model_prefix
             encoder = stock._modules.pop(self._encoder_name)
             pooler = getattr(encoder, "pooler", None)
-            if level == "sequence" and pooler is not None:
+            if kind in ("sequence", "choice") and pooler is not None:
                 self.pooler = pooler
                 self.pooler_activation = getattr(encoder, "pooler_activation", None)
             # What `forward` marks padding by, for classes that look for a text's last token in its ids.
@@ -154,7 +170,7 @@ class StockClassifier(nn.Module):
             setattr(stock, "get_input_embeddings", _no_embeddings)  # noqa: B010  # a method, to torch's types
             self.stock = stock
         else:
-            self.stock = PlainClassifier(level, config, num_outputs)
+            self.stock = PlainClassifier(kind, config, num_outputs)
         if torch.get_default_device().type != "meta":
             self.to_empty(device=torch.get_default_device())
         #: Before the stock layers, where a probability is asked for and they have no dropout of their own.
@@ -192,6 +208,8 @@ class StockClassifier(nn.Module):
     def forward(self, states: torch.Tensor, mask: torch.Tensor, encoder: PreTrainedModel | None = None) -> torch.Tensor:
         """Return the stock logits for states [B, L, H] and their mask [B, L]: [B, C], or [B, L, C] for tokens.
 
+        For ``"span"`` C is 2, for ``"choice"`` 1.
+
         Args:
             states: The states.
             mask: Their mask.
@@ -210,14 +228,12 @@ class StockClassifier(nn.Module):
             return plain
         outputs = _Encoded(last_hidden_state=states, pooler_output=self._pool(states))
         stand_in = _WithStates(self.stock, self._encoder_name, outputs, encoder)
-        logits: torch.Tensor = (
-            type(self.stock)
-            .forward(
-                stand_in,  # a stand-in for `self`: see the module docstring
-                input_ids=torch.where(mask == 0, _PADDING, 0),
-                attention_mask=mask,
-                return_dict=True,
-            )
-            .logits
+        if self.kind == "choice":
+            mask = mask[:, None]  # as questions with one choice each: which belong together is the head's to know
+        output = type(self.stock).forward(
+            stand_in,  # a stand-in for `self`: see the module docstring
+            input_ids=torch.where(mask == 0, _PADDING, 0),
+            attention_mask=mask,
+            return_dict=True,
         )
-        return logits
+        return stock_logits(output)

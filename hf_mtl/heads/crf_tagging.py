@@ -18,7 +18,7 @@ from hf_mtl.heads._numerics import at_least_float32
 from hf_mtl.heads._tag_decoding import TagDecoder
 from hf_mtl.heads.token_classification import IGNORED, TaggingOptions, TokenClassificationHead
 from hf_mtl.states import RowLayout
-from hf_mtl.words import WordMap
+from hf_mtl.words import Reading, WordMap
 
 __all__ = ["CrfTaggingHead"]
 
@@ -200,6 +200,14 @@ class _ChainAnswers:
     @property
     def level(self) -> Literal["sequence", "token", "mask"]:
         return self.head.level
+
+    @property
+    def reads(self) -> Reading:
+        return self.head.reads
+
+    @property
+    def needs_words(self) -> bool:
+        return self.head.needs_words
 
     def answers(
         self, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None

@@ -17,7 +17,7 @@ from hf_mtl.heads._base import Head, LabelError
 from hf_mtl.heads._numerics import cross_entropy_sum
 from hf_mtl.heads._vocabulary import TiedOutput, fills_masks
 from hf_mtl.states import States
-from hf_mtl.words import WordMap
+from hf_mtl.words import Reading, WordMap
 
 __all__ = ["MaskedLmHead", "MaskedLmOptions"]
 
@@ -62,6 +62,9 @@ class MaskedLmHead(Head):
     """
 
     level = "mask"
+    takes_labels = False
+    names_classes = False
+    beyond_graphs = "a graph would hold a logit for each token of the vocabulary at each token of a text"
     Options: ClassVar[type] = MaskedLmOptions
 
     def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
@@ -197,6 +200,14 @@ class _Fillings:
     @property
     def level(self) -> Literal["sequence", "token", "mask"]:
         return "mask"
+
+    @property
+    def reads(self) -> Reading:
+        return MaskedLmHead.reads
+
+    @property
+    def needs_words(self) -> bool:
+        return False
 
     def answers(
         self, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None

@@ -41,6 +41,7 @@ class RegressionHead(SequenceHead):
 
     learns_from_labels = True
     is_regression = True
+    takes_labels = False
 
     @classmethod
     def check(cls, task: TaskConfig) -> None:

@@ -86,6 +86,7 @@ class TokenClassificationHead(Head):
     """
 
     level = "token"
+    needs_words = True
     Options: ClassVar[type] = TokenClassificationOptions
     learns_from_labels = True
 
@@ -179,6 +180,13 @@ class TokenClassificationHead(Head):
         """Return the tag names of the words, with the letters of IOBES, null where a word has none."""
         spelled = cls._spelled(task)
         return [None if i is None else spelled[i] for i in cls._tag_ids(task, value, len(value), 0)]
+
+    @classmethod
+    def comparable(cls, predictions: Sequence[Any], references: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """Return the tags of the words that have one in the references."""
+        kept = [[i for i, tag in enumerate(tags) if tag is not None] for tags in references]
+        predicted = [[row[i] for i in where] for row, where in zip(predictions, kept, strict=True)]
+        return predicted, [[row[i] for i in where] for row, where in zip(references, kept, strict=True)]
 
     @staticmethod
     def count_items(labels: torch.Tensor) -> torch.Tensor:

@@ -10,14 +10,14 @@ import numpy as np
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.data import Row
+from hf_mtl.data import Row, can_read
 from hf_mtl.heads import Answering, AnswerOptions
 from hf_mtl.inference._batches import plan_batches
 from hf_mtl.inference._merge import merge_windows
 from hf_mtl.inference._rows import as_row
 from hf_mtl.inference._runner import Runner, mask_id_for
-from hf_mtl.inference._windows import EncodedRow, WindowEncoder
-from hf_mtl.words import WordMap
+from hf_mtl.inference._windows import EncodedRow, Window, WindowEncoder
+from hf_mtl.words import Reading, WordMap
 
 __all__ = ["BATCH_TOKENS", "LOOK_AHEAD", "Answerer", "answer_rows"]
 
@@ -49,6 +49,54 @@ def answer_rows(
     options = options or {}
     columns = [heads[name].answers(tasks[name], values, words, options.get(name)) for name, values in logits.items()]
     return [dict(zip(logits, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+class _Asked:
+    """The windows that tasks read of some rows; what several of them read is there once.
+
+    Args:
+        names: The tasks.
+        heads: What answers each.
+    """
+
+    def __init__(self, names: Sequence[str], heads: Mapping[str, Answering]) -> None:
+        #: For each reading the tasks that read so.
+        self.names: dict[Reading, list[str]] = {}
+        for name in names:
+            self.names.setdefault(heads[name].reads, []).append(name)
+        self.numbers: dict[Reading, list[int]] = {}
+        self.rows: dict[Reading, list[EncodedRow]] = {}
+        self.windows: list[Window] = []
+        #: For each task the logits of windows by their numbers.
+        self.found: dict[str, dict[int, Any]] = {name: {} for name in names}
+        self._places: dict[Reading, list[int]] = {}
+        self._known: dict[str, int] = {}
+
+    def add(self, reading: Reading, numbers: list[int], rows: list[EncodedRow]) -> None:
+        """Add the rows with these numbers, read in one way."""
+        self.numbers[reading], self.rows[reading] = numbers, rows
+        places = self._places[reading] = []
+        for row in rows:
+            for window in row.windows:
+                key = (window.ids, window.type_ids) if len(self.names) > 1 else len(self.windows)
+                places.append(self._known.setdefault(repr(key), len(self.windows)))
+                if places[-1] == len(self.windows):
+                    self.windows.append(window)
+
+    def passes(self) -> list[tuple[list[str], list[int]]]:
+        """Return tasks and the numbers of the windows that just they read."""
+        readers: dict[int, list[str]] = {}
+        for reading, places in self._places.items():
+            for place in dict.fromkeys(places):
+                readers.setdefault(place, []).extend(self.names[reading])
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for place, names in readers.items():
+            groups.setdefault(tuple(names), []).append(place)
+        return [(list(names), places) for names, places in groups.items()]
+
+    def logits(self, reading: Reading) -> dict[str, list[Any]]:
+        """Return the logits of each window, row after row, of the tasks that read so."""
+        return {name: [self.found[name][i] for i in self._places[reading]] for name in self.names[reading]}
 
 
 class Answerer:
@@ -116,30 +164,44 @@ class Answerer:
             yield from self.answer(chunk)
 
     def answer(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        """Return the answers of some rows: one dict by task a row. The same rows have the same answers."""
+        """Return the answers of some rows: one dict by task a row. The same rows have the same answers.
+
+        A task whose input a row lacks, such as a second text or choices, is answered ``None`` there.
+        """
         if not rows or not self.names:
             return [{} for _ in rows]
-        tagging = [name for name in self.names if self.heads[name].level == "token"]
+        tagging = [name for name in self.names if self.heads[name].needs_words]
         needs_pieces = any(
             name in self.options and self.options[name].aggregation_strategy is not None for name in tagging
         )
-        encoded = self.encoder.encode(rows, needs_pieces, needs_ids=self._mask_id is not None)
-        logits = merge_windows(self._logits(encoded), encoded, self.heads, self._mask_id)
-        return answer_rows(self.tasks, self.heads, logits, [row.words for row in encoded], self.options)
+        asked = _Asked(self.names, self.heads)
+        for reading in asked.names:
+            numbers = [i for i, row in enumerate(rows) if can_read(row, reading)]
+            encoded = self.encoder.encode([rows[i] for i in numbers], needs_pieces, reading, self._mask_id is not None)
+            asked.add(reading, numbers, encoded)
+        self._run(asked)
+        answers: list[dict[str, Any]] = [dict.fromkeys(self.names) for _ in rows]
+        for reading, numbers in asked.numbers.items():
+            encoded = asked.rows[reading]
+            if encoded:
+                logits = merge_windows(asked.logits(reading), encoded, self.heads, self._mask_id)
+                words = [row.words for row in encoded]
+                found = answer_rows(self.tasks, self.heads, logits, words, self.options)
+                for i, answer in zip(numbers, found, strict=True):
+                    answers[i].update(answer)
+        return answers
 
-    def _logits(self, encoded: Sequence[EncodedRow]) -> dict[str, list[Any]]:
-        """Run all windows, like lengths together; return each task's logits of each window, row after row."""
-        windows = [window for row in encoded for window in row.windows]
-        found: dict[str, list[Any]] = {name: [None] * len(windows) for name in self.names}
-        lengths = [len(window.ids) for window in windows]
-        for batch in plan_batches(lengths, self.batch_tokens, self.batch_size):
-            logits = self.run([windows[i] for i in batch], self.names)
-            ends = {"token": np.cumsum([lengths[i] for i in batch])[:-1]}
-            if self._mask_id is not None:
-                ends["mask"] = np.cumsum([windows[i].ids.count(self._mask_id) for i in batch])[:-1]
-            for name in self.names:
-                level = self.heads[name].level
-                parts = np.split(logits[name], ends[level]) if level in ends else logits[name]
-                for i, part in zip(batch, parts, strict=True):
-                    found[name][i] = part
-        return found
+    def _run(self, asked: _Asked) -> None:
+        """Run all windows, each once for all tasks that read it, like lengths together."""
+        for names, numbers in asked.passes():
+            lengths = [len(asked.windows[i].ids) for i in numbers]
+            for batch in plan_batches(lengths, self.batch_tokens, self.batch_size):
+                chosen = [numbers[i] for i in batch]
+                logits = self.run([asked.windows[i] for i in chosen], names)
+                ends = {"token": np.cumsum([lengths[i] for i in batch])[:-1]}
+                if self._mask_id is not None:
+                    ends["mask"] = np.cumsum([asked.windows[i].ids.count(self._mask_id) for i in chosen])[:-1]
+                for name in names:
+                    level = self.heads[name].level
+                    parts = np.split(logits[name], ends[level]) if level in ends else logits[name]
+                    asked.found[name].update(zip(chosen, parts, strict=True))

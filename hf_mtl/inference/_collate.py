@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data import MultiTaskCollator, Row, longest_input
+from hf_mtl.data import EncodedBatch, MultiTaskCollator, Row, can_read, longest_input
 from hf_mtl.modeling import MultiTaskModel
-from hf_mtl.words import WordMap
+from hf_mtl.words import Reading
 
 __all__ = ["EncodedRows", "RowsCollator", "checked_length", "make_collator"]
 
@@ -22,36 +22,44 @@ class EncodedRows:
 
     Args:
         rows: The rows.
-        words: What became of each row's words.
-        inputs: The encoder's inputs, each [B, L].
+        batch: What the encoder is given of them.
         labels: Labels by task, as training takes them.
-        numbers: For each task the rows that have a label of it.
+        numbers: For each task the encoder's rows of the rows that have a label of it.
     """
 
     rows: Sequence[Row]
-    words: Sequence[WordMap]
-    inputs: dict[str, torch.Tensor]
+    batch: EncodedBatch
     labels: dict[str, torch.Tensor]
     numbers: dict[str, torch.Tensor]
+
+    def labelled(self, task: str) -> list[int]:
+        """Return the numbers of the rows that have a label of a task."""
+        return [i for i, row in enumerate(self.rows) if task in row.labels]
 
 
 class RowsCollator:
     """Collates rows into `EncodedRows`: what a `DataLoader` needs to hand rows and tensors on together.
 
     Args:
-        collator: Encodes them.
-        masks: Whether texts are masked for tasks of masked tokens, to be scored; else they are answered as they are.
+        collator: Tokenises rows and encodes their labels.
+        answers: Whether all tasks will be answered for all rows, or labels scored alone. Then texts are read as they
+            are, and not masked for tasks of masked tokens.
     """
 
-    def __init__(self, collator: MultiTaskCollator, masks: bool = True) -> None:
+    def __init__(self, collator: MultiTaskCollator, answers: bool = False) -> None:
         self.collator = collator
-        self.masks = masks
+        self.masks = not answers
+        asked: set[Reading] = {head.reads for head in collator.heads.values()} if answers else set()
+        self.asked = sorted(asked)
 
     def __call__(self, rows: Sequence[Row]) -> EncodedRows:
         """Return the rows, their tensors and their words."""
-        inputs, words = self.collator.encode(rows)
-        labels, numbers = self.collator.encode_labels(rows, words, inputs if self.masks else None)
-        return EncodedRows(rows, words, inputs, labels, numbers)
+        readings = [
+            self.collator.readings(row).union(name for name in self.asked if can_read(row, name)) for row in rows
+        ]
+        batch = self.collator.read(rows, readings)
+        labels, numbers = self.collator.encode_labels(rows, batch, self.masks)
+        return EncodedRows(rows, batch, labels, numbers)
 
 
 def checked_length(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> int:

@@ -21,7 +21,7 @@ def merge_windows(
     """Join the logits of each row's windows.
 
     A token's logits are those of the window whose own it is. A text's logits are the mean of its windows', weighted by
-    their own tokens.
+    their own tokens. Windows that are choices stay as they are.
 
     Args:
         logits: For each task the logits of each window, row after row: [C], or [L, C] for its L tokens, or [m, V] for
@@ -31,7 +31,8 @@ def merge_windows(
         mask_id: The mask token's id, where a task fills masks.
 
     Returns:
-        For each task [R, C], or [n, C] for the own tokens of all windows, or [m, V] for their own mask tokens.
+        For each task [R, C], or [n, C] for the own tokens of all windows, or [m, V] for their own mask tokens; of
+        choices a row each.
     """
     windows = [window for row in rows for window in row.windows]
     merged = {}
@@ -46,7 +47,7 @@ def merge_windows(
                     for value, w in zip(values, windows, strict=True)
                 ]
             )
-        elif len(windows) == len(rows):
+        elif heads[name].reads == "choices" or len(windows) == len(rows):
             merged[name] = np.stack(values)
         else:
             weights = np.array([window.weight for window in windows], dtype=np.float32)

@@ -15,8 +15,8 @@ def as_row(value: Any, number: int, source: str = "input") -> Row:
     """Read one row for prediction.
 
     Args:
-        value: A text; a mapping with ``text``, ``text`` and ``text_pair``, or ``tokens``, whose other fields are passed
-            over; a tuple of a text and its pair; or a `Row`.
+        value: A text; a mapping with ``text``, ``text`` and ``text_pair``, or ``tokens``, and with or without
+            ``choices``, whose other fields are passed over; a tuple of a text and its pair; or a `Row`.
         number: Its number, for messages.
         source: Where it comes from, for messages.
 
@@ -28,7 +28,9 @@ def as_row(value: Any, number: int, source: str = "input") -> Row:
     """
     if isinstance(value, Row):
         return value
+    choices = None
     if isinstance(value, Mapping):
+        choices = value.get("choices")
         words, text, pair = (value.get(name) for name in ("tokens", "text", "text_pair"))
         found = f"the fields {listed(value)}"
     else:
@@ -45,11 +47,18 @@ def as_row(value: Any, number: int, source: str = "input") -> Row:
             f"{source}, row {number}: expected 'text' (a string), 'text' and 'text_pair', or 'tokens' (a list of "
             f"strings); found {found}."
         )
+    if choices is not None:
+        choices = list(choices) if isinstance(choices, (list, tuple)) else []
+        if len(choices) < 2 or not all(isinstance(choice, str) for choice in choices):
+            raise ValueError(
+                f"{source}, row {number}: 'choices' must be a list of at least 2 strings, found "
+                f"{value['choices']!r:.80}."
+            )
     try:
-        "".join([*read, pair or ""]).encode()
+        "".join([*read, pair or "", *(choices or ())]).encode()
     except UnicodeEncodeError as error:
         raise ValueError(
             f"{source}, row {number}: character {error.start} is half of a surrogate pair, which is no text. Decode "
             "the text as UTF-16 where it comes from, or drop the character."
         ) from None
-    return Row(source, number, read, pair)
+    return Row(source, number, read, pair, choices=choices)

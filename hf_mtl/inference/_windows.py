@@ -8,8 +8,18 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data import Row, check_tokenizer, encode_rows, padding_id, pieces_of, word_map_of
-from hf_mtl.words import WordMap
+from hf_mtl.data import (
+    Row,
+    check_tokenizer,
+    choice_words,
+    encode_choices,
+    encode_contexts,
+    encode_rows,
+    padding_id,
+    pieces_of,
+    word_map_of,
+)
+from hf_mtl.words import Reading, WordMap
 
 __all__ = ["EncodedRow", "Window", "WindowEncoder"]
 
@@ -61,6 +71,14 @@ class _Padding:
     special_tokens_mask: Sequence[int] = (1,)
 
 
+def _whole(parts: Sequence[Any], names: Sequence[str]) -> list[Window]:
+    """Return windows that own all their tokens."""
+    has_types = "token_type_ids" in names
+    return [
+        Window(list(part.ids), list(part.type_ids) if has_types else None, 0, len(part.ids), weight=1) for part in parts
+    ]
+
+
 class WindowEncoder:
     """Tokenises rows, many at a time, and cuts long ones.
 
@@ -69,7 +87,8 @@ class WindowEncoder:
     Args:
         tokenizer: A fast tokenizer.
         max_length: The most tokens of a window.
-        stride: How many tokens neighbouring windows share; ``None`` cuts off what does not fit into one window.
+        stride: How many tokens neighbouring windows share; ``None`` cuts off what does not fit into one window, but
+            of a context, which is always read whole.
 
     Raises:
         ValueError: If the tokenizer is not a fast one or has no token to pad with, or the stride leaves windows no
@@ -88,14 +107,34 @@ class WindowEncoder:
                 f"stride must lie between 0 and {self._half - 1} tokens for windows of {max_length}, found {stride}."
             )
 
-    def encode(self, rows: Sequence[Row], needs_pieces: bool = False, needs_ids: bool = False) -> list[EncodedRow]:
+    def encode(
+        self,
+        rows: Sequence[Row],
+        needs_pieces: bool = False,
+        reading: Reading = "text",
+        needs_ids: bool = False,
+    ) -> list[EncodedRow]:
         """Tokenise rows.
 
         Args:
             rows: Texts, pairs and words, mixed as they come.
             needs_pieces: Whether to keep the tokens by themselves, as aggregation strategies want them.
+            reading: What is read of the rows.
             needs_ids: Whether to keep the tokens' ids with the words, as fillings of masks want them.
+
+        Raises:
+            ValueError: If a question leaves its context no room.
         """
+        if not rows:
+            return []
+        if reading == "context":
+            contexts, names = encode_contexts(self.tokenizer, rows, self.max_length, self.stride)
+            return [EncodedRow(_whole(context.parts, names), context.words()) for context in contexts]
+        if reading == "choices":
+            choices, names = encode_choices(self.tokenizer, rows, self.max_length)
+            return [
+                EncodedRow(_whole(parts, names), choice_words(row)) for row, parts in zip(rows, choices, strict=True)
+            ]
         if self.stride is None:
             encodings, names = encode_rows(self.tokenizer, rows, truncation=True, max_length=self.max_length)
         else:

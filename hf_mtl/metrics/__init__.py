@@ -11,6 +11,7 @@ What one row of predictions and references is depends on the metric's ``input_ki
 - ``"values"``: a number; a batch is [R] floats. For rows of several, ``"targets"``, see `PerTarget`.
 - ``"tags"``: a list of tag strings, one per word; a batch is a list of R lists.
 - ``"tokens"``: a list of token ids, one per masked token; a batch is a list of R lists.
+- ``"answers"``: a text, empty for no answer; as reference a list of the right ones.
 
 A new metric is one file and one row in `METRICS`.
 
@@ -41,6 +42,7 @@ from hf_mtl.metrics._quadratic_weighted_kappa import QuadraticWeightedKappa
 from hf_mtl.metrics._row_statistics import RowStatistic, row_statistic
 from hf_mtl.metrics._seqeval import Seqeval
 from hf_mtl.metrics._spearman import Spearman
+from hf_mtl.metrics._squad import Squad
 from hf_mtl.metrics._tag_accuracy import TagAccuracy
 from hf_mtl.metrics._thresholds import best_threshold, best_thresholds
 
@@ -60,6 +62,7 @@ __all__ = [
     "RowStatistic",
     "Seqeval",
     "Spearman",
+    "Squad",
     "StreamingMetric",
     "TagAccuracy",
     "best_threshold",
@@ -83,6 +86,7 @@ METRICS: dict[str, type[StreamingMetric]] = {
     "seqeval": Seqeval,
     "tag_accuracy": TagAccuracy,
     "masked_accuracy": MaskedAccuracy,
+    "squad": Squad,
 }
 """Built-in metrics by name."""
 

@@ -7,7 +7,7 @@ import datasets
 import evaluate
 import numpy.typing as npt
 
-InputKind: TypeAlias = Literal["classes", "multilabel", "values", "targets", "tags", "tokens"]
+InputKind: TypeAlias = Literal["classes", "multilabel", "values", "targets", "tags", "tokens", "answers"]
 
 # One row of predictions (and of references) per input kind, in the words of `datasets`.
 _ROW_FEATURES: dict[str, object] = {
@@ -17,6 +17,7 @@ _ROW_FEATURES: dict[str, object] = {
     "targets": [datasets.Value("float64")],
     "tags": [datasets.Value("string")],
     "tokens": [datasets.Value("int64")],
+    "answers": [datasets.Value("string")],
 }
 
 
@@ -46,7 +47,8 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
     Attributes:
         input_kind: What one row is. ``"classes"``: a class id. ``"multilabel"``: C flags of 0 or 1. ``"values"``: a
             number. ``"targets"``: C numbers, see `PerTarget`. ``"tags"``: a list with one tag string per word.
-            ``"tokens"``: a list with one id per masked token.
+            ``"tokens"``: a list with one id per masked token. ``"answers"``: a text, and as reference a list of right
+            ones.
         greater_is_better: Whether a model selector should look for the maximum.
 
     Args:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from hf_mtl.metrics._base import InputKind
 from hf_mtl.metrics._spans import lenient_spans
+from hf_mtl.metrics._squad import squad_scores
 
 __all__ = ["RowStatistic", "row_statistic"]
 
@@ -56,6 +57,8 @@ def row_statistic(kind: InputKind, key: str, classes: int) -> RowStatistic | Non
         ("tags", "f1"): RowStatistic(_spans, _f1),
         ("tokens", "masked_accuracy"): RowStatistic(_right_tokens, _ratio),
         ("multilabel", "f1_micro"): RowStatistic(_flags, _f1),
+        ("answers", "exact_match"): RowStatistic(_exact, _ratio),
+        ("answers", "f1"): RowStatistic(_answer_f1, _ratio),
         ("values", "pearson"): RowStatistic(_moments, _pearson),
         ("values", "mean_absolute_error"): RowStatistic(_absolute, _ratio),
         ("values", "mean_squared_error"): RowStatistic(_squared, _ratio),
@@ -84,6 +87,16 @@ def _right_tokens(predictions: Sequence[Any], references: Sequence[Any]) -> Numb
 def _spans(predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
     pairs = [(lenient_spans(p), lenient_spans(r)) for p, r in zip(predictions, references, strict=True)]
     return _columns([len(p & r) for p, r in pairs], [len(p) for p, _ in pairs], [len(r) for _, r in pairs])
+
+
+def _exact(predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
+    scores = [squad_scores(p, r)[0] for p, r in zip(predictions, references, strict=True)]
+    return _columns(scores, np.ones(len(scores)))
+
+
+def _answer_f1(predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
+    scores = [squad_scores(p, r)[1] for p, r in zip(predictions, references, strict=True)]
+    return _columns(scores, np.ones(len(scores)))
 
 
 def _flags(predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:

@@ -26,7 +26,18 @@ _SECTION = re.compile(r"(<!-- hf_mtl:begin (?P<name>\w+) -->\n)(?P<text>.*?)(<!-
 _WRITTEN = re.compile(r"\n*<!-- hf_mtl:metadata (?P<json>.*?) -->\n*")
 _MODEL_ID = re.compile(r'(model=|from_pretrained\()"[^"]*"')
 _SAMPLE = "Book a table at Nopi tonight, I love that place!"
+#: What a row needs besides its text for tasks of a type.
+_SAMPLE_FIELDS: dict[str, dict[str, Any]] = {
+    "question-answering": {"text_pair": "Nopi is a restaurant in London."},
+    "multiple-choice": {"choices": ["A table is booked.", "A film is watched."]},
+}
 _SHOWN_LABELS = 12
+#: What types without a list of labels answer.
+_WITHOUT_LABELS = {
+    "question-answering": "a span of the second text (`text_pair`) that answers the first",
+    "multiple-choice": "one of the texts that come with the row (`choices`)",
+    "masked-lm": "tokens for the masks in a text",
+}
 
 
 def render_card(facts: CardFacts, existing: str | None = None, *, model_id: str | None = None) -> str:
@@ -137,18 +148,22 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
     parameters = facts.encoder_parameters + sum(facts.head_parameters.values())
     separate = facts.encoder_parameters * len(facts.tasks) + sum(facts.head_parameters.values())
     sample = facts.examples[0][0] if facts.examples else _SAMPLE
+    more = {key: value for task in facts.tasks for key, value in _SAMPLE_FIELDS.get(task.type, {}).items()}
     length = f"{facts.max_length:,} tokens" if facts.max_length else "as many tokens as the encoder takes"
     return {
         "name": facts.name,
         "model_id": model_id or facts.name,
         "sample": json.dumps(sample, ensure_ascii=False),
+        "row": json.dumps({"text": sample, **more} if more else sample, ensure_ascii=False),
         "tasks": [
             {"name": task.name, "type": task.type, "answer": _answer(task), "folder": _file_name(task.name)}
             for task in facts.tasks
         ],
         "examples": [
-            {"text": _harmless(" ".join(text.split())), "answer": _harmless(_told(answers))}
+            {"text": _harmless(" ".join(text.split())), "answer": _harmless(_told(given))}
             for text, answers in facts.examples
+            # A text alone is no input for some tasks.
+            if (given := {task: answer for task, answer in answers.items() if answer is not None})
         ],
         "self_contained": SELF_CONTAINED.format(model_id=model_id or facts.name) if facts.self_contained else "",
         "results": [
@@ -202,7 +217,7 @@ def _encoder(facts: CardFacts) -> str:
 
 def _answer(task: TaskConfig) -> str:
     if not task.labels:
-        return "tokens for the masks in a text" if task.type == "masked-lm" else "a number"
+        return _WITHOUT_LABELS.get(task.type, "a number")
     labels = [f"`{_cell(label)}`" for label in task.labels]
     if isinstance(task.thresholds, Sequence):
         labels = [f"{label} ({value:.3g})" for label, value in zip(labels, task.thresholds, strict=True)]

@@ -13,7 +13,10 @@ from hf_mtl.model_card._facts import CardFacts, ResultFacts
 __all__ = ["merge_metadata", "metadata"]
 
 #: The Hub's name for what a task type does.
-_HUB_TASKS = {"token-classification": "token-classification", "masked-lm": "fill-mask"}
+_HUB_TASKS = {
+    **{name: name for name in ("token-classification", "question-answering", "multiple-choice")},
+    "masked-lm": "fill-mask",
+}
 _OTHER_HUB_TASK = "text-classification"
 
 

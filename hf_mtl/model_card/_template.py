@@ -56,7 +56,7 @@ import hf_mtl
 from transformers import pipeline
 
 pipe = pipeline("multi-task", model="{{ model_id }}")
-print(pipe({{ sample }}))
+print(pipe({{ row }}))
 ```
 
 The model itself, for tensors:

@@ -44,9 +44,11 @@ def metric_names(task: TaskConfig) -> list[str] | None:
 def _rows(kind: str, task: TaskConfig) -> list[Any]:
     labels = task.labels or ()
     if kind == "classes":
-        return list(range(len(labels)))
+        return list(range(len(labels) or 2))
     if kind == "multilabel":
         return [[int(i == k) for i in range(len(labels))] for k in range(len(labels))]
+    if kind == "answers":
+        return ["a text", ""]
     if kind == "tags":
         return [list(labels)]
     if kind == "targets":

@@ -45,12 +45,12 @@ def _check_label(
     where: str, task: TaskConfig, head: type[Head], label: Any, text: str | list[str], fine: set[Any]
 ) -> None:
     is_list = isinstance(label, list)
-    if head.level == "token" and is_list and len(label) != len(text):
+    if head.needs_words and is_list and len(label) != len(text):
         raise RecipeError(
             "", f"{where}: {len(label)} tags for {len(text)} tokens. Token classification needs one tag per token."
         )
     # What was seen before was checked before: most rows cost a look-up.
-    key = tuple(label.items()) if isinstance(label, dict) else tuple(label) if is_list else label
+    key = tuple(label) if is_list else repr(label) if isinstance(label, dict) else label
     if key not in fine:
         try:
             head.reference(task, label)

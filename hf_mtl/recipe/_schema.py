@@ -101,7 +101,7 @@ class DatasetRecipe(_Strict):
 
     Args:
         load: Arguments of ``datasets.load_dataset``.
-        columns: Column in the data -> ``text``, ``text_pair``, ``tokens`` or a task's name.
+        columns: Column in the data -> ``text``, ``text_pair``, ``tokens``, ``choices`` or a task's name.
         train: The source's name of the training split, where it is not ``train``; a slice such as ``train[:1000]``
             is allowed, as for the others.
         validation: The source's name of the validation split.

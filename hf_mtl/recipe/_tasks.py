@@ -10,9 +10,9 @@ from typing import Any
 from datasets import ClassLabel, Dataset, Value
 
 from hf_mtl._names import listed
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
 from hf_mtl.data import class_label
-from hf_mtl.heads import head_class
+from hf_mtl.heads import HEADS, head_class
 from hf_mtl.recipe._metric_names import metric_names
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.shared_heads import check_shares
@@ -22,7 +22,6 @@ __all__ = ["infer_task", "infer_type", "with_shared_labels"]
 logger = logging.getLogger(__name__)
 
 #: Types whose answers are not among labels.
-_WITHOUT_LABELS = ("masked-lm",)
 _TEXTS = ("string", "large_string", "string_view")
 
 
@@ -58,6 +57,10 @@ def _observed(name: str, given: Mapping[str, Any], dataset: str, rows: Dataset) 
     inner = getattr(feature, "feature", None)
     if given.get("type") is not None:
         return given["type"], given["type"] == "sequence-classification" and inner is not None
+    if _is_squad(feature):
+        return "question-answering", False
+    if _chooses(name, rows):
+        return "multiple-choice", False
     if inner is not None and _is_label(inner, given):
         return ("token-classification", False) if "tokens" in rows.column_names else ("sequence-classification", True)
     if inner is None and _is_label(feature, given):
@@ -73,9 +76,26 @@ def _observed(name: str, given: Mapping[str, Any], dataset: str, rows: Dataset) 
         )
     raise RecipeError(
         f"tasks.{name}",
-        f"the column of dataset {dataset!r} tells no type: {feature}. Expected texts, ClassLabel, numbers, or lists of "
-        "labels; or give type and labels.",
+        f"the column of dataset {dataset!r} tells no type: {feature}. Expected texts, ClassLabel, numbers, lists of "
+        "labels, or answers as in SQuAD; or give type and labels.",
     )
+
+
+def _is_squad(feature: Any) -> bool:
+    """Return whether a column holds answers with their starts: a struct of lists, or a list of structs."""
+    fields = getattr(feature, "feature", feature)
+    return isinstance(fields, Mapping) and {"text", "answer_start"} <= fields.keys()
+
+
+def _chooses(name: str, rows: Dataset) -> bool:
+    """Return whether a column can only be the choice: there are choices, and nothing else that could choose."""
+    if "choices" not in rows.column_names:
+        return False
+    feature = rows.features[name]
+    if isinstance(feature, Value) and feature.dtype.startswith(("int", "uint")):
+        return True
+    others = [column for column in rows.column_names if column not in (*INPUT_COLUMNS, name)]
+    return not others and (isinstance(feature, ClassLabel) or getattr(feature, "dtype", None) in _TEXTS)
 
 
 def _is_label(feature: Any, given: Mapping[str, Any]) -> bool:
@@ -116,7 +136,7 @@ def infer_task(
         labels = _ordered(where, [rows["train"].features[name] for rows in splits.values()], name, splits)
     elif labels is None and kind["type"] == "regression":
         labels = _targets(name, splits)
-    elif labels is None and kind["type"] not in _WITHOUT_LABELS:
+    elif labels is None and HEADS[kind["type"]].takes_labels:
         labels = _union(where, name, splits)
     with blamed_on(where):
         task = TaskConfig(name, **{**kind, **given, "labels": labels})

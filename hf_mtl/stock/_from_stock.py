@@ -12,6 +12,8 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     PreTrainedModel,
@@ -26,8 +28,15 @@ _AUTO_CLASSES: Mapping[str, Any] = {
     "sequence": AutoModelForSequenceClassification,
     "token": AutoModelForTokenClassification,
     "mask": AutoModelForMaskedLM,
+    "span": AutoModelForQuestionAnswering,
+    "choice": AutoModelForMultipleChoice,
 }
-_KINDS = "a text classification, token classification or masked language model, such as BertForSequenceClassification"
+#: Types whose tasks have no list of labels.
+_WITHOUT_LABELS = {"span": "question-answering", "choice": "multiple-choice"}
+_KINDS = (
+    "a model for text or token classification, question answering, multiple choice or masked language modelling, such "
+    "as BertForSequenceClassification"
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,9 @@ def _task(name: str, config: Any, level: str, given: str | None) -> TaskConfig:
         return TaskConfig(name, given or "masked-lm")
     labels: list[str] | None = [config.id2label[number] for number in sorted(config.id2label)]
     problem_type = None
-    if level == "token":
+    if level in _WITHOUT_LABELS:
+        task_type, labels = _WITHOUT_LABELS[level], None
+    elif level == "token":
         task_type = "token-classification"
     elif config.problem_type == "regression" or len(labels or ()) == 1:  # Transformers' own rule
         task_type = "regression"
@@ -102,7 +113,7 @@ def _task(name: str, config: Any, level: str, given: str | None) -> TaskConfig:
         problem_type=problem_type,
         dropout=dropout if dropout else None,
         pooling={"cls": "first", "mean": "mean", None: None}[getattr(config, "classifier_pooling", None)]
-        if level == "sequence"
+        if level in ("sequence", "choice")
         else None,
     )
 

@@ -52,8 +52,9 @@ class ExchangeableModel(PreTrainedModel):
         them, and they are to be trained again.
 
         Args:
-            models: For each task's name a stock model (``...ForSequenceClassification``, ``...ForTokenClassification``
-                or ``...ForMaskedLM``), its folder or its Hub id. Labels and types are read from their configs. They are
+            models: For each task's name a stock model (``...ForSequenceClassification``,
+                ``...ForTokenClassification``, ``...ForQuestionAnswering``, ``...ForMultipleChoice`` or
+                ``...ForMaskedLM``), its folder or its Hub id. Labels and types are read from their configs. They are
                 not changed.
             encoder: The task whose encoder is kept; ``None`` is the first.
             types: Task types in place of those of the configs: ``{"opinion": "sentiment"}``.

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hf_mtl.encoders import is_decoder_only
-from hf_mtl.heads import Head, RegressionHead
+from hf_mtl.heads import Head, RegressionHead, stock_logits
 from hf_mtl.states import PaddedStates
 
 __all__ = ["to_stock"]
@@ -66,12 +66,12 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
 
 
 def _config(encoder: PreTrainedModel, head: Head, stock_class: type, problem_type: str | None) -> Any:
-    task = head.task
+    task, outputs = head.task, head.num_outputs(head.task)
     config: Any = copy.deepcopy(encoder.config)
     # Its choice is left to whoever loads the model; ours would know the rows of an unpadded batch.
     config._attn_implementation = None
     if head.level != "mask":
-        labels = task.labels or (task.name,)
+        labels = task.labels or [task.name] * outputs
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: number for number, label in enumerate(labels)}
     config.problem_type = problem_type
@@ -105,10 +105,13 @@ def _check(model: PreTrainedModel, head: Head) -> None:
     padded = PaddedStates(states.flatten(0, 1), mask)
     still = copy.deepcopy(head).eval()
     expected = still(padded, model.base_model) if head.level == "mask" else still(padded)
-    found = model(input_ids=ids, attention_mask=mask).logits
-    found = found.view(-1, found.shape[-1])
+    if head.stock_kind == "choice":
+        ids, mask = ids[:, None], mask[:, None]
+    found = stock_logits(model(input_ids=ids, attention_mask=mask))
+    found = found.flatten() if head.stock_kind == "choice" else found.view(-1, found.shape[-1])
+    found = found.view(expected.shape) if found.numel() == expected.numel() else found
     scale = float(expected.abs().max())
-    if found.shape != expected.shape or not torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * scale):
+    if not torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * scale):
         what = f"pooling={head.task.pooling!r}" if head.task.pooling else f"what {type(head).__name__} computes"
         raise ValueError(
             f"Task {head.task.name!r}: {type(model).__name__} gives other logits than the head, since it has no form "

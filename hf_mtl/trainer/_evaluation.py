@@ -86,17 +86,16 @@ class EvaluatingTrainer(Trainer):
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
         """Return the loader of rows to predict, with or without labels."""
-        return self._rows_loader(
-            list(self._columns(as_datasets(test_dataset, "test"), needs_labels=False).values()), False
-        )
+        parts = self._columns(as_datasets(test_dataset, "test"), needs_labels=False)
+        return self._rows_loader(list(parts.values()), answers=True)
 
-    def _rows_loader(self, parts: Sequence[TaskColumns], masks: bool = True) -> DataLoader[Any]:
+    def _rows_loader(self, parts: Sequence[TaskColumns], answers: bool = False) -> DataLoader[Any]:
         mixture = TaskMixture(parts)
         size, args = self.args.per_device_eval_batch_size, self.args
         starts = range(args.process_index * size, len(mixture), size * args.world_size)
         # Ranges, not lists: those would hold a number for every row.
         batches = [range(start, min(start + size, len(mixture))) for start in starts]
-        return self._loader(mixture, batches, RowsCollator(self.data_collator, masks))
+        return self._loader(mixture, batches, RowsCollator(self.data_collator, answers))
 
     def _parts(self, data: Any, split: str) -> dict[str, TaskColumns]:
         if data is None:
@@ -163,7 +162,7 @@ class EvaluatingTrainer(Trainer):
         self._memory_tracker.start()
         start = time.time()
         scorers = self._scorers(parts)
-        for batch in self._batches(parts, masks=answers is None):
+        for batch in self._batches(parts, answers is not None):
             found = [] if batch is None else [self._treat(batch, answers is not None)]
             for scored, answered in self._gather(found):
                 for name, *score in scored:
@@ -195,16 +194,18 @@ class EvaluatingTrainer(Trainer):
             dataset's name and its answers.
         """
         heads = self._plain_model.task_heads
-        inputs: dict[str, Any] = self._prepare_inputs({**batch.inputs, "rows": batch.numbers, "labels": batch.labels})
+        encoded = batch.batch
+        inputs: dict[str, Any] = self._prepare_inputs({**encoded.inputs, "rows": batch.numbers, "labels": batch.labels})
         all_labels = inputs.pop("labels")
         numbers = inputs.pop("rows") if answer else None
         scored, answered = [], []
         with torch.no_grad(), self.accelerator.autocast():
-            all_logits = self._plain_model(**inputs, tokens=self._masked_tokens(inputs, all_labels, answer)).logits
+            tokens = self._masked_tokens(batch, inputs, all_labels, answer)
+            all_logits = self._plain_model(**inputs, tokens=tokens).logits
             for name, labels in all_labels.items():
                 head, logits = heads[name], all_logits[name] if numbers is None else all_logits[name][numbers[name]]
-                rows = batch.numbers[name].tolist()
-                predictions = head.predictions(logits, [batch.words[i] for i in rows])
+                rows = batch.labelled(name)
+                predictions = head.predictions(logits, [encoded.words[head.reads][i] for i in rows])
                 read = [batch.rows[i].labels[name] for i in rows]
                 if isinstance(head, MaskedLmHead):
                     chosen = labels[labels.ne(-100)]
@@ -217,31 +218,54 @@ class EvaluatingTrainer(Trainer):
                 datasets = None if self.is_in_train else [batch.rows[i].dataset for i in rows]
                 scored.append((name, predictions, read, loss, items, datasets))
             if answer:
-                flat = {n: v.flatten(0, -2).float().cpu().numpy() for n, v in all_logits.items()}
-                tasks = {n: h.task for n, h in heads.items()}
-                kinds = {n: h.answering(self.data_collator.tokenizer) for n, h in heads.items()}
-                answers = answer_rows(tasks, kinds, flat, batch.words)
-                answered = [(row.dataset, answer) for row, answer in zip(batch.rows, answers, strict=True)]
+                answered = [
+                    (row.dataset, answer)
+                    for row, answer in zip(batch.rows, self._answers(batch, all_logits), strict=True)
+                ]
         return scored, answered
 
     def _masked_tokens(
-        self, inputs: Mapping[str, torch.Tensor], labels: Mapping[str, torch.Tensor], answer: bool
+        self, batch: EncodedRows, inputs: Mapping[str, torch.Tensor], labels: Mapping[str, torch.Tensor], answer: bool
     ) -> dict[str, torch.Tensor]:
-        """Return the tokens that tasks of masked tokens predict: to be answered the text's own, else those masked."""
+        """Return the tokens that tasks of masked tokens predict: to be answered the texts' own, else those masked."""
         masker = self.data_collator.masker
         names = [n for n, head in self._plain_model.task_heads.items() if head.level == "mask"]
         if answer and masker is not None:
-            return dict.fromkeys(names, inputs["input_ids"].eq(masker.mask_id))
+            is_mask = inputs["input_ids"].eq(masker.mask_id)
+            texts = torch.zeros_like(is_mask)
+            texts[[place for own in batch.batch.places["text"].values() for place in own]] = True
+            return dict.fromkeys(names, is_mask & texts)
         return {name: labels[name].ne(-100) for name in names if name in labels}
+
+    def _answers(self, batch: EncodedRows, all_logits: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
+        """Return every row's answers by task, ``None`` where it has no input for the task."""
+        heads = self._plain_model.task_heads
+        tasks = {name: head.task for name, head in heads.items()}
+        kinds = {name: head.answering(self.data_collator.tokenizer) for name, head in heads.items()}
+        answers: list[dict[str, Any]] = [dict.fromkeys(heads) for _ in batch.rows]
+        for reading, places in batch.batch.places.items():
+            chosen = [place for own in places.values() for place in own]
+            # Of masked tokens there are logits for those of the texts alone.
+            logits = {
+                n: v if heads[n].level == "mask" else v[chosen]
+                for n, v in all_logits.items()
+                if heads[n].reads == reading
+            }
+            flat = {n: v.flatten(0, -2).float().cpu().numpy() for n, v in logits.items()}
+            words = [batch.batch.words[reading][i] for i in places]
+            if flat and words:
+                for i, answer in zip(places, answer_rows(tasks, kinds, flat, words), strict=True):
+                    answers[i].update(answer)
+        return answers
 
     def _gather(self, found: list[Any]) -> list[Any]:
         """Return what all ranks found, in the order of the ranks: decoded predictions, not logits."""
         gathered: list[Any] = gather_object(found) if self.args.world_size > 1 else found
         return gathered
 
-    def _batches(self, parts: Mapping[str, TaskColumns], masks: bool) -> Iterator[EncodedRows | None]:
+    def _batches(self, parts: Mapping[str, TaskColumns], answers: bool) -> Iterator[EncodedRows | None]:
         """Yield this rank's batches, ``None`` where it has none left: ranks meet after each, so all go as far."""
-        loader = self._rows_loader(list(parts.values()), masks)
+        loader = self._rows_loader(list(parts.values()), answers)
         self.callback_handler.eval_dataloader = loader
         model = self._plain_model
         if not self.is_in_train and (self.args.bf16_full_eval or self.args.fp16_full_eval):

@@ -93,7 +93,7 @@ class ThresholdTrainer(EvaluatingTrainer):
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return the scores and the flags of each task's labels, both [R, C], over all rows that it labels."""
         found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-        for batch in self._batches(parts, masks=False) if parts else ():
+        for batch in self._batches(parts, answers=False) if parts else ():
             for scored in self._gather([] if batch is None else [self._score(batch, names)]):
                 for name, *columns in scored:
                     found.setdefault(name, []).append(columns)
@@ -103,7 +103,7 @@ class ThresholdTrainer(EvaluatingTrainer):
     def _score(self, batch: EncodedRows, names: Sequence[str]) -> list[tuple[str, np.ndarray, np.ndarray]]:
         heads: Any = self._plain_model.task_heads
         rows = {name: batch.numbers[name] for name in names if name in batch.numbers}
-        inputs: dict[str, Any] = self._prepare_inputs({**batch.inputs, "rows": rows})
+        inputs: dict[str, Any] = self._prepare_inputs({**batch.batch.inputs, "rows": rows})
         with torch.no_grad(), self.accelerator.autocast():
             logits = self._plain_model(**inputs).logits if rows else {}
         return [(name, heads[name].scores(logits[name]), batch.labels[name].cpu().numpy() > 0) for name in rows]

@@ -359,5 +359,5 @@ class _Counting:
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
         batch = self._collator(rows)
-        counts = count_batch(batch, self._collator.heads)
+        counts = count_batch(batch, self._collator.heads, [row.labels for row in rows])
         return {**batch, "counts": counts, "datasets": [row.dataset for row in rows]}

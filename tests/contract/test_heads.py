@@ -6,6 +6,8 @@ import pytest
 import torch
 from transformers import (
     AutoModelForMaskedLM,
+    AutoModelForMultipleChoice,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
@@ -34,9 +36,12 @@ TASKS = [
     ),
     TaskConfig("feeling", "regression", labels=["valence", "arousal"], target_mean=[2.0, -1.0], target_std=[3.0, 0.5]),
     TaskConfig("filled", "masked-lm"),
+    TaskConfig("answer", "question-answering", options={"no_answer": True}),
+    TaskConfig("right", "multiple-choice"),
+    TaskConfig("best", "multiple-choice", pooling="mean"),
 ]
 #: The tasks whose logits are those of tokens.
-OF_TOKENS = ("tags", "more_tags", "chain", "filled")
+OF_TOKENS = ("tags", "more_tags", "chain", "filled", "answer")
 #: Families that were not pretrained with masked tokens.
 WITHOUT_MASKS = ("gpt2", "llama", "qwen3", "t5")
 LABELS = {
@@ -53,6 +58,11 @@ LABELS = {
     "themes": torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0]]),
     "feeling": torch.tensor([[1.0, 2.0], [float("nan"), -1.0], [9.0, float("nan")]], dtype=torch.float64),
     "filled": torch.tensor([[-100, 7, -100, 11, -100], [-100, 5, -100, -100, -100], [-100, -100, 12, -100, -100]]),
+    # 4 where a window begins, 1 and 2 where its answer begins and ends; the second has none.
+    "answer": torch.tensor([[4, -100, 0, 3, -100], [7, 0, -100, -100, -100], [4, 1, 2, -100, -100]]),
+    # Rows of the encoder are choices: of two questions, and of one.
+    "right": torch.tensor([[0, 0], [0, 1], [1, 1]]),
+    "best": torch.tensor([[0, 1], [0, 0], [0, 0]]),
 }
 INPUT_IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 5, 3, 0, 0], [2, 8, 12, 3, 0]])
 MASK = INPUT_IDS.ne(0).long()
@@ -133,6 +143,67 @@ def test_stock_single_task_model_with_the_same_weights_gives_the_same_logits_and
         padded = run(model, labels={task: labels}, tasks=[task])
         torch.testing.assert_close(padded.logits[task][at], expected.logits[real], rtol=0, atol=1e-6)
         torch.testing.assert_close(ours.losses[task], expected.loss, rtol=1e-6, atol=1e-6)
+
+
+def stock_with(family, auto, weights, head):
+    """Return the stock model with an encoder's and a head's weights."""
+    stock = auto.from_config(tiny_config(family, num_labels=2)).eval()
+    inner = getattr(stock, stock.base_model_prefix)
+    inner.load_state_dict({k: v for k, v in weights.items() if k in inner.state_dict()}, strict=False)
+    assert not stock.load_state_dict(head.stock.state_dict(), strict=False).unexpected_keys
+    if head.pooler is not None:
+        inner.pooler.load_state_dict(head.pooler.state_dict())
+    return stock
+
+
+def test_stock_question_answering_gives_the_same_logits_and_loss(family):
+    encoder = tiny_encoder(family)
+    weights = copy.deepcopy(encoder.state_dict())
+    model = MultiTaskModel.from_encoder(encoder, TASKS)
+    head = model.task_heads["answer"].classifier
+    if not head.is_stock:
+        assert family == "t5"  # its stock class reads the decoder
+        return
+    stock = stock_with(family, AutoModelForQuestionAnswering, weights, head)
+    labels = LABELS["answer"]
+    starts, ends = ((labels.clamp(min=0) & mark).bool().int().argmax(1) for mark in (1, 2))
+
+    def only_the_context(module, inputs, logits):
+        # The stock loss runs over all positions; the question, special tokens and padding are no answers.
+        return logits.masked_fill((labels < 0)[:, :, None], -1e4)
+
+    last = [module for module in stock.modules() if isinstance(module, torch.nn.Linear) and module.out_features == 2]
+    with torch.no_grad():
+        plain = stock(input_ids=INPUT_IDS, attention_mask=MASK)
+        (layer,) = last
+        layer.register_forward_hook(only_the_context)
+        expected = stock(input_ids=INPUT_IDS, attention_mask=MASK, start_positions=starts, end_positions=ends)
+    real = MASK.bool()
+    stacked = torch.stack([plain.start_logits, plain.end_logits], -1)[real]
+    for unpad, bound in (("auto", 1e-5), (False, 1e-6)):
+        model.unpad = unpad
+        ours = run(model, labels={"answer": labels}, tasks=["answer"])
+        torch.testing.assert_close(ours.logits["answer"][real], stacked, rtol=bound, atol=1e-6)
+        torch.testing.assert_close(ours.losses["answer"], expected.loss, rtol=1e-5, atol=1e-6)
+
+
+def test_stock_multiple_choice_gives_the_same_logits_and_loss(family):
+    encoder = tiny_encoder(family)
+    weights = copy.deepcopy(encoder.state_dict())
+    model = MultiTaskModel.from_encoder(encoder, TASKS)
+    head = model.task_heads["right"].classifier
+    if not head.is_stock:
+        assert family in ("t5", "gpt2", "llama", "qwen3", "deberta")  # which have no such stock class
+        return
+    stock = stock_with(family, AutoModelForMultipleChoice, weights, head)
+    labels = torch.tensor([[0, 0], [0, 1], [0, 0]])
+    with torch.no_grad():
+        expected = stock(input_ids=INPUT_IDS[None], attention_mask=MASK[None], labels=torch.tensor([1]))
+    for unpad, bound in (("auto", 1e-5), (False, 1e-6)):
+        model.unpad = unpad
+        ours = run(model, labels={"right": labels}, tasks=["right"])
+        torch.testing.assert_close(ours.logits["right"][:, 0], expected.logits[0], rtol=bound, atol=1e-6)
+        torch.testing.assert_close(ours.losses["right"], expected.loss, rtol=1e-5, atol=1e-6)
 
 
 def test_single_rows_answer_as_in_a_batch(model):

@@ -71,6 +71,13 @@ def predictor(exported):
     return OnnxPredictor(exported, threads=1)
 
 
+@pytest.mark.parametrize("type", ["question-answering", "multiple-choice"])
+def test_tasks_that_read_more_than_a_text_are_refused(type, tokenizer, tmp_path):
+    model = MultiTaskModel.from_encoder(tiny_encoder(), [TaskConfig("one", type), *TASKS[:1]])
+    with pytest.raises(ValueError, match=f"Task 'one': of the type '{type}' .* OnnxPredictor does not"):
+        export_onnx(model, tokenizer, tmp_path / "out")
+
+
 def test_graph_tells_nothing_of_where_it_was_made(exported):
     content = (exported / "model.onnx").read_bytes()
     assert b"stack_trace" not in content

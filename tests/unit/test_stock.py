@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 from transformers import (
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     BertForNextSentencePrediction,
@@ -24,6 +25,7 @@ TASKS = [
     TaskConfig("parts", "token-classification", labels=["NOUN", "VERB"], dropout=0.3),
     TaskConfig("value", "regression", target_mean=2.5, target_std=1.5),
 ]
+UNLISTED = [TaskConfig("answer", "question-answering"), TaskConfig("right", "multiple-choice")]
 #: Families with a stock class of either level that reads the encoder alone.
 STOCK = [family for family in FAMILIES if family != "t5"]
 EXACT = [task.name for task in TASKS if task.type != "regression"]
@@ -69,6 +71,33 @@ def test_saved_stock_model_has_the_logits_of_a_padded_run_bit_for_bit(family, tm
         loaded, info = auto.from_pretrained(tmp_path / name, output_loading_info=True)
         assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
         assert_same_logits(run(loaded), expected[name], f"{family} {name}")
+
+
+@pytest.mark.parametrize("family", [family for family in STOCK if not is_decoder_only(tiny_config(family))])
+def test_answers_and_choices_leave_bit_for_bit_and_come_back(family, tmp_path):
+    tasks = UNLISTED if family != "deberta" else UNLISTED[:1]  # it has no class for choices
+    model = make(family, tasks)
+    expected = run(model)
+    stock = {task.name: model.to_transformers(task.name) for task in tasks}
+    stock["answer"].save_pretrained(tmp_path)
+    with torch.no_grad():
+        found = AutoModelForQuestionAnswering.from_pretrained(tmp_path)(**INPUTS)
+        assert_same_logits(torch.stack([found.start_logits, found.end_logits], -1), expected["answer"], family)
+        view = model.for_task("answer")(**INPUTS)
+        assert_same_logits(view.start_logits, found.start_logits * INPUTS["attention_mask"], family)
+        if "right" in stock:
+            several = {name: value[None] for name, value in INPUTS.items()}
+            for choosing in (stock["right"], model.for_task("right")):
+                assert torch.equal(choosing(**several).logits[0], expected["right"][:, 0]), family
+    back = MultiTaskModel.from_transformers(stock, unpad=False)
+    assert [(task.name, task.type) for task in back.tasks] == [(task.name, task.type) for task in tasks]
+    for name, logits in run(back).items():
+        assert_same_logits(logits, expected[name], f"{family} {name}")
+
+
+def test_choices_of_a_family_without_a_stock_class_stay():
+    with pytest.raises(ValueError, match=r"'right'.*no stock form: its family has no stock class"):
+        make("llama", UNLISTED[1:]).to_transformers("right")
 
 
 @pytest.mark.parametrize("family", ["camembert", "convbert", "ernie", "mobilebert", "roformer", "xlm-roberta"])
@@ -287,7 +316,7 @@ def test_what_cannot_be_brought_together_says_why(tmp_path):
         MultiTaskModel.from_transformers({"abc": bert}, encoder="aa")
     with pytest.raises(ValueError, match="encoder names None, which is none of the models"):
         MultiTaskModel.from_transformers({})
-    with pytest.raises(ValueError, match=r"found BertForNextSentencePrediction. Expected a text classification"):
+    with pytest.raises(ValueError, match=r"Task 'a': found BertForNextSentencePrediction. Expected a model for text"):
         MultiTaskModel.from_transformers({"a": BertForNextSentencePrediction(tiny_config("bert"))})
     tiny_encoder().save_pretrained(tmp_path / "bare")
     with pytest.raises(ValueError, match=r"Task 'a': found BertModel. Expected"):

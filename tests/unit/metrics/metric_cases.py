@@ -24,6 +24,10 @@ def random_rows(kind: str, rows: int, seed: int) -> tuple[list[object], list[obj
     if kind == "values":
         values = generator.normal(3.0, 2.0, rows).round(1)
         return (values + generator.normal(0.0, 1.0, rows)).round(1).tolist(), values.tolist()
+    if kind == "answers":
+        texts = ["", "the Nile", "a film.", "old film", "film, old film", "Rome"]
+        answers = [[texts[i] for i in generator.integers(1, 6, count)] for count in generator.integers(0, 3, rows)]
+        return [texts[i] for i in generator.integers(0, 6, rows)], answers
     lengths = generator.integers(1, 8, rows)
     true_tags = [generator.choice(TAGS, length).tolist() for length in lengths]
     predicted_tags = [

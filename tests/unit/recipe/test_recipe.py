@@ -148,6 +148,44 @@ def test_features_tell_the_task(values, feature, labels, given, expected):
     assert prepare(values).tasks == [expected]
 
 
+@pytest.mark.parametrize(
+    "feature",
+    [
+        {"text": List(Value("string")), "answer_start": List(Value("int32"))},
+        List({"text": Value("string"), "answer_start": Value("int32")}),
+    ],
+)
+def test_answers_with_their_starts_are_question_answering(values, feature):
+    answer = {"text": ["text"], "answer_start": [0]}
+    if not isinstance(feature, dict):
+        answer = [{"text": "text", "answer_start": 0}]
+    features = {"q": Value("string"), "c": Value("string"), "a": feature}
+    columns = {"q": "text", "c": "text_pair", "a": "answer"}
+    made = one_dataset(values, columns, rows(features, q=TEXTS, c=TEXTS, a=[answer] * 12))
+    assert prepare(made).tasks == [TaskConfig("answer", "question-answering")]
+    wrong = [{**item, "text": "txet"} if isinstance(item, dict) else item for item in answer]
+    wrong = wrong if isinstance(answer, list) else {**answer, "text": ["txet"]}
+    made = one_dataset(values, columns, rows(features, q=TEXTS, c=TEXTS, a=[answer] * 11 + [wrong]), name="wrong")
+    with pytest.raises(
+        RecipeError, match=r"Dataset 'wrong .*', row .*, task 'answer': answer 'txet' has the answer_start"
+    ):
+        prepare(made)
+
+
+@pytest.mark.parametrize(
+    ("feature", "labels"),
+    [(Value("int64"), [1, 0] * 6), (ClassLabel(names=["A", "B"]), [1, 0] * 6), (Value("string"), ["y", "x"] * 6)],
+)
+def test_labels_beside_choices_choose_where_they_can_do_nothing_else(values, feature, labels):
+    features = {"text": Value("string"), "options": List(Value("string")), "y": feature}
+    data = rows(features, text=TEXTS, options=[["x", "y"]] * 12, y=labels)
+    columns = {"text": "text", "options": "choices", "y": "y"}
+    assert prepare(one_dataset(values, columns, data)).tasks == [TaskConfig("y", "multiple-choice")]
+    data = data.add_column("topic", ["a", "b"] * 6)
+    several = one_dataset(values, {**columns, "topic": "topic"}, data, {"y": {"type": "multiple-choice"}}, name="e")
+    assert [task.type for task in prepare(several).tasks] == ["multiple-choice", "sequence-classification"]
+
+
 def test_lists_of_class_labels_beside_tokens_are_tags(values):
     data = rows(
         {"words": List(Value("string")), "t": List(ClassLabel(names=["O", "B-x"]))},

@@ -1,0 +1,150 @@
+"""One of some texts that a row brings along: the right answer, ending or candidate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from hf_mtl._names import listed
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._answers import AnswerOptions, softmax
+from hf_mtl.heads._base import LabelError, LabelledRow, SequenceHead
+from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
+from hf_mtl.words import WordMap
+
+__all__ = ["MultipleChoiceHead"]
+
+#: Choices of a row for `loss_of_guessing`, which the task does not know.
+_TYPICAL_CHOICES = 4
+
+
+class MultipleChoiceHead(SequenceHead):
+    r"""Choose one of a row's ``choices``, of which it has two or more, each row its own number.
+
+    Each choice is read with the row's text and gets one logit :math:`z`; the loss of a row is
+    :math:`-\log p_y` with :math:`p = \mathrm{softmax}(z)` over its choices.
+
+    Labels: the number of the right choice, from 0, or its text. A ``ClassLabel`` counts by its number; -1 is none.
+
+    Answers: ``{"choice", "index", "score"}``; with ``top_k`` a list of so many, best first.
+    """
+
+    reads = "choices"
+    stock_kind = "choice"
+    beyond_graphs = "each choice is a row of its own, which OnnxPredictor does not make"
+    takes_labels = False
+    names_classes = False
+
+    @classmethod
+    def check(cls, task: TaskConfig) -> None:
+        """Check that the task has nothing that weighs or lists labels."""
+        cls.options(task)
+        if task.labels or task.class_weights or task.label_smoothing or task.problem_type:
+            raise ValueError(
+                f"Task {task.name!r}: {task.type} takes no labels, class_weights, label_smoothing or problem_type: its "
+                "answers are the choices of each row. Leave them out."
+            )
+
+    @classmethod
+    def loss_of_guessing(cls, task: TaskConfig) -> float:
+        """Return the loss for four choices, as the number is not the task's own."""
+        return math.log(_TYPICAL_CHOICES)
+
+    @classmethod
+    def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
+        """Return the accuracy."""
+        return ("accuracy",), "accuracy"
+
+    @classmethod
+    def stock_problem_type(cls, task: TaskConfig) -> None:
+        """Return nothing: stock multiple choice knows one problem."""
+        return
+
+    @classmethod
+    def read_label(cls, task: TaskConfig, value: Any, row: LabelledRow) -> int | None:
+        """Return the number of the right choice; ``None``, no label, for -1.
+
+        Raises:
+            LabelError: If there is no such choice, or the row has less than two.
+        """
+        if isinstance(value, int) and value == -1:
+            return None
+        return _number(value, row.choices or (), 0)
+
+    @classmethod
+    def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
+        """Return [R, 2] int64 for the R choices of all rows: the number of their row here, and 1 for the right one."""
+        rows = []
+        for row, (value, word_map) in enumerate(zip(values, words, strict=True)):
+            right = _number(value, word_map.choices, row)
+            rows += [[row, int(i == right)] for i in range(len(word_map.choices))]
+        return torch.tensor(rows)
+
+    @classmethod
+    def reference(cls, task: TaskConfig, value: Any) -> int:
+        """Return the number of the right choice."""
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise LabelError(0, f"label {value!r} is not the number of a choice.")
+        return value
+
+    @staticmethod
+    def count_items(labels: torch.Tensor) -> torch.Tensor:
+        """Return the number of rows that choose: each has one right choice."""
+        return labels[:, 1].sum()
+
+    def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the cross-entropy over each row's choices, summed over rows, in nats."""
+        logits = at_least_float32(logits)
+        return log_sum_exp(logits, labels[:, 0]).sum() - logits[labels[:, 1].bool()].sum()
+
+    def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
+        """Return the number of each row's likeliest choice."""
+        parts = logits[:, 0].split([len(word_map.choices) for word_map in words])
+        return [int(part.argmax()) for part in parts]
+
+    @classmethod
+    def answers(
+        cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
+    ) -> list[Any]:
+        """Return ``{"choice", "index", "score"}`` a row, of logits [R, 1] of all their choices; or a list of them."""
+        top_k = None if options is None else options.top_k
+        ends = np.cumsum([len(word_map.choices) for word_map in words])[:-1]
+        found: list[Any] = []
+        for word_map, part in zip(words, np.split(logits[:, 0], ends), strict=True):
+            scores = softmax(part).tolist()
+            order = sorted(range(len(scores)), key=lambda i: -scores[i])
+            best = [{"choice": word_map.choices[i], "index": i, "score": scores[i]} for i in order]
+            found.append(best[0] if top_k is None else best if top_k == "all" else best[:top_k])
+        return found
+
+    @classmethod
+    def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
+        """Return the text of a choice, its number and its probability; or a list of them."""
+        fields = {"choice": str, "index": int, "score": float}
+        return [fields] if options is not None and options.top_k is not None else fields
+
+
+def _number(value: Any, choices: Sequence[str], row: int) -> int:
+    """Return the number of the right choice.
+
+    Raises:
+        LabelError: If there is no such choice, or it is not the only one of that text.
+    """
+    if len(choices) < 2:
+        raise LabelError(
+            row, f"found {len(choices)} choices. Multiple choice needs at least 2 in the column 'choices'."
+        )
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(choices):
+        return value
+    if isinstance(value, str) and list(choices).count(value) == 1:
+        return list(choices).index(value)
+    shown = listed([choice[:40] for choice in choices])
+    raise LabelError(
+        row,
+        f"label {value!r} is none of the {len(choices)} choices: {shown}. Give the number of the right one, from 0, or "
+        "its text, which must occur once. Cast numbers that are stored as texts to integers.",
+    )
