@@ -94,8 +94,9 @@ def export_onnx(
         head = model.task_heads[name]
         if head.beyond_graphs is not None:
             raise ValueError(
-                f"Task {name!r}: tasks of the type {head.task.type!r} have no form in ONNX here: {head.beyond_graphs}. Export "
-                f"the other tasks, and this one as a stock model: hf-mtl export MODEL OUT --to transformers --task {name}."
+                f"Task {name!r}: tasks of the type {head.task.type!r} have no form in ONNX here: "
+                f"{head.beyond_graphs}. Export the other tasks, and this one as a stock model: hf-mtl export MODEL OUT "
+                f"--to transformers --task {name}."
             )
         if head.answering() is not type(head):
             raise ValueError(

@@ -159,7 +159,7 @@ def stock_with(family, auto, weights, head):
 def test_stock_question_answering_gives_the_same_logits_and_loss(family):
     encoder = tiny_encoder(family)
     weights = copy.deepcopy(encoder.state_dict())
-    model = MultiTaskModel.from_encoder(encoder, TASKS)
+    model = MultiTaskModel.from_encoder(encoder, tasks_of(family))
     head = model.task_heads["answer"].classifier
     if not head.is_stock:
         assert family == "t5"  # its stock class reads the decoder
@@ -190,7 +190,7 @@ def test_stock_question_answering_gives_the_same_logits_and_loss(family):
 def test_stock_multiple_choice_gives_the_same_logits_and_loss(family):
     encoder = tiny_encoder(family)
     weights = copy.deepcopy(encoder.state_dict())
-    model = MultiTaskModel.from_encoder(encoder, TASKS)
+    model = MultiTaskModel.from_encoder(encoder, tasks_of(family))
     head = model.task_heads["right"].classifier
     if not head.is_stock:
         assert family in ("t5", "gpt2", "llama", "qwen3", "deberta")  # which have no such stock class
@@ -302,4 +302,4 @@ def test_new_heads_are_initialised_as_the_family_initialises_its_own(family):
 @pytest.mark.parametrize("family", WITHOUT_MASKS)
 def test_families_without_masks_refuse_to_fill_them(family):
     with pytest.raises(ValueError, match=f"Task 'filled': encoders of the family '{family}' know no mask token"):
-        MultiTaskModel.from_encoder(tiny_encoder(family), TASKS)
+        MultiTaskModel.from_encoder(tiny_encoder(family), tasks_of(family))
