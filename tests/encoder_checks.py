@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,14 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PreTrainedTokenizerFast
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
+from hf_mtl.configuration import INPUT_COLUMNS
 from hf_mtl.encoders import has_encoder_alone, is_decoder_only, learned_positions, longest_text
 from hf_mtl.heads._pooling import POOLINGS
+from hf_mtl.heads._vocabulary import fills_masks
 from tests.conftest import make_tokenizer
 from tests.encoders import tiny_config, tiny_encoder
 
-__all__ = ["CHECKS", "tokenizer_of"]
+__all__ = ["CHECKS", "TASK_OF_TYPE", "tokenizer_of"]
 
 LABELS = ["x", "y", "z"]
 IDS = torch.tensor([[2, 7, 9, 11, 8, 3], [2, 5, 3, 0, 0, 0], [2, 8, 12, 6, 3, 0]])
@@ -34,6 +37,40 @@ TASKS = [
     TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x"]),
     TaskConfig("value", "regression", pooling="attention", layers="mix"),
 ]
+#: A task of every type, and datasets that label them all.
+TASK_OF_TYPE = {
+    task.type: task
+    for task in (
+        TaskConfig("topic", "sequence-classification", labels=LABELS),
+        TaskConfig("topics", "multi-label-classification", labels=LABELS),
+        TaskConfig("mood", "sentiment", labels=["bad", "good"]),
+        TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x"]),
+        TaskConfig("chain", "crf-tagging", labels=["O", "B-x", "I-x"]),
+        TaskConfig("value", "regression"),
+        TaskConfig("filled", "masked-lm"),
+        TaskConfig("answer", "question-answering"),
+        TaskConfig("right", "multiple-choice"),
+    )
+}
+ROWS_OF_TYPES = {
+    "words": {
+        **ROWS,
+        "chain": ROWS["tags"],
+        "topics": [["x"], [], ["y", "z"], ["x", "y"]],
+        "mood": ["good", "bad", "bad", "good"],
+    },
+    "texts": {"filled": ["a good film about anna", "the book was bad", "rome or paris", "bob plays a song"]},
+    "questions": {
+        "text": ["who sings?", "where?"],
+        "text_pair": ["bob sings in rome", "the film was good"],
+        "answer": [{"text": ["bob"], "answer_start": [0]}, {"text": [], "answer_start": []}],
+    },
+    "choices": {
+        "text": ["bob plays", "a film is"],
+        "choices": [["a song", "rome", "a book"], ["good", "anna"]],
+        "right": [0, 0],
+    },
+}
 
 
 def tokenizer_of(family: str) -> PreTrainedTokenizerFast:
@@ -82,6 +119,36 @@ def trains(family: str) -> str:
     answers = list(predict(model, tokenizer, ["A good film!", "", "paris " * 100]))
     assert [answer["topic"]["label"] in LABELS for answer in answers] == [True] * 3
     return "yes"
+
+
+def does_every_type(family: str) -> str:
+    """A task of every type learns beside the others, is scored, and answers the same once saved and loaded."""
+    tasks = [task for task in TASK_OF_TYPE.values() if task.type != "masked-lm" or fills_masks(tiny_config(family))]
+    model, tokenizer = model_of(family, tasks), tokenizer_of(family)
+    names = {task.name for task in tasks}
+    data = {
+        name: Dataset.from_dict({key: values for key, values in rows.items() if key in {*INPUT_COLUMNS, *names}})
+        for name, rows in ROWS_OF_TYPES.items()
+        if not names.isdisjoint(rows)
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = MultiTaskTrainingArguments(
+            folder, max_steps=3, per_device_train_batch_size=16, use_cpu=True, disable_tqdm=True, precision="float32",
+            save_strategy="no", learning_rate=1e-3, batching="mixed", logging_steps=1,
+        )  # fmt: skip
+        trainer = MultiTaskTrainer(model, arguments, data, processing_class=tokenizer)
+        trainer.train()
+        trained = {key[5:] for log in trainer.state.log_history for key in log if key.startswith("loss/")}
+        assert trained == names, names - trained
+        scores = trainer.evaluate(data)
+        assert all(math.isfinite(scores[f"eval_{name}_loss"]) for name in names)
+        model.save_pretrained(folder)
+        loaded = MultiTaskModel.from_pretrained(folder)
+    row = {"text": "Was it good?", "text_pair": "Anna said: a good film.", "choices": ["yes", "no"]}
+    before, after = (list(predict(each, tokenizer, [row, "a bad book"])) for each in (model, loaded))
+    assert before == after
+    assert before[0].keys() == names
+    return f"{len(names)} of {len(TASK_OF_TYPE)}"
 
 
 def saves(family: str) -> str:
@@ -185,6 +252,7 @@ def keeps_its_limit(family: str) -> str:
 #: Column -> the check behind it: what it says of a family, or an error.
 CHECKS: dict[str, Callable[[str], str]] = {
     "train": trains,
+    "task types": does_every_type,
     "save/load": saves,
     "unpadded = padded": runs_unpadded,
     "pooling": pools,

@@ -27,15 +27,19 @@ from transformers.utils.logging import warning_once as warn_once
 from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.data import MultiTaskCollator, Row, longest_input
 from hf_mtl.encoders import is_decoder_only, learned_positions, longest_text
-from hf_mtl.heads import SequenceClassificationHead
+from hf_mtl.heads import HEADS, SequenceClassificationHead
 from hf_mtl.heads._layers import LayerMix
 from hf_mtl.optimization import split_learning_rates
-from tests.encoder_checks import CHECKS, IDS, MASK, tokenizer_of
+from tests.encoder_checks import CHECKS, IDS, MASK, TASK_OF_TYPE, tokenizer_of
 from tests.encoders import DECODERS, FAMILIES, PAIRS, tiny_config, tiny_encoder
 
 TOPIC = TaskConfig("topic", "sequence-classification", labels=["x", "y", "z"])
 MIXED = TaskConfig("mixed", "sequence-classification", labels=["x", "y"], layers="mix", pooling="attention")
 TINY_T5 = T5Config(vocab_size=99, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, decoder_start_token_id=0)
+
+
+def test_the_matrix_has_a_task_of_every_type():
+    assert set(TASK_OF_TYPE) == set(HEADS)
 
 
 @pytest.mark.parametrize("check", CHECKS)
