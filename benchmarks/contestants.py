@@ -57,7 +57,7 @@ def stock(options: argparse.Namespace, name: str) -> dict[str, Any]:
     epoch = -(-side.rows // BATCH_SIZE)
     result = {"epoch_steps": epoch, "seconds_a_step": seconds / steps, "losses": curve(trainer, "loss")}
     if options.evaluate:
-        result["value"] = side.test(trainer)
+        result["value"] = side.test(trainer)[TASKS[name].metric]
     return result
 
 

@@ -36,6 +36,7 @@ _DATASETS = {
     "atis": ("tokens", "intent", "slot_tags"),
     "rte": ("sentence1", "sentence2", "label"),
     "go_emotions": ("text", "labels"),
+    "sick": ("sentence1", "sentence2", "label", "relatedness"),
 }
 
 
@@ -107,6 +108,7 @@ def write_datasets(folder: Path, rows: int) -> str:
                 "intent": [INTENTS[n % 4] for n in numbers],
                 "labels": [sorted({INTENTS[n % 4], INTENTS[n % 3]}) for n in numbers],
                 "score": [n / 100 for n in numbers],
+                "relatedness": [n / 100 for n in numbers],
                 "ner_tags": tags,
                 "slot_tags": tags,
             }

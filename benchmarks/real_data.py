@@ -45,11 +45,19 @@ class Task:
         return dict(zip(self.inputs, pair, strict=True))
 
 
-def load_folder(folder: Path) -> DatasetDict:
-    """Load the three splits of one data folder, Parquet or gzipped JSON Lines."""
+def load_folder(folder: Path, **rows: int) -> DatasetDict:
+    """Load the three splits of one data folder, Parquet or gzipped JSON Lines.
+
+    Args:
+        folder: The folder.
+        rows: The most rows of a split by its name, drawn with a fixed seed; splits not named are whole.
+    """
     suffix, loader = (".parquet", "parquet") if (folder / "train.parquet").exists() else (".jsonl.gz", "json")
     files = {split: str(folder / f"{split}{suffix}") for split in ("train", "validation", "test")}
-    return load_dataset(loader, data_files=files)
+    parts = load_dataset(loader, data_files=files)
+    for split, count in rows.items():
+        parts[split] = parts[split].shuffle(seed=0).select(range(min(count, len(parts[split]))))
+    return parts
 
 
 def label_names(task: Task, data: DatasetDict) -> list[str] | None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from datasets import DatasetDict
 from real_data import Task, label_names, load_folder
-from scipy.stats import pearsonr
-from seqeval.metrics import f1_score
+from scipy.stats import pearsonr, spearmanr
+from seqeval.metrics import f1_score as entity_f1
+from sklearn.metrics import f1_score
 from transformers import (
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -58,14 +59,16 @@ class StockRun:
         task: The task.
         data: The folder of all data.
         encoder: The encoder.
+        rows: The most rows of a split by its name.
     """
 
-    def __init__(self, task: Task, data: Path, encoder: str) -> None:
+    def __init__(self, task: Task, data: Path, encoder: str, **rows: int) -> None:
         self.task = task
         self.tagging = task.kind == "token-classification"
+        self.multi_label = task.problem_type is not None
         self.encoder = encoder
         self.tokenizer = AutoTokenizer.from_pretrained(encoder)
-        raw = load_folder(data / task.folder)
+        raw = load_folder(data / task.folder, **rows)
         self.labels = label_names(task, raw)
         columns = raw["train"].column_names
         self.rows = len(raw["train"])
@@ -79,6 +82,9 @@ class StockRun:
         words = self.task.inputs == ("tokens",)
         encoded = self.tokenizer(*texts, is_split_into_words=words, truncation=True, max_length=256)
         ids = {label: i for i, label in enumerate(self.labels or ())}
+        if self.multi_label:
+            chosen = [{ids.get(label, label) for label in row} for row in batch[self.task.target]]
+            return {**encoded, "labels": [[float(i in row) for i in ids.values()] for row in chosen]}
         if not self.tagging:
             return {**encoded, "labels": [ids.get(label, label) for label in batch[self.task.target]]}
         aligned = []
@@ -97,7 +103,11 @@ class StockRun:
         """Train from the encoder as it is; return the trainer and the times of its steps."""
         set_seed(seed)
         auto = AutoModelForTokenClassification if self.tagging else AutoModelForSequenceClassification
-        model = auto.from_pretrained(self.encoder, num_labels=len(self.labels) if self.labels else 1)
+        model = auto.from_pretrained(
+            self.encoder,
+            num_labels=len(self.labels) if self.labels else 1,
+            problem_type=self.task.problem_type,
+        )
         collator = DataCollatorForTokenClassification if self.tagging else DataCollatorWithPadding
         clock = Clock()
         trainer = Trainer(
@@ -111,14 +121,19 @@ class StockRun:
         trainer.train()
         return trainer, clock
 
-    def test(self, trainer: Trainer) -> float:
-        """Return the test metric."""
+    def test(self, trainer: Trainer) -> dict[str, float]:
+        """Return the test metrics by the names that hf_mtl has for them, computed by other libraries."""
         output = trainer.predict(self.encoded["test"])
+        guesses, gold = output.predictions, output.label_ids
         if self.task.kind == "regression":
-            return float(pearsonr(output.predictions[:, 0], output.label_ids)[0])
-        best, gold = output.predictions.argmax(-1), output.label_ids
-        if not self.tagging:
-            return float((best == gold).mean())
-        names = np.array(self.labels)
-        guesses = [names[p[g != -100]].tolist() for p, g in zip(best, gold, strict=True)]
-        return float(f1_score([names[g[g != -100]].tolist() for g in gold], guesses))
+            found = {"pearson": pearsonr(guesses[:, 0], gold)[0], "spearman": spearmanr(guesses[:, 0], gold)[0]}
+        elif self.tagging:
+            names = np.array(self.labels)
+            pairs = [(p[g != -100], g[g != -100]) for p, g in zip(guesses.argmax(-1), gold, strict=True)]
+            found = {"f1": entity_f1([names[g].tolist() for _, g in pairs], [names[p].tolist() for p, _ in pairs])}
+        else:
+            best = guesses > 0 if self.multi_label else guesses.argmax(-1)
+            found = {f"f1_{kind}": f1_score(gold, best, average=kind, zero_division=0) for kind in ("micro", "macro")}
+            if not self.multi_label:
+                found["accuracy"] = (best == gold).mean()
+        return {name: float(value) for name, value in found.items()}

@@ -47,7 +47,8 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
     started = time.perf_counter()
     trainer, _ = side.train(options.seed, arguments)
     seconds = time.perf_counter() - started
-    metric, value = TASKS[name].metric, side.test(trainer)
+    metric = TASKS[name].metric
+    value = side.test(trainer)[metric]
     return {"task": name, "seed": options.seed, "metric": metric, "value": value, "seconds": seconds}
 
 

@@ -103,7 +103,7 @@ def run(options: argparse.Namespace, name: str, seed: int, work: str) -> dict[st
         MultiTaskTrainingArguments(
             work,
             max_steps=options.steps,
-            learning_rate=1e-4,
+            learning_rate=2e-4,
             per_device_train_batch_size=32,
             per_device_eval_batch_size=64,
             max_length=64,
@@ -155,7 +155,7 @@ def show(file: Path) -> None:
 def main() -> None:
     """Run what is missing, or print the table."""
     parser = parse(__doc__)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--only", nargs="*", choices=STRATEGIES, default=list(STRATEGIES))
     parser.add_argument("--gpu", action="store_true")

@@ -323,7 +323,12 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
         heads = {name: self.task_heads[name] for name in self._names(tasks, None, None)}
-        every, layers = self.encode_states(inputs, attention_mask, layers=self._read_layers(heads))
+        every, layers = self.encode_states(
+            inputs,
+            attention_mask,
+            layers=self._read_layers(heads),
+            first_tokens=all(head.reads_first_tokens for head in heads.values()),
+        )
         states = self._in_precision_of_heads(every)
         with torch.autocast(states.values.device.type, enabled=False):
             return {name: head(head.read(states, layers)) for name, head in heads.items()}

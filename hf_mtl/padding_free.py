@@ -13,7 +13,14 @@ from transformers.utils import logging
 from hf_mtl.dropout import set_fast_dropout
 from hf_mtl.encoders import is_decoder_only, learned_positions
 from hf_mtl.states import FlatStates, PaddedStates, RowLayout, States
-from hf_mtl.unpadding import can_unpad, encode_flat, is_ready, make_ready
+from hf_mtl.unpadding import (
+    can_end_in_first_tokens,
+    can_unpad,
+    encode_flat,
+    first_tokens_alone,
+    is_ready,
+    make_ready,
+)
 
 __all__ = ["PaddingFreeModel"]
 
@@ -146,14 +153,31 @@ class PaddingFreeModel(PreTrainedModel):
         return states, of_layers, encoded
 
     def encode_states(
-        self, inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None, layers: bool = False
+        self,
+        inputs: dict[str, torch.Tensor],
+        attention_mask: torch.Tensor | None,
+        layers: bool = False,
+        first_tokens: bool = False,
     ) -> tuple[FlatStates, Sequence[torch.Tensor]]:
-        """Run the encoder for its states alone, which stay flat: see `encode`."""
+        """Run the encoder for its states alone, which stay flat: see `encode`.
+
+        Args:
+            inputs: As for `encode`.
+            attention_mask: [B, L], nonzero at real tokens; ``None``: all are real.
+            layers: Whether the states of the embeddings and of each layer are wanted, too.
+            first_tokens: Whether each text's first token is all that is wanted: where the encoder can do that, the
+                states are those of B texts of one token.
+        """
         layout = RowLayout.from_mask(_mask(inputs, attention_mask))
         kwargs = self._arguments(inputs, layers, {})
         # A text alone: there is no padding to spare, nor a mask to look at.
         is_whole = layout.rows == 1 and len(layout.index) == layout.length
         if not is_whole and self._runs_flat(kwargs):
+            if first_tokens and not layers and can_end_in_first_tokens(self.encoder):
+                with first_tokens_alone(self.encoder, layout.offsets[:-1]):
+                    encoded = encode_flat(self.encoder, layout, inputs, self._fast_dropout, **kwargs)
+                self._check_states(encoded, (1, layout.rows), layers)
+                return FlatStates(encoded.last_hidden_state[0], RowLayout.of_single_tokens(layout.offsets)), []
             flat, of_layers, _ = self._encode_flat(inputs, layout, layers, kwargs)
             return flat, of_layers
         encoded = self._encode_padded(inputs, None if is_whole else attention_mask, layers, kwargs)

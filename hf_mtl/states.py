@@ -35,6 +35,12 @@ class RowLayout:
         real = mask != 0
         return cls(real.flatten().nonzero()[:, 0], _offsets(real.sum(1)), mask.shape[1])
 
+    @classmethod
+    def of_single_tokens(cls, offsets: torch.Tensor) -> RowLayout:
+        """Lay out one token for each text of other ``offsets``."""
+        counts = torch.arange(len(offsets), device=offsets.device)
+        return cls(counts[:-1], counts, 1)
+
     @property
     def rows(self) -> int:
         """B, the number of texts."""

@@ -18,7 +18,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoders import default_pooling
 from hf_mtl.heads._answers import Answering, AnswerOptions
 from hf_mtl.heads._layers import LayerMix, check_layers
-from hf_mtl.heads._pooling import make_pooling
+from hf_mtl.heads._pooling import FirstPooling, make_pooling
 from hf_mtl.heads._stock import StockClassifier
 from hf_mtl.states import States
 from hf_mtl.words import WordMap
@@ -220,6 +220,11 @@ class Head(nn.Module):
             return f"it reads pooling={self.task.pooling!r} in place of its family's own"
         return None
 
+    @property
+    def reads_first_tokens(self) -> bool:
+        """Whether each text's first token, in the last layer, is all that the head reads, as far as is known."""
+        return False
+
     def read(self, states: States, layers: Sequence[torch.Tensor]) -> States:
         """Return the states that the head reads: of the last layer, of another, or of a mix of all.
 
@@ -305,6 +310,16 @@ class SequenceHead(Head):
             name = default_pooling(encoder_config)
         #: ``None``: the stock class pools by itself.
         self.pooling = None if name is None else make_pooling(name, encoder_config.hidden_size)
+
+    @property
+    def reads_first_tokens(self) -> bool:
+        """Whether each text's first token, in the last layer, is all that the head reads, as far as is known."""
+        # What a user's own forward reads nobody knows.
+        if self.reads_layers or type(self).forward is not SequenceHead.forward:
+            return False
+        if self.pooling is None:
+            return isinstance(self.classifier, StockClassifier) and self.classifier.own_poolings == ("first",)
+        return isinstance(self.pooling, FirstPooling)
 
     def forward(self, states: States) -> torch.Tensor:
         """Return the logits [R, C] of R texts."""

@@ -10,7 +10,7 @@ from torch import nn
 from hf_mtl.heads._numerics import at_least_float32
 from hf_mtl.states import States
 
-__all__ = ["POOLINGS", "AttentionPooling", "make_pooling"]
+__all__ = ["POOLINGS", "AttentionPooling", "FirstPooling", "make_pooling"]
 
 
 class Pooling(nn.Module):

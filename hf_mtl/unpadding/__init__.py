@@ -6,6 +6,7 @@ the attention function registered here under `ROWS_ATTENTION` keeps the texts ap
 
 from hf_mtl.unpadding._attention import ROWS_ATTENTION, attend_rows
 from hf_mtl.unpadding._encode import can_unpad, encode_flat, is_ready, make_ready
+from hf_mtl.unpadding._first_tokens import can_end_in_first_tokens, first_tokens_alone
 from hf_mtl.unpadding._groups import RowGroup, RowGroups
 
 __all__ = [
@@ -13,8 +14,10 @@ __all__ = [
     "RowGroup",
     "RowGroups",
     "attend_rows",
+    "can_end_in_first_tokens",
     "can_unpad",
     "encode_flat",
+    "first_tokens_alone",
     "is_ready",
     "make_ready",
 ]

@@ -1,8 +1,6 @@
 """Exported folders: whole or not there, and loaded where hf_mtl is not installed."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import torch
 from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.export import export_transformers
 from tests.encoders import tiny_encoder
+from tests.environments import make_environment, run_in
 
 TASKS = [
     TaskConfig("topic", "sequence-classification", labels=["x", "y", "z"]),
@@ -26,17 +25,11 @@ def model():
     return MultiTaskModel.from_encoder(tiny_encoder(), TASKS)
 
 
-_WITHOUT_HF_MTL = """
-import sys
-from pathlib import Path
+_WHERE_IT_IS_ABSENT = """
+import importlib.util, sys
 from pathlib import Path
 
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.startswith("hf_mtl"):
-            raise ImportError(f"{name} is not installed")
-
-sys.meta_path.insert(0, Absent())
+assert not any(importlib.util.find_spec(name) for name in ("hf_mtl", "hf_mtl_onnx"))
 import torch
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer, pipeline
 
@@ -51,7 +44,6 @@ for name, auto in (("topic", AutoModelForSequenceClassification), ("tags", AutoM
     assert torch.equal(found, saved[name]), name
 answer = pipeline("text-classification", str(folder / "topic"), device="cpu")("play a song")
 assert answer[0]["label"] in ("x", "y", "z"), answer
-assert not any(name.startswith("hf_mtl") for name in sys.modules)
 """
 
 
@@ -62,8 +54,8 @@ def test_exported_folder_answers_bit_for_bit_where_hf_mtl_is_absent(model, token
     for name in ("topic", "tags"):
         export_transformers(model, tokenizer, name, tmp_path / name)
     torch.save({"ids": IDS, "topic": logits["topic"], "tags": logits["tags"][IDS.ne(0)]}, tmp_path / "logits.pt")
-    done = subprocess.run([sys.executable, "-c", _WITHOUT_HF_MTL, str(tmp_path)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    python = make_environment(tmp_path / "environment", without=("hf_mtl", "hf_mtl_onnx"))
+    run_in(python, _WHERE_IT_IS_ABSENT, str(tmp_path), cwd=tmp_path)
     config = json.loads((tmp_path / "topic" / "config.json").read_text())
     assert config["id2label"] == {"0": "x", "1": "y", "2": "z"}
     assert config["architectures"] == ["BertForSequenceClassification"]

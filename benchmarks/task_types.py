@@ -1,0 +1,147 @@
+"""Does a task learn as well here as with the stock ``Trainer``? Several labels a text, and pairs of texts.
+
+Each task is trained alone, by an unmodified ``Trainer`` with the family's stock class and by hf_mtl, from the same
+encoder with the same rows, epochs, batch size, rate and precision: hf_mtl's faster rate for heads and its fast dropout
+are switched off. What is left to differ are the order of the rows, dropout's numbers, and for regression the scaling
+of the labels. The stock side's metrics are those of scikit-learn and SciPy. A run appends a JSON line to ``--output``;
+runs that are there already are passed over, and ``--table`` prints what is there.
+
+    python benchmarks/task_types.py --encoder ENCODER --data DATA --output task_types.jsonl
+    python benchmarks/task_types.py --table task_types.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from generated import inputs
+from real_data import Task, load_folder, task_config
+from reporting import parse, report
+from stock import StockRun
+from transformers import AutoTokenizer, set_seed
+
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
+
+PAIR = ("sentence1", "sentence2")
+TASKS = {
+    "go_emotions": Task("go_emotions", ("text",), "labels", problem_type="multi_label_classification"),
+    "stsb": Task("stsb", PAIR, "score", "regression"),
+    "sick relatedness": Task("sick", PAIR, "relatedness", "regression"),
+    "sick entailment": Task("sick", PAIR, "label"),
+    "mrpc": Task("mrpc", PAIR, "label"),
+    "rte": Task("rte", PAIR, "label"),
+}
+#: Metrics by how their names begin, as both sides call them.
+METRICS = ("accuracy", "f1_micro", "f1_macro", "pearson", "spearman")
+
+
+def settings(options: argparse.Namespace, work: str) -> dict[str, Any]:
+    """Return the training arguments that both sides get."""
+    return {
+        "output_dir": work,
+        "num_train_epochs": options.epochs,
+        "learning_rate": options.learning_rate,
+        "per_device_train_batch_size": 32,
+        "per_device_eval_batch_size": 64,
+        "bf16": True,
+        "use_cpu": not options.gpu,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+    }
+
+
+def stock(options: argparse.Namespace, task: Task, seed: int, work: str) -> dict[str, float]:
+    """Train with an unmodified ``Trainer``; return the test metrics."""
+    side = StockRun(task, Path(options.data), options.encoder, train=options.train_rows, test=options.test_rows)
+    trainer, _ = side.train(seed, settings(options, work))
+    return side.test(trainer)
+
+
+def ours(options: argparse.Namespace, task: Task, seed: int, work: str) -> dict[str, float]:
+    """Train with hf_mtl; return the test metrics."""
+    data = load_folder(Path(options.data) / task.folder, train=options.train_rows, test=options.test_rows)
+    config = task_config("task", task, data)
+    columns = {**task.renamed, task.target: "task"}
+    data = data.select_columns(list(columns)).rename_columns(columns)
+    set_seed(seed)
+    trainer = MultiTaskTrainer(
+        MultiTaskModel.from_encoder(options.encoder, [config]),
+        MultiTaskTrainingArguments(
+            **settings(options, work),
+            seed=seed,
+            max_length=256,
+            head_learning_rate=options.learning_rate,
+            fast_dropout=False,
+        ),
+        {"data": data["train"]},
+        processing_class=AutoTokenizer.from_pretrained(options.encoder),
+    )
+    trainer.train()
+    found = trainer.evaluate({"data": data["test"]}, metric_key_prefix="test")
+    return {metric: found[f"test_task_{metric}"] for metric in METRICS if f"test_task_{metric}" in found}
+
+
+SIDES = {"stock": stock, "hf_mtl": ours}
+
+
+def show(file: Path) -> None:
+    """Print the runs of a file as a table: each metric of each task, both sides, a value a seed."""
+    runs = [json.loads(line) for line in file.read_text().splitlines()]
+    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for found in runs:
+        for metric in METRICS:
+            # Of one label a row the micro F1 is the accuracy.
+            if metric in found["metrics"] and not (metric == "f1_micro" and "accuracy" in found["metrics"]):
+                sides = values.setdefault((found["task"], metric), {side: [] for side in SIDES})
+                sides[found["side"]].append(found["metrics"][metric])
+    rows = []
+    for (task, metric), sides in sorted(values.items(), key=lambda item: list(TASKS).index(item[0][0])):
+        singles = [", ".join(f"{100 * value:.1f}" for value in sides[side]) for side in SIDES]
+        means = [statistics.mean(sides[side]) if sides[side] else float("nan") for side in SIDES]
+        rows.append([task, metric, *singles, f"{100 * (means[1] - means[0]):+.1f}"])
+    report("Task types against the stock Trainer", ["task", "metric", *SIDES, "difference"], rows, {"runs": runs})
+
+
+def main() -> None:
+    """Run what is missing, or print the table."""
+    parser = parse(__doc__)
+    parser.add_argument("--tasks", nargs="*", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--epochs", type=float, default=3)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--train-rows", type=int, default=8_000)
+    parser.add_argument("--test-rows", type=int, default=2_000)
+    parser.add_argument("--gpu", action="store_true")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--table", type=Path)
+    options = parser.parse_args()
+    if options.table:
+        show(options.table)
+        return
+    with inputs(parser, options) as folder:
+        if options.quick:
+            options.epochs, options.seeds = 1, [1]
+        output = options.output or Path(folder) / "task_types.jsonl"
+        lines = output.read_text().splitlines() if output.exists() else []
+        done = {(found["task"], found["side"], found["seed"]) for found in map(json.loads, lines)}
+        for seed in options.seeds:
+            for name in options.tasks:
+                for side, train in SIDES.items():
+                    if (name, side, seed) in done:
+                        continue
+                    started = time.perf_counter()
+                    metrics = train(options, TASKS[name], seed, folder)
+                    seconds = time.perf_counter() - started
+                    with output.open("a") as out:
+                        row = {"task": name, "side": side, "seed": seed, "seconds": seconds, "metrics": metrics}
+                        print(json.dumps(row), file=out)
+        show(output)
+
+
+if __name__ == "__main__":
+    main()
