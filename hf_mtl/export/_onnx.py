@@ -20,7 +20,7 @@ from hf_mtl.export._graph import TracedModel, needed, write_graph
 from hf_mtl.export._quantize import quantize_int8
 from hf_mtl.heads import RegressionHead, SequenceClassificationHead, own_thresholds
 from hf_mtl.modeling import MultiTaskModel
-from hf_mtl_onnx import GraphDescription, TaskDescription
+from hf_mtl_light import GraphDescription, TaskDescription
 
 __all__ = ["OnnxReport", "export_onnx"]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import pipeline
 
-import hf_mtl_onnx
+import hf_mtl_light
 from hf_mtl import MultiTaskModel, OnnxPredictor, TaskConfig, predict
 from hf_mtl.export import _graph as graph_module
 from hf_mtl.export import export_onnx
@@ -74,7 +74,7 @@ def predictor(exported):
 def test_graph_tells_nothing_of_where_it_was_made(exported):
     content = (exported / "model.onnx").read_bytes()
     assert b"stack_trace" not in content
-    assert str(Path(hf_mtl_onnx.__file__).parents[1]).encode() not in content
+    assert str(Path(hf_mtl_light.__file__).parents[1]).encode() not in content
 
 
 @pytest.mark.parametrize("family", ["deberta-v2", "modernbert"])
@@ -182,7 +182,7 @@ _WITHOUT_TORCH = """
 import importlib.util, json, sys
 
 assert not any(importlib.util.find_spec(name) for name in ("torch", "transformers", "hf_mtl"))
-from hf_mtl_onnx import OnnxPredictor
+from hf_mtl_light import OnnxPredictor
 
 print(json.dumps(OnnxPredictor(sys.argv[1])(json.loads(sys.argv[2]))))
 """
@@ -190,7 +190,7 @@ print(json.dumps(OnnxPredictor(sys.argv[1])(json.loads(sys.argv[2]))))
 
 def test_predictor_works_where_torch_and_transformers_are_not_installed(exported, predictor, tmp_path):
     absent = ("torch", "transformers", "datasets", "evaluate", "accelerate", "onnx", "onnxscript", "hf_mtl")
-    python = make_environment(tmp_path / "environment", absent, [Path(hf_mtl_onnx.__file__).parent])
+    python = make_environment(tmp_path / "environment", absent, [Path(hf_mtl_light.__file__).parent])
     answers = run_in(python, _WITHOUT_TORCH, str(exported), json.dumps(TEXTS), cwd=tmp_path)
     assert json.loads(answers) == predictor(TEXTS)
 
@@ -238,6 +238,6 @@ def test_description_of_a_later_hf_mtl_with_more_fields_is_read(exported, tmp_pa
     values["later"] = 1
     values["tasks"][0]["later"] = 1
     (tmp_path / "tasks.json").write_text(json.dumps(values))
-    from hf_mtl_onnx import GraphDescription
+    from hf_mtl_light import GraphDescription
 
     assert GraphDescription.read(tmp_path) == GraphDescription.read(exported)

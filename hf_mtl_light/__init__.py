@@ -3,7 +3,7 @@
 What ``hf-mtl export MODEL OUT --to onnx`` wrote answers here as `hf_mtl`'s pipeline does, without torch and without
 transformers. A package of its own, so that importing it imports neither::
 
-    from hf_mtl_onnx import OnnxPredictor
+    from hf_mtl_light import OnnxPredictor
 
     predictor = OnnxPredictor("OUT")
     predictor("Play a good song in Rome!")
@@ -11,7 +11,7 @@ transformers. A package of its own, so that importing it imports neither::
 
 from __future__ import annotations
 
-from hf_mtl_onnx._description import FORMAT_VERSION, GraphDescription, TaskDescription
-from hf_mtl_onnx._predictor import OnnxPredictor
+from hf_mtl_light._description import FORMAT_VERSION, GraphDescription, TaskDescription
+from hf_mtl_light._predictor import OnnxPredictor
 
 __all__ = ["FORMAT_VERSION", "GraphDescription", "OnnxPredictor", "TaskDescription"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_mtl_onnx._rows import Token
+from hf_mtl_light._rows import Token
 
 __all__ = ["STRATEGIES", "entities"]
 
