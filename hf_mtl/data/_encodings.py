@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from hf_mtl.data.columns import Row
-from hf_mtl.words import Pieces, WordMap
+from hf_mtl_light.words import Pieces, WordMap
 
 __all__ = ["check_tokenizer", "encode_rows", "is_word_aware", "padding_id", "pieces_of", "word_map_of"]
 

@@ -13,7 +13,7 @@ from hf_mtl.data._encodings import check_tokenizer, encode_rows, padding_id, wor
 from hf_mtl.data.columns import Row
 from hf_mtl.encoders import longest_text
 from hf_mtl.heads import Head, LabelError
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 
 __all__ = ["MultiTaskCollator", "longest_input"]
 

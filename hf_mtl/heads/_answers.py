@@ -10,7 +10,7 @@ import numpy as np
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 
 __all__ = [
     "STRATEGIES",

@@ -21,7 +21,7 @@ from hf_mtl.heads._layers import LayerMix, check_layers
 from hf_mtl.heads._pooling import FirstPooling, make_pooling
 from hf_mtl.heads._stock import StockClassifier
 from hf_mtl.states import States
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 
 __all__ = ["Head", "LabelError", "NoOptions", "SequenceHead", "label_index"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hf_mtl.heads._schemes import as_iobes, split_tag
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 
 __all__ = ["entities"]
 

@@ -18,7 +18,7 @@ from hf_mtl.heads._numerics import at_least_float32
 from hf_mtl.heads._tag_decoding import TagDecoder
 from hf_mtl.heads.token_classification import IGNORED, TaggingOptions, TokenClassificationHead
 from hf_mtl.states import RowLayout
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 
 __all__ = ["CrfTaggingHead"]
 

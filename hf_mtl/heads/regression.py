@@ -15,7 +15,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._answers import AnswerOptions
 from hf_mtl.heads._base import LabelError, SequenceHead
 from hf_mtl.heads._numerics import at_least_float32
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 
 __all__ = ["RegressionHead"]
 

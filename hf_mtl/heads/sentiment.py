@@ -17,7 +17,7 @@ from hf_mtl.heads._answers import AnswerOptions, best_first, softmax
 from hf_mtl.heads._balanced import learn_class_weights
 from hf_mtl.heads._base import SequenceHead, label_index
 from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 
 __all__ = ["SentimentHead", "SentimentOptions"]
 

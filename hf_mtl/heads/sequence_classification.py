@@ -15,7 +15,7 @@ from hf_mtl.heads._answers import AnswerOptions, best_first, own_thresholds, sig
 from hf_mtl.heads._balanced import learn_class_weights, learn_pos_weight
 from hf_mtl.heads._base import LabelError, SequenceHead, label_index
 from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum, weight_tensor
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 
 __all__ = ["SequenceClassificationHead"]
 

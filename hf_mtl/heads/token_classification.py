@@ -24,7 +24,7 @@ from hf_mtl.heads._tag_decoding import TagDecoder, WordByWord
 from hf_mtl.heads._word_runs import WordRuns
 from hf_mtl.per_label import BALANCED
 from hf_mtl.states import States
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 
 __all__ = ["TaggingOptions", "TokenClassificationHead", "TokenClassificationOptions"]
 

@@ -17,7 +17,7 @@ from hf_mtl.inference._merge import merge_windows
 from hf_mtl.inference._rows import as_row
 from hf_mtl.inference._runner import Runner
 from hf_mtl.inference._windows import EncodedRow, WindowEncoder
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 
 __all__ = ["BATCH_TOKENS", "LOOK_AHEAD", "Answerer", "answer_rows"]
 

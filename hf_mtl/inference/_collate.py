@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import MultiTaskCollator, Row, longest_input
 from hf_mtl.modeling import MultiTaskModel
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 
 __all__ = ["EncodedRows", "RowsCollator", "checked_length", "make_collator"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import Row, check_tokenizer, encode_rows, padding_id, pieces_of, word_map_of
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 
 __all__ = ["EncodedRow", "Window", "WindowEncoder"]
 

@@ -21,7 +21,7 @@ ROWS = [
     {"hub"},
     {"model_card"},
     {"heads", "samplers", "balancers", "metrics", "unpadding"},
-    {"encoders", "configuration", "outputs", "states", "words", "dropout", "memory"},
+    {"encoders", "configuration", "outputs", "states", "dropout", "memory"},
     {"untrusted", "layers", "per_label"},
     {"_names", "compatibility"},
 ]

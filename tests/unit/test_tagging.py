@@ -17,7 +17,7 @@ from hf_mtl.heads._schemes import observed_scheme
 from hf_mtl.heads.crf_tagging import FIRST
 from hf_mtl.states import RowLayout
 from hf_mtl.surgery import change_labels
-from hf_mtl.words import Pieces, WordMap
+from hf_mtl_light.words import Pieces, WordMap
 from tests.encoders import tiny_config, tiny_encoder
 from tests.trainers import TASKS, make_data, model_without_dropout
 
