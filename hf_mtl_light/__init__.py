@@ -11,7 +11,7 @@ transformers. A package of its own, so that importing it imports neither::
 
 from __future__ import annotations
 
-from hf_mtl_light._description import FORMAT_VERSION, GraphDescription, TaskDescription
 from hf_mtl_light._predictor import OnnxPredictor
+from hf_mtl_light.description import FORMAT_VERSION, GraphDescription, TaskDescription
 
 __all__ = ["FORMAT_VERSION", "GraphDescription", "OnnxPredictor", "TaskDescription"]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_mtl_light._description import GraphDescription, TaskDescription
 from hf_mtl_light._entities import STRATEGIES, entities
 from hf_mtl_light._rows import EncodedRow, RowTokenizer, read_row
+from hf_mtl_light.description import GraphDescription, TaskDescription
 
 __all__ = ["OnnxPredictor"]
 

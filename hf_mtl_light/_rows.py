@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_mtl_light._description import GraphDescription
+from hf_mtl_light.description import GraphDescription
 
 __all__ = ["EncodedRow", "RowTokenizer", "Token", "read_row"]
 
