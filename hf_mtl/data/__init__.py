@@ -7,12 +7,12 @@ task it labels, named after the task. `TaskColumns` reads rows of one dataset, `
 
 from __future__ import annotations
 
-from hf_mtl.data._encodings import check_tokenizer, encode_rows, padding_id, pieces_of, word_map_of
 from hf_mtl.data.batch_sampler import BATCHINGS, TaskBatchSampler
 from hf_mtl.data.collator import MultiTaskCollator, longest_input
-from hf_mtl.data.columns import Row, TaskColumns, class_label
+from hf_mtl.data.columns import TaskColumns, class_label
 from hf_mtl.data.mixture import TaskMixture
 from hf_mtl.data.sources import SPLIT_NAMES, as_datasets
+from hf_mtl_light.encoding import Row, check_tokenizer, encode_rows, padding_id, pieces_of, word_map_of
 
 __all__ = [
     "BATCHINGS",

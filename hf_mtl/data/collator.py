@@ -9,10 +9,9 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.data._encodings import check_tokenizer, encode_rows, padding_id, word_map_of
-from hf_mtl.data.columns import Row
 from hf_mtl.encoders import longest_text
 from hf_mtl.heads import Head, LabelError
+from hf_mtl_light.encoding import Row, check_tokenizer, encode_rows, padding_id, word_map_of
 from hf_mtl_light.words import WordMap
 
 __all__ = ["MultiTaskCollator", "longest_input"]

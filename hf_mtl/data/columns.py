@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from datasets import ClassLabel, Dataset, Value
@@ -11,30 +10,12 @@ from datasets import ClassLabel, Dataset, Value
 from hf_mtl._names import listed
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
 from hf_mtl.heads import Head
+from hf_mtl_light.encoding import Row
 
-__all__ = ["Row", "TaskColumns", "class_label"]
+__all__ = ["TaskColumns", "class_label"]
 
 #: Rows whose labels are read at a time.
 _BLOCK = 1000
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row, read.
-
-    Args:
-        dataset: Name of its dataset.
-        index: Its number there, from 0.
-        text: The text, or its words.
-        text_pair: The second text of a pair.
-        labels: Its labels by task, class integers turned into their names; null labels are left out.
-    """
-
-    dataset: str
-    index: int
-    text: str | list[str]
-    text_pair: str | None = None
-    labels: dict[str, Any] = field(default_factory=dict)
 
 
 def class_label(feature: Any) -> ClassLabel | None:

@@ -6,9 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
-from hf_mtl.data import Row, check_tokenizer, encode_rows, padding_id, pieces_of, word_map_of
+from hf_mtl_light.encoding._encodings import (
+    Tokenizer,
+    check_tokenizer,
+    encode_rows,
+    padding_id,
+    pieces_of,
+    word_map_of,
+)
+from hf_mtl_light.encoding._rows import Row
 from hf_mtl_light.words import WordMap
 
 __all__ = ["EncodedRow", "Window", "WindowEncoder"]
@@ -76,7 +82,7 @@ class WindowEncoder:
             room.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int, stride: int | None = None) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_length: int, stride: int | None = None) -> None:
         check_tokenizer(tokenizer)
         self.tokenizer = tokenizer
         self._empty = _Padding([padding_id(tokenizer)])
