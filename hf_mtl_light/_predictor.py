@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import EllipsisType
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hf_mtl_light._entities import STRATEGIES, entities
-from hf_mtl_light._rows import EncodedRow, RowTokenizer, read_row
-from hf_mtl_light.description import GraphDescription, TaskDescription
+from hf_mtl_light.answering import answers_of
+from hf_mtl_light.description import GraphDescription
+from hf_mtl_light.encoding import FileTokenizer, Window, WindowEncoder, as_row
+from hf_mtl_light.inference import (
+    BATCH_TOKENS,
+    LOOK_AHEAD,
+    Answerer,
+    answer_inputs,
+    options_by_task,
+    pad_windows,
+    plan_batches,
+)
 
 __all__ = ["OnnxPredictor"]
 
-Logits = NDArray[np.floating[Any]]
-
 
 class OnnxPredictor:
-    """Answers all tasks of a model that ``hf-mtl export --to onnx`` wrote.
+    """Answers all tasks of a model that ``hf-mtl export --to onnx`` wrote, as `hf_mtl.MultiTaskPipeline` does.
 
-    It needs onnxruntime, tokenizers and numpy, and neither torch nor transformers.
+    It needs onnxruntime, tokenizers and numpy, and neither torch nor transformers. The answers are made by the code
+    that makes those of the model itself. Threads may share it.
 
     Args:
         folder: The exported folder.
         threads: Threads of one operator; ``None`` leaves it to onnxruntime.
         providers: onnxruntime's execution providers, in order of preference; ``None`` is the CPU.
-        max_length: The most tokens of a row, longer ones are cut; ``None`` is the most the model takes.
+        max_length: The most tokens of a window; ``None`` is the most the model takes.
 
     Raises:
         ValueError: If the folder holds no exported model, or ``max_length`` is more than it takes.
@@ -45,21 +52,25 @@ class OnnxPredictor:
         max_length: int | None = None,
     ) -> None:
         folder = Path(folder)
-        self.description = GraphDescription.read(folder)
-        longest = self.description.max_length
-        if max_length is not None and not 3 <= max_length <= longest:
-            raise ValueError(
-                f"max_length must lie between 3 and {longest}, the most this model takes; found {max_length}."
-            )
+        description = self.description = GraphDescription.read(folder)
+        self._answers = {task.name: answers_of(task) for task in description.tasks}
+        self._max_length = self._checked(max_length, description.max_length)
         runtime = _needed("onnxruntime")
         _needed("tokenizers")
         options = runtime.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
         self.session = runtime.InferenceSession(
-            str(folder / self.description.model), options, providers=list(providers or ["CPUExecutionProvider"])
+            str(folder / description.model), options, providers=list(providers or ["CPUExecutionProvider"])
         )
-        self.tokenizer = RowTokenizer(folder, self.description, max_length or longest)
+        self.tokenizer = FileTokenizer(
+            folder / description.tokenizer,
+            description.inputs,
+            description.pad_token_id,
+            description.pad_token_type_id,
+            description.unk_token_id,
+            description.truncation_side,
+        )
 
     @property
     def tasks(self) -> list[str]:
@@ -68,118 +79,114 @@ class OnnxPredictor:
 
     def __call__(
         self,
-        inputs: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]],
+        inputs: Any,
         *,
         tasks: Sequence[str] | None = None,
-        batch_size: int = 32,
-        aggregation_strategy: str = "simple",
-    ) -> dict[str, Any] | list[dict[str, Any]]:
-        """Answer one input, or a list of them.
+        top_k: int | Literal["all"] | EllipsisType | None = ...,
+        thresholds: float | Mapping[str, Any] | None = None,
+        aggregation_strategy: str | None = None,
+        ignore_labels: Sequence[str] | None = None,
+        stride: int | None = None,
+        max_length: int | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+        batch_size: int | None = None,
+        look_ahead: int = LOOK_AHEAD,
+    ) -> Any:
+        """Answer texts; the arguments are those of `hf_mtl.MultiTaskPipeline`, and so are the answers.
 
         Args:
-            inputs: A text, a mapping with ``text``, ``text`` and ``text_pair``, or ``tokens`` (words), or a list of
-                these.
+            inputs: A text; a pair, as ``{"text": ..., "text_pair": ...}`` or a tuple of two; words, as ``{"tokens":
+                [...]}``; a list of any of them; or what yields them.
             tasks: Names of the tasks to answer; ``None`` answers all.
-            batch_size: Inputs of one pass. They are sorted by length for it; answers come in the order of the inputs.
-            aggregation_strategy: How tokens become entities: ``"simple"``, or word by word with ``"first"``,
-                ``"average"`` or ``"max"``; ``"none"`` answers tokens. As in Transformers' token-classification
-                pipeline.
+            top_k: How many labels to name, best first: ``None`` names all. Left out, a single-label task gives its one
+                answer and a multi-label task the labels above their thresholds.
+            thresholds: From which score on a multi-label task names a label: a number, or ``{task: number}``, or
+                ``{task: {label: number}}``. Left out: the task's own.
+            aggregation_strategy: How tokens become entities: ``"none"``, ``"simple"``, ``"first"``, ``"average"`` or
+                ``"max"``, as in Transformers' token-classification pipeline. ``None`` tags whole words and joins them
+                by the task's own tag scheme.
+            ignore_labels: With a strategy: tags, or entity types, that are left out; ``None``: ``["O"]``.
+            stride: Tokens that the windows of a long text share; ``None`` cuts off what does not fit into one.
+            max_length: The most tokens of a window; ``None`` is that of the predictor.
+            batch_tokens: The most tokens of one pass, padding counted.
+            batch_size: The most windows of one pass; ``None``: any number.
+            look_ahead: Texts that are read before the first of them is answered.
 
         Returns:
-            For each input a dict with an entry for each task: ``{"label", "score"}`` for sequence tasks, and for
-            sentiment ``scores`` and ``polarity`` besides; a list of those above their thresholds, best first, for
-            multi-label ones; a number for regression, or a dict of them by their names; for tagging a list of
-            entities with ``entity_group``, ``score``, ``word``, ``start`` and ``end``.
+            A dict with one entry a task. For a list, a list of them. For all else an iterator, which reads
+            ``look_ahead`` texts at a time and keeps no more.
 
         Raises:
-            ValueError: If an input, a task's name or the strategy is wrong.
+            ValueError: If an input, the name of a task or a value is wrong.
         """
-        if aggregation_strategy not in STRATEGIES:
-            raise ValueError(
-                f"aggregation_strategy must be one of {', '.join(STRATEGIES)}, found {aggregation_strategy!r}."
-            )
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, found {batch_size}.")
-        wanted = self._wanted(tasks)
-        is_one = isinstance(inputs, str | Mapping)
-        rows = self._encode([inputs] if is_one else inputs)
-        answers: list[dict[str, Any]] = [{} for _ in rows]
-        for chosen, logits in self._passes(rows, wanted, batch_size):
-            for task in wanted:
-                found = self._answers(task, logits[task.name], [rows[i] for i in chosen], aggregation_strategy)
-                for number, answer in zip(chosen, found, strict=True):
-                    answers[number][task.name] = answer
-        return answers[0] if is_one else answers
+        asked = options_by_task(
+            self.tasks,
+            top_k=top_k,
+            thresholds=thresholds,
+            aggregation_strategy=aggregation_strategy,
+            ignore_labels=ignore_labels,
+        )
+        answerer = self._answerer(
+            max_length,
+            stride,
+            chosen=tasks,
+            options=asked,
+            batch_tokens=batch_tokens,
+            batch_size=batch_size,
+            look_ahead=look_ahead,
+        )
+        return answer_inputs(answerer, inputs)
 
     def logits(
-        self, inputs: Sequence[str | Mapping[str, Any]], *, tasks: Sequence[str] | None = None, batch_size: int = 32
-    ) -> list[dict[str, Logits]]:
-        """Return each input's logits by task: [C], or [L, C] for tagging, with L the input's own tokens."""
-        wanted = self._wanted(tasks)
-        rows = self._encode(inputs)
-        results: list[dict[str, Logits]] = [{} for _ in rows]
-        for chosen, logits in self._passes(rows, wanted, batch_size):
-            for task in wanted:
-                for number, values in zip(chosen, logits[task.name], strict=True):
-                    own = values[: len(rows[number])] if task.level == "token" else values
-                    results[number][task.name] = own
+        self,
+        inputs: Sequence[str | tuple[str, str] | Mapping[str, Any]],
+        *,
+        tasks: Sequence[str] | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+        batch_size: int | None = None,
+    ) -> list[dict[str, np.ndarray]]:
+        """Return each input's logits by task: [C], or [L, C] for tagging, with L the input's own tokens.
+
+        Args:
+            inputs: Texts, pairs and words; what does not fit into one window is cut off.
+            tasks: Names of the tasks; ``None``: all.
+            batch_tokens: The most tokens of one pass, padding counted.
+            batch_size: The most inputs of one pass; ``None``: any number.
+        """
+        answerer = self._answerer(chosen=tasks, batch_tokens=batch_tokens, batch_size=batch_size)
+        rows = answerer.encoder.encode([as_row(value, number) for number, value in enumerate(inputs)])
+        windows = [row.windows[0] for row in rows]
+        lengths = [len(window.ids) for window in windows]
+        results: list[dict[str, np.ndarray]] = [{} for _ in rows]
+        for batch in plan_batches(lengths, batch_tokens, batch_size):
+            ends = np.cumsum([lengths[i] for i in batch])[:-1]
+            for name, values in self._run([windows[i] for i in batch], answerer.names).items():
+                parts = np.split(values, ends) if self._answers[name].level == "token" else values
+                for i, part in zip(batch, parts, strict=True):
+                    results[i][name] = part
         return results
 
-    def _wanted(self, names: Sequence[str] | None) -> list[TaskDescription]:
-        for name in names or ():
-            if name not in self.tasks:
-                close = difflib.get_close_matches(str(name), self.tasks, n=1, cutoff=0.6)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
-                raise ValueError(f"{name!r} is no task of this model.{hint} Tasks: {', '.join(map(repr, self.tasks))}.")
-        return [task for task in self.description.tasks if names is None or task.name in names]
+    def _answerer(self, max_length: int | None = None, stride: int | None = None, **how: Any) -> Answerer:
+        encoder = WindowEncoder(self.tokenizer, self._checked(max_length, self._max_length), stride)
+        return Answerer(self._run, encoder, self.description.tasks, self._answers, **how)
 
-    def _encode(self, inputs: Any) -> list[EncodedRow]:
-        return self.tokenizer.encode([read_row(value, number) for number, value in enumerate(inputs)])
+    def _checked(self, max_length: int | None, default: int) -> int:
+        longest = self.description.max_length
+        if max_length is not None and not 3 <= max_length <= longest:
+            raise ValueError(
+                f"max_length must lie between 3 and {longest}, the most this model takes; found {max_length}."
+            )
+        return max_length or default
 
-    def _passes(self, rows: Sequence[EncodedRow], tasks: Sequence[TaskDescription], batch_size: int) -> Any:
-        """Yield the numbers of each batch's rows, longest rows first, and their logits by task."""
-        order = sorted(range(len(rows)), key=lambda number: -len(rows[number]))
-        names = [task.name for task in tasks]
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            found = self.session.run(names, self.tokenizer.batch([rows[number] for number in chosen]))
-            yield chosen, dict(zip(names, found, strict=True))
-
-    def _answers(
-        self, task: TaskDescription, logits: Logits, rows: Sequence[EncodedRow], strategy: str
-    ) -> Sequence[Any]:
-        if task.function == "none":
-            numbers = (logits.astype(np.float64) * np.array(task.std) + np.array(task.mean)).tolist()
-            return [dict(zip(task.labels, row, strict=True)) if task.labels else row[0] for row in numbers]
-        if task.function == "sigmoid":
-            return [_above(task, row) for row in (1 / (1 + np.exp(-logits.astype(np.float64)))).tolist()]
-        scores = _softmax(logits)
-        if task.level == "sequence":
-            return [_best(task, row) for row in scores]
-        return [
-            entities(self.tokenizer.tokens(row), own, task.labels, strategy, self.tokenizer.join)
-            for row, own in zip(rows, scores, strict=True)
-        ]
-
-
-def _softmax(logits: Logits) -> Logits:
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return np.asarray(powers / powers.sum(-1, keepdims=True))
-
-
-def _above(task: TaskDescription, scores: Sequence[float]) -> list[dict[str, Any]]:
-    columns = zip(task.labels, scores, task.thresholds, strict=True)
-    found = [{"label": label, "score": score} for label, score, threshold in columns if score >= threshold]
-    return sorted(found, key=lambda answer: -float(str(answer["score"])))
-
-
-def _best(task: TaskDescription, scores: Logits) -> dict[str, Any]:
-    best = int(scores.argmax())
-    answer: dict[str, Any] = {"label": task.labels[best], "score": float(scores[best])}
-    if task.type == "sentiment":
-        answer["scores"] = dict(zip(task.labels, scores.tolist(), strict=True))
-        answer["polarity"] = float(scores @ np.linspace(-1, 1, len(scores)))
-    return answer
+    def _run(self, windows: Sequence[Window], tasks: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the logits of some windows: see `hf_mtl_light.inference.Runner`."""
+        padded = pad_windows(windows, self.tokenizer)
+        found = self.session.run(list(tasks), {name: padded[name] for name in self.description.inputs})
+        real = padded["attention_mask"] != 0
+        return {
+            name: values[real] if self._answers[name].level == "token" else values
+            for name, values in zip(tasks, found, strict=True)
+        }
 
 
 def _needed(name: str) -> Any:

@@ -153,7 +153,7 @@ def _description(head: Head) -> TaskDescription:
             "'token-classification' for tags."
         )
     description = type(head).describe(head.task)
-    has_own = type(head).answers.__func__ is not Head.answers.__func__  # type: ignore[attr-defined]
+    has_own = type(head).answers.__func__ is not Head.answers.__func__
     if description is None or has_own:
         raise ValueError(
             f"Task {name!r}: {type(head).__name__} makes its answers by code of its own, which is not there where a "

@@ -168,7 +168,7 @@ class Head(nn.Module):
         """
         raise ValueError(
             f"Task {task.name!r}: no stock Transformers class answers tasks of the type {task.type!r}. Export to ONNX, "
-            "which takes any head."
+            "which takes any head that can describe its answers."
         )
 
     # Labels

@@ -110,7 +110,7 @@ class SentimentHead(SequenceHead):
         if cls.is_ordinal(task):
             raise ValueError(
                 f"Task {task.name!r}: no stock Transformers class has the thresholds of loss='ordinal'. Train the task "
-                "with the option loss left out (cross_entropy), or export to ONNX, which takes any head."
+                "with the option loss left out (cross_entropy), or export to ONNX, which takes it."
             )
         return "single_label_classification"
 

@@ -3,7 +3,7 @@
 Rows (`as_row`) are tokenised and cut into windows (`WindowEncoder`); windows of like length share a pass
 (`plan_batches`), whose logits a `Runner` gives; the windows of a row are joined (`merge_windows`) and its logits become
 answers (`answer_rows`, which asks each task's head class). `Answerer` is all of it; only `ModelRunner` needs a torch
-model.
+model. What needs none lies in `hf_mtl_light`.
 """
 
 from __future__ import annotations

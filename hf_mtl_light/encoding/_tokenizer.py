@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 __all__ = ["FileTokenizer"]
@@ -48,6 +49,8 @@ class FileTokenizer:
 
         self.backend_tokenizer: Any = Tokenizer.from_file(str(file))
         self.backend_tokenizer.no_padding()
+        # Its truncation is set for each call, and must not change while another thread's call runs.
+        self._lock = Lock()
         self.inputs = tuple(inputs)
         self.pad_token_id = pad_token_id
         self.pad_token_type_id = pad_token_type_id
@@ -82,17 +85,22 @@ class FileTokenizer:
             return_overflowing_tokens: Whether to return all parts, or the first.
             verbose: Of Transformers' tokenizers.
         """
-        if truncation:
-            strategy = truncation if isinstance(truncation, str) else "longest_first"
-            self.backend_tokenizer.enable_truncation(max_length, stride, strategy, self.truncation_side)
-        else:
-            self.backend_tokenizer.no_truncation()
         one = isinstance(text, str) or (is_split_into_words and not (text and isinstance(text[0], (list, tuple))))
         if one:
             rows = [(text, text_pair) if text_pair else text]
         else:
             rows = list(text if text_pair is None else zip(text, text_pair, strict=True))
-        encodings = self.backend_tokenizer.encode_batch(rows, is_pretokenized=is_split_into_words)
+        with self._lock:
+            if truncation:
+                self.backend_tokenizer.enable_truncation(
+                    max_length,
+                    stride=stride,
+                    strategy=truncation if isinstance(truncation, str) else "longest_first",
+                    direction=self.truncation_side,
+                )
+            else:
+                self.backend_tokenizer.no_truncation()
+            encodings = self.backend_tokenizer.encode_batch(rows, is_pretokenized=is_split_into_words)
         if return_overflowing_tokens:
             encodings = [part for encoding in encodings for part in (encoding, *encoding.overflowing)]
         return _Batch(encodings, self.inputs)

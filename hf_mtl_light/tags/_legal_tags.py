@@ -111,7 +111,7 @@ def best_legal_tags(logits: np.ndarray, legal: LegalTags | None, lengths: np.nda
     >>> best_legal_tags(np.array([[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]]), legal).tolist()
     [1, 2]
     """
-    ids = logits.argmax(-1)
+    ids: np.ndarray = logits.argmax(-1)
     if legal is None:
         return ids
     lengths = np.array([len(ids)]) if lengths is None else lengths
