@@ -13,10 +13,11 @@ from transformers import TrainingArguments
 from transformers.utils import logging
 
 from hf_mtl._names import listed, nearest
+from hf_mtl._options import parsed_options
 from hf_mtl.balancers import BALANCERS, Balancer, make_balancer
 from hf_mtl.compatibility import cpu_has_fast_bfloat16
 from hf_mtl.data import BATCHINGS
-from hf_mtl.samplers import SAMPLERS, StepShape, make_sampler, parsed_options
+from hf_mtl.samplers import SAMPLERS, StepShape, make_sampler
 
 __all__ = ["MultiTaskTrainingArguments"]
 
@@ -169,11 +170,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 raise ValueError(
                     f"{name} must be one of {listed(choices)}, found {value!r}.{nearest(str(value), choices)}"
                 )
-        self.sampling_options = parsed_options(self.sampling_options)
+        self.sampling_options = parsed_options("sampling_options", self.sampling_options)
         make_sampler(self.sampling, self.sampling_options)  # finds wrong options now, not when training starts
         if not 0 < self.encoder_layer_decay <= 1:
             raise ValueError(f"encoder_layer_decay must lie in (0, 1], found {self.encoder_layer_decay}.")
-        self.balancing_options = _mapping("balancing_options", self.balancing_options)
+        self.balancing_options = parsed_options("balancing_options", self.balancing_options)
         self.make_balancer()
         self._check_head_learning_rate()
         if self.gradient_cosine_steps is not None and self.gradient_cosine_steps < 1:
@@ -193,7 +194,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
             ValueError: If an option is unknown or out of its range.
             ImportError: If it needs a package that is missing.
         """
-        return make_balancer(self.balancing, _mapping("balancing_options", self.balancing_options))
+        return make_balancer(self.balancing, parsed_options("balancing_options", self.balancing_options))
 
     def _check_head_learning_rate(self) -> None:
         rate = self.head_learning_rate
@@ -255,20 +256,3 @@ class MultiTaskTrainingArguments(TrainingArguments):
         self.bf16 = True
         # Transformers allows bf16 without a GPU only to those who say that they mean the CPU.
         self.use_cpu = self.use_cpu or not has_gpu
-
-
-def _mapping(name: str, value: Mapping[str, Any] | str | None) -> dict[str, Any] | None:
-    """Return an argument that is a mapping, or the JSON of one.
-
-    Raises:
-        ValueError: If it is neither.
-    """
-    given = value
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise ValueError(f"{name} is not valid JSON: {error}. Found {given!r}.") from error
-    if value is not None and not isinstance(value, Mapping):
-        raise ValueError(f"{name} must be a mapping or its JSON, found {given!r}.")
-    return None if value is None else dict(value)

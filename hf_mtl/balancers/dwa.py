@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hf_mtl._options import check_number
 from hf_mtl.balancers._base import Balancer, Step, TaskFacts
-from hf_mtl.balancers._options import check_number
 
 __all__ = ["DynamicWeightAverage"]
 
@@ -43,7 +43,8 @@ class DynamicWeightAverage(Balancer):
     observes_losses = True
 
     def __init__(self, temperature: float = 2.0, interval: int | None = None) -> None:
-        self._temperature = check_number("dwa", "temperature", temperature, above=0.0)
+        check_number("Balancing 'dwa': temperature", temperature, 0, above=True)
+        self._temperature = float(temperature)
         if interval is not None and (isinstance(interval, bool) or not isinstance(interval, int) or interval < 1):
             raise ValueError(f"Balancing 'dwa': interval must be a whole number of steps from 1, found {interval!r}.")
         self._interval = interval

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hf_mtl._options import check_number
 from hf_mtl.balancers._adam import ScalarAdam
 from hf_mtl.balancers._base import Balancer, Step, TaskFacts
-from hf_mtl.balancers._options import check_number
 
 __all__ = ["FamoBalancer"]
 
@@ -54,8 +54,10 @@ class FamoBalancer(Balancer):
     compares_losses = True
 
     def __init__(self, learning_rate: float = 0.025, weight_decay: float = 1e-3) -> None:
-        self._rate = check_number("famo", "learning_rate", learning_rate)
-        self._decay = check_number("famo", "weight_decay", weight_decay)
+        check_number("Balancing 'famo': learning_rate", learning_rate, 0)
+        self._rate = float(learning_rate)
+        check_number("Balancing 'famo': weight_decay", weight_decay, 0)
+        self._decay = float(weight_decay)
 
     def start(self, tasks: Sequence[TaskFacts], seed: int) -> None:
         """Set all logits to 0."""

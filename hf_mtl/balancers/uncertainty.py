@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hf_mtl._options import check_number
 from hf_mtl.balancers._adam import ScalarAdam
 from hf_mtl.balancers._base import Balancer, Step, TaskFacts
-from hf_mtl.balancers._options import check_number
 
 __all__ = ["UncertaintyBalancer"]
 
@@ -46,7 +46,8 @@ class UncertaintyBalancer(Balancer):
     observes_losses = True
 
     def __init__(self, learning_rate: float = 0.01) -> None:
-        self._rate = check_number("uncertainty", "learning_rate", learning_rate)
+        check_number("Balancing 'uncertainty': learning_rate", learning_rate, 0)
+        self._rate = float(learning_rate)
 
     def start(self, tasks: Sequence[TaskFacts], seed: int) -> None:
         """Set all log variances to 0."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
 
+from hf_mtl._options import parsed_options
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import head_class
 from hf_mtl.model_card import public_name
@@ -17,7 +18,7 @@ from hf_mtl.recipe._load import LoadedDataset
 from hf_mtl.recipe._mistakes import blamed_on
 from hf_mtl.recipe._paths import portable, portable_load
 from hf_mtl.recipe._yaml import dump_yaml
-from hf_mtl.samplers import first_and_last_shares, make_sampler, parsed_options
+from hf_mtl.samplers import first_and_last_shares, make_sampler
 from hf_mtl.trainer import MultiTaskTrainer
 from hf_mtl.training_args import MultiTaskTrainingArguments
 
@@ -156,7 +157,10 @@ class PreparedRecipe:
             "datasets": datasets,
             "tasks": tasks,
             "training": training,
-            "sampling": {"strategy": self.args.sampling, **parsed_options(self.args.sampling_options)},
+            "sampling": {
+                "strategy": self.args.sampling,
+                **parsed_options("sampling_options", self.args.sampling_options),
+            },
             "balancing": {"method": self.args.balancing, **(of_method if isinstance(of_method, dict) else {})},
         }
 

@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from hf_mtl._names import listed, nearest
+from hf_mtl._options import parsed_options
 from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation
 from hf_mtl.samplers._adaptive_plan import AdaptivePlan
 from hf_mtl.samplers._base import Shares, TaskSampler
 from hf_mtl.samplers._interleaving import Interleaving
 from hf_mtl.samplers._make_plan import first_and_last_shares, make_plan
-from hf_mtl.samplers._options import build_sampler, options_of, parsed_options
+from hf_mtl.samplers._options import build_sampler, options_of
 from hf_mtl.samplers._permutation import permute
 from hf_mtl.samplers._plan import Plan, StepShape
 from hf_mtl.samplers._rules import EXHAUSTED, SamplingRules
@@ -63,7 +64,6 @@ __all__ = [
     "make_plan",
     "make_sampler",
     "options_of",
-    "parsed_options",
     "permute",
 ]
 
@@ -99,4 +99,4 @@ def make_sampler(strategy: str, options: Mapping[str, Any] | str | None = None) 
         raise ValueError(
             f"Unknown sampling strategy {strategy!r}.{nearest(strategy, SAMPLERS)} Strategies: {listed(SAMPLERS)}."
         )
-    return build_sampler(SAMPLERS[strategy], strategy, parsed_options(options))
+    return build_sampler(SAMPLERS[strategy], strategy, parsed_options("sampling_options", options))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Shares", "TaskSampler", "check_number", "normalised"]
+__all__ = ["Shares", "TaskSampler", "normalised"]
 
 #: float64 [D]: a share in [0, 1] for each dataset, 1 in sum.
 Shares = npt.NDArray[np.float64]
@@ -64,28 +64,3 @@ def normalised(weights: npt.NDArray[Any]) -> Shares:
     """
     shares: Shares = weights / weights.sum()
     return shares
-
-
-def check_number(
-    name: str, value: Any, least: float, most: float = np.inf, *, whole: bool = False, above: bool = False
-) -> None:
-    """Check an option that is a number.
-
-    Args:
-        name: The option.
-        value: What was given.
-        least: The least that it may be.
-        most: The most that it may be.
-        whole: Whether it must be a whole number.
-        above: Whether it must be above ``least``.
-
-    Raises:
-        ValueError: If it is no number, or out of range.
-    """
-    kinds = int if whole else (int, float)
-    right = isinstance(value, kinds) and not isinstance(value, bool)
-    if not right or not least <= value <= most or (above and value == least) or value == np.inf:
-        kind = "a whole number" if whole else "a number"
-        low = f"above {least:g}" if above else f"of at least {least:g}"
-        high = "" if most == np.inf else f" and at most {most:g}"
-        raise ValueError(f"{name} must be {kind} {low}{high}, found {value!r}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.samplers._base import TaskSampler
 from hf_mtl.samplers._rules import SamplingRules
 
-__all__ = ["build_sampler", "options_of", "parsed_options"]
+__all__ = ["build_sampler", "options_of"]
 
 _RULES = tuple(field.name for field in dataclasses.fields(SamplingRules))
 
@@ -20,22 +19,6 @@ def options_of(kind: type[TaskSampler]) -> list[str]:
     """Return the names of a strategy's options, then of those that go with any."""
     own: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
     return [*(field.name for field in own), *_RULES]
-
-
-def parsed_options(options: Mapping[str, Any] | str | None) -> dict[str, Any]:
-    """Return options that may be given as JSON, as on a command line.
-
-    Raises:
-        ValueError: If they are no mapping.
-    """
-    if isinstance(options, str):
-        try:
-            options = json.loads(options)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"sampling_options is not valid JSON ({error}).") from None
-    if options is not None and not isinstance(options, Mapping):
-        raise ValueError(f"sampling_options must be a mapping such as {{'temperature': 2}}, found {options!r}.")
-    return dict(options or {})
 
 
 def build_sampler(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.samplers._base import Shares, TaskSampler, check_number, normalised
+from hf_mtl._options import check_number
+from hf_mtl.samplers._base import Shares, TaskSampler, normalised
 from hf_mtl.samplers.fixed import check_names
 
 __all__ = ["EXHAUSTED", "SamplingRules"]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_mtl.samplers._base import Shares, TaskSampler, check_number, normalised
+from hf_mtl._options import check_number
+from hf_mtl.samplers._base import Shares, TaskSampler, normalised
 from hf_mtl.samplers._stage_starts import equal_starts
 
 __all__ = ["AnnealedSampler"]

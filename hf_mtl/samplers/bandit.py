@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_mtl._names import listed, nearest
+from hf_mtl._options import check_number
 from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation, State, as_list, from_list, mixed_in
-from hf_mtl.samplers._base import Shares, check_number
+from hf_mtl.samplers._base import Shares
 from hf_mtl.samplers._rewards import HISTORY, scaled
 
 __all__ = ["BanditSampler"]

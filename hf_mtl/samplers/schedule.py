@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hf_mtl.samplers._base import Shares, TaskSampler, check_number
+from hf_mtl._options import check_number
+from hf_mtl.samplers._base import Shares, TaskSampler
 from hf_mtl.samplers._stage_starts import equal_starts
 from hf_mtl.samplers.fixed import check_names, check_shares, shares_by_name
 

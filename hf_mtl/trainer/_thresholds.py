@@ -80,10 +80,6 @@ class ThresholdTrainer(EvaluatingTrainer):
             before, after = (_metrics(each, scores, flags) for each in (task, new))
             tuned[name] = TunedThresholds(new.thresholds, before, after, len(scores))  # type: ignore[arg-type]
             model.replace_task(new)
-            logger.info(
-                f"Task {name!r}: thresholds tuned on {len(scores)} rows, where they take f1_macro from "
-                f"{before['f1_macro']:.4f} to {after['f1_macro']:.4f}."
-            )
         if not tuned:
             raise ValueError(
                 "No row labels a multi-label task, so there are no thresholds to tune. Multi-label tasks of the model: "

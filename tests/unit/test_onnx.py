@@ -29,7 +29,7 @@ TASKS = [
         "sequence-classification",
         labels=["x", "y"],
         problem_type="multi_label_classification",
-        thresholds=[0.45, 0.6],
+        thresholds=[0.1, 0.9],
     ),
     TaskConfig("mood", "sentiment", labels=["bad", "fair", "good"], options={"loss": "ordinal"}, pooling="mean"),
     TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x", "B-y"]),
@@ -186,6 +186,12 @@ def test_threads_may_share_a_predictor(predictor):
     expected = [predictor(TEXTS, **asked) for asked in calls]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda asked: predictor(TEXTS, **asked), calls)) == expected
+
+
+def test_thresholds_of_a_task_are_those_of_its_model(predictor):
+    topics = next(task for task in predictor.description.tasks if task.name == "topics")
+    assert topics.thresholds == (0.1, 0.9)
+    assert all(a["score"] >= {"x": 0.1, "y": 0.9}[a["label"]] for row in predictor(TEXTS) for a in row["topics"])
 
 
 @pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])

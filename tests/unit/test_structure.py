@@ -25,7 +25,7 @@ ROWS = [
     {"heads", "samplers", "balancers", "metrics", "unpadding"},
     {"encoders", "configuration", "outputs", "states", "dropout", "memory"},
     {"untrusted", "layers", "per_label"},
-    {"_names", "compatibility"},
+    {"_names", "_options", "compatibility"},
 ]
 #: The lowest row of all, which any part imports: what needs neither torch nor transformers. Its own parts, likewise.
 LIGHT_ROWS = [

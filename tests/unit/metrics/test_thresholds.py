@@ -70,8 +70,15 @@ def test_label_without_a_row_keeps_a_half():
     assert best_thresholds([[0.9, 0.3], [0.2, 0.4]], [[1, 0], [0, 0]]) == [pytest.approx(0.55), 0.5]
 
 
-def test_middle_of_neighbouring_floats_still_parts_them():
-    low = 0.3
+def test_of_equally_good_thresholds_the_one_nearest_to_a_half_is_taken():
+    # One of two positives alone, or both with two mistakes: F1 is 2/3 either way.
+    assert best_threshold([0.99, 0.8, 0.7, 0.5], [1, 0, 0, 1]) == 0.25
+    assert best_threshold([0.6, 0.1, 0.09, 0.05], [1, 0, 0, 1]) == 0.35
+
+
+@pytest.mark.parametrize("low", [0.3, float(np.nextafter(0.3, 1))])
+def test_middle_of_neighbouring_floats_still_parts_them(low):
+    # Of one of the two pairs it rounds down, of the other up.
     high = float(np.nextafter(low, 1))
     assert best_threshold([low, high], [0, 1]) == high
 
