@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from hf_mtl.heads._numerics import as_array
-from hf_mtl_light import tags as light
+from hf_mtl_light.tags import LegalTags as ArrayTags
+from hf_mtl_light.tags import best_legal_tags as best_of_arrays
 
 __all__ = ["LegalTags", "best_legal_tags"]
 
@@ -42,7 +43,7 @@ class LegalTags:
         >>> LegalTags.of(["O", "B-x", "I-x", "I-y"], "IOB2").pairs.tolist()[1]  # behind B-x
         [True, True, True, False]
         """
-        legal = light.LegalTags.of(labels, scheme)
+        legal = ArrayTags.of(labels, scheme)
         return None if legal is None else cls(*(torch.tensor(may) for may in (legal.starts, legal.pairs, legal.ends)))
 
     def to(self, device: torch.device) -> LegalTags:
@@ -58,8 +59,8 @@ class LegalTags:
         """
         return torch.from_numpy(self._arrays().broken_by(as_array(ids), as_array(lengths))).to(ids.device)
 
-    def _arrays(self) -> light.LegalTags:
-        return light.LegalTags(as_array(self.starts), as_array(self.pairs), as_array(self.ends))
+    def _arrays(self) -> ArrayTags:
+        return ArrayTags(as_array(self.starts), as_array(self.pairs), as_array(self.ends))
 
 
 def best_legal_tags(logits: torch.Tensor, legal: LegalTags | None, lengths: torch.Tensor | None = None) -> torch.Tensor:
@@ -80,7 +81,7 @@ def best_legal_tags(logits: torch.Tensor, legal: LegalTags | None, lengths: torc
     >>> best_legal_tags(torch.tensor([[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]]), legal).tolist()
     [1, 2]
     """
-    ids = light.best_legal_tags(
+    ids = best_of_arrays(
         as_array(logits), None if legal is None else legal._arrays(), None if lengths is None else as_array(lengths)
     )
     return torch.from_numpy(ids).to(logits.device)

@@ -45,7 +45,7 @@ def padding_id(tokenizer: Tokenizer) -> int:
             f"{type(tokenizer).__name__} has neither a padding token nor an end of text to pad with. Set one: "
             "tokenizer.pad_token = '<a token of its vocabulary>'."
         )
-    _warn_once(
+    warn_once(
         f"{type(tokenizer).__name__} has no padding token: batches are padded with its end of text, "
         f"{tokenizer.eos_token!r}. Set tokenizer.pad_token to pad with another."
     )
@@ -53,7 +53,8 @@ def padding_id(tokenizer: Tokenizer) -> int:
 
 
 @lru_cache(maxsize=64)
-def _warn_once(message: str) -> None:
+def warn_once(message: str) -> None:
+    """Say something in the log that many calls would say."""
     logger.warning(message)
 
 
