@@ -39,22 +39,27 @@ def best_sequences(
 
     Source: A. J. Viterbi, Error Bounds for Convolutional Codes, IEEE Trans. Inf. Theory 13(2), 1967.
     """
-    rows, width, _ = emissions.shape
+    rows, width, labels = emissions.shape
     if 0 in (rows, width):
         return np.zeros((rows, width), dtype=np.int64)
-    scores = np.empty_like(emissions)
+    # Longest first: those that have a further word are the first ones, and no step is made behind an end.
+    order = np.argsort(-lengths, kind="stable")
+    emissions, last = emissions[order], np.maximum(lengths[order] - 1, 0)
+    going_on = (last[:, None] > np.arange(width)).sum(0).tolist()
+    scores, led = np.empty_like(emissions), np.empty((rows, labels, labels))
     scores[:, 0] = starts + emissions[:, 0]
-    for word in range(1, width):
+    for word, n in enumerate(going_on[:-1]):
         # The last axis is that of the tags led to: the maxima over the others are of whole vectors at a time.
-        (scores[:, word - 1, :, None] + pairs).max(1, out=scores[:, word])
-        scores[:, word] += emissions[:, word]
-    last = np.maximum(lengths - 1, 0)
+        np.add(scores[:n, word, :, None], pairs, out=led[:n])
+        led[:n].max(1, out=scores[:n, word + 1])
+        scores[:n, word + 1] += emissions[:n, word + 1]
     tags = np.empty((rows, width), dtype=np.int64)
-    final = (scores[np.arange(rows), last] + ends).argmax(-1)
-    tags[:, -1] = final
+    tags[:] = (scores[np.arange(rows), last] + ends).argmax(-1)[:, None]
     into = pairs.T
     for word in range(width - 2, -1, -1):
+        n = going_on[word]
         # Where the best came from is found again for one tag a chain: cheaper than to note it for all.
-        before = (scores[:, word] + into[tags[:, word + 1]]).argmax(-1)
-        tags[:, word] = np.where(word < last, before, final)
-    return tags
+        tags[:n, word] = (scores[:n, word] + into[tags[:n, word + 1]]).argmax(-1)
+    in_order = np.empty_like(tags)
+    in_order[order] = tags
+    return in_order
