@@ -32,7 +32,7 @@ from hf_mtl.data import MultiTaskCollator, Row, longest_input
 from hf_mtl.export import export_onnx
 from hf_mtl.heads import Head
 from hf_mtl.metrics import METRICS
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 
 #: Task -> folder, label column, type, metric.
 TASKS = {

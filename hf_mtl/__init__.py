@@ -14,7 +14,7 @@ from hf_mtl.outputs import MultiTaskOutput
 from hf_mtl.pipelines import MultiTaskPipeline
 from hf_mtl.trainer import MultiTaskTrainer
 from hf_mtl.training_args import MultiTaskTrainingArguments
-from hf_mtl_onnx import OnnxPredictor
+from hf_mtl_light import OnnxPredictor
 
 __all__ = [
     "AnswerOptions",

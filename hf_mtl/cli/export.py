@@ -40,7 +40,7 @@ def export(
 ) -> None:
     """Write a task as a stock Transformers model, or all tasks as one ONNX graph.
 
-    The one loads where hf-mtl is not installed, the other answers where torch is not (hf_mtl_onnx.OnnxPredictor). OUT
+    The one loads where hf-mtl is not installed, the other answers where torch is not (hf_mtl_light.OnnxPredictor). OUT
     appears whole or not at all.
     """
     from hf_mtl.cli._files import check_readable

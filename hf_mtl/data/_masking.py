@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data.columns import Row
 from hf_mtl.samplers import uniforms
-from hf_mtl.words import WordMap
+from hf_mtl_light.encoding import Row
+from hf_mtl_light.words import WordMap
 
 __all__ = ["TokenMasker"]
 

@@ -10,13 +10,21 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.data._encodings import check_tokenizer, encode_rows, padding_id, word_map_of
 from hf_mtl.data._masking import TokenMasker
-from hf_mtl.data._readings import ContextRow, choice_words, encode_choices, encode_contexts
-from hf_mtl.data.columns import Row
 from hf_mtl.encoders import longest_text
 from hf_mtl.heads import Head, LabelError
-from hf_mtl.words import Reading, WordMap
+from hf_mtl_light.encoding import (
+    ContextRow,
+    Row,
+    check_tokenizer,
+    choice_words,
+    encode_choices,
+    encode_contexts,
+    encode_rows,
+    padding_id,
+    word_map_of,
+)
+from hf_mtl_light.words import Reading, WordMap
 
 __all__ = ["EncodedBatch", "MultiTaskCollator", "longest_input"]
 

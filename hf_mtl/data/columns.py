@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from datasets import ClassLabel, Dataset, Value
@@ -11,8 +10,9 @@ from datasets import ClassLabel, Dataset, Value
 from hf_mtl._names import listed
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
 from hf_mtl.heads import Head, LabelError
+from hf_mtl_light.encoding import Row
 
-__all__ = ["Row", "TaskColumns", "class_label"]
+__all__ = ["TaskColumns", "class_label"]
 
 #: Rows whose labels are read at a time.
 _BLOCK = 1000
@@ -21,29 +21,6 @@ _NEEDED: dict[str, dict[str, str]] = {
     "context": {"text": "the question", "text_pair": "the context"},
     "choices": {"choices": "a list of texts to choose from"},
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row, read.
-
-    Args:
-        dataset: Name of its dataset.
-        index: Its number there, from 0.
-        text: The text, or its words.
-        text_pair: The second text of a pair.
-        labels: Its labels by task, class integers turned into their names; null labels are left out.
-        choices: The texts to choose from.
-        drawn: For training, which pass over its dataset it was drawn in, from 0.
-    """
-
-    dataset: str
-    index: int
-    text: str | list[str]
-    text_pair: str | None = None
-    labels: dict[str, Any] = field(default_factory=dict)
-    choices: list[str] | None = None
-    drawn: int | None = None
 
 
 def class_label(feature: Any) -> ClassLabel | None:

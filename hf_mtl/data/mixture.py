@@ -13,7 +13,8 @@ from datasets import concatenate_datasets
 from torch.utils.data import Dataset
 
 from hf_mtl.data.batch_sampler import TaskBatchSampler
-from hf_mtl.data.columns import Row, TaskColumns
+from hf_mtl.data.columns import TaskColumns
+from hf_mtl_light.encoding import Row
 
 __all__ = ["TaskMixture"]
 

@@ -1,7 +1,7 @@
 """Ways out of hf_mtl: a task as a stock Transformers folder, or all tasks as one ONNX graph.
 
 `export_transformers` writes what ``AutoModelForSequenceClassification.from_pretrained`` loads where hf_mtl is not
-installed; `export_onnx` writes what `hf_mtl_onnx.OnnxPredictor` answers with where torch is not installed. Either
+installed; `export_onnx` writes what `hf_mtl_light.OnnxPredictor` answers with where torch is not installed. Either
 folder appears whole or not at all.
 """
 

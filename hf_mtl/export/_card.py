@@ -50,7 +50,7 @@ def onnx_card(tasks: Sequence[TaskConfig], precision: str) -> str:
         f"# {', '.join(task.name for task in tasks)}\n\nOne ONNX graph ({precision}) that answers all tasks in one "
         "pass, exported from a multi-task model with hf-mtl. `tasks.json` says how inputs and outputs are to be "
         "read.\n\n"
-        "```python\nfrom hf_mtl_onnx import OnnxPredictor  # needs onnxruntime, tokenizers, numpy\n\n"
+        "```python\nfrom hf_mtl_light import OnnxPredictor  # needs onnxruntime, tokenizers, numpy\n\n"
         f'predictor = OnnxPredictor("path/of/this/folder")\n```\n\n{lines}\n'
     )
 

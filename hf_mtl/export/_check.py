@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hf_mtl.export._graph import TracedModel
-from hf_mtl_onnx import TaskDescription
+from hf_mtl_light import TaskDescription
 
 __all__ = ["Agreement", "compare", "made_up_batches"]
 

@@ -11,16 +11,16 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl._names import listed
-from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import MultiTaskCollator, Row, longest_input
 from hf_mtl.export._card import onnx_card
 from hf_mtl.export._check import Agreement, compare, made_up_batches
 from hf_mtl.export._folder import written_whole
 from hf_mtl.export._graph import TracedModel, needed, write_graph
 from hf_mtl.export._quantize import quantize_int8
-from hf_mtl.heads import RegressionHead, SequenceClassificationHead, own_thresholds
+from hf_mtl.heads import Head
 from hf_mtl.modeling import MultiTaskModel
-from hf_mtl_onnx import GraphDescription, TaskDescription
+from hf_mtl_light.answering import KINDS
+from hf_mtl_light.description import GraphDescription, TaskDescription
 
 __all__ = ["OnnxReport", "export_onnx"]
 
@@ -91,19 +91,7 @@ def export_onnx(
     if not chosen:
         raise ValueError(f"No task to export. Tasks of this model: {listed(model.task_heads)}.")
     for name in names:
-        head = model.task_heads[name]
-        if head.beyond_graphs is not None:
-            raise ValueError(
-                f"Task {name!r}: tasks of the type {head.task.type!r} have no form in ONNX here: "
-                f"{head.beyond_graphs}. Export the other tasks, and this one as a stock model: hf-mtl export MODEL OUT "
-                f"--to transformers --task {name}."
-            )
-        if head.answering() is not type(head):
-            raise ValueError(
-                f"Task {name!r}: answers of the type {head.task.type!r} need weights that turn logits into answers, "
-                "and a graph gives logits alone. Export the other tasks, or train this one with another type, such as "
-                "'token-classification' for tags."
-            )
+        _description(model.task_heads[name])
     longest = longest_input(tokenizer, model.config.encoder_config)
     collator = MultiTaskCollator(tokenizer, [], {}, longest)
     inputs = [*collator.encode([Row("export", 0, "a")])[0]]
@@ -126,7 +114,7 @@ def export_onnx(
             unk_token_id=_id(tokenizer.unk_token_id),
             truncation_side=tokenizer.truncation_side,
             precision=precision,
-            tasks=[_describe(model, task) for task in chosen],
+            tasks=[_description(model.task_heads[name]) for name in names],
         )
         batches = _batches(collator, texts, inputs, model.config.get_text_config().vocab_size)
         found = compare(traced, session, description.tasks, batches)
@@ -151,15 +139,33 @@ def _batches(
     return [collator.encode(texts[start : start + 32])[0] for start in range(0, len(texts), 32)]
 
 
-def _describe(model: MultiTaskModel, task: TaskConfig) -> TaskDescription:
-    head = model.task_heads[task.name]
-    labels = list(task.labels or ())
-    if isinstance(head, RegressionHead):
-        mean, std = (values.tolist() if labels else float(values[0]) for values in head.scale(task))
-        return TaskDescription(task.name, task.type, head.level, "none", labels, mean=mean, std=std)
-    if isinstance(head, SequenceClassificationHead) and head.is_multi_label(task):
-        return TaskDescription(task.name, task.type, head.level, "sigmoid", labels, own_thresholds(task))
-    return TaskDescription(task.name, task.type, head.level, "softmax", labels)
+def _description(head: Head) -> TaskDescription:
+    """Return how the logits of a head become answers where there is no head.
+
+    Raises:
+        ValueError: If they do not without it.
+    """
+    name, task_type = head.task.name, head.task.type
+    if head.beyond_graphs is not None:
+        raise ValueError(
+            f"Task {name!r}: tasks of the type {task_type!r} have no form in ONNX here: {head.beyond_graphs}. Export "
+            f"the other tasks, and this one as a stock model: hf-mtl export MODEL OUT --to transformers --task {name}."
+        )
+    if head.answering() is not type(head):
+        raise ValueError(
+            f"Task {name!r}: answers of the type {task_type!r} need weights that turn logits into answers, and a graph "
+            "gives logits alone. Export the other tasks, or train this one with another type, such as "
+            "'token-classification' for tags."
+        )
+    description = type(head).describe(head.task)
+    has_own = type(head).answers.__func__ is not Head.answers.__func__
+    if description is None or has_own:
+        raise ValueError(
+            f"Task {name!r}: {type(head).__name__} makes its answers by code of its own, which is not there where a "
+            "graph is used. Export the other tasks, or let its method describe() say which of the kinds of answers in "
+            f"hf_mtl_light they are: {listed(KINDS)}."
+        )
+    return description
 
 
 def _judge(found: dict[str, Agreement], precision: str, least_agreement: float) -> None:

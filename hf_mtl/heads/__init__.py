@@ -15,13 +15,11 @@ from collections.abc import Mapping
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._answers import STRATEGIES, Answering, AnswerOptions, own_thresholds
 from hf_mtl.heads._balanced import MOST_POS_WEIGHT, balanced_class_weights, balanced_pos_weight
 from hf_mtl.heads._base import Head, LabelError, NoOptions, SequenceHead, label_index
 from hf_mtl.heads._layers import LayerMix
 from hf_mtl.heads._legal_tags import LegalTags, best_legal_tags
 from hf_mtl.heads._pooling import AttentionPooling
-from hf_mtl.heads._schemes import infer_scheme
 from hf_mtl.heads._stock import PlainClassifier, stock_logits
 from hf_mtl.heads.crf_tagging import CrfTaggingHead
 from hf_mtl.heads.masked_lm import MaskedLmHead, MaskedLmOptions
@@ -29,8 +27,10 @@ from hf_mtl.heads.multiple_choice import MultipleChoiceHead
 from hf_mtl.heads.question_answering import QuestionAnsweringHead, QuestionAnsweringOptions
 from hf_mtl.heads.regression import RegressionHead
 from hf_mtl.heads.sentiment import SentimentHead, SentimentOptions
-from hf_mtl.heads.sequence_classification import SequenceClassificationHead
+from hf_mtl.heads.sequence_classification import SequenceClassificationHead, own_thresholds
 from hf_mtl.heads.token_classification import TaggingOptions, TokenClassificationHead, TokenClassificationOptions
+from hf_mtl_light.answering import STRATEGIES, Answering, AnswerOptions
+from hf_mtl_light.tags import infer_scheme
 
 __all__ = [
     "HEADS",

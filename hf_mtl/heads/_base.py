@@ -17,12 +17,13 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoders import default_pooling
-from hf_mtl.heads._answers import Answering, AnswerOptions
 from hf_mtl.heads._layers import LayerMix, check_layers
 from hf_mtl.heads._pooling import FirstPooling, make_pooling
 from hf_mtl.heads._stock import StockClassifier, StockKind
 from hf_mtl.states import States
-from hf_mtl.words import Reading, WordMap
+from hf_mtl_light.answering import Answering, AnswerOptions, answers_of
+from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.words import Reading, WordMap
 
 __all__ = ["Head", "LabelError", "LabelledRow", "NoOptions", "SequenceHead", "label_index"]
 
@@ -214,7 +215,7 @@ class Head(nn.Module):
         """
         raise ValueError(
             f"Task {task.name!r}: no stock Transformers class answers tasks of the type {task.type!r}. Export to ONNX, "
-            "which takes any head."
+            "which takes any head that can describe its answers."
         )
 
     # Labels
@@ -338,6 +339,14 @@ class Head(nn.Module):
 
     # Answers
 
+    @classmethod
+    def describe(cls, task: TaskConfig) -> TaskDescription | None:
+        """Return what answers must know of a task besides its logits, as it is written into an exported graph's folder.
+
+        ``None``: that is not enough for them. A head then makes its `answers` itself, and cannot leave for ONNX.
+        """
+        return None
+
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return one prediction a row, in the form of `reference`.
 
@@ -361,7 +370,8 @@ class Head(nn.Module):
     ) -> list[Any]:
         """Return one answer a row for a person or a program, of plain Python values that JSON knows.
 
-        No weights are needed, nor torch: logits may come from anywhere.
+        No weights are needed, nor torch: logits may come from anywhere. What `describe` returns says how they are
+        made, by which of `hf_mtl_light.answering.KINDS`.
 
         Args:
             task: The task.
@@ -369,7 +379,10 @@ class Head(nn.Module):
             words: What became of each row's words; its ``word_ids`` say how many tokens a row has.
             options: What is asked for; ``None`` is the default of each option.
         """
-        raise NotImplementedError
+        description = cls.describe(task)
+        if description is None:
+            raise NotImplementedError(f"{cls.__name__} has neither answers nor a description that they follow from.")
+        return answers_of(description).answers(description, logits, words, options)
 
     @classmethod
     def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
@@ -379,7 +392,8 @@ class Head(nn.Module):
             ``str``, ``int`` or ``float``; a dict from names to fields; a list of one field, for any number of them; or
             ``None`` where the type does not say: such answers are kept as JSON.
         """
-        return None
+        description = cls.describe(task)
+        return None if description is None else answers_of(description).answer_fields(description, options)
 
 
 class SequenceHead(Head):

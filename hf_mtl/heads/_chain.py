@@ -16,7 +16,9 @@ from dataclasses import dataclass
 
 import torch
 
+from hf_mtl.heads._numerics import as_array
 from hf_mtl.states import RowLayout
+from hf_mtl_light.tags import best_sequences
 
 __all__ = ["Chains", "lay_out"]
 
@@ -103,23 +105,8 @@ class Chains:
 
         Behind a chain's end stands its last tag again.
         """
-        rows, width, _ = self.emissions.shape
-        if self._is_empty():
-            return self.lengths.new_zeros(rows, width)
-        into = self.pairs.T
-        scores = [self.starts + self.emissions[:, 0]]
-        for word in range(1, width):
-            scores.append((scores[-1][:, None, :] + into).amax(-1) + self.emissions[:, word])
-        stacked = torch.stack(scores, 1)
-        last = (self.lengths - 1).clamp(min=0)
-        chain = torch.arange(rows, device=last.device)
-        final = (stacked[chain, last] + self.ends).argmax(-1)
-        tags = [final]
-        for word in range(width - 2, -1, -1):
-            # Where the best came from is found again for one tag a chain: cheaper than to note it for all.
-            before = (scores[word] + into[tags[-1]]).argmax(-1)
-            tags.append(torch.where(word < last, before, final))
-        return torch.stack(tags[::-1], 1)
+        scores = (self.emissions, self.lengths, self.starts, self.pairs, self.ends)
+        return torch.from_numpy(best_sequences(*map(as_array, scores))).to(self.emissions.device)
 
     def marginals(self) -> torch.Tensor:
         """Return the probability of each tag of each word, exp(s) normalised, [R, W, C]; 0 behind a chain's end."""

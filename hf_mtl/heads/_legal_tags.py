@@ -1,21 +1,17 @@
-"""Which tag may follow which in a scheme, and the best tags of a text among those that may."""
+"""Legal tags for logits of one's own, as tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 
-from hf_mtl.heads._chain import Chains, lay_out
-from hf_mtl.heads._schemes import as_iobes, split_tag
+from hf_mtl.heads._numerics import as_array
+from hf_mtl_light.tags import LegalTags as ArrayTags
+from hf_mtl_light.tags import best_legal_tags as best_of_arrays
 
 __all__ = ["LegalTags", "best_legal_tags"]
-
-#: The least log-probability of a tag, in nats. A tag that the logits rule out altogether is still better than an
-#: illegal one; added up over any text, float64 keeps the small differences beside it.
-_FLOOR = -1e6
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,8 @@ class LegalTags:
         >>> LegalTags.of(["O", "B-x", "I-x", "I-y"], "IOB2").pairs.tolist()[1]  # behind B-x
         [True, True, True, False]
         """
-        return _legal_tags(tuple(labels), scheme)
+        legal = ArrayTags.of(labels, scheme)
+        return None if legal is None else cls(*(torch.tensor(may) for may in (legal.starts, legal.pairs, legal.ends)))
 
     def to(self, device: torch.device) -> LegalTags:
         """Return the same on another device."""
@@ -60,40 +57,10 @@ class LegalTags:
             ids: [n] int64 tag ids, text after text.
             lengths: [R] int64, the words of each text, together n.
         """
-        text = torch.repeat_interleave(torch.arange(len(lengths), device=ids.device), lengths)
-        edge = text.diff() != 0
-        wrong = torch.zeros_like(ids, dtype=torch.bool)
-        if len(ids):
-            wrong[1:] = ~torch.where(edge, self.starts[ids[1:]], self.pairs[ids[:-1], ids[1:]])
-            wrong[:-1] |= edge & ~self.ends[ids[:-1]]
-            wrong[0] |= ~self.starts[ids[0]]
-            wrong[-1] |= ~self.ends[ids[-1]]
-        return torch.zeros_like(lengths).index_add(0, text, wrong.long()) > 0
+        return torch.from_numpy(self._arrays().broken_by(as_array(ids), as_array(lengths))).to(ids.device)
 
-
-@lru_cache(maxsize=256)
-def _legal_tags(labels: tuple[str, ...], scheme: str) -> LegalTags | None:
-    if scheme == "plain":
-        return None
-    outside = ("O", "")
-    tags = [split_tag(as_iobes(label)) for label in labels]
-    legal = LegalTags(
-        torch.tensor([_may_follow(outside, tag, scheme) for tag in tags]),
-        torch.tensor([[_may_follow(before, tag, scheme) for tag in tags] for before in tags]),
-        torch.tensor([_may_follow(tag, outside, scheme) for tag in tags]),
-    )
-    return legal if bool((legal.starts & legal.pairs.diagonal() & legal.ends).any()) else None
-
-
-def _may_follow(before: tuple[str, str], tag: tuple[str, str], scheme: str) -> bool:
-    """Return whether a tag, as prefix and type in the letters of IOBES, may follow another; ends of texts are O."""
-    continues = before[0] in "BI" and before[1] == tag[1]
-    if scheme == "IOB1":
-        # B parts two entities of one type and stands nowhere else.
-        return tag[0] != "B" or continues
-    if tag[0] in "IE":
-        return continues
-    return scheme == "IOB2" or before[0] in "OES"
+    def _arrays(self) -> ArrayTags:
+        return ArrayTags(as_array(self.starts), as_array(self.pairs), as_array(self.ends))
 
 
 def best_legal_tags(logits: torch.Tensor, legal: LegalTags | None, lengths: torch.Tensor | None = None) -> torch.Tensor:
@@ -114,20 +81,7 @@ def best_legal_tags(logits: torch.Tensor, legal: LegalTags | None, lengths: torc
     >>> best_legal_tags(torch.tensor([[0.0, 1.0, 2.0], [0.0, 1.0, 2.0]]), legal).tolist()
     [1, 2]
     """
-    ids = logits.argmax(-1)
-    if legal is None:
-        return ids
-    legal = legal.to(logits.device)
-    lengths = torch.tensor([len(ids)], device=ids.device) if lengths is None else lengths.to(ids.device)
-    broken = legal.broken_by(ids, lengths).nonzero()[:, 0]
-    if not len(broken):
-        return ids
-    chosen = lay_out(lengths[broken])
-    _, words = lay_out(lengths).select(broken)
-    scores = logits[words].double().nan_to_num(nan=-1e30, posinf=1e30, neginf=-1e30).log_softmax(-1).clamp(min=_FLOOR)
-    starts, pairs, ends = (
-        torch.zeros_like(may, dtype=scores.dtype).masked_fill(~may, -torch.inf)
-        for may in (legal.starts, legal.pairs, legal.ends)
+    ids = best_of_arrays(
+        as_array(logits), None if legal is None else legal._arrays(), None if lengths is None else as_array(lengths)
     )
-    best = Chains(chosen.pad(scores), chosen.lengths, starts, pairs, ends).best()
-    return ids.index_copy(0, words, chosen.flatten(best))
+    return torch.from_numpy(ids).to(logits.device)

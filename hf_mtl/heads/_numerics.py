@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from hf_mtl.configuration import TaskConfig
 
-__all__ = ["at_least_float32", "cross_entropy_sum", "weight_tensor"]
+__all__ = ["as_array", "at_least_float32", "cross_entropy_sum", "weight_tensor"]
 
 
 def at_least_float32(values: torch.Tensor) -> torch.Tensor:
     """Return the values in float32, or as they are if wider: sums of logarithms need it under autocast."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def as_array(values: torch.Tensor) -> np.ndarray:
+    """Return the values without torch, floating ones in float32 or wider: numpy knows no bfloat16."""
+    values = values.detach()
+    array: np.ndarray = (at_least_float32(values) if values.is_floating_point() else values).cpu().numpy()
+    return array
 
 
 def weight_tensor(weights: Sequence[float] | str | None, like: torch.Tensor) -> torch.Tensor | None:

@@ -12,13 +12,14 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._answers import Answering, AnswerOptions
 from hf_mtl.heads._chain import Chains, lay_out
-from hf_mtl.heads._numerics import at_least_float32
-from hf_mtl.heads._tag_decoding import TagDecoder
+from hf_mtl.heads._numerics import as_array, at_least_float32
 from hf_mtl.heads.token_classification import IGNORED, TaggingOptions, TokenClassificationHead
 from hf_mtl.states import RowLayout
-from hf_mtl.words import Reading, WordMap
+from hf_mtl_light.answering import Answering, AnswerOptions, TagAnswers
+from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.tags import TagDecoder
+from hf_mtl_light.words import Reading, WordMap
 
 __all__ = ["CrfTaggingHead"]
 
@@ -138,14 +139,18 @@ class CrfTaggingHead(TokenClassificationHead):
         legal = self.legal_tags(self.task)
         if legal is None:
             return chains
-        legal = legal.to(logits.device)
         return Chains(
             chains.emissions,
             chains.lengths,
-            chains.starts.masked_fill(~legal.starts, -torch.inf),
-            chains.pairs.masked_fill(~legal.pairs, -torch.inf),
-            chains.ends.masked_fill(~legal.ends, -torch.inf),
+            _without(chains.starts, legal.starts),
+            _without(chains.pairs, legal.pairs),
+            _without(chains.ends, legal.ends),
         )
+
+    @classmethod
+    def describe(cls, task: TaskConfig) -> TaskDescription | None:
+        """Return nothing: answers need the transitions."""
+        return None
 
     def decoder(self) -> TagDecoder:
         """Return the head itself: its transitions are weights."""
@@ -167,6 +172,11 @@ class CrfTaggingHead(TokenClassificationHead):
         raise TypeError(f"Task {task.name!r}: answers of {task.type} need its weights. Ask head.answering().answers.")
 
     @classmethod
+    def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
+        """Return a list of entities, or of tagged words or tokens."""
+        return TagAnswers.answer_fields(cls.describe_tags(task), options)
+
+    @classmethod
     def stock_problem_type(cls, task: TaskConfig) -> None:
         """Refuse: stock classes know no transitions.
 
@@ -179,16 +189,21 @@ class CrfTaggingHead(TokenClassificationHead):
         )
 
     @torch.no_grad()
-    def decode(self, logits: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def decode(self, logits: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return the tag ids [n] of the likeliest legal sequences: see `TagDecoder`."""
-        layout = lay_out(lengths)
-        return layout.flatten(self._legal_chains(logits, layout).best())
+        layout = lay_out(torch.from_numpy(lengths))
+        return as_array(layout.flatten(self._legal_chains(torch.from_numpy(logits), layout).best()))
 
     @torch.no_grad()
-    def probabilities(self, logits: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def probabilities(self, logits: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return the marginal probability of each tag of words, [n, C]."""
-        layout = lay_out(lengths)
-        return layout.flatten(self._legal_chains(logits, layout).marginals())
+        layout = lay_out(torch.from_numpy(lengths))
+        return as_array(layout.flatten(self._legal_chains(torch.from_numpy(logits), layout).marginals()))
+
+
+def _without(scores: torch.Tensor, may: np.ndarray) -> torch.Tensor:
+    """Return scores with minus infinity where they may not be."""
+    return scores.masked_fill(torch.from_numpy(~may).to(scores.device), -torch.inf)
 
 
 @dataclass(frozen=True)
@@ -212,7 +227,7 @@ class _ChainAnswers:
     def answers(
         self, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
     ) -> list[Any]:
-        return self.head.decoded_answers(self.head, task, logits, words, options)
+        return TagAnswers.decoded(self.head, self.head.describe_tags(task), logits, words, options)
 
     def answer_fields(self, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
         return self.head.answer_fields(task, options)

@@ -12,10 +12,11 @@ import torch
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._answers import AnswerOptions
 from hf_mtl.heads._base import LabelError, SequenceHead
-from hf_mtl.heads._numerics import at_least_float32
-from hf_mtl.words import WordMap
+from hf_mtl.heads._numerics import as_array, at_least_float32
+from hf_mtl_light.answering import NumberAnswers
+from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.words import WordMap
 
 __all__ = ["RegressionHead"]
 
@@ -153,32 +154,18 @@ class RegressionHead(SequenceHead):
         there = ~target.isnan()
         return (logits[there] - target[there]).square().sum()
 
+    @classmethod
+    def describe(cls, task: TaskConfig) -> TaskDescription:
+        """Return that numbers are answered, and their scale."""
+        labels = task.labels or ()
+        mean, std = (values.tolist() if labels else float(values[0]) for values in cls.scale(task))
+        return TaskDescription(task.name, task.type, "sequence", "none", labels, mean=mean, std=std, answers="numbers")
+
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the number of each row, or a list of C, in the labels' own unit."""
-        values = self._values(self.task, logits.detach().double().cpu().numpy())
+        values = NumberAnswers.values(self.describe(self.task), as_array(logits))
         numbers: list[Any] = (values[:, 0] if self.task.labels is None else values).tolist()
         return numbers
-
-    @classmethod
-    def _values(cls, task: TaskConfig, logits: np.ndarray) -> np.ndarray:
-        mean, std = cls.scale(task)
-        values: np.ndarray = logits.astype(np.float64) * std + mean
-        return values
-
-    @classmethod
-    def answers(
-        cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
-    ) -> list[Any]:
-        """Return ``{"value"}`` a row; of several targets ``{"values": {target: number}}``."""
-        rows = cls._values(task, logits).tolist()
-        if task.labels is None:
-            return [{"value": row[0]} for row in rows]
-        return [{"values": dict(zip(task.labels, row, strict=True))} for row in rows]
-
-    @classmethod
-    def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
-        """Return a number under ``value``, or one for each target under ``values``."""
-        return {"value": float} if task.labels is None else {"values": dict.fromkeys(task.labels, float)}
 
 
 def _each(values: Sequence[float | None] | float | None, count: int) -> list[float | None]:

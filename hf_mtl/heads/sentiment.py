@@ -6,18 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedConfig
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._answers import AnswerOptions, best_first, softmax
 from hf_mtl.heads._balanced import learn_class_weights
 from hf_mtl.heads._base import SequenceHead, label_index
 from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum
-from hf_mtl.words import WordMap
+from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.words import WordMap
 
 __all__ = ["SentimentHead", "SentimentOptions"]
 
@@ -111,7 +110,7 @@ class SentimentHead(SequenceHead):
         if cls.is_ordinal(task):
             raise ValueError(
                 f"Task {task.name!r}: no stock Transformers class has the thresholds of loss='ordinal'. Train the task "
-                "with the option loss left out (cross_entropy), or export to ONNX, which takes any head."
+                "with the option loss left out (cross_entropy), or export to ONNX, which takes it."
             )
         return "single_label_classification"
 
@@ -143,30 +142,12 @@ class SentimentHead(SequenceHead):
         """Return the cross-entropy summed over texts, in nats."""
         return cross_entropy_sum(self.task, logits, labels)
 
+    @classmethod
+    def describe(cls, task: TaskConfig) -> TaskDescription:
+        """Return that a place on the scale is answered."""
+        return TaskDescription(task.name, task.type, "sequence", "softmax", task.labels or (), answers="scale")
+
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the position of the likeliest label of each row."""
         ids: list[Any] = logits.argmax(-1).tolist()
         return ids
-
-    @classmethod
-    def answers(
-        cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
-    ) -> list[Any]:
-        """Return label, score, scores and polarity a row; with ``top_k`` the scores of so many labels, best first."""
-        labels = task.labels or ()
-        options = options or AnswerOptions()
-        probabilities = softmax(logits)
-        best = probabilities.argmax(-1).tolist()
-        polarities = (probabilities @ np.linspace(-1, 1, len(labels), dtype=probabilities.dtype)).tolist()
-        rows = []
-        for scores, index, polarity in zip(probabilities.tolist(), best, polarities, strict=True):
-            named = dict(zip(labels, scores, strict=True))
-            if options.top_k is not None:
-                named = {answer["label"]: answer["score"] for answer in best_first(labels, scores, options)}
-            rows.append({"label": labels[index], "score": scores[index], "scores": named, "polarity": polarity})
-        return rows
-
-    @classmethod
-    def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
-        """Return the fields of an answer; of ``scores`` one for each label, empty where it is not among the best."""
-        return {"label": str, "score": float, "scores": dict.fromkeys(task.labels or (), float), "polarity": float}

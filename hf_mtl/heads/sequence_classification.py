@@ -11,13 +11,14 @@ import torch
 from torch.nn import functional
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._answers import AnswerOptions, best_first, own_thresholds, sigmoid, softmax, threshold_of
 from hf_mtl.heads._balanced import learn_class_weights, learn_pos_weight
 from hf_mtl.heads._base import LabelError, SequenceHead, label_index
-from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum, weight_tensor
-from hf_mtl.words import WordMap
+from hf_mtl.heads._numerics import as_array, at_least_float32, cross_entropy_sum, weight_tensor
+from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.numerics import sigmoid
+from hf_mtl_light.words import WordMap
 
-__all__ = ["SequenceClassificationHead"]
+__all__ = ["SequenceClassificationHead", "own_thresholds"]
 
 
 class SequenceClassificationHead(SequenceHead):
@@ -98,6 +99,15 @@ class SequenceClassificationHead(SequenceHead):
             return loss.mean(1).sum()
         return cross_entropy_sum(self.task, logits, labels)
 
+    @classmethod
+    def describe(cls, task: TaskConfig) -> TaskDescription:
+        """Return that one label is answered, or those above their thresholds."""
+        labels = task.labels or ()
+        if cls.is_multi_label(task):
+            thresholds = own_thresholds(task)
+            return TaskDescription(task.name, task.type, "sequence", "sigmoid", labels, thresholds, answers="labels")
+        return TaskDescription(task.name, task.type, "sequence", "softmax", labels, answers="label")
+
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the class id of each row; multi-label: C zeros and ones, as the thresholds decide."""
         if self.is_multi_label(self.task):
@@ -109,34 +119,10 @@ class SequenceClassificationHead(SequenceHead):
     @staticmethod
     def scores(logits: torch.Tensor) -> np.ndarray:
         """Return the scores of a multi-label task's labels, [R, C], the same numbers as in answers."""
-        return sigmoid(at_least_float32(logits).detach().cpu().numpy())
+        return sigmoid(as_array(logits))
 
-    @classmethod
-    def answers(
-        cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
-    ) -> list[Any]:
-        """Return ``{"label", "score"}`` a row; multi-label, or with ``top_k``: a list of them, best first."""
-        labels = task.labels or ()
-        options = options or AnswerOptions()
-        if cls.is_multi_label(task):
-            thresholds = threshold_of(task, options)
-            rows = []
-            for scores in sigmoid(logits).tolist():
-                above = [(label, s) for label, s, t in zip(labels, scores, thresholds, strict=True) if s >= t]
-                rows.append(best_first([label for label, _ in above], [s for _, s in above], options))
-            return rows
-        probabilities = softmax(logits)
-        if options.top_k is not None:
-            return [best_first(labels, scores, options) for scores in probabilities.tolist()]
-        best = probabilities.argmax(-1).tolist()
-        return [
-            {"label": labels[index], "score": score}
-            for index, score in zip(best, probabilities.max(-1).tolist(), strict=True)
-        ]
 
-    @classmethod
-    def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
-        """Return ``label`` and ``score``, or a list of them."""
-        fields = {"label": str, "score": float}
-        is_list = cls.is_multi_label(task) or (options is not None and options.top_k is not None)
-        return [fields] if is_list else fields
+def own_thresholds(task: TaskConfig) -> list[float]:
+    """Return the score from which a multi-label task names each label if nothing else is asked for."""
+    given = 0.5 if task.thresholds is None else task.thresholds
+    return [float(value) for value in given] if isinstance(given, Sequence) else [float(given)] * task.num_labels

@@ -12,26 +12,30 @@ import torch
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._aggregation import aggregate
-from hf_mtl.heads._answers import AnswerOptions, softmax
 from hf_mtl.heads._balanced import learn_class_weights
 from hf_mtl.heads._base import Head, LabelError, label_index
-from hf_mtl.heads._entities import entities
-from hf_mtl.heads._legal_tags import LegalTags
-from hf_mtl.heads._numerics import cross_entropy_sum
-from hf_mtl.heads._schemes import SCHEMES, as_iobes, check_tags, infer_scheme, inside_tag, observed_scheme
-from hf_mtl.heads._tag_decoding import TagDecoder, WordByWord
-from hf_mtl.heads._word_runs import WordRuns
+from hf_mtl.heads._numerics import as_array, cross_entropy_sum
 from hf_mtl.per_label import BALANCED
 from hf_mtl.states import States
-from hf_mtl.words import WordMap
+from hf_mtl_light.answering import TagAnswers
+from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.tags import (
+    NO_ANSWER,
+    SCHEMES,
+    LegalTags,
+    TagDecoder,
+    WordRuns,
+    as_iobes,
+    check_tags,
+    infer_scheme,
+    inside_tag,
+    observed_scheme,
+)
+from hf_mtl_light.words import WordMap
 
 __all__ = ["TaggingOptions", "TokenClassificationHead", "TokenClassificationOptions"]
 
 IGNORED = -100  # torch's own mark of a position without a label
-#: The answer for a word without a sub-word, which has no logits: outside of every entity. Of plain tags no label is
-#: named so, and metrics count it as wrong.
-NO_ANSWER = "O"
 
 
 @dataclass(frozen=True)
@@ -205,72 +209,38 @@ class TokenClassificationHead(Head):
         return cross_entropy_sum(self.task, logits, labels)
 
     @classmethod
+    def describe(cls, task: TaskConfig) -> TaskDescription | None:
+        """Return that tags are answered, by their logits alone."""
+        return cls.describe_tags(task)
+
+    @classmethod
+    def describe_tags(cls, task: TaskConfig) -> TaskDescription:
+        """Return how tags are read, whatever finds them: their scheme, and whether they must be legal in it."""
+        return TaskDescription(
+            task.name,
+            task.type,
+            "token",
+            "softmax",
+            task.labels or (),
+            answers="tags",
+            scheme=cls.scheme(task),
+            constrained_decoding=cls.options(task).constrained_decoding,
+        )
+
+    @classmethod
     def legal_tags(cls, task: TaskConfig) -> LegalTags | None:
         """Return which sequences of tags may be answered; ``None``: all."""
-        constrained = cls.options(task).constrained_decoding
-        return LegalTags.of(task.labels or (), cls.scheme(task)) if constrained else None
+        return TagAnswers.legal_tags(cls.describe_tags(task))
 
     def decoder(self) -> TagDecoder:
         """Return what finds the tags of words."""
-        return WordByWord(self.legal_tags(self.task))
+        return TagAnswers.decoder(self.describe_tags(self.task))
 
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the tag names of each row's words, in the form of `reference`."""
         runs = WordRuns.of(words)
         of_words = logits.flatten(0, 1)[torch.tensor(runs.tokens, dtype=torch.long, device=logits.device)]
-        lengths = torch.tensor(runs.lengths, dtype=torch.long, device=logits.device)
+        ids = self.decoder().decode(as_array(of_words), np.array(runs.lengths, dtype=np.int64))
         spelled = self._spelled(self.task)
-        ids = self.decoder().decode(of_words, lengths)
         tags: list[Any] = runs.in_rows([spelled[i] for i in ids.tolist()], NO_ANSWER)
         return tags
-
-    @classmethod
-    def answers(
-        cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
-    ) -> list[Any]:
-        """Return the entities of each row, or its tagged words if the tags are plain; see `AnswerOptions`."""
-        return cls.decoded_answers(WordByWord(cls.legal_tags(task)), task, logits, words, options)
-
-    @classmethod
-    def decoded_answers(
-        cls,
-        decoder: TagDecoder,
-        task: TaskConfig,
-        logits: np.ndarray,
-        words: Sequence[WordMap],
-        options: AnswerOptions | None = None,
-    ) -> list[Any]:
-        """Return the answers with the tags that a decoder finds; aggregation strategies read the logits alone."""
-        labels = task.labels or ()
-        if options is not None and options.aggregation_strategy is not None:
-            probabilities = softmax(logits)
-            stops = np.cumsum([len(word_map.word_ids) for word_map in words]).tolist()
-            parts = (probabilities[start:stop] for start, stop in zip([0, *stops[:-1]], stops, strict=True))
-            return [aggregate(word_map, part, labels, options) for word_map, part in zip(words, parts, strict=True)]
-        runs = WordRuns.of(words)
-        of_words = torch.from_numpy(logits[np.array(runs.tokens, dtype=np.int64)])
-        lengths = torch.tensor(runs.lengths, dtype=torch.long)
-        ids = decoder.decode(of_words, lengths)
-        scores = decoder.probabilities(of_words, lengths).gather(1, ids[:, None])[:, 0]
-        # One conversion a batch: single numbers are slow to take out of a tensor.
-        all_tags = runs.in_rows([labels[i] for i in ids.tolist()], NO_ANSWER)
-        all_scores = runs.in_rows(scores.tolist(), 0.0)
-        join = _tagged_words if cls.scheme(task) == "plain" else entities
-        return [join(*row) for row in zip(words, all_tags, all_scores, strict=True)]
-
-    @classmethod
-    def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
-        """Return a list of entities, or of tagged words or tokens."""
-        strategy = None if options is None else options.aggregation_strategy
-        place = {"word": str, "start": int, "end": int}
-        if strategy == "none":
-            return [{"entity": str, "score": float, "index": int, **place}]
-        is_plain = strategy is None and cls.scheme(task) == "plain"
-        return [{"entity" if is_plain else "entity_group": str, "score": float, **place}]
-
-
-def _tagged_words(words: WordMap, tags: Sequence[str], scores: Sequence[float]) -> list[dict[str, Any]]:
-    return [
-        {"entity": tag, "score": score, "word": words.text[start:end], "start": start, "end": end}
-        for tag, score, (start, end) in zip(tags, scores, words.spans, strict=True)
-    ]

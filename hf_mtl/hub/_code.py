@@ -1,7 +1,7 @@
 """The modelling code as a model's folder can hold it: flat files that need no hf_mtl.
 
 Transformers loads code that lies beside a model (``trust_remote_code=True``) as sibling modules with ``from .x import
-y``. This package has sub-packages, so its sources are flattened here: ``hf_mtl.heads._base`` becomes
+y``. These packages have sub-packages, so their sources are flattened here: ``hf_mtl.heads._base`` becomes
 ``hf_mtl_heads__base.py``, and each import of a part becomes one of a sibling. There is no second copy to keep.
 """
 
@@ -25,7 +25,9 @@ AUTO_MAP = {
     "AutoModel": "hf_mtl_modeling.MultiTaskModel",
 }
 
-_IMPORT = re.compile(r"\bfrom\s+hf_mtl(?P<path>(?:\.\w+)*)\s+import\b")
+#: The packages whose sources go along.
+_PACKAGES = ("hf_mtl", "hf_mtl_light")
+_IMPORT = re.compile(r"\bfrom\s+hf_mtl(?:_light)?(?P<path>(?:\.\w+)*)\s+import\b")
 _HEADER = "# Written by hf_mtl {version} from {module}. Licence: Apache-2.0.\n"
 
 
@@ -40,9 +42,9 @@ def flat_modules(entry: str = "hf_mtl.modeling") -> dict[str, str]:
     Raises:
         ValueError: If a source imports a part in a way that has no flat form.
 
-    >>> sources = flat_modules("hf_mtl.words")
+    >>> sources = flat_modules("hf_mtl_light.words")
     >>> list(sources)
-    ['hf_mtl_words.py']
+    ['hf_mtl_light_words.py']
     """
     sources: dict[str, str] = {}
     waiting = [entry]
@@ -70,12 +72,12 @@ def _flatten(source: str, module: str) -> tuple[str, list[str]]:
     for node in _imports(ast.parse(source)):
         names = [alias.name for alias in node.names]
         if isinstance(node, ast.Import):
-            if any(name.partition(".")[0] == "hf_mtl" for name in names):
+            if any(name.partition(".")[0] in _PACKAGES for name in names):
                 raise ValueError(f"{module}, line {node.lineno}: write 'from {names[0]} import ...', which is flat.")
             continue
-        if node.level or (node.module or "").partition(".")[0] != "hf_mtl":
+        if node.level or (node.module or "").partition(".")[0] not in _PACKAGES:
             continue
-        if node.module == "hf_mtl":
+        if node.module in _PACKAGES:
             raise ValueError(f"{module}, line {node.lineno}: import from the module that defines {names[0]!r}.")
         flat = (node.module or "").replace(".", "_")
         line = lines[node.lineno - 1]

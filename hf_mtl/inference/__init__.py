@@ -3,19 +3,25 @@
 Rows (`as_row`) are tokenised and cut into windows (`WindowEncoder`); windows of like length share a pass
 (`plan_batches`), whose logits a `Runner` gives; the windows of a row are joined (`merge_windows`) and its logits become
 answers (`answer_rows`, which asks each task's head class). `Answerer` is all of it; only `ModelRunner` needs a torch
-model.
+model. What needs none lies in `hf_mtl_light`.
 """
 
 from __future__ import annotations
 
-from hf_mtl.inference._answerer import BATCH_TOKENS, LOOK_AHEAD, Answerer, answer_rows
-from hf_mtl.inference._batches import plan_batches
 from hf_mtl.inference._collate import EncodedRows, RowsCollator, make_collator
-from hf_mtl.inference._merge import merge_windows
 from hf_mtl.inference._predict import make_answerer, predict
-from hf_mtl.inference._rows import as_row
-from hf_mtl.inference._runner import PRECISIONS, ModelRunner, Runner, pad_windows
-from hf_mtl.inference._windows import EncodedRow, Window, WindowEncoder
+from hf_mtl.inference._runner import PRECISIONS, ModelRunner
+from hf_mtl_light.encoding import EncodedRow, Window, WindowEncoder, as_row
+from hf_mtl_light.inference import (
+    BATCH_TOKENS,
+    LOOK_AHEAD,
+    Answerer,
+    Runner,
+    answer_rows,
+    merge_windows,
+    pad_windows,
+    plan_batches,
+)
 
 __all__ = [
     "BATCH_TOKENS",

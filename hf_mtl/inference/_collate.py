@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data import EncodedBatch, MultiTaskCollator, Row, can_read, longest_input
+from hf_mtl.data import EncodedBatch, MultiTaskCollator, Row, longest_input
 from hf_mtl.modeling import MultiTaskModel
-from hf_mtl.words import Reading
+from hf_mtl_light.encoding import can_read
+from hf_mtl_light.words import Reading
 
 __all__ = ["EncodedRows", "RowsCollator", "checked_length", "make_collator"]
 

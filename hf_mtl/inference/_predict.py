@@ -7,13 +7,12 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data import Row
-from hf_mtl.heads import AnswerOptions
-from hf_mtl.inference._answerer import BATCH_TOKENS, LOOK_AHEAD, Answerer
 from hf_mtl.inference._collate import checked_length
 from hf_mtl.inference._runner import ModelRunner
-from hf_mtl.inference._windows import WindowEncoder
 from hf_mtl.modeling import MultiTaskModel
+from hf_mtl_light.answering import AnswerOptions
+from hf_mtl_light.encoding import Row, WindowEncoder
+from hf_mtl_light.inference import BATCH_TOKENS, LOOK_AHEAD, Answerer
 
 __all__ = ["make_answerer", "predict"]
 

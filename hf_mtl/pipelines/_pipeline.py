@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
 from transformers import Pipeline
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.heads import AnswerOptions
 from hf_mtl.inference import Answerer, as_row, make_answerer
 from hf_mtl.modeling import MultiTaskModel
+from hf_mtl_light.inference import answer_inputs, options_by_task
 
 __all__ = ["MultiTaskPipeline"]
 
@@ -87,20 +87,7 @@ class MultiTaskPipeline(Pipeline):
         Raises:
             ValueError: If an input is none of these; the message names its number.
         """
-        answerer = self._answerer(kwargs)
-        if isinstance(inputs, (str, tuple, Mapping)):
-            return answerer.answer([as_row(inputs, 0)])[0]
-        if isinstance(inputs, list):
-            return list(answerer(inputs))
-        if hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__"):
-            # Datasets of torch need not know when iteration ends.
-            return answerer(inputs[i] for i in range(len(inputs)))
-        if isinstance(inputs, Iterable):
-            return answerer(inputs)
-        raise ValueError(
-            f"Expected a text, a pair, a dict with 'text' or 'tokens', a list or an iterable of them; found a "
-            f"{type(inputs).__name__}."
-        )
+        return answer_inputs(self._answerer(kwargs), inputs)
 
     def _answerer(self, given: Mapping[str, Any]) -> Answerer:
         known = (*_RUNNING, *_ASKING)
@@ -111,36 +98,12 @@ class MultiTaskPipeline(Pipeline):
         key = repr(sorted(arguments.items()))
         if key not in self._answerers:
             running = {name: arguments[name] for name in _RUNNING if arguments.get(name) is not None}
-            answerer = make_answerer(self.model, self.tokenizer, **running, options=self._options(arguments))
+            asking = {name: arguments[name] for name in _ASKING if name in arguments}
+            options = options_by_task([task.name for task in self.model.tasks], **asking)
+            answerer = make_answerer(self.model, self.tokenizer, **running, options=options)
             # Few, as a rule one: the arguments of a call are most often those of the last.
             self._answerers = {**dict(list(self._answerers.items())[-7:]), key: answerer}
         return self._answerers[key]
-
-    def _options(self, arguments: Mapping[str, Any]) -> dict[str, AnswerOptions]:
-        names = [task.name for task in self.model.tasks]
-        thresholds = arguments.get("thresholds")
-        if isinstance(thresholds, Mapping):
-            for name in thresholds:
-                if name not in names:
-                    raise ValueError(
-                        f"thresholds names {name!r}, which is no task of this model.{nearest(name, names)} "
-                        f"Tasks: {listed(names)}. Write {{task: {{label: number}}}}."
-                    )
-        shared: dict[str, Any] = {}
-        if "top_k" in arguments:
-            shared["top_k"] = "all" if arguments["top_k"] is None else arguments["top_k"]
-        strategy = arguments.get("aggregation_strategy")
-        if strategy is not None:
-            # Transformers' own enumeration of strategies is taken, too.
-            shared["aggregation_strategy"] = str(getattr(strategy, "value", strategy))
-        if arguments.get("ignore_labels") is not None:
-            shared["ignore_labels"] = arguments["ignore_labels"]
-        return {
-            name: AnswerOptions(
-                thresholds=thresholds.get(name) if isinstance(thresholds, Mapping) else thresholds, **shared
-            )
-            for name in names
-        }
 
     def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
         """Write the model and its tokenizer; the pipeline itself comes with hf_mtl."""

@@ -40,7 +40,7 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
     if head.beyond_stock is not None:
         raise ValueError(
             f"Task {task.name!r}: its head of {task.type} on an encoder of the family {encoder.config.model_type!r} "
-            f"has no stock form: {head.beyond_stock}. Export to ONNX, which takes any head; or train the task with "
+            f"has no stock form: {head.beyond_stock}. Export to ONNX, which takes any layers; or train the task with "
             "pooling and layers left out, if they are why."
         )
     assert isinstance(classifier.stock, PreTrainedModel)
@@ -116,7 +116,7 @@ def _check(model: PreTrainedModel, head: Head) -> None:
         raise ValueError(
             f"Task {head.task.name!r}: {type(model).__name__} gives other logits than the head, since it has no form "
             f"of {what}. Train the task with pooling left out, the family's own, and a head that keeps the family's "
-            "layers, or export to ONNX, which takes any head."
+            "layers, or export to ONNX, which takes any layers."
         )
 
 

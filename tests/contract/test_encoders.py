@@ -22,7 +22,6 @@ from transformers import (
     T5Model,
 )
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.utils.logging import warning_once as warn_once
 
 from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.data import MultiTaskCollator, Row, longest_input
@@ -30,6 +29,7 @@ from hf_mtl.encoders import is_decoder_only, learned_positions, longest_text
 from hf_mtl.heads import HEADS, SequenceClassificationHead
 from hf_mtl.heads._layers import LayerMix
 from hf_mtl.optimization import split_learning_rates
+from hf_mtl_light.encoding._encodings import warn_once
 from tests.encoder_checks import CHECKS, IDS, MASK, TASK_OF_TYPE, tokenizer_of
 from tests.encoders import DECODERS, FAMILIES, PAIRS, tiny_config, tiny_encoder
 
@@ -84,9 +84,8 @@ def test_tokenizers_without_a_limit_follow_the_encoder():
 
 def test_tokenizer_without_padding_pads_with_its_end_of_text_and_stays_as_it_is(caplog):
     tokenizer = tokenizer_of("gpt2")
-    logging.getLogger("transformers").propagate = True
     warn_once.cache_clear()  # another test may have been told
-    with caplog.at_level(logging.WARNING, "hf_mtl"):
+    with caplog.at_level(logging.WARNING, "hf_mtl_light"):
         collator = MultiTaskCollator(tokenizer, [TOPIC], {"topic": SequenceClassificationHead})
     assert "no padding token: batches are padded with its end of text, '[SEP]'" in caplog.text
     inputs, _ = collator.encode([Row("d", 0, "a film"), Row("d", 1, "film"), Row("d", 2, "")])

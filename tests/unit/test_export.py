@@ -29,7 +29,7 @@ _WHERE_IT_IS_ABSENT = """
 import importlib.util, sys
 from pathlib import Path
 
-assert not any(importlib.util.find_spec(name) for name in ("hf_mtl", "hf_mtl_onnx"))
+assert not any(importlib.util.find_spec(name) for name in ("hf_mtl", "hf_mtl_light"))
 import torch
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer, pipeline
 
@@ -54,7 +54,7 @@ def test_exported_folder_answers_bit_for_bit_where_hf_mtl_is_absent(model, token
     for name in ("topic", "tags"):
         export_transformers(model, tokenizer, name, tmp_path / name)
     torch.save({"ids": IDS, "topic": logits["topic"], "tags": logits["tags"][IDS.ne(0)]}, tmp_path / "logits.pt")
-    python = make_environment(tmp_path / "environment", without=("hf_mtl", "hf_mtl_onnx"))
+    python = make_environment(tmp_path / "environment", without=("hf_mtl", "hf_mtl_light"))
     run_in(python, _WHERE_IT_IS_ABSENT, str(tmp_path), cwd=tmp_path)
     config = json.loads((tmp_path / "topic" / "config.json").read_text())
     assert config["id2label"] == {"0": "x", "1": "y", "2": "z"}

@@ -16,7 +16,7 @@ from hf_mtl import AnswerOptions, MultiTaskModel, MultiTaskTrainer, MultiTaskTra
 from hf_mtl.cli import app
 from hf_mtl.data import MultiTaskCollator, TaskColumns
 from hf_mtl.heads import MultipleChoiceHead, head_class
-from hf_mtl.words import WordMap
+from hf_mtl_light.words import WordMap
 from tests.encoders import tiny_encoder
 from tests.questions import make_choices, make_questions
 from tests.trainers import model_without_dropout

@@ -1,17 +1,21 @@
-"""One graph for all tasks: as exact as it says, and answered without torch as the stock pipelines answer."""
+"""One graph for all tasks: as exact as it says, and answered without torch as the model itself answers."""
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import pipeline
 
-import hf_mtl_onnx
-from hf_mtl import MultiTaskModel, OnnxPredictor, TaskConfig, predict
+import hf_mtl_light
+from hf_mtl import MultiTaskModel, MultiTaskPipeline, OnnxPredictor, TaskConfig, predict
 from hf_mtl.export import _graph as graph_module
 from hf_mtl.export import export_onnx
+from hf_mtl.heads import HEADS, STRATEGIES, Head
 from tests.encoders import tiny_encoder
 from tests.environments import make_environment, run_in
 
@@ -29,6 +33,15 @@ TASKS = [
     ),
     TaskConfig("mood", "sentiment", labels=["bad", "fair", "good"], options={"loss": "ordinal"}, pooling="mean"),
     TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x", "B-y"]),
+    TaskConfig("themes", "multi-label-classification", labels=["x", "y", "z"]),
+    TaskConfig("polarity", "sentiment", labels=["bad", "good"]),
+    TaskConfig("speech", "token-classification", labels=["NOUN", "VERB", "DET"]),
+    TaskConfig("names", "token-classification", labels=["O", "B-x", "I-x", "E-x", "S-x", "S-y"]),
+    TaskConfig("places", "token-classification", labels=["B-x", "O", "I-x", "L-x", "U-x"]),
+    TaskConfig("old", "token-classification", labels=["O", "B-x", "I-x", "I-y"], options={"scheme": "IOB1"}),
+    TaskConfig(
+        "loose", "token-classification", labels=["O", "B-x", "I-x", "I-y"], options={"constrained_decoding": False}
+    ),
     TaskConfig("feeling", "regression", labels=["valence", "arousal"], target_mean=[2.5, 0.0], target_std=[1.5, 4.0]),
     TaskConfig("value", "regression", target_mean=2.5, target_std=1.5),
 ]
@@ -81,7 +94,7 @@ def test_tasks_that_read_more_than_a_text_are_refused(type, tokenizer, tmp_path)
 def test_graph_tells_nothing_of_where_it_was_made(exported):
     content = (exported / "model.onnx").read_bytes()
     assert b"stack_trace" not in content
-    assert str(Path(hf_mtl_onnx.__file__).parents[1]).encode() not in content
+    assert str(Path(hf_mtl_light.__file__).parents[1]).encode() not in content
 
 
 @pytest.mark.parametrize("family", ["deberta-v2", "modernbert"])
@@ -91,23 +104,101 @@ def test_every_kind_of_family_is_exported_as_exactly(family, tmp_path, tokenizer
     assert len(OnnxPredictor(tmp_path / "out")(TEXTS)) == len(TEXTS)
 
 
+def test_every_type_that_can_be_exported_is_covered():
+    assert {task.type for task in TASKS} == {
+        name for name, head in HEADS.items() if head.answers.__func__ is Head.answers.__func__
+    }
+
+
+def agree(mine, theirs):
+    """Assert that answers are equal, but for rounding in their scores."""
+    assert type(mine) is type(theirs)
+    if isinstance(mine, dict):
+        assert list(mine) == list(theirs)
+        for name, value in mine.items():
+            agree(value, theirs[name])
+    elif isinstance(mine, list):
+        assert len(mine) == len(theirs)
+        for one, other in zip(mine, theirs, strict=True):
+            agree(one, other)
+    else:
+        assert mine == (pytest.approx(theirs, abs=1e-5) if isinstance(mine, float) else theirs)
+
+
+@pytest.fixture(scope="module")
+def pipe(model, tokenizer):
+    return MultiTaskPipeline(model, tokenizer, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"tasks": ["tags", "value"]},
+        {"top_k": 1},
+        {"top_k": 2, "thresholds": 0.5},
+        {"top_k": "all"},
+        {"top_k": None},
+        {"thresholds": 0.0},
+        {"thresholds": {"themes": 0.45, "topics": {"y": 0.2}}},
+        *({"aggregation_strategy": strategy} for strategy in STRATEGIES),
+        *({"aggregation_strategy": strategy, "ignore_labels": ["x", "B-x"]} for strategy in STRATEGIES),
+        {"stride": 0, "max_length": 12},
+        *({"stride": 3, "max_length": 20, "aggregation_strategy": strategy} for strategy in (None, "none", "max")),
+        {"batch_size": 2, "look_ahead": 4},
+        {"batch_tokens": 40, "max_length": 12},
+    ],
+    ids=repr,
+)
+def test_answers_are_those_of_the_pipeline(pipe, predictor, asked):
+    mine = predictor(TEXTS, **asked)
+    agree(mine, pipe(TEXTS, **asked))
+    assert json.loads(json.dumps(mine)) == mine
+
+
+def test_answers_are_those_of_predict(model, tokenizer, predictor):
+    agree(predictor(TEXTS), list(predict(model, tokenizer, TEXTS)))
+
+
+_letters = st.text(
+    st.sampled_from("abing .\u00e9e\u0301\u4e2d\ufffd\U0001f600\tB") | st.characters(codec="utf-8"), max_size=60
+)
+_inputs = st.one_of(
+    _letters,
+    st.fixed_dictionaries({"text": _letters, "text_pair": _letters}),
+    st.fixed_dictionaries({"tokens": st.lists(_letters, max_size=6)}),
+)
+
+
+@given(
+    texts=st.lists(_inputs, min_size=1, max_size=4),
+    strategy=st.sampled_from([None, *STRATEGIES]),
+    window=st.sampled_from([{}, {"max_length": 9}, {"max_length": 16, "stride": 4}]),
+)
+def test_any_unicode_is_answered_as_by_the_pipeline(pipe, predictor, texts, strategy, window):
+    asked = {"aggregation_strategy": strategy, **window}
+    agree(predictor(texts, **asked), pipe(texts, **asked))
+
+
+def test_inputs_come_in_every_form_that_the_pipeline_takes(pipe, predictor):
+    agree(predictor(("bob is bad", "anna")), pipe(("bob is bad", "anna")))
+    agree(predictor(TEXTS[1]), pipe(TEXTS[1]))
+    answers = predictor(text for text in TEXTS)
+    assert next(answers) == predictor(TEXTS)[0]
+    assert len(list(answers)) == len(TEXTS) - 1
+
+
+def test_threads_may_share_a_predictor(predictor):
+    calls = [{}, {"stride": 3, "max_length": 20}] * 8
+    expected = [predictor(TEXTS, **asked) for asked in calls]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda asked: predictor(TEXTS, **asked), calls)) == expected
+
+
 def test_thresholds_of_a_task_are_those_of_its_model(predictor):
     topics = next(task for task in predictor.description.tasks if task.name == "topics")
     assert topics.thresholds == (0.1, 0.9)
     assert all(a["score"] >= {"x": 0.1, "y": 0.9}[a["label"]] for row in predictor(TEXTS) for a in row["topics"])
-
-
-def test_sequence_answers_are_those_of_the_python_model(model, tokenizer, predictor):
-    for mine, theirs in zip(predict(model, tokenizer, TEXTS), predictor(TEXTS, batch_size=2), strict=True):
-        for name in ("topic", "mood"):
-            assert theirs[name].pop("label") == mine[name].pop("label")
-            scores = mine[name].pop("scores", {})
-            assert theirs[name].pop("scores", {}) == pytest.approx(scores, abs=1e-5)
-            assert theirs[name] == pytest.approx(mine[name], abs=1e-5)
-        assert [a["label"] for a in theirs["topics"]] == [a["label"] for a in mine["topics"]]
-        assert [a["score"] for a in theirs["topics"]] == pytest.approx([a["score"] for a in mine["topics"]], abs=1e-5)
-        assert theirs["value"] == pytest.approx(mine["value"]["value"], abs=1e-4)
-        assert theirs["feeling"] == pytest.approx(mine["feeling"]["values"], abs=1e-4)
 
 
 @pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
@@ -123,6 +214,10 @@ def test_entities_are_those_of_the_stock_pipeline(model, tokenizer, predictor, s
             expected = stock(text, aggregation_strategy=strategy)
         mine = predictor(text, aggregation_strategy=strategy)["tags"]
         found += len(mine)
+        raw = text if isinstance(text, str) else " ".join(text["tokens"])
+        assert [entity.pop("word") for entity in mine] == [raw[entity["start"] : entity["end"]] for entity in mine]
+        for entity in expected:
+            entity.pop("word")  # the tokenizer's pieces, joined
         assert [{**entity, "score": None} for entity in mine] == [{**entity, "score": None} for entity in expected]
         scores = [float(entity["score"]) for entity in expected]
         assert [entity["score"] for entity in mine] == pytest.approx(scores, abs=1e-5)
@@ -131,13 +226,8 @@ def test_entities_are_those_of_the_stock_pipeline(model, tokenizer, predictor, s
 
 def test_answers_do_not_depend_on_company_or_order(predictor):
     alone = [predictor(text) for text in TEXTS]
-    for given in (TEXTS, TEXTS[::-1]):
-        together = predictor(given, batch_size=4)
-        for text, answer in zip(given, together, strict=True):
-            expected = alone[TEXTS.index(text)]
-            assert answer["topic"]["label"] == expected["topic"]["label"]
-            assert answer["value"] == pytest.approx(expected["value"], abs=1e-4)
-            assert [e["word"] for e in answer["tags"]] == [e["word"] for e in expected["tags"]]
+    agree(predictor(TEXTS, batch_size=4), alone)
+    agree(predictor(TEXTS[::-1], batch_size=4), alone[::-1])
 
 
 def test_entities_of_a_pair_lie_in_its_first_text(predictor):
@@ -147,18 +237,18 @@ def test_entities_of_a_pair_lie_in_its_first_text(predictor):
     assert all(text["text"][entity["start"] : entity["end"]] for entity in entities)
 
 
-def test_answers_are_json_and_only_for_the_tasks_asked_for(predictor):
-    answers = predictor(TEXTS, tasks=["tags", "value"])
-    assert [list(answer) for answer in answers] == [["tags", "value"]] * len(TEXTS)
-    assert json.loads(json.dumps(answers)) == answers
-    assert predictor([]) == []
-    logits = predictor.logits(TEXTS[:1])[0]
-    assert logits["topic"].shape == (3,)
-    assert logits["tags"].shape == (9, 4)
+def test_logits_are_those_of_each_inputs_own_tokens(model, tokenizer, predictor):
+    for text, logits in zip(TEXTS[:1] + TEXTS[3:5], predictor.logits(TEXTS[:1] + TEXTS[3:5]), strict=True):
+        with torch.inference_mode():
+            expected = model(**tokenizer(text, return_tensors="pt")).logits
+        assert list(logits) == [task.name for task in TASKS]
+        for name, values in logits.items():
+            torch.testing.assert_close(torch.from_numpy(values), expected[name][0], rtol=0, atol=1e-5)
+    assert predictor.logits([]) == []
 
 
 def test_int8_is_a_fraction_of_the_size_whatever_the_models_precision(exported, tmp_path, tokenizer):
-    half = make().bfloat16().train()
+    half = make(tasks=[TASKS[0], TASKS[3]]).bfloat16().train()
     half.forward = torch.autocast("cpu", torch.bfloat16)(half.forward)  # as a trainer leaves it
     report = export_onnx(half, tokenizer, tmp_path / "small", quantize="int8", least_agreement=0.5)
     assert (half.dtype, half.training) == (torch.bfloat16, True)
@@ -187,7 +277,7 @@ def test_graph_that_differs_from_torch_is_not_written(tmp_path, tokenizer, model
     write = graph_module.write_graph
     monkeypatch.setattr("hf_mtl.export._onnx.write_graph", broken)
     with pytest.raises(ValueError, match="Task 'value': the graph's logits differ from torch's by"):
-        export_onnx(model, tokenizer, tmp_path / "out")
+        export_onnx(model, tokenizer, tmp_path / "out", tasks=["tags", "value"])
     assert not list(tmp_path.iterdir())
 
 
@@ -195,17 +285,19 @@ _WITHOUT_TORCH = """
 import importlib.util, json, sys
 
 assert not any(importlib.util.find_spec(name) for name in ("torch", "transformers", "hf_mtl"))
-from hf_mtl_onnx import OnnxPredictor
+from hf_mtl_light import OnnxPredictor
 
-print(json.dumps(OnnxPredictor(sys.argv[1])(json.loads(sys.argv[2]))))
+predictor, texts = OnnxPredictor(sys.argv[1]), json.loads(sys.argv[2])
+print(json.dumps([predictor(texts, **asked) for asked in json.loads(sys.argv[3])]))
 """
 
 
 def test_predictor_works_where_torch_and_transformers_are_not_installed(exported, predictor, tmp_path):
     absent = ("torch", "transformers", "datasets", "evaluate", "accelerate", "onnx", "onnxscript", "hf_mtl")
-    python = make_environment(tmp_path / "environment", absent, [Path(hf_mtl_onnx.__file__).parent])
-    answers = run_in(python, _WITHOUT_TORCH, str(exported), json.dumps(TEXTS), cwd=tmp_path)
-    assert json.loads(answers) == predictor(TEXTS)
+    python = make_environment(tmp_path / "environment", absent, [Path(hf_mtl_light.__file__).parent])
+    calls = [{}, {"top_k": 2}, {"aggregation_strategy": "max", "stride": 3, "max_length": 20}]
+    answers = run_in(python, _WITHOUT_TORCH, str(exported), json.dumps(TEXTS), json.dumps(calls), cwd=tmp_path)
+    assert json.loads(answers) == [predictor(TEXTS, **asked) for asked in calls]
 
 
 def test_missing_runtime_names_the_command(exported, monkeypatch, model, tokenizer, tmp_path):
@@ -220,12 +312,17 @@ def test_missing_runtime_names_the_command(exported, monkeypatch, model, tokeniz
 @pytest.mark.parametrize(
     ("inputs", "kwargs", "words"),
     [
-        (["a", 3], {}, "Input 1: expected a text, or a mapping .* found 3"),
-        ({"txt": "a"}, {}, "Input 0: expected a text"),
-        ({"tokens": "a b"}, {}, "Input 0: expected a text"),
+        (["a", 3], {}, r"input, row 1: expected 'text' \(a string\).* found 3"),
+        ({"txt": "a"}, {}, "input, row 0: expected 'text'.* found the fields 'txt'"),
+        ({"tokens": "a b"}, {}, "input, row 0: expected 'text'"),
+        (7, {}, "Expected a text, a pair, .* found a int"),
         ("a", {"tasks": ["topik"]}, r"'topik' is no task of this model. Did you mean 'topic'\?"),
-        ("a", {"aggregation_strategy": "mean"}, "must be one of none, simple, first, average, max, found 'mean'"),
-        ("a", {"batch_size": 0}, "batch_size must be at least 1"),
+        ("a", {"aggregation_strategy": "mean"}, "aggregation_strategy must be one of 'none', .*found 'mean'"),
+        ("a", {"batch_size": 0}, "batch_size must be a whole number of at least 1"),
+        ("a", {"max_length": 100}, "max_length must lie between 3 and 64, the most this model takes; found 100"),
+        ("a", {"stride": 40}, "stride must lie between 0 and 29 tokens for windows of 64, found 40"),
+        ("a", {"thresholds": {"themse": 0.1}}, "'themse', which is no task of this model. Did you mean 'themes'"),
+        ("a", {"thresholds": {"themes": {"w": 0.1}}}, "Task 'themes': a threshold is given for 'w'"),
     ],
 )
 def test_wrong_calls_say_what_is_wrong(predictor, inputs, kwargs, words):
@@ -251,6 +348,6 @@ def test_description_of_a_later_hf_mtl_with_more_fields_is_read(exported, tmp_pa
     values["later"] = 1
     values["tasks"][0]["later"] = 1
     (tmp_path / "tasks.json").write_text(json.dumps(values))
-    from hf_mtl_onnx import GraphDescription
+    from hf_mtl_light import GraphDescription
 
     assert GraphDescription.read(tmp_path) == GraphDescription.read(exported)

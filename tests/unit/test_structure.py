@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import hf_mtl
+import hf_mtl_light
 
 PACKAGE = Path(hf_mtl.__file__).parent
+LIGHT = Path(hf_mtl_light.__file__).parent
 
 #: Parts of the package, highest first. A part imports only parts of lower rows.
 ROWS = [
@@ -21,43 +23,54 @@ ROWS = [
     {"hub"},
     {"model_card"},
     {"heads", "samplers", "balancers", "metrics", "unpadding"},
-    {"encoders", "configuration", "outputs", "states", "words", "dropout", "memory"},
+    {"encoders", "configuration", "outputs", "states", "dropout", "memory"},
     {"untrusted", "layers", "per_label", "shared_heads"},
     {"_names", "_options", "compatibility"},
+]
+#: The lowest row of all, which any part imports: what needs neither torch nor transformers. Its own parts, likewise.
+LIGHT_ROWS = [
+    {"_predictor"},
+    {"inference"},
+    {"answering", "encoding"},
+    {"description"},
+    {"tags"},
+    {"words", "numerics", "names"},
 ]
 #: Parts that may import others of their own row.
 FREE = {"recipe", "trainer"}
 
 
-def parts():
+def parts(package=PACKAGE):
     return sorted(
         p.stem
-        for p in PACKAGE.iterdir()
+        for p in package.iterdir()
         if (p.suffix == ".py" or (p / "__init__.py").exists()) and p.stem != "__init__"
     )
 
 
-def imported_by(part):
-    files = [PACKAGE / f"{part}.py"] if (PACKAGE / f"{part}.py").exists() else (PACKAGE / part).rglob("*.py")
+def imported_by(part, package=PACKAGE):
+    files = [package / f"{part}.py"] if (package / f"{part}.py").exists() else (package / part).rglob("*.py")
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
             names = []
             if isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module] if node.module != "hf_mtl" else [f"hf_mtl.{alias.name}" for alias in node.names]
+                is_whole = node.module == package.name
+                names = [f"{node.module}.{alias.name}" for alias in node.names] if is_whole else [node.module]
             elif isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             for name in names:
                 pieces = name.split(".")
-                if pieces[0] == "hf_mtl" and len(pieces) > 1 and pieces[1] in parts() and pieces[1] != part:
+                if pieces[0] == package.name and len(pieces) > 1 and pieces[1] in parts(package) and pieces[1] != part:
                     yield file, pieces[1]
 
 
-def row_of(part):
-    return next(i for i, row in enumerate(ROWS) if part in row)
+def row_of(part, rows=ROWS):
+    return next(i for i, row in enumerate(rows) if part in row)
 
 
 def test_every_part_has_a_place():
     assert set(parts()) == set().union(*ROWS)
+    assert set(parts(LIGHT)) == set().union(*LIGHT_ROWS)
 
 
 @pytest.mark.parametrize("part", parts())
@@ -65,6 +78,25 @@ def test_imports_point_one_way(part):
     for file, other in imported_by(part):
         allowed = row_of(other) > row_of(part) or (part in FREE and row_of(other) == row_of(part))
         assert allowed, f"{file.relative_to(PACKAGE)} imports hf_mtl.{other}, which does not lie below {part}"
+
+
+@pytest.mark.parametrize("part", parts(LIGHT))
+def test_imports_point_one_way_without_torch(part):
+    for file, other in imported_by(part, LIGHT):
+        allowed = row_of(other, LIGHT_ROWS) > row_of(part, LIGHT_ROWS)
+        assert allowed, f"{file.relative_to(LIGHT)} imports hf_mtl_light.{other}, which does not lie below {part}"
+
+
+def test_the_lowest_part_imports_numpy_and_nothing_else_that_is_installed():
+    allowed = {*sys.stdlib_module_names, "numpy", "hf_mtl_light"}
+    for file in LIGHT.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            # tokenizers is imported where a graph's own tokenizer is opened.
+            wanted = {name.partition(".")[0] for name in names} - {"tokenizers"}
+            assert wanted <= allowed, f"{file.relative_to(LIGHT)} imports {wanted - allowed}"
 
 
 def test_import_opens_no_socket_and_changes_no_variable_or_logger():
@@ -87,13 +119,16 @@ def test_import_opens_no_socket_and_changes_no_variable_or_logger():
 
 def test_no_file_holds_more_than_one_screenful_of_ideas():
     long = {
-        str(f.relative_to(PACKAGE)): n for f in PACKAGE.rglob("*.py") if (n := len(f.read_text().splitlines())) > 400
+        str(f.relative_to(PACKAGE.parent)): n
+        for package in (PACKAGE, LIGHT)
+        for f in package.rglob("*.py")
+        if (n := len(f.read_text().splitlines())) > 400
     }
     assert not long, f"split these: {long}"
 
 
-def test_answers_of_graphs_need_nothing_but_numpy_to_import():
-    code = "import sys, hf_mtl_onnx; print(sorted({name.partition('.')[0] for name in sys.modules}))"
+def test_answers_without_torch_need_nothing_but_numpy_to_import():
+    code = "import sys, hf_mtl_light; print(sorted({name.partition('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=PACKAGE.parent)
     imported = set(ast.literal_eval(done.stdout))
     assert not imported & {"torch", "transformers", "hf_mtl", "tokenizers", "onnxruntime", "onnx"}

@@ -12,12 +12,11 @@ from transformers import pipeline
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
 from hf_mtl.export import export_onnx
 from hf_mtl.heads import AnswerOptions, LabelError, head_class, infer_scheme
-from hf_mtl.heads._entities import entities
-from hf_mtl.heads._schemes import observed_scheme
 from hf_mtl.heads.crf_tagging import FIRST
 from hf_mtl.states import RowLayout
 from hf_mtl.surgery import change_labels
-from hf_mtl.words import Pieces, WordMap
+from hf_mtl_light.tags import entities, observed_scheme
+from hf_mtl_light.words import Pieces, WordMap
 from tests.encoders import tiny_config, tiny_encoder
 from tests.trainers import TASKS, make_data, model_without_dropout
 

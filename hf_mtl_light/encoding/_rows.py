@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from hf_mtl._names import listed
-from hf_mtl.data import Row
+from hf_mtl_light.names import listed
 
-__all__ = ["as_row"]
+__all__ = ["Row", "as_row"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row, read.
+
+    Args:
+        dataset: Name of its dataset.
+        index: Its number there, from 0.
+        text: The text, or its words.
+        text_pair: The second text of a pair.
+        labels: Its labels by task, class integers turned into their names; null labels are left out.
+        choices: The texts to choose from.
+        drawn: For training, which pass over its dataset it was drawn in, from 0.
+    """
+
+    dataset: str
+    index: int
+    text: str | list[str]
+    text_pair: str | None = None
+    labels: dict[str, Any] = field(default_factory=dict)
+    choices: list[str] | None = None
+    drawn: int | None = None
 
 
 def as_row(value: Any, number: int, source: str = "input") -> Row:

@@ -8,16 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import TaskConfig
-from hf_mtl.data import Row, can_read
-from hf_mtl.heads import Answering, AnswerOptions
-from hf_mtl.inference._batches import plan_batches
-from hf_mtl.inference._merge import merge_windows
-from hf_mtl.inference._rows import as_row
-from hf_mtl.inference._runner import Runner, mask_id_for
-from hf_mtl.inference._windows import EncodedRow, Window, WindowEncoder
-from hf_mtl.words import Reading, WordMap
+from hf_mtl_light.answering import Answering, AnswerOptions
+from hf_mtl_light.encoding import EncodedRow, Row, Window, WindowEncoder, as_row, can_read
+from hf_mtl_light.inference._batches import plan_batches
+from hf_mtl_light.inference._merge import merge_windows
+from hf_mtl_light.inference._runner import Runner, mask_id_for
+from hf_mtl_light.names import listed, nearest
+from hf_mtl_light.words import Reading, WordMap
 
 __all__ = ["BATCH_TOKENS", "LOOK_AHEAD", "Answerer", "answer_rows"]
 
@@ -28,7 +25,7 @@ LOOK_AHEAD = 512
 
 
 def answer_rows(
-    tasks: Mapping[str, TaskConfig],
+    tasks: Mapping[str, Any],
     heads: Mapping[str, Answering],
     logits: Mapping[str, np.ndarray],
     words: Sequence[WordMap],
@@ -37,7 +34,7 @@ def answer_rows(
     """Turn the logits of R rows into their answers.
 
     Args:
-        tasks: The tasks by name.
+        tasks: The tasks by name, described as `heads` want them.
         heads: What answers each: `Head.answering`, or the head's class where answers need no weights.
         logits: For each task that is answered [R, C], or [n, C] for tagging: see `Head.answers`.
         words: What became of each row's words.
@@ -105,7 +102,7 @@ class Answerer:
     Args:
         run: Gives the logits of windows: `ModelRunner`, or another `Runner`.
         encoder: Tokenises rows.
-        tasks: The model's tasks.
+        tasks: The model's tasks, described as `heads` want them.
         heads: What answers each: `Head.answering`, or the head's class where answers need no weights.
         chosen: Names of the tasks to answer; ``None`` answers all.
         options: What is asked of each task, or of all.
@@ -121,7 +118,7 @@ class Answerer:
         self,
         run: Runner,
         encoder: WindowEncoder,
-        tasks: Sequence[TaskConfig],
+        tasks: Sequence[Any],
         heads: Mapping[str, Answering],
         *,
         chosen: Sequence[str] | None = None,

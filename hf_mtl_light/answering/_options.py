@@ -1,27 +1,15 @@
-"""What all answers share: how they may be asked for, what they hold, and probabilities of logits without torch."""
+"""How answers may be asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
-import numpy as np
+from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.names import listed, nearest
 
-from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import TaskConfig
-from hf_mtl.words import Reading, WordMap
-
-__all__ = [
-    "STRATEGIES",
-    "AnswerOptions",
-    "Answering",
-    "best_first",
-    "own_thresholds",
-    "sigmoid",
-    "softmax",
-    "threshold_of",
-]
+__all__ = ["STRATEGIES", "AnswerOptions", "best_first", "threshold_of"]
 
 Strategy = Literal["none", "simple", "first", "average", "max"]
 #: The aggregation strategies of Transformers' token-classification pipeline.
@@ -69,44 +57,15 @@ class AnswerOptions:
                 raise ValueError(f"A threshold is a number in [0, 1], found {value!r}.")
 
 
-class Answering(Protocol):
-    """What turns logits into answers: a head's class, or an object that holds weights which answers need."""
-
-    @property
-    def level(self) -> Literal["sequence", "token", "mask"]:
-        """See `hf_mtl.heads.Head`."""
-        ...
-
-    @property
-    def reads(self) -> Reading:
-        """See `hf_mtl.heads.Head`."""
-        ...
-
-    @property
-    def needs_words(self) -> bool:
-        """See `hf_mtl.heads.Head`."""
-        ...
-
-    def answers(
-        self, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
-    ) -> list[Any]:
-        """Return one answer a row: see `hf_mtl.heads.Head.answers`."""
-        ...
-
-    def answer_fields(self, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
-        """Return what an answer holds: see `hf_mtl.heads.Head.answer_fields`."""
-        ...
-
-
-def threshold_of(task: TaskConfig, options: AnswerOptions) -> list[float]:
+def threshold_of(task: TaskDescription, options: AnswerOptions) -> list[float]:
     """Return the score from which each label of a multi-label task is named, in the order of its labels.
 
     Raises:
         ValueError: If a threshold is given for what is no label of the task.
     """
-    labels = task.labels or ()
+    labels = task.labels
     given = options.thresholds
-    own = own_thresholds(task) if options.top_k is None else [0.0] * len(labels)
+    own = list(task.thresholds) if options.top_k is None else [0.0] * len(labels)
     if isinstance(given, Mapping):
         for name in given:
             if name not in labels:
@@ -118,30 +77,8 @@ def threshold_of(task: TaskConfig, options: AnswerOptions) -> list[float]:
     return own if given is None else [float(given)] * len(labels)
 
 
-def own_thresholds(task: TaskConfig) -> list[float]:
-    """Return the score from which a multi-label task names each label if nothing else is asked for."""
-    given = 0.5 if task.thresholds is None else task.thresholds
-    return [float(value) for value in given] if isinstance(given, Sequence) else [float(given)] * task.num_labels
-
-
 def best_first(labels: Sequence[str], scores: Sequence[float], options: AnswerOptions) -> list[dict[str, Any]]:
     """Return ``{"label", "score"}`` for as many labels as are asked for, best first, equal ones in their own order."""
     pairs = sorted(zip(labels, scores, strict=True), key=lambda pair: -pair[1])
     count = options.top_k if isinstance(options.top_k, int) else len(pairs)
     return [{"label": label, "score": score} for label, score in pairs[:count]]
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the probabilities over the last axis, in float32 or wider, as Transformers' pipelines compute them."""
-    wide = logits.astype(np.promote_types(logits.dtype, np.float32), copy=False)
-    powers = np.exp(wide - wide.max(-1, keepdims=True))
-    result: np.ndarray = powers / powers.sum(-1, keepdims=True)
-    return result
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Return the probability of each logit, in float32 or wider, without overflow."""
-    wide = logits.astype(np.promote_types(logits.dtype, np.float32), copy=False)
-    power = np.exp(-np.abs(wide))
-    result: np.ndarray = np.where(wide >= 0, 1, power) / (1 + power)
-    return result.astype(wide.dtype, copy=False)

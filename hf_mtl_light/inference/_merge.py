@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hf_mtl.heads import Answering
-from hf_mtl.inference._windows import EncodedRow
+from hf_mtl_light.answering import Answering
+from hf_mtl_light.encoding import EncodedRow
 
 __all__ = ["merge_windows"]
 

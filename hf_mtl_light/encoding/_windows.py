@@ -6,20 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
-from hf_mtl.data import (
-    Row,
+from hf_mtl_light.encoding._encodings import (
+    Tokenizer,
     check_tokenizer,
-    choice_words,
-    encode_choices,
-    encode_contexts,
     encode_rows,
     padding_id,
     pieces_of,
     word_map_of,
 )
-from hf_mtl.words import Reading, WordMap
+from hf_mtl_light.encoding._readings import choice_words, encode_choices, encode_contexts
+from hf_mtl_light.encoding._rows import Row
+from hf_mtl_light.words import Reading, WordMap
 
 __all__ = ["EncodedRow", "Window", "WindowEncoder"]
 
@@ -95,7 +92,7 @@ class WindowEncoder:
             room.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int, stride: int | None = None) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_length: int, stride: int | None = None) -> None:
         check_tokenizer(tokenizer)
         self.tokenizer = tokenizer
         self._empty = _Padding([padding_id(tokenizer)])

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from hf_mtl.heads._answers import AnswerOptions
-from hf_mtl.words import WordMap
+from hf_mtl_light.answering._options import AnswerOptions
+from hf_mtl_light.words import WordMap
 
 __all__ = ["aggregate"]
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hf_mtl_light.names import listed
+from hf_mtl_light.tags import SCHEMES
+
 __all__ = ["DESCRIPTION_FILE", "FORMAT_VERSION", "GraphDescription", "TaskDescription"]
 
 DESCRIPTION_FILE = "tasks.json"
@@ -32,6 +35,11 @@ class TaskDescription:
         thresholds: For ``"sigmoid"``, the score from which each label is answered.
         mean: For a number: ``value = logit * std + mean``; for several a list of C.
         std: See ``mean``, likewise.
+        answers: The kind of its answers, a key of `hf_mtl_light.answering.KINDS`; ``None`` is the kind that files
+            without this field meant: by ``function``, ``level``, and for ``"scale"`` the type ``sentiment``.
+        scheme: For tags, the scheme that spells entities: ``"IOB1"``, ``"IOB2"``, ``"IOBES"``, ``"BILOU"`` or
+            ``"plain"``; ``None`` infers it from the labels.
+        constrained_decoding: For tags, whether answers are legal in the scheme.
 
     Raises:
         ValueError: If a field does not hold what it must.
@@ -45,6 +53,9 @@ class TaskDescription:
     thresholds: Sequence[float] = ()
     mean: float | Sequence[float] = 0.0
     std: float | Sequence[float] = 1.0
+    answers: str | None = None
+    scheme: str | None = None
+    constrained_decoding: bool = True
 
     def __post_init__(self) -> None:
         for field, choices in (("level", _LEVELS), ("function", _FUNCTIONS)):
@@ -54,6 +65,12 @@ class TaskDescription:
                 )
         for field in ("labels", "thresholds"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
+        if self.answers is None:
+            object.__setattr__(self, "answers", self._meant())
+        if self.scheme is not None and self.scheme not in SCHEMES:
+            raise ValueError(
+                f"Task {self.name!r}: scheme must be one of {listed(SCHEMES)} or null, found {self.scheme!r}."
+            )
         if self.function != "none" and not self.labels:
             raise ValueError(f"Task {self.name!r}: {self.function} needs labels.")
         if self.function == "sigmoid" and len(self.thresholds) != len(self.labels):
@@ -66,6 +83,14 @@ class TaskDescription:
                 found = len(value) if isinstance(value, Sequence) else 1
                 if found not in (1, len(self.labels)):
                     raise ValueError(f"Task {self.name!r}: {found} of {field} for {len(self.labels)} labels.")
+
+    def _meant(self) -> str:
+        """Return the kind of answers of a description that names none."""
+        if self.function != "softmax":
+            return "labels" if self.function == "sigmoid" else "numbers"
+        if self.level == "token":
+            return "tags"
+        return "scale" if self.type == "sentiment" else "label"
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
-from hf_mtl.data._encodings import encode_rows, padding_id
-from hf_mtl.data.columns import Row
-from hf_mtl.words import Reading, WordMap
+from hf_mtl_light.encoding._encodings import Tokenizer, encode_rows, padding_id
+from hf_mtl_light.encoding._rows import Row
+from hf_mtl_light.words import Reading, WordMap
 
 __all__ = ["CONTEXT_STRIDE", "ContextRow", "Part", "can_read", "choice_words", "encode_choices", "encode_contexts"]
 
@@ -81,7 +79,7 @@ class ContextRow:
 
 
 def encode_contexts(
-    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], max_length: int, stride: int | None = None
+    tokenizer: Tokenizer, rows: Sequence[Row], max_length: int, stride: int | None = None
 ) -> tuple[list[ContextRow], list[str]]:
     """Tokenise pairs of a question and its context; the context is cut into windows, the question never is.
 
@@ -128,9 +126,7 @@ def encode_contexts(
     return found, names
 
 
-def encode_choices(
-    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], max_length: int
-) -> tuple[list[list[Any]], list[str]]:
+def encode_choices(tokenizer: Tokenizer, rows: Sequence[Row], max_length: int) -> tuple[list[list[Any]], list[str]]:
     """Tokenise each choice of rows as the second text behind the row's own.
 
     Of a row with a second text the choice stands behind that, as the ending of a sentence. What is too long is cut off

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from hf_mtl._names import listed
+from hf_mtl_light.names import listed
 
 __all__ = ["SCHEMES", "as_iobes", "check_tags", "infer_scheme", "inside_tag", "observed_scheme", "split_tag"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hf_mtl.heads._schemes import as_iobes, split_tag
-from hf_mtl.words import WordMap
+from hf_mtl_light.tags._schemes import as_iobes, split_tag
+from hf_mtl_light.words import WordMap
 
-__all__ = ["entities"]
+__all__ = ["entities", "tagged_words"]
 
 
 def entities(words: WordMap, tags: Sequence[str], scores: Sequence[float]) -> list[dict[str, Any]]:
@@ -50,4 +50,12 @@ def entities(words: WordMap, tags: Sequence[str], scores: Sequence[float]) -> li
             "end": words.spans[last][1],
         }
         for kind, first, last in groups
+    ]
+
+
+def tagged_words(words: WordMap, tags: Sequence[str], scores: Sequence[float]) -> list[dict[str, Any]]:
+    """Return the words with their tags, from what `entities` takes: ``entity``, ``score``, ``word``, place."""
+    return [
+        {"entity": tag, "score": score, "word": words.text[start:end], "start": start, "end": end}
+        for tag, score, (start, end) in zip(tags, scores, words.spans, strict=True)
     ]

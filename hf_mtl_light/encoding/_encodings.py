@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
-from transformers import PreTrainedTokenizerBase
-from transformers.utils import logging
+from hf_mtl_light.encoding._rows import Row
+from hf_mtl_light.words import Pieces, WordMap
 
-from hf_mtl.data.columns import Row
-from hf_mtl.words import Pieces, WordMap
+__all__ = ["Tokenizer", "check_tokenizer", "encode_rows", "is_word_aware", "padding_id", "pieces_of", "word_map_of"]
 
-__all__ = ["check_tokenizer", "encode_rows", "is_word_aware", "padding_id", "pieces_of", "word_map_of"]
+logger = logging.getLogger(__name__)
 
-logger = logging.get_logger(__name__)
+#: A fast tokenizer of Transformers, which this package does not import, or a `FileTokenizer`.
+Tokenizer: TypeAlias = Any
 
 
-def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
+def check_tokenizer(tokenizer: Tokenizer) -> None:
     """Check that words and tokens can be matched.
 
     Raises:
@@ -30,7 +32,7 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
-def padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
+def padding_id(tokenizer: Tokenizer) -> int:
     """Return the id that batches are padded with; the caller's tokenizer stays as it is.
 
     Raises:
@@ -43,14 +45,20 @@ def padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
             f"{type(tokenizer).__name__} has neither a padding token nor an end of text to pad with. Set one: "
             "tokenizer.pad_token = '<a token of its vocabulary>'."
         )
-    logger.warning_once(
+    warn_once(
         f"{type(tokenizer).__name__} has no padding token: batches are padded with its end of text, "
         f"{tokenizer.eos_token!r}. Set tokenizer.pad_token to pad with another."
     )
     return int(tokenizer.eos_token_id)
 
 
-def encode_rows(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], **how: Any) -> tuple[list[Any], list[str]]:
+@lru_cache(maxsize=64)
+def warn_once(message: str) -> None:
+    """Say something in the log that many calls would say."""
+    logger.warning(message)
+
+
+def encode_rows(tokenizer: Tokenizer, rows: Sequence[Row], **how: Any) -> tuple[list[Any], list[str]]:
     """Tokenise rows without padding.
 
     Args:
@@ -133,7 +141,7 @@ def _with_marks(text: str, end: int, limit: int) -> int:
     return end
 
 
-def is_word_aware(tokenizer: PreTrainedTokenizerBase) -> bool:
+def is_word_aware(tokenizer: Tokenizer) -> bool:
     """Return whether tokens that go on with a word carry a mark, such as WordPiece's ``##``."""
     return bool(getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None))
 
@@ -144,7 +152,7 @@ def pieces_of(
     offsets: Sequence[tuple[int, int]],
     word_ids: Sequence[int | None],
     is_special: Sequence[int],
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Tokenizer,
 ) -> Pieces:
     """Return the tokens of a row by themselves.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
+import numpy as np
 
-from hf_mtl.heads._legal_tags import LegalTags, best_legal_tags
-from hf_mtl.heads._numerics import at_least_float32
+from hf_mtl_light.numerics import softmax
+from hf_mtl_light.tags._legal_tags import LegalTags, best_legal_tags
 
 __all__ = ["TagDecoder", "WordByWord"]
 
@@ -16,7 +16,7 @@ __all__ = ["TagDecoder", "WordByWord"]
 class TagDecoder(Protocol):
     """What finds the tags of words."""
 
-    def decode(self, logits: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def decode(self, logits: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return the tag ids [n] of words.
 
         Args:
@@ -25,7 +25,7 @@ class TagDecoder(Protocol):
         """
         ...
 
-    def probabilities(self, logits: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def probabilities(self, logits: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return the probability of each tag of words, [n, C], from what `decode` takes."""
         ...
 
@@ -40,10 +40,10 @@ class WordByWord:
 
     legal: LegalTags | None
 
-    def decode(self, logits: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def decode(self, logits: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return the tag ids [n] of the likeliest legal sequences: see `TagDecoder`."""
         return best_legal_tags(logits, self.legal, lengths)
 
-    def probabilities(self, logits: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def probabilities(self, logits: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return the probability of each tag of words, [n, C]."""
-        return at_least_float32(logits).softmax(-1)
+        return softmax(logits)

@@ -1,0 +1,196 @@
+"""All tasks' answers from one pass of an exported graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import EllipsisType
+from typing import Any, Literal
+
+import numpy as np
+
+from hf_mtl_light.answering import answers_of
+from hf_mtl_light.description import GraphDescription
+from hf_mtl_light.encoding import FileTokenizer, Window, WindowEncoder, as_row
+from hf_mtl_light.inference import (
+    BATCH_TOKENS,
+    LOOK_AHEAD,
+    Answerer,
+    answer_inputs,
+    options_by_task,
+    pad_windows,
+    plan_batches,
+)
+
+__all__ = ["OnnxPredictor"]
+
+
+class OnnxPredictor:
+    """Answers all tasks of a model that ``hf-mtl export --to onnx`` wrote, as `hf_mtl.MultiTaskPipeline` does.
+
+    It needs onnxruntime, tokenizers and numpy, and neither torch nor transformers. The answers are made by the code
+    that makes those of the model itself. Threads may share it.
+
+    Args:
+        folder: The exported folder.
+        threads: Threads of one operator; ``None`` leaves it to onnxruntime.
+        providers: onnxruntime's execution providers, in order of preference; ``None`` is the CPU.
+        max_length: The most tokens of a window; ``None`` is the most the model takes.
+
+    Raises:
+        ValueError: If the folder holds no exported model, or ``max_length`` is more than it takes.
+        ImportError: If onnxruntime or tokenizers is missing.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+        max_length: int | None = None,
+    ) -> None:
+        folder = Path(folder)
+        description = self.description = GraphDescription.read(folder)
+        self._answers = {task.name: answers_of(task) for task in description.tasks}
+        self._max_length = self._checked(max_length, description.max_length)
+        runtime = _needed("onnxruntime")
+        _needed("tokenizers")
+        options = runtime.SessionOptions()
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self.session = runtime.InferenceSession(
+            str(folder / description.model), options, providers=list(providers or ["CPUExecutionProvider"])
+        )
+        self.tokenizer = FileTokenizer(
+            folder / description.tokenizer,
+            description.inputs,
+            description.pad_token_id,
+            description.pad_token_type_id,
+            description.unk_token_id,
+            description.truncation_side,
+        )
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks, in order."""
+        return [task.name for task in self.description.tasks]
+
+    def __call__(
+        self,
+        inputs: Any,
+        *,
+        tasks: Sequence[str] | None = None,
+        top_k: int | Literal["all"] | EllipsisType | None = ...,
+        thresholds: float | Mapping[str, Any] | None = None,
+        aggregation_strategy: str | None = None,
+        ignore_labels: Sequence[str] | None = None,
+        stride: int | None = None,
+        max_length: int | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+        batch_size: int | None = None,
+        look_ahead: int = LOOK_AHEAD,
+    ) -> Any:
+        """Answer texts; the arguments are those of `hf_mtl.MultiTaskPipeline`, and so are the answers.
+
+        Args:
+            inputs: A text; a pair, as ``{"text": ..., "text_pair": ...}`` or a tuple of two; words, as ``{"tokens":
+                [...]}``; a list of any of them; or what yields them.
+            tasks: Names of the tasks to answer; ``None`` answers all.
+            top_k: How many labels to name, best first: ``None`` names all. Left out, a single-label task gives its one
+                answer and a multi-label task the labels above their thresholds.
+            thresholds: From which score on a multi-label task names a label: a number, or ``{task: number}``, or
+                ``{task: {label: number}}``. Left out: the task's own.
+            aggregation_strategy: How tokens become entities: ``"none"``, ``"simple"``, ``"first"``, ``"average"`` or
+                ``"max"``, as in Transformers' token-classification pipeline. ``None`` tags whole words and joins them
+                by the task's own tag scheme.
+            ignore_labels: With a strategy: tags, or entity types, that are left out; ``None``: ``["O"]``.
+            stride: Tokens that the windows of a long text share; ``None`` cuts off what does not fit into one.
+            max_length: The most tokens of a window; ``None`` is that of the predictor.
+            batch_tokens: The most tokens of one pass, padding counted.
+            batch_size: The most windows of one pass; ``None``: any number.
+            look_ahead: Texts that are read before the first of them is answered.
+
+        Returns:
+            A dict with one entry a task. For a list, a list of them. For all else an iterator, which reads
+            ``look_ahead`` texts at a time and keeps no more.
+
+        Raises:
+            ValueError: If an input, the name of a task or a value is wrong.
+        """
+        asked = options_by_task(
+            self.tasks,
+            top_k=top_k,
+            thresholds=thresholds,
+            aggregation_strategy=aggregation_strategy,
+            ignore_labels=ignore_labels,
+        )
+        answerer = self._answerer(
+            max_length,
+            stride,
+            chosen=tasks,
+            options=asked,
+            batch_tokens=batch_tokens,
+            batch_size=batch_size,
+            look_ahead=look_ahead,
+        )
+        return answer_inputs(answerer, inputs)
+
+    def logits(
+        self,
+        inputs: Sequence[str | tuple[str, str] | Mapping[str, Any]],
+        *,
+        tasks: Sequence[str] | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+        batch_size: int | None = None,
+    ) -> list[dict[str, np.ndarray]]:
+        """Return each input's logits by task: [C], or [L, C] for tagging, with L the input's own tokens.
+
+        Args:
+            inputs: Texts, pairs and words; what does not fit into one window is cut off.
+            tasks: Names of the tasks; ``None``: all.
+            batch_tokens: The most tokens of one pass, padding counted.
+            batch_size: The most inputs of one pass; ``None``: any number.
+        """
+        answerer = self._answerer(chosen=tasks, batch_tokens=batch_tokens, batch_size=batch_size)
+        rows = answerer.encoder.encode([as_row(value, number) for number, value in enumerate(inputs)])
+        windows = [row.windows[0] for row in rows]
+        lengths = [len(window.ids) for window in windows]
+        results: list[dict[str, np.ndarray]] = [{} for _ in rows]
+        for batch in plan_batches(lengths, batch_tokens, batch_size):
+            ends = np.cumsum([lengths[i] for i in batch])[:-1]
+            for name, values in self._run([windows[i] for i in batch], answerer.names).items():
+                parts = np.split(values, ends) if self._answers[name].level == "token" else values
+                for i, part in zip(batch, parts, strict=True):
+                    results[i][name] = part
+        return results
+
+    def _answerer(self, max_length: int | None = None, stride: int | None = None, **how: Any) -> Answerer:
+        encoder = WindowEncoder(self.tokenizer, self._checked(max_length, self._max_length), stride)
+        return Answerer(self._run, encoder, self.description.tasks, self._answers, **how)
+
+    def _checked(self, max_length: int | None, default: int) -> int:
+        longest = self.description.max_length
+        if max_length is not None and not 3 <= max_length <= longest:
+            raise ValueError(
+                f"max_length must lie between 3 and {longest}, the most this model takes; found {max_length}."
+            )
+        return max_length or default
+
+    def _run(self, windows: Sequence[Window], tasks: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the logits of some windows: see `hf_mtl_light.inference.Runner`."""
+        padded = pad_windows(windows, self.tokenizer)
+        found = self.session.run(list(tasks), {name: padded[name] for name in self.description.inputs})
+        real = padded["attention_mask"] != 0
+        return {
+            name: values[real] if self._answers[name].level == "token" else values
+            for name, values in zip(tasks, found, strict=True)
+        }
+
+
+def _needed(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(f"OnnxPredictor needs {name}: pip install 'hf-mtl[onnx]'") from error

@@ -1,0 +1,57 @@
+"""Logits to answers, without torch.
+
+`KINDS` is the table of the kinds of answers: a new one is one file and one row here. Which kind a task gets, and all
+that the kind must know of it, says its `TaskDescription`: a head makes one of its task's config, an exported graph
+brings one along.
+"""
+
+from __future__ import annotations
+
+from hf_mtl_light.answering._base import Answering, Answers
+from hf_mtl_light.answering._options import STRATEGIES, AnswerOptions, best_first, threshold_of
+from hf_mtl_light.answering.label import LabelAnswers
+from hf_mtl_light.answering.labels import LabelsAnswers
+from hf_mtl_light.answering.numbers import NumberAnswers
+from hf_mtl_light.answering.scale import ScaleAnswers
+from hf_mtl_light.answering.tags import TagAnswers
+from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.names import listed
+
+__all__ = [
+    "KINDS",
+    "STRATEGIES",
+    "AnswerOptions",
+    "Answering",
+    "Answers",
+    "LabelAnswers",
+    "LabelsAnswers",
+    "NumberAnswers",
+    "ScaleAnswers",
+    "TagAnswers",
+    "answers_of",
+    "best_first",
+    "threshold_of",
+]
+
+#: What ``TaskDescription.answers`` may say -> what answers.
+KINDS: dict[str, type[Answers]] = {
+    "label": LabelAnswers,
+    "labels": LabelsAnswers,
+    "scale": ScaleAnswers,
+    "tags": TagAnswers,
+    "numbers": NumberAnswers,
+}
+
+
+def answers_of(task: TaskDescription) -> type[Answers]:
+    """Return what answers a task.
+
+    Raises:
+        ValueError: If the task's kind of answers is unknown.
+    """
+    if task.answers not in KINDS:
+        raise ValueError(
+            f"Task {task.name!r}: answers of the kind {task.answers!r} are unknown to this hf-mtl, which knows "
+            f"{listed(KINDS)}. Install the version that exported it, or a later one."
+        )
+    return KINDS[task.answers]

@@ -1,0 +1,42 @@
+"""One label of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hf_mtl_light.answering._base import Answers
+from hf_mtl_light.answering._options import AnswerOptions, best_first
+from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.numerics import softmax
+from hf_mtl_light.words import WordMap
+
+__all__ = ["LabelAnswers"]
+
+
+class LabelAnswers(Answers):
+    """``{"label", "score"}``; with ``top_k`` a list of them, best first."""
+
+    @classmethod
+    def answers(
+        cls, task: TaskDescription, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
+    ) -> list[Any]:
+        """Return the likeliest label and its probability a row, or as many labels as are asked for."""
+        labels = task.labels
+        options = options or AnswerOptions()
+        probabilities = softmax(logits)
+        if options.top_k is not None:
+            return [best_first(labels, scores, options) for scores in probabilities.tolist()]
+        best = probabilities.argmax(-1).tolist()
+        return [
+            {"label": labels[index], "score": score}
+            for index, score in zip(best, probabilities.max(-1).tolist(), strict=True)
+        ]
+
+    @classmethod
+    def answer_fields(cls, task: TaskDescription, options: AnswerOptions | None = None) -> Any:
+        """Return ``label`` and ``score``, or a list of them."""
+        fields = {"label": str, "score": float}
+        return fields if options is None or options.top_k is None else [fields]

@@ -1,0 +1,48 @@
+"""Rows to what an encoder is given: tokens, in windows where a text is long, and what became of its words.
+
+All work with Transformers' fast tokenizers, which are handed in, or with a `FileTokenizer`, which needs no
+Transformers.
+"""
+
+from __future__ import annotations
+
+from hf_mtl_light.encoding._encodings import (
+    Tokenizer,
+    check_tokenizer,
+    encode_rows,
+    padding_id,
+    pieces_of,
+    word_map_of,
+)
+from hf_mtl_light.encoding._readings import (
+    ContextRow,
+    Part,
+    can_read,
+    choice_words,
+    encode_choices,
+    encode_contexts,
+)
+from hf_mtl_light.encoding._rows import Row, as_row
+from hf_mtl_light.encoding._tokenizer import FileTokenizer
+from hf_mtl_light.encoding._windows import EncodedRow, Window, WindowEncoder
+
+__all__ = [
+    "ContextRow",
+    "EncodedRow",
+    "FileTokenizer",
+    "Part",
+    "Row",
+    "Tokenizer",
+    "Window",
+    "WindowEncoder",
+    "as_row",
+    "can_read",
+    "check_tokenizer",
+    "choice_words",
+    "encode_choices",
+    "encode_contexts",
+    "encode_rows",
+    "padding_id",
+    "pieces_of",
+    "word_map_of",
+]

@@ -1,0 +1,23 @@
+"""Probabilities of logits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["sigmoid", "softmax"]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the probabilities over the last axis, in float32 or wider, as Transformers' pipelines compute them."""
+    wide = logits.astype(np.promote_types(logits.dtype, np.float32), copy=False)
+    powers = np.exp(wide - wide.max(-1, keepdims=True))
+    result: np.ndarray = powers / powers.sum(-1, keepdims=True)
+    return result
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return the probability of each logit, in float32 or wider, without overflow."""
+    wide = logits.astype(np.promote_types(logits.dtype, np.float32), copy=False)
+    power = np.exp(-np.abs(wide))
+    result: np.ndarray = np.where(wide >= 0, 1, power) / (1 + power)
+    return result.astype(wide.dtype, copy=False)
