@@ -16,10 +16,12 @@ from collections.abc import Mapping
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._balanced import MOST_POS_WEIGHT, balanced_class_weights, balanced_pos_weight
-from hf_mtl.heads._base import Head, LabelError, NoOptions, SequenceHead, label_index
+from hf_mtl.heads._base import Head, NoOptions
+from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._layers import LayerMix
 from hf_mtl.heads._legal_tags import LegalTags, best_legal_tags
 from hf_mtl.heads._pooling import AttentionPooling
+from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl.heads._stock import PlainClassifier, stock_logits
 from hf_mtl.heads.crf_tagging import CrfTaggingHead
 from hf_mtl.heads.masked_lm import MaskedLmHead, MaskedLmOptions

@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,48 +16,15 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.encoders import default_pooling
+from hf_mtl.heads._labels import LabelledRow
 from hf_mtl.heads._layers import LayerMix, check_layers
-from hf_mtl.heads._pooling import FirstPooling, make_pooling
 from hf_mtl.heads._stock import StockClassifier, StockKind
 from hf_mtl.states import States
 from hf_mtl_light.answering import Answering, AnswerOptions, answers_of
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.words import Reading, WordMap
 
-__all__ = ["Head", "LabelError", "LabelledRow", "NoOptions", "SequenceHead", "label_index"]
-
-
-class LabelError(ValueError):
-    """A label that its task cannot learn from.
-
-    Args:
-        row: Position of the row among those given.
-        message: What was expected, what was found, what to do.
-    """
-
-    def __init__(self, row: int, message: str) -> None:
-        super().__init__(message)
-        self.row = row
-
-
-class LabelledRow(Protocol):
-    """What `Head.read_label` sees of a row."""
-
-    @property
-    def text(self) -> str | list[str]:
-        """The text, or its words."""
-        ...
-
-    @property
-    def text_pair(self) -> str | None:
-        """The second text of a pair."""
-        ...
-
-    @property
-    def choices(self) -> list[str] | None:
-        """The texts to choose from."""
-        ...
+__all__ = ["Head", "NoOptions"]
 
 
 @dataclass(frozen=True)
@@ -394,61 +361,3 @@ class Head(nn.Module):
         """
         description = cls.describe(task)
         return None if description is None else answers_of(description).answer_fields(description, options)
-
-
-class SequenceHead(Head):
-    """A head that answers once a text."""
-
-    level = "sequence"
-
-    def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
-        super().__init__(task, encoder_config)
-        name = task.pooling
-        if name is None and not self.classifier.is_stock:
-            name = default_pooling(encoder_config)
-        #: ``None``: the stock class pools by itself.
-        self.pooling = None if name is None else make_pooling(name, encoder_config.hidden_size)
-
-    @property
-    def reads_first_tokens(self) -> bool:
-        """Whether each text's first token, in the last layer, is all that the head reads, as far as is known."""
-        # What a user's own forward reads nobody knows.
-        if self.reads_layers or type(self).forward is not SequenceHead.forward:
-            return False
-        if self.pooling is None:
-            return isinstance(self.classifier, StockClassifier) and self.classifier.own_poolings == ("first",)
-        return isinstance(self.pooling, FirstPooling)
-
-    def forward(self, states: States) -> torch.Tensor:
-        """Return the logits [R, C] of R texts."""
-        if self.pooling is None:
-            padded, mask = states.padded()
-        else:
-            pooled = self.pooling(states)
-            # A text of one token: whichever token the family's own pooling picks, it finds this vector.
-            padded, mask = pooled[:, None], pooled.new_ones(pooled.shape[0], 1, dtype=torch.long)
-        logits: torch.Tensor = self.classifier(padded, mask)
-        return logits
-
-
-def label_index(task: TaskConfig, value: Any, row: int) -> int:
-    """Return the position of a label in the task's own list.
-
-    Raises:
-        LabelError: If the task has no such label.
-    """
-    labels = task.labels or ()
-    name = value if isinstance(value, str) else str(value)
-    try:
-        return labels.index(name)
-    except ValueError:
-        pass
-    hint = ""
-    if isinstance(value, int):
-        hint = (
-            " The column holds integers without names: cast it to ClassLabel(names=[...]), or store the names, "
-            "so that they cannot be taken in the wrong order."
-        )
-    raise LabelError(
-        row, f"label {value!r} is not one of the task's {len(labels)}: {listed(labels)}.{nearest(name, labels)}{hint}"
-    )

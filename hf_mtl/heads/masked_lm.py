@@ -12,7 +12,8 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._base import Head, LabelError
+from hf_mtl.heads._base import Head
+from hf_mtl.heads._labels import LabelError
 from hf_mtl.heads._numerics import cross_entropy_sum
 from hf_mtl.heads._vocabulary import TiedOutput, fills_masks
 from hf_mtl.states import States

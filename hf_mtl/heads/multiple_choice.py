@@ -11,8 +11,9 @@ import torch
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._base import LabelError, LabelledRow, SequenceHead
+from hf_mtl.heads._labels import LabelError, LabelledRow
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
+from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl_light.answering import AnswerOptions
 from hf_mtl_light.numerics import softmax
 from hf_mtl_light.words import WordMap

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._base import Head, LabelError, LabelledRow
+from hf_mtl.heads._base import Head
+from hf_mtl.heads._labels import LabelError, LabelledRow
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
 from hf_mtl.heads._spans import MOST_ANSWERS, best_spans, spread
 from hf_mtl.states import States

@@ -12,8 +12,9 @@ import torch
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._base import LabelError, SequenceHead
+from hf_mtl.heads._labels import LabelError
 from hf_mtl.heads._numerics import as_array, at_least_float32
+from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl_light.answering import NumberAnswers
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.words import WordMap

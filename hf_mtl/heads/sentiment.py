@@ -13,8 +13,9 @@ from transformers import PreTrainedConfig
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._balanced import learn_class_weights
-from hf_mtl.heads._base import SequenceHead, label_index
+from hf_mtl.heads._labels import label_index
 from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum
+from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.words import WordMap
 

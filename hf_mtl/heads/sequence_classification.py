@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._balanced import learn_class_weights, learn_pos_weight
-from hf_mtl.heads._base import LabelError, SequenceHead, label_index
+from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._numerics import as_array, at_least_float32, cross_entropy_sum, weight_tensor
+from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.numerics import sigmoid
 from hf_mtl_light.words import WordMap

@@ -13,7 +13,8 @@ import torch
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._balanced import learn_class_weights
-from hf_mtl.heads._base import Head, LabelError, label_index
+from hf_mtl.heads._base import Head
+from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._numerics import as_array, cross_entropy_sum
 from hf_mtl.per_label import BALANCED
 from hf_mtl.states import States
