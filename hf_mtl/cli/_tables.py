@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads import kind_of
 from hf_mtl.trainer import TunedThresholds, share_text
 
 __all__ = ["head_table", "score_table", "training_table", "tuning_text"]
@@ -20,12 +21,6 @@ _SHOWN = (
     *("quadratic_weighted_kappa", "pearson", "spearman", "mean_absolute_error", "masked_accuracy"),
     *("perplexity", "loss"),
 )
-#: What types without a list of labels answer.
-_WITHOUT_LABELS = {
-    "question-answering": "a span of text_pair",
-    "multiple-choice": "one of choices",
-    "masked-lm": "masked tokens",
-}
 
 
 def _table(*columns: str, right: Sequence[str] = ()) -> Table:
@@ -37,7 +32,7 @@ def _table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 def _labels(task: TaskConfig) -> str:
     if not task.labels:
-        return _WITHOUT_LABELS.get(task.type, "a number")
+        return kind_of(task).answer_told
     first = ", ".join(task.labels[:3])
     return f"{len(task.labels)}: {first}{', ...' if len(task.labels) > 3 else ''}"
 

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from transformers.pipelines import PIPELINE_REGISTRY
+
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads import kind_of
 
 __all__ = ["onnx_card", "stock_card"]
-
-#: The Hub's name for what a task type does; the others classify texts.
-_KINDS = {
-    **{name: name for name in ("token-classification", "question-answering", "multiple-choice")},
-    "masked-lm": "fill-mask",
-}
-#: What answers without a list of labels are.
-_ANSWERS = {
-    "question-answering": "It finds the span of a context that answers a question.",
-    "multiple-choice": "It chooses one of some texts that come with the first.",
-    "masked-lm": "It answers tokens for the masks in a text.",
-}
-#: Types for which Transformers has no pipeline, and the Auto class that loads them.
-_CLASSES = {
-    "question-answering": "AutoModelForQuestionAnswering",
-    "multiple-choice": "AutoModelForMultipleChoice",
-}
 
 
 def stock_card(task: TaskConfig, class_name: str) -> str:
     """Return the card of one task's stock model."""
-    kind = _KINDS.get(task.type, "text-classification")
-    load = f'from transformers import pipeline\n\npipe = pipeline("{kind}", model="path/of/this/folder")'
-    if task.type in _CLASSES:
-        name = _CLASSES[task.type]
-        load = f'from transformers import {name}\n\nmodel = {name}.from_pretrained("path/of/this/folder")'
+    kind = kind_of(task).hub_task
+    load = f'from transformers import {class_name}\n\nmodel = {class_name}.from_pretrained("path/of/this/folder")'
+    if kind in PIPELINE_REGISTRY.get_supported_tasks():
+        load = f'from transformers import pipeline\n\npipe = pipeline("{kind}", model="path/of/this/folder")'
     return (
         f"---\nlibrary_name: transformers\npipeline_tag: {kind}\ntags: [hf-mtl]\n---\n\n"
         f"# {task.name}\n\nThe task `{task.name}` ({task.type}) of a multi-task model trained with hf-mtl, as a plain "
@@ -57,9 +42,10 @@ def onnx_card(tasks: Sequence[TaskConfig], precision: str) -> str:
 
 def _labels(task: TaskConfig) -> str:
     if not task.labels:
-        return _ANSWERS.get(task.type, "It answers one number, in the unit of its training labels.")
+        unit = ", in the unit of its training labels" if kind_of(task).is_regression else ""
+        return f"It answers {kind_of(task).answer_told}{unit}."
     shown = ", ".join(f"`{label}`" for label in task.labels)
-    if task.type == "regression":
+    if kind_of(task).is_regression:
         return f"It answers the numbers {shown}, in the units of their training labels."
     many = " Any number of them may hold." if task.is_multi_label else ""
     return f"Labels: {shown}.{many}"

@@ -64,6 +64,7 @@ __all__ = [
     "best_legal_tags",
     "head_class",
     "infer_scheme",
+    "kind_of",
     "label_index",
     "own_thresholds",
     "stock_logits",
@@ -84,6 +85,11 @@ HEADS: dict[str, type[Head]] = {
     "question-answering": QuestionAnsweringHead,
     "multiple-choice": MultipleChoiceHead,
 }
+
+
+def kind_of(task: TaskConfig) -> type[Head]:
+    """Return the head of a task's type, to be asked what the type is like; of a user's own type `Head` itself."""
+    return HEADS.get(task.type, Head)
 
 
 def head_class(task: TaskConfig, heads: Mapping[str, type[Head]] | None = None) -> type[Head]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -59,6 +59,14 @@ class Head(nn.Module):
     stock_kind: ClassVar[StockKind | None] = None
     #: Why no graph can answer tasks of the type without this library, as a clause; ``None``: one can.
     beyond_graphs: ClassVar[str | None] = None
+    #: The Hub's name for what the type does; where Transformers has a pipeline of that name, stock models run in it.
+    hub_task: ClassVar[str] = "text-classification"
+    #: What stands before a task's labels where it is told what it answers.
+    labels_told: ClassVar[str] = "one of"
+    #: What is answered where a task has no labels.
+    answer_told: ClassVar[str] = "a number"
+    #: What a row needs besides its text, with an example.
+    more_input: ClassVar[Mapping[str, Any]] = {}
     #: Dataclass of the options that ``TaskConfig.options`` may hold.
     Options: ClassVar[type] = NoOptions
     #: Whether `learn` needs to see the training labels before training.

@@ -65,6 +65,8 @@ class MaskedLmHead(Head):
 
     level = "mask"
     takes_labels = False
+    hub_task = "fill-mask"
+    answer_told = "tokens for masks"
     names_classes = False
     beyond_graphs = "a graph would hold a logit for each token of the vocabulary at each token of a text"
     Options: ClassVar[type] = MaskedLmOptions

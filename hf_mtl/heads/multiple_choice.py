@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ class MultipleChoiceHead(SequenceHead):
     stock_kind = "choice"
     beyond_graphs = "each choice is a row of its own, which OnnxPredictor does not make"
     takes_labels = False
+    hub_task = "multiple-choice"
+    answer_told = "one of `choices`"
+    more_input: ClassVar[Mapping[str, Any]] = {"choices": ["A table is booked.", "A film is watched."]}
     names_classes = False
 
     @classmethod

@@ -88,6 +88,9 @@ class QuestionAnsweringHead(Head):
     stock_kind = "span"
     beyond_graphs = "answers are spans over all windows of a context, which OnnxPredictor does not cut"
     takes_labels = False
+    hub_task = "question-answering"
+    answer_told = "a span of `text_pair`"
+    more_input: ClassVar[Mapping[str, Any]] = {"text_pair": "Nopi is a restaurant in London."}
     learns_from_labels = True
     Options: ClassVar[type] = QuestionAnsweringOptions
 

@@ -44,6 +44,7 @@ class RegressionHead(SequenceHead):
     learns_from_labels = True
     is_regression = True
     takes_labels = False
+    labels_told = "the numbers"
 
     @classmethod
     def check(cls, task: TaskConfig) -> None:

@@ -92,6 +92,8 @@ class TokenClassificationHead(Head):
 
     level = "token"
     needs_words = True
+    hub_task = "token-classification"
+    labels_told = "tags"
     Options: ClassVar[type] = TokenClassificationOptions
     learns_from_labels = True
 

@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from transformers.utils import logging
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads import kind_of
 from hf_mtl.model_card._facts import CardFacts
 from hf_mtl.model_card._metadata import merge_metadata, metadata
 from hf_mtl.model_card._template import SELF_CONTAINED, TEMPLATE
@@ -26,18 +27,7 @@ _SECTION = re.compile(r"(<!-- hf_mtl:begin (?P<name>\w+) -->\n)(?P<text>.*?)(<!-
 _WRITTEN = re.compile(r"\n*<!-- hf_mtl:metadata (?P<json>.*?) -->\n*")
 _MODEL_ID = re.compile(r'(model=|from_pretrained\()"[^"]*"')
 _SAMPLE = "Book a table at Nopi tonight, I love that place!"
-#: What a row needs besides its text for tasks of a type.
-_SAMPLE_FIELDS: dict[str, dict[str, Any]] = {
-    "question-answering": {"text_pair": "Nopi is a restaurant in London."},
-    "multiple-choice": {"choices": ["A table is booked.", "A film is watched."]},
-}
 _SHOWN_LABELS = 12
-#: What types without a list of labels answer.
-_WITHOUT_LABELS = {
-    "question-answering": "a span of the second text (`text_pair`) that answers the first",
-    "multiple-choice": "one of the texts that come with the row (`choices`)",
-    "masked-lm": "tokens for the masks in a text",
-}
 
 
 def render_card(facts: CardFacts, existing: str | None = None, *, model_id: str | None = None) -> str:
@@ -148,7 +138,7 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
     parameters = facts.encoder_parameters + sum(facts.head_parameters.values())
     separate = facts.encoder_parameters * len(facts.tasks) + sum(facts.head_parameters.values())
     sample = facts.examples[0][0] if facts.examples else _SAMPLE
-    more = {key: value for task in facts.tasks for key, value in _SAMPLE_FIELDS.get(task.type, {}).items()}
+    more = {key: value for task in facts.tasks for key, value in kind_of(task).more_input.items()}
     length = f"{facts.max_length:,} tokens" if facts.max_length else "as many tokens as the encoder takes"
     return {
         "name": facts.name,
@@ -217,15 +207,14 @@ def _encoder(facts: CardFacts) -> str:
 
 def _answer(task: TaskConfig) -> str:
     if not task.labels:
-        return _WITHOUT_LABELS.get(task.type, "a number")
+        return kind_of(task).answer_told
     labels = [f"`{_cell(label)}`" for label in task.labels]
     if isinstance(task.thresholds, Sequence):
         labels = [f"{label} ({value:.3g})" for label, value in zip(labels, task.thresholds, strict=True)]
     shown = ", ".join(labels[:_SHOWN_LABELS])
     more = f" and {len(labels) - _SHOWN_LABELS} more" if len(labels) > _SHOWN_LABELS else ""
-    many = {"token-classification": "tags ", "sentiment": "one of, from most negative: ", "regression": "the numbers "}
     if not task.is_multi_label:
-        return f"{many.get(task.type, 'one of ')}{shown}{more}"
+        return f"{kind_of(task).labels_told} {shown}{more}"
     if isinstance(task.thresholds, float):
         more += f", from a score of {task.thresholds:.3g} on"
     return f"any of {shown}{more}{', from the score in brackets on' if isinstance(task.thresholds, Sequence) else ''}"

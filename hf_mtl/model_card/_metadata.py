@@ -8,21 +8,15 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from hf_mtl.heads import kind_of
 from hf_mtl.model_card._facts import CardFacts, ResultFacts
 
 __all__ = ["merge_metadata", "metadata"]
 
-#: The Hub's name for what a task type does.
-_HUB_TASKS = {
-    **{name: name for name in ("token-classification", "question-answering", "multiple-choice")},
-    "masked-lm": "fill-mask",
-}
-_OTHER_HUB_TASK = "text-classification"
-
 
 def metadata(facts: CardFacts) -> dict[str, Any]:
     """Return the metadata that the facts give, in the Hub's form."""
-    kinds = [_HUB_TASKS.get(task.type, _OTHER_HUB_TASK) for task in facts.tasks]
+    kinds = [kind_of(task).hub_task for task in facts.tasks]
     sets = list(dict.fromkeys(data.hub_id for data in facts.datasets if data.hub_id))
     data = ModelCardData(
         base_model=facts.encoder,
@@ -41,7 +35,7 @@ def metadata(facts: CardFacts) -> dict[str, Any]:
 
 
 def _eval_results(facts: CardFacts) -> list[EvalResult]:
-    types = {task.name: _HUB_TASKS.get(task.type, _OTHER_HUB_TASK) for task in facts.tasks}
+    types = {task.name: kind_of(task).hub_task for task in facts.tasks}
     seen: dict[tuple[str, str, str], str] = {}
     results = []
     for result in facts.results:

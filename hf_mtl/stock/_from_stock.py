@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads import Head
+from hf_mtl.heads import HEADS, Head
 
 __all__ = ["StockTask", "load_head", "plain_encoder", "read_stock", "same_encoder"]
 
@@ -31,8 +31,6 @@ _AUTO_CLASSES: Mapping[str, Any] = {
     "span": AutoModelForQuestionAnswering,
     "choice": AutoModelForMultipleChoice,
 }
-#: Types whose tasks have no list of labels.
-_WITHOUT_LABELS = {"span": "question-answering", "choice": "multiple-choice"}
 _KINDS = (
     "a model for text or token classification, question answering, multiple choice or masked language modelling, such "
     "as BertForSequenceClassification"
@@ -89,14 +87,11 @@ def _level(name: str, config: Any, architectures: Any) -> str:
 
 
 def _task(name: str, config: Any, level: str, given: str | None) -> TaskConfig:
-    if level == "mask":
-        return TaskConfig(name, given or "masked-lm")
+    own = next((type for type, head in HEADS.items() if (head.stock_kind or head.level) == level), "")
     labels: list[str] | None = [config.id2label[number] for number in sorted(config.id2label)]
     problem_type = None
-    if level in _WITHOUT_LABELS:
-        task_type, labels = _WITHOUT_LABELS[level], None
-    elif level == "token":
-        task_type = "token-classification"
+    if level != "sequence":
+        task_type, labels = own, labels if HEADS[own].takes_labels else None
     elif config.problem_type == "regression" or len(labels or ()) == 1:  # Transformers' own rule
         task_type = "regression"
         if len(labels or ()) == 1:

@@ -217,7 +217,7 @@ def test_a_short_training_chooses_right_and_goes_on_doing_so_when_saved(tokenize
     one, two = (list(predict(m, tokenizer, rows, tasks=["right"])) for m in (model, loaded))
     assert one == two
     assert [answer["right"]["choice"] for answer in one] == [answer["right"]["choice"] for answer in predicted[:9]]
-    assert "one of the texts that come with the row" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "one of `choices`" in (tmp_path / "README.md").read_text(encoding="utf-8")
     lines = [*rows, {"text": "in ?"}]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines), encoding="utf-8")
     files = [("in.jsonl", "out.parquet"), ("out.parquet", "out.csv"), ("out.csv", "out.jsonl")]

@@ -374,7 +374,7 @@ def test_a_short_training_finds_answers_and_keeps_them_when_saved(tokenizer, tmp
     one, two = (list(predict(m, tokenizer, rows, tasks=["answer"])) for m in (model, loaded))
     assert one == two
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "a span of the second text" in card
+    assert "a span of `text_pair`" in card
     assert "question-answering" in card.partition("\n---\n")[0]
     assert '"text_pair": "Nopi is a restaurant in London."' in card
     assert '"answer": null' not in card
