@@ -78,6 +78,23 @@ def test_card_tells_answers_results_training_and_size():
         assert words in card, words
 
 
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        (TaskConfig("a", "sentiment", labels=["bad", "good"]), "one of, from most negative: `bad`, `good`"),
+        (TaskConfig("a", "crf-tagging", labels=["O", "B-x"]), "tags `O`, `B-x`"),
+        (TaskConfig("a", "multi-label-classification", labels=["x", "y"]), "any of `x`, `y`"),
+        (TaskConfig("a", "regression", labels=["x", "y"]), "the numbers `x`, `y`"),
+        (TaskConfig("a", "regression"), "a number"),
+        (TaskConfig("a", "masked-lm"), "tokens for masks"),
+        (TaskConfig("a", "a-users-own", labels=["x", "y"]), "one of `x`, `y`"),
+    ],
+)
+def test_card_tells_what_each_type_answers(task, told):
+    card = render_card(CardFacts("m", [task], "bert", 10, {"a": 1}))
+    assert f"| {told} |" in card
+
+
 def test_same_facts_give_the_same_card_over_and_over():
     card = render_card(FACTS)
     assert render_card(FACTS, card) == card
