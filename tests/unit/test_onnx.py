@@ -87,7 +87,7 @@ def predictor(exported):
 @pytest.mark.parametrize("type", ["question-answering", "multiple-choice"])
 def test_tasks_that_read_more_than_a_text_are_refused(type, tokenizer, tmp_path):
     model = MultiTaskModel.from_encoder(tiny_encoder(), [TaskConfig("one", type), *TASKS[:1]])
-    with pytest.raises(ValueError, match=f"Task 'one': of the type '{type}' .* OnnxPredictor does not"):
+    with pytest.raises(ValueError, match=f"Task 'one': tasks of the type '{type}' .* OnnxPredictor does not"):
         export_onnx(model, tokenizer, tmp_path / "out")
 
 

@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 from hf_mtl import AnswerOptions, MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
 from hf_mtl.cli import app
-from hf_mtl.data import MultiTaskCollator, Row, TaskColumns, encode_contexts
+from hf_mtl.data import MultiTaskCollator, Row, TaskColumns
 from hf_mtl.heads import QuestionAnsweringHead, head_class
 from hf_mtl.inference import Answerer, WindowEncoder
 from hf_mtl.metrics import Squad
+from hf_mtl_light.encoding import encode_contexts
 from tests.conftest import make_tokenizer
 from tests.encoders import tiny_encoder
 from tests.questions import make_questions
