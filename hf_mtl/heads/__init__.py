@@ -23,6 +23,7 @@ from hf_mtl.heads._legal_tags import LegalTags, best_legal_tags
 from hf_mtl.heads._pooling import AttentionPooling
 from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl.heads._stock import PlainClassifier, stock_logits
+from hf_mtl.heads._token_head import TokenHead
 from hf_mtl.heads.crf_tagging import CrfTaggingHead
 from hf_mtl.heads.masked_lm import MaskedLmHead, MaskedLmOptions
 from hf_mtl.heads.multiple_choice import MultipleChoiceHead
@@ -59,6 +60,7 @@ __all__ = [
     "TaggingOptions",
     "TokenClassificationHead",
     "TokenClassificationOptions",
+    "TokenHead",
     "balanced_class_weights",
     "balanced_pos_weight",
     "best_legal_tags",

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._base import Head
 from hf_mtl.heads._labels import LabelError, LabelledRow
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
 from hf_mtl.heads._spans import MOST_ANSWERS, best_spans, spread
-from hf_mtl.states import States
+from hf_mtl.heads._token_head import TokenHead
 from hf_mtl_light.answering import AnswerOptions
 from hf_mtl_light.words import WordMap
 
@@ -61,7 +60,7 @@ class QuestionAnsweringOptions:
             raise ValueError(f"option null_threshold must be a number, found {value!r}.")
 
 
-class QuestionAnsweringHead(Head):
+class QuestionAnsweringHead(TokenHead):
     r"""Find the span of a context (``text_pair``) that answers a question (``text``).
 
     Each token has the logits :math:`s` of being the answer's first and :math:`e` of being its last. In training the
@@ -83,7 +82,6 @@ class QuestionAnsweringHead(Head):
     Source: J. Devlin et al., BERT, NAACL 2019, sections 4.2 and 4.3.
     """
 
-    level = "token"
     reads = "context"
     stock_kind = "span"
     beyond_graphs = "answers are spans over all windows of a context, which OnnxPredictor does not cut"
@@ -204,13 +202,6 @@ class QuestionAnsweringHead(Head):
         return labels.ge(FIRST).sum()
 
     # The module
-
-    def forward(self, states: States) -> torch.Tensor:
-        """Return the logits [n, 2] of n tokens: of beginning and of ending an answer."""
-        # The stock layers act on each token by itself, so the flat tokens may stand as one text.
-        mask = states.values.new_ones(1, states.values.shape[0], dtype=torch.long)
-        logits: torch.Tensor = self.classifier(states.values[None], mask)[0]
-        return logits
 
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the mean of the two cross-entropies, summed over windows, in nats."""

@@ -13,11 +13,10 @@ import torch
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._balanced import learn_class_weights
-from hf_mtl.heads._base import Head
 from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._numerics import as_array, cross_entropy_sum
+from hf_mtl.heads._token_head import TokenHead
 from hf_mtl.per_label import BALANCED
-from hf_mtl.states import States
 from hf_mtl_light.answering import TagAnswers
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.tags import (
@@ -80,7 +79,7 @@ class TokenClassificationOptions(TaggingOptions):
     label_all_tokens: bool = False
 
 
-class TokenClassificationHead(Head):
+class TokenClassificationHead(TokenHead):
     """Tag each word of a text by its first sub-word.
 
     Words without a sub-word (truncated, or dropped by the tokenizer) train nothing and are answered ``O``; metrics
@@ -90,7 +89,6 @@ class TokenClassificationHead(Head):
     "end"}`` a word.
     """
 
-    level = "token"
     needs_words = True
     hub_task = "token-classification"
     labels_told = "tags"
@@ -199,13 +197,6 @@ class TokenClassificationHead(Head):
     def count_items(labels: torch.Tensor) -> torch.Tensor:
         """Return the number of labelled tokens."""
         return labels.ne(IGNORED).sum()
-
-    def forward(self, states: States) -> torch.Tensor:
-        """Return the logits [n, C] of n tokens."""
-        # The stock layers act on each token by itself, so the flat tokens may stand as one text.
-        mask = states.values.new_ones(1, states.values.shape[0], dtype=torch.long)
-        logits: torch.Tensor = self.classifier(states.values[None], mask)[0]
-        return logits
 
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy summed over labelled tokens, in nats."""
