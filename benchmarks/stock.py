@@ -70,6 +70,8 @@ class StockRun:
         self.tokenizer = AutoTokenizer.from_pretrained(encoder)
         raw = load_folder(data / task.folder, **rows)
         self.labels = label_names(task, raw)
+        # A column that is called "labels" already would keep its type.
+        raw = raw.rename_column(task.target, "target")
         columns = raw["train"].column_names
         self.rows = len(raw["train"])
         self.encoded = DatasetDict(
@@ -83,12 +85,12 @@ class StockRun:
         encoded = self.tokenizer(*texts, is_split_into_words=words, truncation=True, max_length=256)
         ids = {label: i for i, label in enumerate(self.labels or ())}
         if self.multi_label:
-            chosen = [{ids.get(label, label) for label in row} for row in batch[self.task.target]]
+            chosen = [{ids.get(label, label) for label in row} for row in batch["target"]]
             return {**encoded, "labels": [[float(i in row) for i in ids.values()] for row in chosen]}
         if not self.tagging:
-            return {**encoded, "labels": [ids.get(label, label) for label in batch[self.task.target]]}
+            return {**encoded, "labels": [ids.get(label, label) for label in batch["target"]]}
         aligned = []
-        for row, tags in enumerate(batch[self.task.target]):
+        for row, tags in enumerate(batch["target"]):
             places = encoded.word_ids(row)
             before = [None, *places[:-1]]
             aligned.append(
