@@ -72,6 +72,7 @@ def main() -> None:
     parser = parse(__doc__)
     parser.add_argument("--predict", nargs=3, metavar=("FOLDER", "ROWS", "ENDING"), help="answer here and print JSON")
     parser.add_argument("--sizes", type=int, nargs=2, default=[2_000, 200_000])
+    parser.add_argument("--formats", nargs="+", default=["jsonl", "csv", "parquet"])
     options = parser.parse_args()
     if options.predict:
         folder, rows, ending = options.predict
@@ -83,7 +84,7 @@ def main() -> None:
         save_model(Path(folder))
         for rows in {64, *sizes}:
             write(Path(folder), rows)
-        for ending in ("jsonl",) if options.quick else ("jsonl", "csv", "parquet"):
+        for ending in ["jsonl"] if options.quick else options.formats:
             fewest = None
             for rows in sizes:
                 found = fresh(__file__, "--predict", folder, rows, ending)
