@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from datasets import DatasetDict
 from real_data import Task, label_names, load_folder
+from scipy.special import expit
 from scipy.stats import pearsonr, spearmanr
 from seqeval.metrics import f1_score as entity_f1
 from sklearn.metrics import f1_score
@@ -123,8 +124,13 @@ class StockRun:
         trainer.train()
         return trainer, clock
 
-    def test(self, trainer: Trainer) -> dict[str, float]:
-        """Return the test metrics by the names that hf_mtl has for them, computed by other libraries."""
+    def test(self, trainer: Trainer, threshold: float = 0.5) -> dict[str, float]:
+        """Return the test metrics by the names that hf_mtl has for them, computed by other libraries.
+
+        Args:
+            trainer: The trainer.
+            threshold: From which score on a label of several is named.
+        """
         output = trainer.predict(self.encoded["test"])
         guesses, gold = output.predictions, output.label_ids
         if self.task.kind == "regression":
@@ -134,7 +140,7 @@ class StockRun:
             pairs = [(p[g != -100], g[g != -100]) for p, g in zip(guesses.argmax(-1), gold, strict=True)]
             found = {"f1": entity_f1([names[g].tolist() for _, g in pairs], [names[p].tolist() for p, _ in pairs])}
         else:
-            best = guesses > 0 if self.multi_label else guesses.argmax(-1)
+            best = expit(guesses) >= threshold if self.multi_label else guesses.argmax(-1)
             found = {f"f1_{kind}": f1_score(gold, best, average=kind, zero_division=0) for kind in ("micro", "macro")}
             if not self.multi_label:
                 found["accuracy"] = (best == gold).mean()

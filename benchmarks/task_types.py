@@ -38,10 +38,12 @@ TASKS = {
 }
 #: Epochs, the most training rows, and the rate of each task: a few minutes on two cores.
 SETTINGS = dict.fromkeys(TASKS, (2.0, 2000, 0.0002)) | {
-    "go_emotions": (3.0, 4_000, 2e-4),
+    "go_emotions": (2.0, 4_000, 2e-4),
     "rte": (2.0, 1_000, 2e-4),
 }
 TEST_ROWS = 1_000
+#: From which score on a label of several is named: after so short a training hardly any reaches 0.5.
+THRESHOLD = 0.15
 #: Metrics by how their names begin, as both sides call them.
 METRICS = ("accuracy", "f1_micro", "f1_macro", "pearson", "spearman")
 
@@ -66,14 +68,15 @@ def stock(options: argparse.Namespace, name: str, seed: int, work: str) -> dict[
     """Train with an unmodified ``Trainer``; return the test metrics."""
     side = StockRun(TASKS[name], Path(options.data), options.encoder, train=SETTINGS[name][1], test=TEST_ROWS)
     trainer, _ = side.train(seed, settings(options, name, work))
-    return side.test(trainer)
+    return side.test(trainer, THRESHOLD)
 
 
 def ours(options: argparse.Namespace, name: str, seed: int, work: str) -> dict[str, float]:
     """Train with hf_mtl; return the test metrics."""
     task = TASKS[name]
     data = load_folder(Path(options.data) / task.folder, train=SETTINGS[name][1], test=TEST_ROWS)
-    config = task_config("task", task, data)
+    more = {"thresholds": THRESHOLD} if task.problem_type else {}
+    config = task_config("task", task, data, **more)
     columns = {**task.renamed, task.target: "task"}
     data = data.select_columns(list(columns)).rename_columns(columns)
     set_seed(seed)
