@@ -276,13 +276,13 @@ class MultiTaskModel(
         }
         inputs = {name: value for name, value in given.items() if value is not None}
         reading = [name for name in names if rows is None or len(rows.get(name, ())) > 0]
-        every, layers, encoded = self.encode(inputs, attention_mask, layers=self._read_layers(reading), **kwargs)
+        every_head = self.task_heads
+        heads = {name: every_head[name] for name in reading}
+        every, layers, encoded = self.encode(inputs, attention_mask, layers=_read_layers(heads.values()), **kwargs)
         every = self._in_precision_of_heads(every)
         logits, losses = {}, {}
         weighted: torch.Tensor | None = None
-        heads = self.task_heads
-        for name in reading:
-            head = heads[name]
+        for name, head in heads.items():
             chosen = rows[name] if rows is not None else None
             # Heads compute in the precision of their weights: they are small, and autocast on a CPU would have a
             # kernel compiled for each number of rows or tokens.
@@ -352,7 +352,7 @@ class MultiTaskModel(
         every, layers = self.encode_states(
             inputs,
             attention_mask,
-            layers=self._read_layers(heads),
+            layers=_read_layers(heads.values()),
             first_tokens=all(head.reads_first_tokens for head in heads.values()),
         )
         states = self._in_precision_of_heads(every)
@@ -365,11 +365,6 @@ class MultiTaskModel(
     def _in_precision_of_heads(self, states: States) -> States:
         """Return the states as the heads take them: see `forward`."""
         return states.to(next(self.heads.parameters(), states.values).dtype)
-
-    def _read_layers(self, names: Iterable[str]) -> bool:
-        """Return whether one of some heads reads other layers than the last."""
-        heads = self.task_heads
-        return any(heads[name].reads_layers for name in names)
 
     def _names(
         self,
@@ -386,3 +381,8 @@ class MultiTaskModel(
                         f"Tasks: {listed(known)}."
                     )
         return known if tasks is None else list(dict.fromkeys(tasks))
+
+
+def _read_layers(heads: Iterable[Head]) -> bool:
+    """Return whether one of some heads reads other layers than the last."""
+    return any(head.reads_layers for head in heads)

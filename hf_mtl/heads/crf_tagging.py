@@ -212,17 +212,9 @@ class _ChainAnswers:
 
     head: CrfTaggingHead
 
-    @property
-    def level(self) -> Literal["sequence", "token", "mask"]:
-        return self.head.level
-
-    @property
-    def reads(self) -> Reading:
-        return self.head.reads
-
-    @property
-    def needs_words(self) -> bool:
-        return self.head.needs_words
+    level: ClassVar[Literal["token"]] = "token"
+    reads: ClassVar[Reading] = "text"
+    needs_words: ClassVar[bool] = True
 
     def answers(
         self, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None

@@ -201,17 +201,9 @@ class _Fillings:
 
     tokenizer: PreTrainedTokenizerBase
 
-    @property
-    def level(self) -> Literal["sequence", "token", "mask"]:
-        return "mask"
-
-    @property
-    def reads(self) -> Reading:
-        return MaskedLmHead.reads
-
-    @property
-    def needs_words(self) -> bool:
-        return False
+    level: ClassVar[Literal["mask"]] = "mask"
+    reads: ClassVar[Reading] = "text"
+    needs_words: ClassVar[bool] = False
 
     def answers(
         self, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
