@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -13,8 +15,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from hf_mtl.modeling import MultiTaskModel
+    from hf_mtl.recipe import Recipe
+    from hf_mtl.trainer import MultiTaskTrainer
 
-__all__ = ["load_model", "save_changed"]
+__all__ = ["idle_trainer", "load_model", "save_changed"]
 
 
 def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
@@ -44,6 +48,27 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
         return MultiTaskModel.from_pretrained(name), AutoTokenizer.from_pretrained(name)
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(f"model {name!r}: {one_line(error)}") from error
+
+
+@contextmanager
+def idle_trainer(
+    model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe
+) -> Iterator[MultiTaskTrainer]:
+    """Yield a trainer that scores a trained model as a recipe says, and leaves nothing behind."""
+    from hf_mtl.trainer import MultiTaskTrainer
+
+    # A trainer makes its output folder, and there is nothing to keep.
+    with TemporaryDirectory() as folder:
+        args = recipe.training_arguments(
+            output_dir=folder,
+            report_to="none",
+            push_to_hub=False,
+            load_best_model_at_end=False,
+            eval_strategy="no",
+            save_strategy="no",
+            tune_thresholds="none",
+        )
+        yield MultiTaskTrainer(model, args, processing_class=tokenizer)
 
 
 def save_changed(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from enum import Enum
 from pathlib import Path
 
@@ -30,13 +29,12 @@ def evaluate(
 ) -> None:
     """Score a model. Its own tasks are the truth for types and labels; the recipe says where the rows are."""
     from hf_mtl.cli._files import check_writable, write_whole
-    from hf_mtl.cli._model import load_model
+    from hf_mtl.cli._model import idle_trainer, load_model
     from hf_mtl.cli._progress import show_progress
     from hf_mtl.cli._tables import score_table
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.heads import head_class
     from hf_mtl.recipe import Recipe
-    from hf_mtl.trainer import MultiTaskTrainer
 
     with quiet_libraries():
         read = Recipe.load(recipe, overrides or [])
@@ -45,18 +43,7 @@ def evaluate(
         loaded, tokenizer = load_model(model)
         data = read.prepare_for(loaded.tasks, split.value)
         prefix = "eval" if split is Split.validation else "test"
-        # A trainer makes its output folder, and there is nothing to keep.
-        with tempfile.TemporaryDirectory() as folder:
-            args = read.training_arguments(
-                output_dir=folder,
-                report_to="none",
-                push_to_hub=False,
-                load_best_model_at_end=False,
-                eval_strategy="no",
-                save_strategy="no",
-                tune_thresholds="none",
-            )
-            trainer = MultiTaskTrainer(loaded, args, processing_class=tokenizer)
+        with idle_trainer(loaded, tokenizer, read) as trainer:
             main_metrics = {t.name: t.main_metric or head_class(t).default_metrics(t)[1] for t in loaded.tasks}
             show_progress(trainer, main_metrics)
             metrics = trainer.evaluate(data, metric_key_prefix=prefix)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from enum import Enum
 from pathlib import Path
 
@@ -30,29 +29,17 @@ def tune(
     how: How = typer.Option(How.per_label, help="A threshold for each label, or one for all."),
 ) -> None:
     """Tune the thresholds of a model's multi-label tasks on the recipe's validation rows; weights stay as they are."""
-    from hf_mtl.cli._model import load_model, save_changed
+    from hf_mtl.cli._model import idle_trainer, load_model, save_changed
     from hf_mtl.cli._progress import show_progress
     from hf_mtl.cli._tables import tuning_text
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.recipe import Recipe
-    from hf_mtl.trainer import MultiTaskTrainer
 
     with quiet_libraries():
         read = Recipe.load(recipe, overrides or [])
         loaded, tokenizer = load_model(model)
         data = read.prepare_for(loaded.tasks, "validation")
-        # A trainer makes its output folder, and there is nothing to keep.
-        with tempfile.TemporaryDirectory() as folder:
-            args = read.training_arguments(
-                output_dir=folder,
-                report_to="none",
-                push_to_hub=False,
-                load_best_model_at_end=False,
-                eval_strategy="no",
-                save_strategy="no",
-                tune_thresholds="none",
-            )
-            trainer = MultiTaskTrainer(loaded, args, processing_class=tokenizer)
+        with idle_trainer(loaded, tokenizer, read) as trainer:
             show_progress(trainer, {})
             tuned = trainer.tune_thresholds(data, how=how.value)
         if not trainer.is_world_process_zero():
