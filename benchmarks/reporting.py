@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-__all__ = ["fresh", "in_turn", "machine", "own_memory_peak", "parse", "peak_megabytes", "report"]
+__all__ = ["fresh", "in_turn", "machine", "own_memory_peak", "parse", "peak_megabytes", "report", "run_missing"]
 
 
 def parse(description: str | None) -> argparse.ArgumentParser:
@@ -93,6 +93,23 @@ def peak_megabytes() -> float:
         return int(line.split()[1]) * 1024 / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def run_missing(file: Path, runs: Mapping[tuple[Any, ...], Callable[[], dict[str, Any]]], keys: Sequence[str]) -> None:
+    """Do the runs that a file of JSON lines does not hold yet, and append each as it is done.
+
+    Args:
+        file: The file; it need not be there.
+        runs: For each run its values of ``keys``, and what does it and returns its row.
+        keys: The fields of a row that name its run.
+    """
+    lines = file.read_text().splitlines() if file.exists() else []
+    done = {tuple(row[key] for key in keys) for row in map(json.loads, lines)}
+    for name, run in runs.items():
+        if name not in done:
+            row = run()
+            with file.open("a") as out:
+                print(json.dumps(row), file=out)
 
 
 @contextmanager

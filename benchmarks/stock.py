@@ -60,10 +60,12 @@ class StockRun:
         task: The task.
         data: The folder of all data.
         encoder: The encoder.
+        standardized: Whether the numbers of a regression are learned with mean 0 and standard deviation 1 over the
+            training rows, as hf_mtl has them, and not as they are.
         rows: The most rows of a split by its name.
     """
 
-    def __init__(self, task: Task, data: Path, encoder: str, **rows: int) -> None:
+    def __init__(self, task: Task, data: Path, encoder: str, standardized: bool = False, **rows: int) -> None:
         self.task = task
         self.tagging = task.kind == "token-classification"
         self.multi_label = task.problem_type is not None
@@ -73,6 +75,9 @@ class StockRun:
         self.labels = label_names(task, raw)
         # A column that is called "labels" already would keep its type.
         raw = raw.rename_column(task.target, "target")
+        self.mean, self.std = 0.0, 1.0
+        if standardized and task.kind == "regression":
+            self.mean, self.std = float(np.mean(raw["train"]["target"])), float(np.std(raw["train"]["target"]))
         columns = raw["train"].column_names
         self.rows = len(raw["train"])
         self.encoded = DatasetDict(
@@ -88,6 +93,8 @@ class StockRun:
         if self.multi_label:
             chosen = [{ids.get(label, label) for label in row} for row in batch["target"]]
             return {**encoded, "labels": [[float(i in row) for i in ids.values()] for row in chosen]}
+        if self.task.kind == "regression":
+            return {**encoded, "labels": [(label - self.mean) / self.std for label in batch["target"]]}
         if not self.tagging:
             return {**encoded, "labels": [ids.get(label, label) for label in batch["target"]]}
         aligned = []

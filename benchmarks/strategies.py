@@ -14,12 +14,13 @@ import argparse
 import json
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from generated import inputs
 from real_data import Task, load_folder, task_config
-from reporting import parse, report
+from reporting import parse, report, run_missing
 from transformers import AutoTokenizer, set_seed
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
@@ -169,14 +170,10 @@ def main() -> None:
         if options.quick:
             options.steps, options.seeds = 4, [1]
         output = options.output or Path(folder) / "strategies.jsonl"
-        lines = output.read_text().splitlines() if output.exists() else []
-        done = {(found["strategy"], found["seed"]) for found in map(json.loads, lines)}
-        for seed in options.seeds:
-            for name in options.only:
-                if (name, seed) not in done:
-                    result = run(options, name, seed, folder)
-                    with output.open("a") as lines_out:
-                        print(json.dumps(result), file=lines_out)
+        runs = {
+            (name, seed): partial(run, options, name, seed, folder) for seed in options.seeds for name in options.only
+        }
+        run_missing(output, runs, ("strategy", "seed"))
         show(output)
 
 
