@@ -7,6 +7,8 @@ import re
 __all__ = ["layer_depth"]
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block|albert_layer_groups)\.(\d+)\.")
+#: Of tokens and positions, also where all layers read them: GPT-2's wte and wpe, T5's shared, MPNet's biases.
+_EMBEDDINGS = re.compile(r"embed|relative_attention_bias|(?:^|\.)(?:wte|wpe|shared)\.")
 
 
 def layer_depth(name: str, num_layers: int) -> int:
@@ -20,4 +22,4 @@ def layer_depth(name: str, num_layers: int) -> int:
     (0, 1)
     """
     match = _LAYER.search(name)
-    return int(match.group(1)) + 1 if match else (0 if "embed" in name else num_layers)
+    return int(match.group(1)) + 1 if match else (0 if _EMBEDDINGS.search(name) else num_layers)
