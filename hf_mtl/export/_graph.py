@@ -51,10 +51,15 @@ class TracedModel(nn.Module):
         # accelerate wraps the forward of a model in training, to compute in 16 bits; what it wraps is the original's.
         vars(self.model).pop("forward", None)
         nn.Module.to(self.model, "cpu", torch.float32)  # Transformers' own, wrapped, hides its types
-        if self.model.encoder._supports_sdpa:
-            self.model.encoder.set_attn_implementation("sdpa")
+        #: Of the attention implementations that the family has, those that graphs are made of, the faster first.
+        self.attentions = ["sdpa", "eager"] if self.model.encoder._supports_sdpa else ["eager"]
+        self.attend(self.attentions[0])
         self.model.unpad = False
         self.tasks, self.inputs = list(tasks), list(inputs)
+
+    def attend(self, attention: str) -> None:
+        """Choose the encoder's attention implementation."""
+        self.model.encoder.set_attn_implementation(attention)
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return each task's logits: [B, C], or [B, L, C]."""
@@ -69,27 +74,50 @@ def write_graph(traced: TracedModel, file: Path) -> None:
     Args:
         traced: The model.
         file: Where to write; weights of more than 2 GB go into a file beside it.
+
+    Raises:
+        ValueError: If torch cannot make a graph of the model.
     """
-    # Sizes that nothing else has: an example of equal ones would tie them together.
-    example = tuple(torch.ones(2, 7, dtype=torch.long) for _ in traced.inputs)
     with quiet_exporters():
-        program = torch.onnx.export(
-            traced,
-            example,
-            dynamo=True,
-            opset_version=_OPSET,
-            input_names=traced.inputs,
-            output_names=traced.tasks,
-            # One argument, a tuple: that is how forward takes its tensors.
-            dynamic_shapes=(tuple({0: "batch", 1: "length"} for _ in traced.inputs),),
-            verbose=False,
-        )
-        assert program is not None  # None is for the exporter that dynamo=True leaves behind
+        program = _program(traced)
         # How each node came about: lines of source with the folders of this machine, most of a small graph's size.
         program.model.graph.metadata_props.clear()
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()
         program.save(str(file))
+
+
+def _program(traced: TracedModel) -> torch.onnx.ONNXProgram:
+    # Sizes that nothing else has: an example of equal ones would tie them together.
+    example = tuple(torch.ones(2, 7, dtype=torch.long) for _ in traced.inputs)
+    failures: list[torch.onnx.OnnxExporterError] = []
+    for attention in traced.attentions:
+        traced.attend(attention)
+        try:
+            program = torch.onnx.export(
+                traced,
+                example,
+                dynamo=True,
+                opset_version=_OPSET,
+                input_names=traced.inputs,
+                output_names=traced.tasks,
+                # One argument, a tuple: that is how forward takes its tensors.
+                dynamic_shapes=(tuple({0: "batch", 1: "length"} for _ in traced.inputs),),
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            # torch (2.13) cannot view what T5's SDPA attention returns.
+            failures.append(error)
+        else:
+            assert program is not None  # None is for the exporter that dynamo=True leaves behind
+            return program
+    family = traced.model.encoder.config.model_type
+    why = str(failures[-1]).strip().partition("## Exception summary")
+    reason = next(line for line in (why[2] or why[0]).splitlines() if line.strip())
+    raise ValueError(
+        f"torch {torch.__version__} makes no ONNX graph of an encoder of the family {family!r} ({reason}). Export its "
+        "tasks as stock models (--to transformers), or try another version of torch."
+    ) from failures[-1]
 
 
 @contextmanager
