@@ -68,6 +68,20 @@ class SentimentHead(SequenceHead):
         if self.is_ordinal(task):
             self.thresholds = nn.Parameter(self._spread(task.num_labels))
 
+    @classmethod
+    def check(cls, task: TaskConfig) -> None:
+        """Check that a text has one label.
+
+        Raises:
+            ValueError: If it is to have any number of them.
+        """
+        super().check(task)
+        if task.is_multi_label:
+            raise ValueError(
+                f"Task {task.name!r}: a text has one place on a sentiment's scale, so problem_type "
+                f"{task.problem_type!r} makes no sense. Leave it out, or use the type 'multi-label-classification'."
+            )
+
     @staticmethod
     def _spread(num_labels: int) -> torch.Tensor:
         """Return parameters whose thresholds give every label the same probability at score 0."""

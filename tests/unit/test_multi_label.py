@@ -74,6 +74,7 @@ def test_type_by_its_name_is_the_same_head_as_by_its_problem_type():
         ({"class_weights": [1.0] * 4}, "Task 'a': class_weights are for tasks with one label a text.*write pos_weight"),
         ({"type": "sequence-classification", "pos_weight": [1.0] * 4}, "Task 'a': pos_weight is for multi-label tasks"),
         ({"type": "sequence-classification", "thresholds": 0.4}, "Task 'a': thresholds is for multi-label tasks"),
+        ({"type": "sentiment", "problem_type": "multi_label_classification"}, "use the type 'multi-label-classific"),
         ({"type": "sentiment", "thresholds": 0.4}, "set the type 'multi-label-classification'"),
         ({"type": "regression", "thresholds": 0.4}, "thresholds is for multi-label tasks"),
     ],
