@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 #: What a run leaves in its folder besides the model, and the next one must not mix with its own.
-_RESULTS = ("all_results.json", "train_results.json", "eval_results.json", "test_results.json", "trainer_state.json")
+_RESULTS = (
+    "all_results.json",
+    "train_results.json",
+    "eval_results.json",
+    "test_results.json",
+    "trainer_state.json",
+    "report.html",
+)
 _CHECKPOINT = re.compile(r"^checkpoint-\d+$")
 
 

@@ -155,8 +155,12 @@ def test_a_trained_model_is_replaced_only_on_request(trained, tmp_path):
         "or choose another training.output_dir.\n"
     )
     assert (run / "model.safetensors").read_bytes() == before
+    (run / "report.html").write_text("of the first run")
+    (run / "notes.txt").write_text("mine")
     call("train", recipe, f"training.output_dir={run}", "training.max_steps=1", "--overwrite")
     assert (run / "model.safetensors").read_bytes() != before
+    assert not (run / "report.html").exists()
+    assert (run / "notes.txt").exists()
     assert [path.name for path in run.glob("checkpoint-*")] == ["checkpoint-1"]
 
 
