@@ -23,16 +23,26 @@ from hf_mtl.cli._terminal import is_terminal, write_line
 from hf_mtl.cli._writing import RowWriter, make_writer
 from hf_mtl.inference import Answerer
 from hf_mtl.modeling import MultiTaskModel
+from hf_mtl_light.encoding import RowError
 
 __all__ = ["answer_file"]
 
 
 @dataclass(frozen=True)
 class _Step:
-    """Rows that are answered together, and how far the input has been read behind them."""
+    """Rows that are answered together, and how far the input has been read behind them.
+
+    Args:
+        rows: The rows that could be read.
+        read: All rows of the input so far.
+        left_out: Those of this step that could not be read.
+        digest: A digest of the input so far.
+    """
 
     rows: list[InputRow]
-    done: Done
+    read: int
+    left_out: int
+    digest: str
 
 
 def answer_file(
@@ -63,7 +73,7 @@ def answer_file(
     with tqdm(unit=" rows", unit_scale=True, disable=not is_terminal()) as bar:
         if output == STANDARD:
             for step in _steps(reader, Done(), answerer.look_ahead, skips_bad_rows):
-                sys.stdout.write(_answered(step, answerer, writer).decode())
+                sys.stdout.write(_answered(step, answerer, writer, skips_bad_rows)[0].decode())
                 sys.stdout.flush()
                 bar.update(len(step.rows))
             return
@@ -86,7 +96,9 @@ def _fill(
     bar.update(partial.done.rows)
     try:
         for step in _steps(reader, partial.done, answerer.look_ahead, skips):
-            partial.add(_answered(step, answerer, writer), step.done)
+            data, left_out = _answered(step, answerer, writer, skips)
+            skipped = partial.done.skipped + step.left_out + left_out
+            partial.add(data, Done(step.read, skipped, 0, step.digest))
             bar.update(len(step.rows))
     except BaseException:
         if partial.done.rows:
@@ -94,9 +106,20 @@ def _fill(
         raise
 
 
-def _answered(step: _Step, answerer: Answerer, writer: RowWriter) -> bytes:
-    answers = answerer.answer([row.row for row in step.rows])
-    return writer.rows([row.values for row in step.rows], answers)
+def _answered(step: _Step, answerer: Answerer, writer: RowWriter, skips: bool) -> tuple[bytes, int]:
+    """Return a step's bytes, and how many rows were left out because the model cannot take them in."""
+    rows = step.rows
+    while True:
+        try:
+            answers = answerer.answer([row.row for row in rows])
+        except RowError as error:  # noqa: PERF203  # a turn of the loop is 512 rows
+            if not skips:
+                raise
+            write_line(f"left out: {error}")
+            bad = error.row.index
+            rows = [row for row in rows if row.row.index != bad]
+        else:
+            return writer.rows([row.values for row in rows], answers), len(step.rows) - len(rows)
 
 
 def _steps(reader: RowReader, done: Done, size: int, skips: bool) -> Iterator[_Step]:
@@ -115,23 +138,22 @@ def _steps(reader: RowReader, done: Done, size: int, skips: bool) -> Iterator[_S
             f"--resume: the first {done.rows:,} rows of {reader.name} are not those that were answered. Begin anew "
             "without --resume."
         )
-    skipped = done.skipped
     while True:
         good: list[InputRow] = []
-        before = number
+        before, left_out = number, 0
         for row in islice(rows, size):
             number += 1
             _take(digest, row)
             if isinstance(row, InputRow):
                 good.append(row)
             elif skips:
-                skipped += 1
+                left_out += 1
                 write_line(f"left out: {row.message}")
             else:
                 raise ValueError(row.message)
         if number == before:
             return
-        yield _Step(good, Done(number, skipped, 0, digest.hexdigest()))
+        yield _Step(good, number, left_out, digest.hexdigest())
 
 
 def _take(digest: Any, row: InputRow | BadRow) -> None:

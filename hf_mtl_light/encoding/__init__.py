@@ -22,7 +22,7 @@ from hf_mtl_light.encoding._readings import (
     encode_choices,
     encode_contexts,
 )
-from hf_mtl_light.encoding._rows import Row, as_row
+from hf_mtl_light.encoding._rows import Row, RowError, as_row
 from hf_mtl_light.encoding._tokenizer import FileTokenizer
 from hf_mtl_light.encoding._windows import EncodedRow, Window, WindowEncoder
 
@@ -32,6 +32,7 @@ __all__ = [
     "FileTokenizer",
     "Part",
     "Row",
+    "RowError",
     "Tokenizer",
     "Window",
     "WindowEncoder",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hf_mtl_light.encoding._encodings import Tokenizer, encode_rows, padding_id
-from hf_mtl_light.encoding._rows import Row
+from hf_mtl_light.encoding._rows import Row, RowError
 from hf_mtl_light.words import Reading, WordMap
 
 __all__ = ["CONTEXT_STRIDE", "ContextRow", "Part", "can_read", "choice_words", "encode_choices", "encode_contexts"]
@@ -94,7 +94,7 @@ def encode_contexts(
         A row each, and the names of the encoder's inputs: see `encode_rows`.
 
     Raises:
-        ValueError: If a question leaves no room for its context; the message names dataset and row.
+        RowError: If a question leaves no room for its context; the message names dataset and row.
     """
     encodings, names = encode_rows(tokenizer, rows, verbose=False)
     found = []
@@ -105,9 +105,10 @@ def encode_contexts(
         before, behind = (places[0], places[-1] + 1) if places else (len(ids), len(ids))
         room = max_length - (len(ids) - len(places))
         if room < min(len(places), 2) or room < 0:
-            raise ValueError(
-                f"Dataset {row.dataset!r}, row {row.index}: the question has so many tokens that {max(room, 0)} of "
-                f"{max_length} are left for the context. Raise max_length, or shorten the question ('text')."
+            raise RowError(
+                row,
+                f"the question has so many tokens that {max(room, 0)} of {max_length} are left for the context. "
+                "Raise max_length, or shorten the question ('text').",
             )
         shared = min(CONTEXT_STRIDE if stride is None else stride, room // 2)
         tokens = [(0, min(room, len(places)))]

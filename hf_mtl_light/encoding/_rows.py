@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_mtl_light.names import listed
 
-__all__ = ["Row", "as_row"]
+__all__ = ["Row", "RowError", "as_row"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,19 @@ class Row:
     labels: dict[str, Any] = field(default_factory=dict)
     choices: list[str] | None = None
     drawn: int | None = None
+
+
+class RowError(ValueError):
+    """A row that reads well but that a model cannot take in, such as a question longer than a window.
+
+    Args:
+        row: The row.
+        message: What is wrong with it, behind its dataset and number.
+    """
+
+    def __init__(self, row: Row, message: str) -> None:
+        super().__init__(f"Dataset {row.dataset!r}, row {row.index}: {message}")
+        self.row = row
 
 
 def as_row(value: Any, number: int, source: str = "input") -> Row:

@@ -120,7 +120,7 @@ class WindowEncoder:
             needs_ids: Whether to keep the tokens' ids with the words, as fillings of masks want them.
 
         Raises:
-            ValueError: If a question leaves its context no room.
+            RowError: If a question leaves its context no room.
         """
         if not rows:
             return []

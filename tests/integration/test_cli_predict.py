@@ -183,6 +183,24 @@ def test_rows_that_cannot_be_read_are_named_and_left_out_on_request(model, tmp_p
     assert f"{bad} of {bad + 2} rows were left out." in result.stderr
 
 
+def test_questions_that_leave_no_room_are_named_and_left_out_on_request(tmp_path, tokenizer):
+    folder = tmp_path / "model"
+    MultiTaskModel.from_encoder(tiny_encoder(), [TaskConfig("reply", "question-answering")]).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    long = "rome " * 300
+    rows = [("a", "paris"), (long, "rome"), ("b", "rome and paris"), (long, "anna"), ("c", "rome")]
+    write(tmp_path / "in.jsonl", [{"text": text, "text_pair": pair} for text, pair in rows])
+    result = call(folder, tmp_path / "in.jsonl", "-o", tmp_path / "out.jsonl", code=2)
+    assert f"Dataset {str(tmp_path / 'in.jsonl')!r}, row 2: the question has so many tokens" in result.stderr
+    assert not (tmp_path / "out.jsonl").exists()
+    result = call(folder, tmp_path / "in.jsonl", "-o", tmp_path / "out.jsonl", "--on-error", "skip")
+    assert [row["text"] for row in read(tmp_path / "out.jsonl")] == ["a", "b", "c"]
+    assert [line.split(": ")[1] for line in result.stderr.splitlines() if line.startswith("left out")] == [
+        f"Dataset {str(tmp_path / 'in.jsonl')!r}, row {number}" for number in (2, 4)
+    ]
+    assert "2 of 5 rows were left out." in result.stderr
+
+
 def test_files_that_are_not_what_their_name_says_are_one_line(model, tmp_path):
     (tmp_path / "in.parquet").write_bytes(b"text")
     assert "in.parquet: not a Parquet file" in call(model, tmp_path / "in.parquet", "-o", "-", code=2).stderr
