@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data._masking import TokenMasker
+from hf_mtl.data._tokenised import READINGS, Tokenised, lay_out
 from hf_mtl.encoders import longest_text
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import (
@@ -30,7 +31,6 @@ __all__ = ["EncodedBatch", "MultiTaskCollator", "longest_input"]
 
 #: Where neither the tokenizer nor the encoder has a limit; far above what any machine computes at once.
 _NO_LIMIT = 2**20
-_READINGS: tuple[Reading, ...] = get_args(Reading)
 
 
 def longest_input(tokenizer: PreTrainedTokenizerBase, encoder_config: Any) -> int:
@@ -164,42 +164,36 @@ class MultiTaskCollator:
             readings: What is read of each.
             trains: Whether of many windows over a context some are enough: those that its label's task trains on.
         """
-        how = {"truncation": True, "max_length": self.max_length}
-        chosen = {name: [i for i, asked in enumerate(readings) if name in asked] for name in _READINGS}
-        texts: dict[int, Any] = {}
-        contexts: dict[int, ContextRow] = {}
-        choices: dict[int, list[Any]] = {}
-        names: list[str] = []
-        if chosen["text"]:
-            encoded, names = encode_rows(self.tokenizer, [rows[i] for i in chosen["text"]], **how)
-            texts = dict(zip(chosen["text"], encoded, strict=True))
-        if chosen["context"]:
-            read, names = encode_contexts(self.tokenizer, [rows[i] for i in chosen["context"]], self.max_length)
-            contexts = dict(zip(chosen["context"], read, strict=True))
-            if trains:
-                contexts = {i: context.only(self._trained(rows[i], context)) for i, context in contexts.items()}
-        if chosen["choices"]:
-            several, names = encode_choices(self.tokenizer, [rows[i] for i in chosen["choices"]], self.max_length)
-            choices = dict(zip(chosen["choices"], several, strict=True))
-        parts: list[Any] = []
-        places: dict[Reading, dict[int, list[int]]] = {name: {} for name in _READINGS}
-        for i in range(len(rows)):
-            own = {"text": [texts[i]] if i in texts else [], "choices": choices.get(i, [])}
-            own["context"] = list(contexts[i].parts) if i in contexts else []
-            if [part.ids for part in own["context"]] == [text.ids for text in own["text"]]:
-                own["context"] = []  # a pair that fits into one window is read once
-            for name in _READINGS:
-                if i in chosen[name]:
-                    places[name][i] = list(range(len(parts), len(parts) + len(own[name]))) or places["text"][i]
-                    parts += own[name]
-        inputs = self._tensors(parts, names)
+        chosen = {name: [i for i, asked in enumerate(readings) if name in asked] for name in READINGS}
+        tokenised = self._tokenise(rows, chosen, trains)
+        parts, places = lay_out(tokenised, chosen, len(rows))
+        inputs = self._tensors(parts, tokenised.names)
         length = inputs["input_ids"].shape[1]
         words: dict[Reading, dict[int, WordMap]] = {
-            "text": {i: self._word_map(rows[i], text, length) for i, text in texts.items()},
-            "context": {i: context.words(length) for i, context in contexts.items()},
-            "choices": {i: choice_words(rows[i]) for i in choices},
+            "text": {i: self._word_map(rows[i], text, length) for i, text in tokenised.texts.items()},
+            "context": {i: context.words(length) for i, context in tokenised.contexts.items()},
+            "choices": {i: choice_words(rows[i]) for i in tokenised.choices},
         }
         return EncodedBatch(inputs, places, words)
+
+    def _tokenise(self, rows: Sequence[Row], chosen: Mapping[Reading, Sequence[int]], trains: bool) -> Tokenised:
+        """Return the tokens of the rows that are chosen for each reading; see `read`."""
+        found = Tokenised()
+        if chosen["text"]:
+            own = [rows[i] for i in chosen["text"]]
+            texts, found.names = encode_rows(self.tokenizer, own, truncation=True, max_length=self.max_length)
+            found.texts = dict(zip(chosen["text"], texts, strict=True))
+        if chosen["context"]:
+            own = [rows[i] for i in chosen["context"]]
+            contexts, found.names = encode_contexts(self.tokenizer, own, self.max_length)
+            if trains:
+                contexts = [context.only(self._trained(r, context)) for r, context in zip(own, contexts, strict=True)]
+            found.contexts = dict(zip(chosen["context"], contexts, strict=True))
+        if chosen["choices"]:
+            own = [rows[i] for i in chosen["choices"]]
+            choices, found.names = encode_choices(self.tokenizer, own, self.max_length)
+            found.choices = dict(zip(chosen["choices"], choices, strict=True))
+        return found
 
     def _trained(self, row: Row, context: ContextRow) -> list[int]:
         """Return the numbers of the windows that a row's tasks train on."""
