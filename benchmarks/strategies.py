@@ -63,20 +63,25 @@ SAMPLERS: dict[str, dict[str, Any]] = {
         "eval_steps": INTERVAL,
     },
 }
-MIXED = {"batching": "mixed"}
+MIXED: dict[str, Any] = {"batching": "mixed"}
+#: Samplers where every step has rows of several datasets.
+MIXTURES: dict[str, dict[str, Any]] = {
+    "mixed": MIXED,
+    "mixed, uniform": {"sampling": "uniform", **MIXED},
+    "mixed, temperature 2": {"sampling": "temperature", "sampling_options": {"temperature": 2.0}, **MIXED},
+}
 BALANCERS: dict[str, dict[str, Any]] = {
     "equal": {"balancing": "equal"},
     "uncertainty": {"balancing": "uncertainty"},
     "dwa": {"balancing": "dwa", "balancing_options": {"interval": INTERVAL}},
     "random": {"balancing": "random"},
     "log_classes": {"loss_scaling": "log_classes"},
-    "mixed": MIXED,
     "mixed, equal": {"balancing": "equal", **MIXED},
     "mixed, geometric": {"balancing": "geometric", **MIXED},
     "mixed, famo": {"balancing": "famo", **MIXED},
     "mixed, upgrad": {"balancing": "gradient", "balancing_options": {"aggregator": "upgrad"}, **MIXED},
 }
-STRATEGIES = {**SAMPLERS, **BALANCERS}
+STRATEGIES = {**SAMPLERS, **MIXTURES, **BALANCERS}
 
 
 def read(data: Path, seed: int) -> tuple[dict[str, tuple[TaskConfig, str]], dict[str, dict[str, Any]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
@@ -17,13 +17,11 @@ from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.recipe._load import LoadedDataset
 from hf_mtl.recipe._mistakes import blamed_on
 from hf_mtl.recipe._paths import portable, portable_load
+from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import dump_yaml
 from hf_mtl.samplers import first_and_last_shares, make_sampler
 from hf_mtl.trainer import MultiTaskTrainer
 from hf_mtl.training_args import MultiTaskTrainingArguments
-
-if TYPE_CHECKING:
-    from hf_mtl.recipe._recipe import Recipe
 
 __all__ = ["BuiltRecipe", "PreparedRecipe"]
 
@@ -53,7 +51,7 @@ class PreparedRecipe:
         test: Test rows of the datasets that have some with labels.
     """
 
-    recipe: Recipe
+    recipe: ReadRecipe
     args: MultiTaskTrainingArguments
     tasks: list[TaskConfig]
     encoder: tuple[str, dict[str, Any]]

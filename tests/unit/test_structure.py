@@ -1,6 +1,7 @@
 """The walls of the house: which part may import which, and what an import may do."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,29 @@ def test_imports_point_one_way_without_torch(part):
     for file, other in imported_by(part, LIGHT):
         allowed = row_of(other, LIGHT_ROWS) > row_of(part, LIGHT_ROWS)
         assert allowed, f"{file.relative_to(LIGHT)} imports hf_mtl_light.{other}, which does not lie below {part}"
+
+
+def modules():
+    """Return each module's name and the names of those that it imports, wherever in it that stands."""
+    files = {
+        ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): file
+        for package in (PACKAGE, LIGHT)
+        for file in package.rglob("*.py")
+    }
+    graph = {}
+    for name, file in files.items():
+        found = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+        graph[name] = found & set(files)
+    return graph
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graphlib.TopologicalSorter(modules()).prepare()
 
 
 def test_the_lowest_part_imports_numpy_and_nothing_else_that_is_installed():

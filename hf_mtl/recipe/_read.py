@@ -1,0 +1,148 @@
+"""A recipe as it is read: checked, with its arguments and where its encoder is; no data yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import PrivateAttr, ValidationError
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+
+from hf_mtl.recipe._mistakes import RecipeError, blamed_on
+from hf_mtl.recipe._paths import encoder_path
+from hf_mtl.recipe._schema import RecipeKeys, as_recipe_error
+from hf_mtl.recipe._training import make_arguments
+from hf_mtl.recipe._yaml import apply_overrides, read_yaml
+from hf_mtl.training_args import MultiTaskTrainingArguments
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["ReadRecipe"]
+
+
+class ReadRecipe(RecipeKeys):
+    """What stands in a recipe, and in which file."""
+
+    _source: str = PrivateAttr(default="")
+    _folder: Path = PrivateAttr(default=Path())
+    _stem: str = PrivateAttr(default="recipe")
+    _overridden: tuple[str, ...] = PrivateAttr(default=())
+    _training: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _arguments: MultiTaskTrainingArguments | None = PrivateAttr(default=None)
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
+        """Read a recipe from a YAML file.
+
+        Args:
+            path: The file. Relative files in it count from the current directory, or else from the file's folder.
+            overrides: Each ``dotted.key=value``, such as ``training.learning_rate=1e-4``.
+
+        Raises:
+            RecipeError: At the first mistake.
+        """
+        path = Path(path)
+        try:
+            values = apply_overrides(read_yaml(path), overrides)
+        except RecipeError as error:
+            error.source = error.source or str(path)
+            raise
+        # The recipe that a run folder holds is named after the run.
+        stem = path.parent.resolve().name if path.stem == "recipe" else path.stem
+        return cls._checked(values, source=str(path), folder=path.parent, stem=stem, overridden=overrides)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], folder: str | Path = ".") -> Self:
+        """Read a recipe from a mapping; relative files count from the current directory, or else from ``folder``.
+
+        Raises:
+            RecipeError: At the first mistake.
+
+        >>> from hf_mtl.recipe import Recipe
+        >>> recipe = Recipe.from_dict(
+        ...     {
+        ...         "encoder": "google-bert/bert-base-uncased",
+        ...         "datasets": {"sst2": {"load": {"path": "stanfordnlp/sst2"}, "columns": {"sentence": "text"}}},
+        ...     }
+        ... )
+        Traceback (most recent call last):
+        ...
+        hf_mtl.recipe...RecipeError: datasets.sst2.columns: no task. Map the column of the labels to the name of a task.
+        """
+        return cls._checked(values, source="", folder=Path(folder), stem="recipe", overridden=())
+
+    @classmethod
+    def _checked(
+        cls, values: Mapping[str, Any], *, source: str, folder: Path, stem: str, overridden: Sequence[str]
+    ) -> Self:
+        try:
+            recipe = cls.model_validate(dict(values))
+            recipe._training = recipe.check()
+        except ValidationError as error:
+            raise _sourced(as_recipe_error(error), source, overridden) from None
+        except RecipeError as error:
+            raise _sourced(error, source, overridden) from error.__cause__
+        recipe._source, recipe._folder, recipe._stem = source, folder, stem
+        recipe._overridden = tuple(overridden)
+        return recipe
+
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """Name this recipe as the source of mistakes found with its data."""
+        try:
+            yield
+        except RecipeError as error:
+            # A mistake in a row is the data's own: the message names dataset and row.
+            raise (_sourced(error, self._source, self._overridden) if error.where else error) from error.__cause__
+
+    def training_arguments(self, **changes: Any) -> MultiTaskTrainingArguments:
+        """Return the arguments of the training.
+
+        Args:
+            changes: Fields in place of the recipe's.
+
+        Raises:
+            RecipeError: If Transformers takes one for wrong.
+        """
+        if changes or self._arguments is None:
+            with self.blamed():
+                args = make_arguments({**self._training, **changes}, self.sampling_fields(), f"runs/{self._stem}")
+            if changes:
+                return args
+            self._arguments = args
+        return self._arguments
+
+    def load_tokenizer(self) -> PreTrainedTokenizerBase:
+        """Load the encoder's tokenizer, and its config to see that it is there.
+
+        Raises:
+            RecipeError: If the encoder is not found.
+        """
+        path, options = self.encoder_source()
+        options = {key: value for key, value in options.items() if key == "revision"}
+        with self.blamed(), blamed_on("encoder", OSError, ValueError, KeyError, ImportError):
+            AutoConfig.from_pretrained(path, **options)
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, **options)
+            # Without files Transformers makes a tokenizer that knows nothing, and all words are unknown.
+            if len(tokenizer) <= len(tokenizer.all_special_tokens):
+                raise ValueError(f"{path!r} holds no tokenizer. Save the encoder's own beside it.")
+        return tokenizer
+
+    def encoder_source(self) -> tuple[str, dict[str, Any]]:
+        """Return the encoder's folder or Hub id and the arguments it is loaded with."""
+        with self.blamed():
+            path = encoder_path(self.encoder, self._folder)
+        return path, self.encoder_kwargs.model_dump(exclude_none=True)
+
+
+def _sourced(error: RecipeError, source: str, overridden: Sequence[str]) -> RecipeError:
+    """Name the file, or the override, that a mistake stands in."""
+    for override in overridden:
+        key = override.partition("=")[0]
+        if error.where == key or error.where.startswith(f"{key}."):
+            return RecipeError(error.where, error.message, f"override {override!r}")
+    error.source = error.source or source
+    return error
