@@ -78,7 +78,8 @@ class GradientBalancer(Balancer):
             The gradient [P], and each task's weight in it, or ``None`` where it is no weighted sum of the rows.
         """
         names = list(step.shares)
-        if len(names) < max(2, self.recipe.least_tasks) or not bool(jacobian.isfinite().all()):
+        # Row by row: of the whole matrix the check would make a copy.
+        if len(names) < max(2, self.recipe.least_tasks) or not all(bool(row.isfinite().all()) for row in jacobian):
             return self._mean(names, jacobian)
         order = list(range(len(names)))
         if self.recipe.name == "pcd":
