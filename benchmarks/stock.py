@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import DatasetDict
 from real_data import Task, label_names, load_folder
 from scipy.special import expit
@@ -19,6 +20,7 @@ from transformers import (
     AutoTokenizer,
     DataCollatorForTokenClassification,
     DataCollatorWithPadding,
+    PreTrainedModel,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -51,6 +53,15 @@ def curve(trainer: Trainer, key: str) -> list[tuple[float, float]]:
     """Return (part of the training, loss) from the log."""
     end = trainer.state.max_steps
     return [(round(log["step"] / end, 4), log[key]) for log in trainer.state.log_history if key in log]
+
+
+def _two_rates(model: PreTrainedModel, rate: float, head_rate: float) -> torch.optim.Optimizer:
+    """Return the optimizer that ``Trainer`` makes by itself, but for the rate of the new layers."""
+    encoder = list(model.base_model.parameters())
+    known = {id(parameter) for parameter in encoder}
+    head = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    groups = [{"params": encoder, "lr": rate}, {"params": head, "lr": head_rate}]
+    return torch.optim.AdamW(groups, weight_decay=0.0, fused=True)
 
 
 class StockRun:
@@ -109,8 +120,17 @@ class StockRun:
             )
         return {**encoded, "labels": aligned}
 
-    def train(self, seed: int, arguments: dict[str, Any]) -> tuple[Trainer, Clock]:
-        """Train from the encoder as it is; return the trainer and the times of its steps."""
+    def train(
+        self, seed: int, arguments: dict[str, Any], head_rate: float | None = None, balanced: bool = False
+    ) -> tuple[Trainer, Clock]:
+        """Train from the encoder as it is; return the trainer and the times of its steps.
+
+        Args:
+            seed: The seed.
+            arguments: Arguments of the trainer.
+            head_rate: Learning rate of the layers that the checkpoint does not have; ``None``: that of the others.
+            balanced: Whether each of several labels weighs, where it holds, rows without it by rows with it.
+        """
         set_seed(seed)
         auto = AutoModelForTokenClassification if self.tagging else AutoModelForSequenceClassification
         model = auto.from_pretrained(
@@ -126,18 +146,22 @@ class StockRun:
             collator(self.tokenizer),
             self.encoded["train"],
             processing_class=self.tokenizer,
+            compute_loss_func=self._balanced_loss() if balanced else None,
+            optimizers=(None if head_rate is None else _two_rates(model, arguments["learning_rate"], head_rate), None),
             callbacks=[clock],
         )
         trainer.train()
         return trainer, clock
 
-    def test(self, trainer: Trainer, threshold: float = 0.5) -> dict[str, float]:
-        """Return the test metrics by the names that hf_mtl has for them, computed by other libraries.
+    def _balanced_loss(self) -> Any:
+        flags = np.array(self.encoded["train"]["labels"])
+        held = flags.sum(0)
+        odds = np.where(held > 0, (len(flags) - held) / np.maximum(held, 1), 1.0).clip(0.01, 100)
+        loss = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(odds, dtype=torch.float32))
+        return lambda outputs, labels, num_items_in_batch=None: loss(outputs.logits.float(), labels)
 
-        Args:
-            trainer: The trainer.
-            threshold: From which score on a label of several is named.
-        """
+    def test(self, trainer: Trainer) -> dict[str, float]:
+        """Return the test metrics by the names that hf_mtl has for them, computed by other libraries."""
         output = trainer.predict(self.encoded["test"])
         guesses, gold = output.predictions, output.label_ids
         if self.task.kind == "regression":
@@ -147,7 +171,7 @@ class StockRun:
             pairs = [(p[g != -100], g[g != -100]) for p, g in zip(guesses.argmax(-1), gold, strict=True)]
             found = {"f1": entity_f1([names[g].tolist() for _, g in pairs], [names[p].tolist() for p, _ in pairs])}
         else:
-            best = expit(guesses) >= threshold if self.multi_label else guesses.argmax(-1)
+            best = expit(guesses) >= 0.5 if self.multi_label else guesses.argmax(-1)
             found = {f"f1_{kind}": f1_score(gold, best, average=kind, zero_division=0) for kind in ("micro", "macro")}
             if not self.multi_label:
                 found["accuracy"] = (best == gold).mean()
