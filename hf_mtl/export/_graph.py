@@ -53,7 +53,6 @@ class TracedModel(nn.Module):
         nn.Module.to(self.model, "cpu", torch.float32)  # Transformers' own, wrapped, hides its types
         #: Of the attention implementations that the family has, those that graphs are made of, the faster first.
         self.attentions = ["sdpa", "eager"] if self.model.encoder._supports_sdpa else ["eager"]
-        self.attend(self.attentions[0])
         self.model.unpad = False
         self.tasks, self.inputs = list(tasks), list(inputs)
 
@@ -90,7 +89,7 @@ def write_graph(traced: TracedModel, file: Path) -> None:
 def _program(traced: TracedModel) -> torch.onnx.ONNXProgram:
     # Sizes that nothing else has: an example of equal ones would tie them together.
     example = tuple(torch.ones(2, 7, dtype=torch.long) for _ in traced.inputs)
-    failures: list[torch.onnx.OnnxExporterError] = []
+    failure: torch.onnx.OnnxExporterError | None = None
     for attention in traced.attentions:
         traced.attend(attention)
         try:
@@ -107,17 +106,17 @@ def _program(traced: TracedModel) -> torch.onnx.ONNXProgram:
             )
         except torch.onnx.OnnxExporterError as error:
             # torch (2.13) cannot view what T5's SDPA attention returns.
-            failures.append(error)
+            failure = error
         else:
             assert program is not None  # None is for the exporter that dynamo=True leaves behind
             return program
     family = traced.model.encoder.config.model_type
-    why = str(failures[-1]).strip().partition("## Exception summary")
+    why = str(failure).strip().partition("## Exception summary")
     reason = next(line for line in (why[2] or why[0]).splitlines() if line.strip())
     raise ValueError(
         f"torch {torch.__version__} makes no ONNX graph of an encoder of the family {family!r} ({reason}). Export its "
         "tasks as stock models (--to transformers), or try another version of torch."
-    ) from failures[-1]
+    ) from failure
 
 
 @contextmanager
