@@ -73,11 +73,21 @@ class StockRun:
         encoder: The encoder.
         standardized: Whether the numbers of a regression are learned with mean 0 and standard deviation 1 over the
             training rows, as hf_mtl has them, and not as they are.
+        max_length: The most tokens of a row.
         rows: The most rows of a split by its name.
     """
 
-    def __init__(self, task: Task, data: Path, encoder: str, standardized: bool = False, **rows: int) -> None:
+    def __init__(
+        self,
+        task: Task,
+        data: Path,
+        encoder: str,
+        standardized: bool = False,
+        max_length: int = 256,
+        **rows: int,
+    ) -> None:
         self.task = task
+        self.max_length = max_length
         self.tagging = task.kind == "token-classification"
         self.multi_label = task.problem_type is not None
         self.encoder = encoder
@@ -99,7 +109,7 @@ class StockRun:
         """Tokenise a batch and align its labels as Transformers' own scripts do (first sub-word only)."""
         texts = (batch[column] for column in self.task.inputs)
         words = self.task.inputs == ("tokens",)
-        encoded = self.tokenizer(*texts, is_split_into_words=words, truncation=True, max_length=256)
+        encoded = self.tokenizer(*texts, is_split_into_words=words, truncation=True, max_length=self.max_length)
         ids = {label: i for i, label in enumerate(self.labels or ())}
         if self.multi_label:
             chosen = [{ids.get(label, label) for label in row} for row in batch["target"]]

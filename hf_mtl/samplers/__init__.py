@@ -5,7 +5,7 @@ is one file and one row here. A user's own is passed to ``MultiTaskTrainer(sampl
 what goes with any strategy: weights, limits, where an epoch ends.
 
 A `Plan`, which `make_plan` returns, turns shares into whole draws by systematic sampling: at any step each dataset's
-count is within about one of its share, any draw is known without the ones before, and every rank computes the same.
+count is within one of its share, any draw is known without the ones before, and every rank computes the same.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hf_mtl.samplers._options import build_sampler, options_of
 from hf_mtl.samplers._permutation import permute, uniforms
 from hf_mtl.samplers._plan import Plan, StepShape
 from hf_mtl.samplers._rules import EXHAUSTED, SamplingRules
-from hf_mtl.samplers._walk import WALKED, Walk
+from hf_mtl.samplers._timeline import Timeline
 from hf_mtl.samplers.annealed import AnnealedSampler
 from hf_mtl.samplers.bandit import BanditSampler
 from hf_mtl.samplers.capped import CappedSampler
@@ -39,7 +39,6 @@ from hf_mtl.samplers.uniform import UniformSampler
 __all__ = [
     "EXHAUSTED",
     "SAMPLERS",
-    "WALKED",
     "AdaptivePlan",
     "AdaptiveSampler",
     "AnnealedSampler",
@@ -58,8 +57,8 @@ __all__ = [
     "StepShape",
     "TaskSampler",
     "TemperatureSampler",
+    "Timeline",
     "UniformSampler",
-    "Walk",
     "first_and_last_shares",
     "make_plan",
     "make_sampler",

@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation, as_list, from_list
 from hf_mtl.samplers._base import Shares
-from hf_mtl.samplers._interleaving import Interleaving
-from hf_mtl.samplers._plan import Draws, Spread, StepShape
-from hf_mtl.samplers._rounding import whole_counts
+from hf_mtl.samplers._deadlines import Deadlines
+from hf_mtl.samplers._interleaving import numbered
+from hf_mtl.samplers._plan import Draws, StepShape
 from hf_mtl.samplers._rules import SamplingRules
+from hf_mtl.samplers._slots import Slots
 from hf_mtl.samplers._stepped_plan import SteppedPlan
-from hf_mtl.samplers._walk import WALKED, Walk
+from hf_mtl.samplers._timeline import Ints, Timeline
 
 __all__ = ["AdaptivePlan"]
 
@@ -186,22 +187,20 @@ class _Stage:
     start: int
     positions: int
     shares: Shares
-    before: npt.NDArray[np.int64]
+    before: Ints
     owed: npt.NDArray[np.float64]
 
     @cached_property
-    def _spread_counts(self) -> tuple[Spread, npt.NDArray[np.int64]]:
-        if self.positions <= WALKED:
-            walk = Walk([self.shares], [self.positions], self.owed - self.before)
-            return walk, walk.counts
-        owed = self.owed + self.shares * self.positions
-        counts = whole_counts(owed, self.before, self.start + self.positions) - self.before
-        return Interleaving(counts.tolist()), counts
+    def _all_draws(self) -> Draws:
+        timeline = Timeline.of_shares([self.shares], behind=self.owed - self.before)
+        every = range(len(self.shares))
+        order = Deadlines(timeline, every, Slots(timeline, [], False)).walk([0] * len(every), 0, self.positions)
+        return numbered(np.array(order, dtype=np.int64), self.before)
 
     @property
-    def counts(self) -> npt.NDArray[np.int64]:
+    def counts(self) -> Ints:
         """int64 [D]: draws within the stage."""
-        return self._spread_counts[1]
+        return np.bincount(self._all_draws[0], minlength=len(self.shares))
 
     def next(self, shares: Shares) -> _Stage:
         """Return the stage that follows, equally long."""
@@ -215,5 +214,5 @@ class _Stage:
 
     def draw(self, start: int, stop: int) -> Draws:
         """Return datasets and earlier draws of positions of the training."""
-        datasets, draws = self._spread_counts[0].stretch(start - self.start, stop - self.start)
-        return datasets, draws + self.before[datasets]
+        datasets, draws = self._all_draws
+        return datasets[start - self.start : stop - self.start], draws[start - self.start : stop - self.start]

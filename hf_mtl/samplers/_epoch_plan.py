@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hf_mtl.samplers._base import Shares, normalised
-from hf_mtl.samplers._plan import Draws, Plan, StepShape, spread_counts
+from hf_mtl.samplers._interleaving import Interleaving
+from hf_mtl.samplers._plan import Draws, Plan, StepShape
+from hf_mtl.samplers._timeline import Timeline
 
 __all__ = ["EpochPlan"]
 
@@ -26,7 +28,7 @@ class EpochPlan(Plan):
         self._total = sum(sizes)
         units = [shape.whole(rows, shape.unit) for rows in ([self._total] if shape.mixed else sizes)]
         self.epoch_units = sum(units)
-        self._spread = spread_counts(sizes if shape.mixed else units)
+        self._spread = Interleaving(Timeline.of_counts(sizes if shape.mixed else units))
 
     def draw(self, epoch: int, unit: int) -> Draws:
         """Return the rows of a unit; every epoch draws the same counts."""

@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from hf_mtl.samplers._base import Shares
-from hf_mtl.samplers._interleaving import Interleaving
-from hf_mtl.samplers._walk import WALKED, Walk
 
-__all__ = ["Draws", "Plan", "Spread", "StepShape", "spread_counts"]
+__all__ = ["Draws", "Plan", "StepShape"]
 
 #: For each position the dataset, and how many draws that dataset had before: both int64.
 Draws = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
-
-
-class Spread(Protocol):
-    """Which dataset is drawn at each position, evenly spread: `Walk` or `Interleaving`."""
-
-    def stretch(self, start: int, stop: int) -> Draws:
-        """Return datasets and earlier draws of the positions ``start`` to ``stop - 1``."""
-
-
-def spread_counts(counts: Sequence[int]) -> Spread:
-    """Return whole counts, evenly spread: within one always, where they are few enough to be walked.
-
-    Args:
-        counts: Draws of each dataset.
-    """
-    total = sum(counts)
-    are_turns = len({count for count in counts if count > 0}) < 2
-    if are_turns or total > WALKED:
-        return Interleaving(counts)
-    return Walk([np.array(counts) / total], [total], np.zeros(len(counts)))
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,6 @@ class SteppedPlan(Plan):
         self.epoch_units = epoch_steps * shape.step_units
         #: Steps of the whole training.
         self.steps = max_steps if max_steps > 0 else math.ceil(epochs * epoch_steps)
-        #: Positions until the end of the last epoch: batches are fetched ahead of the last step.
-        self._end = -(-self.steps // max(epoch_steps, 1)) * epoch_steps * shape.step_positions
 
     @abstractmethod
     def _drawn(self, start: int, stop: int) -> Draws:

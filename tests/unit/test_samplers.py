@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_mtl.data import TaskBatchSampler
-from hf_mtl.samplers import Interleaving, ProportionalSampler, make_sampler, permute
+from hf_mtl.samplers import ProportionalSampler, make_sampler, permute
 
 sizes = st.lists(st.integers(1, 400), min_size=1, max_size=8)
 
@@ -55,45 +55,6 @@ def test_permutation_of_a_billion_rows_needs_no_table():
     assert len(set(rows.tolist())) == 1000
     # A uniform sample of 1,000 has its mean within 5 standard errors of the middle.
     assert abs(rows.mean() / 1e9 - 0.5) < 5 * 0.2887 / 1000**0.5
-
-
-@given(sizes)
-def test_interleaving_gives_every_dataset_exactly_its_draws(counts):
-    datasets, draws = Interleaving(counts).stretch(0, sum(counts))
-    assert np.bincount(datasets, minlength=len(counts)).tolist() == counts
-    for i, count in enumerate(counts):
-        assert draws[datasets == i].tolist() == list(range(count))
-
-
-@given(st.lists(st.integers(1, 400), min_size=1, max_size=3))
-def test_up_to_three_datasets_stay_within_one_row_of_their_share_at_every_prefix(counts):
-    datasets, _ = Interleaving(counts).stretch(0, sum(counts))
-    positions = np.arange(1, sum(counts) + 1)
-    for i, count in enumerate(counts):
-        assert np.abs(np.cumsum(datasets == i) - positions * count / sum(counts)).max() <= 1
-
-
-@given(st.lists(st.integers(1, 10_000), min_size=1, max_size=40))
-def test_any_number_of_datasets_stays_within_one_and_a_half_rows_of_its_share(counts):
-    datasets, _ = Interleaving(counts).stretch(0, min(sum(counts), 5000))
-    positions = np.arange(1, len(datasets) + 1)
-    for i, count in enumerate(counts):
-        assert np.abs(np.cumsum(datasets == i) - positions * count / sum(counts)).max() <= 1.5
-
-
-@given(sizes, st.data())
-def test_any_stretch_is_the_same_alone_as_in_the_whole(counts, data):
-    whole = Interleaving(counts).stretch(0, sum(counts))
-    start = data.draw(st.integers(0, sum(counts) - 1))
-    stop = data.draw(st.integers(start, sum(counts)))
-    part = Interleaving(counts).stretch(start, stop)
-    assert [a.tolist() for a in part] == [a[start:stop].tolist() for a in whole]
-
-
-def test_epochs_beyond_32_bits_stay_exact():
-    counts = [3 * 10**9, 7 * 10**9, 1]
-    datasets, draws = Interleaving(counts).stretch(sum(counts) - 10, sum(counts))
-    assert [draws[datasets == i].max() for i in (0, 1)] == [counts[0] - 1, counts[1] - 1]
 
 
 def test_sampler_holds_no_more_for_a_billion_rows_than_for_a_thousand():

@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from hf_mtl.data import TaskBatchSampler
 from hf_mtl.samplers import (
@@ -21,7 +19,6 @@ from hf_mtl.samplers import (
     StepShape,
     TemperatureSampler,
     UniformSampler,
-    Walk,
     make_plan,
     make_sampler,
 )
@@ -64,34 +61,6 @@ def test_a_function_schedules_shares():
     plan = make_plan(sampler, {"b": 50, "a": 50}, StepShape(10), max_steps=100)
     assert plan.shares(0).tolist() == [0, 1]
     assert plan.shares(99).tolist() == pytest.approx([0.99, 0.01])
-
-
-@settings(max_examples=40)
-@given(st.data())
-def test_a_walk_keeps_tijdemans_bound_also_where_shares_change(data):
-    count, stages = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 4))
-    weights = st.lists(st.integers(0, 50), min_size=count, max_size=count).filter(any)
-    shares = [np.array(fractions(data.draw(weights))) for _ in range(stages)]
-    lengths = [data.draw(st.integers(1, 60)) for _ in range(stages)]
-    datasets, before = Walk(shares, lengths, np.zeros(count)).stretch(0, sum(lengths))
-    counts, owed = np.zeros(count), np.zeros(count)
-    for position, share in enumerate(s for s, n in zip(shares, lengths, strict=True) for _ in range(n)):
-        assert before[position] == counts[datasets[position]]
-        counts[datasets[position]] += 1
-        owed += share
-        assert np.abs(counts - owed).max() <= max(1 - 1 / max(2 * count - 2, 1), 0) + 1e-6
-
-
-@pytest.mark.parametrize("sampler", [AnnealedSampler(stages=9), TemperatureSampler(3)])
-def test_long_trainings_stay_close_to_their_shares(sampler):
-    sizes = {f"d{number:02}": 40 * 3**number for number in range(9)}
-    plan = make_plan(sampler, sizes, StepShape(1000), epochs=2)
-    counts, owed = np.zeros(9), np.zeros(9)
-    for unit in range(2 * plan.epoch_units):
-        counts += np.bincount(plan.draw(*divmod(unit, plan.epoch_units))[0], minlength=9)
-        owed += 1000 * plan.shares(unit)
-        assert np.abs(counts - owed).max() < 2.5
-    assert counts.sum() > 100_000  # more than is walked
 
 
 # Rules
