@@ -91,8 +91,14 @@ def stock(options: argparse.Namespace, name: str, seed: int, work: str) -> dict[
     """Train with an unmodified ``Trainer``; return the test metrics."""
     setting = SETTINGS[name]
     rows = {"train": setting.rows, "test": TEST_ROWS}
-    how = {"standardized": not options.raw_labels, "max_length": setting.max_length}
-    side = StockRun(TASKS[name], Path(options.data), options.encoder, **how, **rows)
+    side = StockRun(
+        TASKS[name],
+        Path(options.data),
+        options.encoder,
+        standardized=not options.raw_labels,
+        max_length=setting.max_length,
+        **rows,
+    )
     trainer, _ = side.train(seed, settings(options, name, work), setting.head_rate, setting.balanced)
     return side.test(trainer)
 
