@@ -19,7 +19,7 @@ class Interleaving:
     r"""Spreads draws so that at every position each dataset's count is within less than one of what it is owed.
 
     The datasets are parted in common and rare ones, each with slots of their own (`Slots`), and each slot takes the
-    draw that has to be made first (`Deadlines`). Positions in a row follow from each other at 3 µs each. To reach one
+    draw that has to be made first (`Deadlines`). Positions in turn take 2 to 7 µs each. To reach one
     from nowhere costs a look at the slots since the draws in doubt opened; the groups are cut so that these are few:
     at worst :math:`\sqrt{N D}` of N positions with D datasets, 0.1 µs each.
 
