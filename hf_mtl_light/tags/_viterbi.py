@@ -39,19 +39,17 @@ def best_sequences(
 
     Source: A. J. Viterbi, Error Bounds for Convolutional Codes, IEEE Trans. Inf. Theory 13(2), 1967.
     """
-    rows, width, labels = emissions.shape
+    rows, width, _ = emissions.shape
     if 0 in (rows, width):
         return np.zeros((rows, width), dtype=np.int64)
     # Longest first: those that have a further word are the first ones, and no step is made behind an end.
     order = np.argsort(-lengths, kind="stable")
     emissions, last = emissions[order], np.maximum(lengths[order] - 1, 0)
     going_on = (last[:, None] > np.arange(width)).sum(0).tolist()
-    scores, led = np.empty_like(emissions), np.empty((rows, labels, labels))
+    scores, steps = np.empty_like(emissions), _Steps(pairs, rows)
     scores[:, 0] = starts + emissions[:, 0]
     for word, n in enumerate(going_on[:-1]):
-        # The last axis is that of the tags led to: the maxima over the others are of whole vectors at a time.
-        np.add(scores[:n, word, :, None], pairs, out=led[:n])
-        led[:n].max(1, out=scores[:n, word + 1])
+        steps.take(scores[:n, word], scores[:n, word + 1])
         scores[:n, word + 1] += emissions[:n, word + 1]
     tags = np.empty((rows, width), dtype=np.int64)
     tags[:] = (scores[np.arange(rows), last] + ends).argmax(-1)[:, None]
@@ -63,3 +61,35 @@ def best_sequences(
     in_order = np.empty_like(tags)
     in_order[order] = tags
     return in_order
+
+
+class _Steps:
+    """Steps along chains. Where rules leave most tags few that may stand before them, only these are looked at.
+
+    Args:
+        pairs: [C, C], minus infinity where the column's tag may not follow the row's.
+        rows: The most chains.
+    """
+
+    def __init__(self, pairs: np.ndarray, rows: int) -> None:
+        may = pairs > -np.inf
+        counts = may.sum(0)
+        bound = counts <= len(pairs) // 8
+        self._bound, self._free = np.flatnonzero(bound), np.flatnonzero(~bound)
+        # [K, S]: what may stand before each of the S bound tags; others stand in where fewer than K may.
+        self._before = np.argsort(~may[:, bound], axis=0, kind="stable")[: max(1, counts[bound].max(initial=0))]
+        self._pairs_bound = np.take_along_axis(pairs[:, bound], self._before, 0)
+        free = pairs[:, ~bound]
+        # In rules without scores all that any tag may precede have the same ones before them: one maximum for all.
+        self._pairs_free = free[:, :1] if (free == free[:, :1]).all() else free
+        self._led = np.empty((rows, *self._pairs_free.shape))
+
+    def take(self, scores: np.ndarray, out: np.ndarray) -> None:
+        """Write the best score that leads to each tag, [n, C] like ``scores``, those of the tags before."""
+        # The last axis is that of the tags led to: the maxima over the others are of whole vectors at a time.
+        led = np.add(scores[:, :, None], self._pairs_free, out=self._led[: len(scores)])
+        if len(self._bound) == 0 and led.shape[2] == out.shape[1]:
+            led.max(1, out=out)
+            return
+        out[:, self._free] = led.max(1)
+        out[:, self._bound] = (scores[:, self._before] + self._pairs_bound).max(1)
