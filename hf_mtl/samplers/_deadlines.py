@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -130,10 +130,7 @@ class Deadlines:
         """Cut the positions since a slot into pieces of few draws, each within a stage."""
         starts = [*self._timeline.starts, position]
         # The first position before which there are so many slots.
-        start, stop = 0, position
-        while start < stop:
-            middle = (start + stop) // 2
-            start, stop = (middle + 1, stop) if self._slots.before(middle) < first else (start, middle)
+        start = bisect_left(range(position), first, key=self._slots.before)
         length = max(1, (position - start) * _PIECE // (now - first))
         while start < position:
             end = min(start + length, starts[bisect_right(starts, start, hi=len(starts) - 1)], position)

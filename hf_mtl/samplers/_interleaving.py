@@ -58,10 +58,7 @@ class Interleaving:
 
     def counts(self, position: int) -> Ints:
         """Return int64 [D]: how many draws each dataset has before a position."""
-        return np.array(self._counts(position), dtype=np.int64)
-
-    def _counts(self, position: int) -> list[int]:
-        found = [0] * self._datasets
+        found = np.zeros(self._datasets, dtype=np.int64)
         for group in self._groups:
             for dataset, count in group.counts(position).items():
                 found[dataset] = count
@@ -74,7 +71,7 @@ class Interleaving:
         start, stop = number * self._block_length, (number + 1) * self._block_length
         known, before = self._next
         if known != number:
-            before = self._counts(start)
+            before = self.counts(start).tolist()
         counts = list(before)
         order = np.empty(self._block_length, dtype=np.int64)
         times = np.arange(start, stop + 1)

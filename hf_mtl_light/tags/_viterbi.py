@@ -88,8 +88,5 @@ class _Steps:
         """Write the best score that leads to each tag, [n, C] like ``scores``, those of the tags before."""
         # The last axis is that of the tags led to: the maxima over the others are of whole vectors at a time.
         led = np.add(scores[:, :, None], self._pairs_free, out=self._led[: len(scores)])
-        if len(self._bound) == 0 and led.shape[2] == out.shape[1]:
-            led.max(1, out=out)
-            return
         out[:, self._free] = led.max(1)
         out[:, self._bound] = (scores[:, self._before] + self._pairs_bound).max(1)
