@@ -9,11 +9,9 @@ from transformers import AutoConfig, AutoModel
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig
 from hf_mtl.heads import AnswerOptions
 from hf_mtl.inference import predict
-from hf_mtl.modeling import MultiTaskModel
-from hf_mtl.outputs import MultiTaskOutput
+from hf_mtl.model import MultiTaskModel, MultiTaskOutput
 from hf_mtl.pipelines import MultiTaskPipeline
-from hf_mtl.trainer import MultiTaskTrainer
-from hf_mtl.training_args import MultiTaskTrainingArguments
+from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_mtl_light import OnnxPredictor
 
 __all__ = [

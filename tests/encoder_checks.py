@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
 from hf_mtl.configuration import INPUT_COLUMNS
-from hf_mtl.encoders import has_encoder_alone, is_decoder_only, learned_positions, longest_text
+from hf_mtl.encoder import has_encoder_alone, is_decoder_only, learned_positions, longest_text
 from hf_mtl.heads._pooling import POOLINGS
 from hf_mtl.heads._vocabulary import fills_masks
 from tests.conftest import make_tokenizer

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
-from hf_mtl.encoders import auto_class
+from hf_mtl.encoder import auto_class
 
 __all__ = ["DECODERS", "FAMILIES", "PAIRS", "tiny_config", "tiny_encoder"]
 

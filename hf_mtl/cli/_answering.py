@@ -22,7 +22,7 @@ from hf_mtl.cli._reading import BadRow, InputRow, RowReader
 from hf_mtl.cli._terminal import is_terminal, write_line
 from hf_mtl.cli._writing import RowWriter, make_writer
 from hf_mtl.inference import Answerer
-from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.encoding import RowError
 
 __all__ = ["answer_file"]

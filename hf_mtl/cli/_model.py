@@ -14,7 +14,7 @@ from hf_mtl.recipe import one_line
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from hf_mtl.modeling import MultiTaskModel
+    from hf_mtl.model import MultiTaskModel
     from hf_mtl.recipe import Recipe
     from hf_mtl.trainer import MultiTaskTrainer
 
@@ -30,7 +30,7 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
     from transformers import AutoConfig, AutoTokenizer
 
     from hf_mtl.configuration import MultiTaskConfig
-    from hf_mtl.modeling import MultiTaskModel
+    from hf_mtl.model import MultiTaskModel
 
     folder = Path(name).expanduser()
     if folder.is_dir():

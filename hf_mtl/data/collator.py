@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data._masking import TokenMasker
 from hf_mtl.data._tokenised import READINGS, Tokenised, lay_out
-from hf_mtl.encoders import longest_text
+from hf_mtl.encoder import longest_text
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import (
     ContextRow,

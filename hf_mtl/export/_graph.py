@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.model import MultiTaskModel
 
 __all__ = ["TracedModel", "needed", "quiet_exporters", "write_graph"]
 

@@ -18,7 +18,7 @@ from hf_mtl.export._folder import written_whole
 from hf_mtl.export._graph import TracedModel, needed, write_graph
 from hf_mtl.export._quantize import quantize_int8
 from hf_mtl.heads import Head
-from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.answering import KINDS
 from hf_mtl_light.description import GraphDescription, TaskDescription
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_mtl.data import padding_id
-from hf_mtl.encoders import is_decoder_only
+from hf_mtl.encoder import is_decoder_only
 from hf_mtl.export._card import stock_card
 from hf_mtl.export._folder import written_whole
-from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.model import MultiTaskModel
 
 __all__ = ["export_transformers"]
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from hf_mtl.configuration import TaskConfig
-from hf_mtl.per_label import BALANCED
+from hf_mtl.configuration import BALANCED, TaskConfig
 
 __all__ = [
     "MOST_POS_WEIGHT",

@@ -16,10 +16,10 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.encoder import States
 from hf_mtl.heads._labels import LabelledRow
 from hf_mtl.heads._layers import LayerMix, check_layers
 from hf_mtl.heads._stock import StockClassifier, StockKind
-from hf_mtl.states import States
 from hf_mtl_light.answering import Answering, AnswerOptions, answers_of
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.words import Reading, WordMap

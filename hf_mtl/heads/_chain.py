@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import torch
 
+from hf_mtl.encoder import RowLayout
 from hf_mtl.heads._numerics import as_array
-from hf_mtl.states import RowLayout
 from hf_mtl_light.tags import best_sequences
 
 __all__ = ["Chains", "lay_out"]

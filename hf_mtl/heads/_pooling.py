@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from hf_mtl.encoder import States
 from hf_mtl.heads._numerics import at_least_float32
-from hf_mtl.states import States
 
 __all__ = ["POOLINGS", "AttentionPooling", "FirstPooling", "make_pooling"]
 

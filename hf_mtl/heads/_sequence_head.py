@@ -6,11 +6,10 @@ import torch
 from transformers import PreTrainedConfig
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.encoders import default_pooling
+from hf_mtl.encoder import States, default_pooling
 from hf_mtl.heads._base import Head
 from hf_mtl.heads._pooling import FirstPooling, make_pooling
 from hf_mtl.heads._stock import StockClassifier
-from hf_mtl.states import States
 
 __all__ = ["SequenceHead"]
 

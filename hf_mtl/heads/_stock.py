@@ -24,7 +24,7 @@ from transformers import (
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from hf_mtl.encoders import has_encoder_alone, is_decoder_only
+from hf_mtl.encoder import has_encoder_alone, is_decoder_only
 from hf_mtl.heads._vocabulary import embeddings_in_use, tie_output
 
 __all__ = ["PlainClassifier", "StockClassifier", "StockKind", "stock_logits"]

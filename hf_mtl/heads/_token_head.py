@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from hf_mtl.encoder import States
 from hf_mtl.heads._base import Head
-from hf_mtl.states import States
 
 __all__ = ["TokenHead"]
 

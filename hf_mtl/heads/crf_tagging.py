@@ -12,10 +12,10 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.encoder import RowLayout
 from hf_mtl.heads._chain import Chains, lay_out
 from hf_mtl.heads._numerics import as_array, at_least_float32
 from hf_mtl.heads.token_classification import IGNORED, TaggingOptions, TokenClassificationHead
-from hf_mtl.states import RowLayout
 from hf_mtl_light.answering import Answering, AnswerOptions, TagAnswers
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.tags import TagDecoder

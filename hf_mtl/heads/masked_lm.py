@@ -12,11 +12,11 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.encoder import States
 from hf_mtl.heads._base import Head
 from hf_mtl.heads._labels import LabelError
 from hf_mtl.heads._numerics import cross_entropy_sum
 from hf_mtl.heads._vocabulary import TiedOutput, fills_masks
-from hf_mtl.states import States
 from hf_mtl_light.answering import Answering, AnswerOptions
 from hf_mtl_light.numerics import softmax
 from hf_mtl_light.words import Reading, WordMap

@@ -11,12 +11,11 @@ import numpy as np
 import torch
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import BALANCED, TaskConfig
 from hf_mtl.heads._balanced import learn_class_weights
 from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._numerics import as_array, cross_entropy_sum
 from hf_mtl.heads._token_head import TokenHead
-from hf_mtl.per_label import BALANCED
 from hf_mtl_light.answering import TagAnswers
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.tags import (

@@ -22,7 +22,7 @@ CODE_PREFIX = "hf_mtl_"
 #: What ``config.json`` tells Transformers' Auto classes.
 AUTO_MAP = {
     "AutoConfig": "hf_mtl_configuration.MultiTaskConfig",
-    "AutoModel": "hf_mtl_modeling.MultiTaskModel",
+    "AutoModel": "hf_mtl_model.MultiTaskModel",
 }
 
 #: The packages whose sources go along.
@@ -31,7 +31,7 @@ _IMPORT = re.compile(r"\bfrom\s+hf_mtl(?:_light)?(?P<path>(?:\.\w+)*)\s+import\b
 _HEADER = "# Written by hf_mtl {version} from {module}. Licence: Apache-2.0.\n"
 
 
-def flat_modules(entry: str = "hf_mtl.modeling") -> dict[str, str]:
+def flat_modules(entry: str = "hf_mtl.model") -> dict[str, str]:
     """Return the sources that a module needs, by the names of flat files.
 
     Imports within ``try`` are left as they are: what they bring is optional.

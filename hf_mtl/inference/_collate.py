@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import EncodedBatch, MultiTaskCollator, Row, longest_input
-from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.encoding import can_read
 from hf_mtl_light.words import Reading
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.inference._collate import checked_length
 from hf_mtl.inference._runner import ModelRunner
-from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.answering import AnswerOptions
 from hf_mtl_light.encoding import Row, WindowEncoder
 from hf_mtl_light.inference import BATCH_TOKENS, LOOK_AHEAD, Answerer

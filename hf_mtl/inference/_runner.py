@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl._names import listed
-from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.encoding import Window
 from hf_mtl_light.inference import mask_id_for, pad_windows
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.model import MultiTaskModel
 from hf_mtl.pipelines._pipeline import MultiTaskPipeline
 
 __all__ = ["MultiTaskPipeline"]

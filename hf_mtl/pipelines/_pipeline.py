@@ -10,7 +10,7 @@ from transformers import Pipeline
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.inference import Answerer, as_row, make_answerer
-from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.inference import answer_inputs, options_by_task
 
 __all__ = ["MultiTaskPipeline"]

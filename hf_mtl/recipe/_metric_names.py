@@ -7,10 +7,10 @@ from typing import Any
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.evaluation import TaskScorer
 from hf_mtl.heads import head_class
 from hf_mtl.metrics import StreamingMetric
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
+from hf_mtl.trainer import TaskScorer
 
 __all__ = ["check_best_metric", "metric_names"]
 

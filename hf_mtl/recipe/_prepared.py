@@ -12,16 +12,15 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
 from hf_mtl._options import parsed_options
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import head_class
+from hf_mtl.model import MultiTaskModel
 from hf_mtl.model_card import public_name
-from hf_mtl.modeling import MultiTaskModel
 from hf_mtl.recipe._load import LoadedDataset
 from hf_mtl.recipe._mistakes import blamed_on
 from hf_mtl.recipe._paths import portable, portable_load
 from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import dump_yaml
 from hf_mtl.samplers import first_and_last_shares, make_sampler
-from hf_mtl.trainer import MultiTaskTrainer
-from hf_mtl.training_args import MultiTaskTrainingArguments
+from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments
 
 __all__ = ["BuiltRecipe", "PreparedRecipe"]
 

@@ -15,7 +15,7 @@ from hf_mtl.recipe._paths import encoder_path
 from hf_mtl.recipe._schema import RecipeKeys, as_recipe_error
 from hf_mtl.recipe._training import make_arguments
 from hf_mtl.recipe._yaml import apply_overrides, read_yaml
-from hf_mtl.training_args import MultiTaskTrainingArguments
+from hf_mtl.trainer import MultiTaskTrainingArguments
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -15,8 +15,7 @@ from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._rows import check_rows, has_labels
 from hf_mtl.recipe._split import hold_out
 from hf_mtl.recipe._tasks import infer_task, infer_type, with_shared_labels
-from hf_mtl.trainer import check_tuning
-from hf_mtl.training_args import MultiTaskTrainingArguments
+from hf_mtl.trainer import MultiTaskTrainingArguments, check_tuning
 
 __all__ = ["Recipe"]
 

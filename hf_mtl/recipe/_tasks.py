@@ -10,12 +10,11 @@ from typing import Any
 from datasets import ClassLabel, Dataset, Value
 
 from hf_mtl._names import listed
-from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
+from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_shares
 from hf_mtl.data import class_label
 from hf_mtl.heads import HEADS, head_class
 from hf_mtl.recipe._metric_names import metric_names
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
-from hf_mtl.shared_heads import check_shares
 
 __all__ = ["infer_task", "infer_type", "with_shared_labels"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
-from hf_mtl.training_args import MultiTaskTrainingArguments
+from hf_mtl.trainer import MultiTaskTrainingArguments
 
 __all__ = ["check_training", "make_arguments"]
 

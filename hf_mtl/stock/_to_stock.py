@@ -9,9 +9,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from hf_mtl.encoders import is_decoder_only
+from hf_mtl.encoder import PaddedStates, is_decoder_only
 from hf_mtl.heads import Head, RegressionHead, stock_logits
-from hf_mtl.states import PaddedStates
 
 __all__ = ["to_stock"]
 

@@ -10,11 +10,9 @@ import torch
 from torch import nn
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import TaskConfig, check_task_names
+from hf_mtl.configuration import PER_LABEL, TaskConfig, check_shares, check_task_names, owner_of, sharers_of
 from hf_mtl.heads import Head
-from hf_mtl.modeling import MultiTaskModel
-from hf_mtl.per_label import PER_LABEL
-from hf_mtl.shared_heads import check_shares, owner_of, sharers_of
+from hf_mtl.model import MultiTaskModel
 
 __all__ = ["add_head", "change_labels", "drop_head", "rename_head", "reorder_heads"]
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import MultiTaskConfig, check_task_names
-from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.model import MultiTaskModel
 
 __all__ = ["average_models", "encoder_digest", "merge_models"]
 

@@ -10,8 +10,8 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 
 from hf_mtl.samplers import AdaptivePlan, AdaptiveSampler, TaskSampler
-from hf_mtl.step_loss import Reduce, StepCounts
-from hf_mtl.training_args import MultiTaskTrainingArguments
+from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._step_loss import Reduce, StepCounts
 
 __all__ = ["AdaptiveTrainer", "SamplingFeedback", "check_adaptive"]
 

@@ -14,11 +14,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from hf_mtl.balancers import Balancer, CosineSketches, GradientBalancer, Step, TaskFacts
 from hf_mtl.data import TaskColumns
-from hf_mtl.step_loss import StepCounts, StepLog
 from hf_mtl.trainer._balancer_files import load_balancer, save_balancer
 from hf_mtl.trainer._balancing_checks import check_balancing
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl.trainer._jacobian import StepJacobian
+from hf_mtl.trainer._step_loss import StepCounts, StepLog
 
 __all__ = ["BalancingTrainer"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hf_mtl._names import listed
 from hf_mtl.balancers import Balancer, GradientBalancer
-from hf_mtl.training_args import MultiTaskTrainingArguments
+from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 
 __all__ = ["check_balancing"]
 

@@ -17,11 +17,11 @@ from transformers.trainer_utils import PredictionOutput, speed_metrics
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.data import MultiTaskCollator, TaskColumns, TaskMixture, as_datasets
-from hf_mtl.evaluation import Metric, ScoredRows, TaskScorer, join_scores
 from hf_mtl.heads import MaskedLmHead
 from hf_mtl.inference import EncodedRows, RowsCollator, answer_rows
-from hf_mtl.modeling import MultiTaskModel
-from hf_mtl.training_args import MultiTaskTrainingArguments
+from hf_mtl.model import MultiTaskModel
+from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
 
 __all__ = ["EvaluatingTrainer"]
 

@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from hf_mtl._names import listed
 from hf_mtl.data import TaskColumns
-from hf_mtl.modeling import MultiTaskModel
+from hf_mtl.model import MultiTaskModel
 
 __all__ = ["FreezingCallback"]
 

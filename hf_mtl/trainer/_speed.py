@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from hf_mtl.memory import keep_freed_memory
-from hf_mtl.training_args import MultiTaskTrainingArguments
+from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._freed_memory import keep_freed_memory
 
 __all__ = ["SpeedCallback"]
 

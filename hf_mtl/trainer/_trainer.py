@@ -15,25 +15,24 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_utils import seed_worker
 
 from hf_mtl.balancers import Balancer
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import TaskConfig, sharers_of
 from hf_mtl.data import MultiTaskCollator, TaskBatchSampler, TaskMixture, as_datasets
-from hf_mtl.evaluation import Metric
 from hf_mtl.heads import Head, LabelError
 from hf_mtl.inference import make_collator
-from hf_mtl.modeling import MultiTaskModel
-from hf_mtl.optimization import split_learning_rates
+from hf_mtl.model import MultiTaskModel
 from hf_mtl.samplers import AdaptivePlan, TaskSampler, first_and_last_shares, make_sampler
-from hf_mtl.shared_heads import sharers_of
-from hf_mtl.step_loss import StepCounts, count_batch
 from hf_mtl.trainer._adaptive import AdaptiveTrainer, SamplingFeedback, check_adaptive
+from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._balancing import BalancingTrainer
 from hf_mtl.trainer._checkpoints import CheckpointingTrainer
 from hf_mtl.trainer._freezing import FreezingCallback
+from hf_mtl.trainer._learning_rates import split_learning_rates
 from hf_mtl.trainer._publishing import PublishingTrainer
+from hf_mtl.trainer._scoring import Metric
 from hf_mtl.trainer._speed import SpeedCallback
+from hf_mtl.trainer._step_loss import StepCounts, count_batch
 from hf_mtl.trainer._summary import SummaryCallback
 from hf_mtl.trainer._thresholds import ThresholdTrainer, check_tuning
-from hf_mtl.training_args import MultiTaskTrainingArguments
 
 __all__ = ["MultiTaskTrainer"]
 

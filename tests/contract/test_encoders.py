@@ -25,10 +25,10 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.data import MultiTaskCollator, Row, longest_input
-from hf_mtl.encoders import is_decoder_only, learned_positions, longest_text
+from hf_mtl.encoder import is_decoder_only, learned_positions, longest_text
 from hf_mtl.heads import HEADS, SequenceClassificationHead
 from hf_mtl.heads._layers import LayerMix
-from hf_mtl.optimization import split_learning_rates
+from hf_mtl.trainer import split_learning_rates
 from hf_mtl_light.encoding._encodings import warn_once
 from tests.encoder_checks import CHECKS, IDS, MASK, TASK_OF_TYPE, tokenizer_of
 from tests.encoders import DECODERS, FAMILIES, PAIRS, tiny_config, tiny_encoder

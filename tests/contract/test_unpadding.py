@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from hf_mtl import MultiTaskModel, TaskConfig
-from hf_mtl.unpadding import ROWS_ATTENTION, RowGroups
+from hf_mtl.encoder.unpadding import ROWS_ATTENTION, RowGroups
 from tests.encoders import DECODERS, FAMILIES, PAIRS, tiny_encoder
 
 UNPADDED = [
@@ -309,7 +309,7 @@ def test_groups_hold_every_token_once(lengths, cost):
 @pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("dropout", [False, True])
 def test_gradients_of_grouped_attention_are_exact(dropout, fast):
-    from hf_mtl.unpadding._attention import Sight, _attend_groups
+    from hf_mtl.encoder.unpadding._attention import Sight, _attend_groups
 
     torch.manual_seed(0)
     cut = RowGroups.from_lengths([2, 3, 1], torch.device("cpu"), 0.0 if dropout else 1e9)

@@ -240,6 +240,6 @@ def test_command_line_pushes_a_run_folder(hub, report):
     assert done.returncode == 0, done.stderr
     assert re.match(r"Pushed: http://\S+/anna/cli/commit/\w{40}\n", done.stdout)
     assert hub.files("anna/cli") == [".gitattributes"]
-    assert "hf_mtl_modeling.py" in hub.files("anna/cli", "dev")
+    assert "hf_mtl_model.py" in hub.files("anna/cli", "dev")
     assert "training_args.bin" not in hub.files("anna/cli", "dev")
     assert hub.ask("/api/models/anna/cli")["private"]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from hf_mtl.dropout import FastDropout, fast_dropout, set_fast_dropout
+from hf_mtl.encoder import FastDropout, fast_dropout, set_fast_dropout
 
 
 @pytest.mark.parametrize("p", [0.05, 0.1, 0.5])

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from hf_mtl import MultiTaskModel, TaskConfig
+from hf_mtl.encoder.unpadding import can_end_in_first_tokens, first_tokens_alone
 from hf_mtl.heads import SequenceClassificationHead
-from hf_mtl.unpadding import can_end_in_first_tokens, first_tokens_alone
 from tests.encoders import FAMILIES, tiny_encoder
 
 FIRST = [

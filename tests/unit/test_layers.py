@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_mtl.layers import layer_depth
+from hf_mtl.encoder import layer_depth
 from tests.encoders import DECODERS, FAMILIES, PAIRS, tiny_encoder
 
 EVERY_FAMILY = [*FAMILIES, *PAIRS, *DECODERS]

@@ -6,7 +6,7 @@ import pytest
 
 SCRIPT = """
 import resource, sys, torch
-from hf_mtl.memory import keep_freed_memory
+from hf_mtl.trainer import keep_freed_memory
 kept = keep_freed_memory() if sys.argv[1] == "keep" else True
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -6,7 +6,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from transformers import TrainerCallback
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
-from hf_mtl.dropout import FastDropout
+from hf_mtl.encoder import FastDropout
 from tests.encoders import tiny_encoder
 
 TASK = TaskConfig("mood", "sentiment", labels=["bad", "good"])

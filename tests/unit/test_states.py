@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hf_mtl.states import FlatStates, PaddedStates, RowLayout
+from hf_mtl.encoder import FlatStates, PaddedStates, RowLayout
 
 MASK = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 0, 0]])
 PADDED = torch.arange(12.0).view(3, 4, 1) * MASK[..., None]

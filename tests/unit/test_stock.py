@@ -13,7 +13,7 @@ from transformers import (
 )
 
 from hf_mtl import MultiTaskModel, TaskConfig
-from hf_mtl.encoders import is_decoder_only
+from hf_mtl.encoder import is_decoder_only
 from hf_mtl.heads import SequenceClassificationHead
 from tests.encoders import FAMILIES, tiny_config, tiny_encoder
 

@@ -17,15 +17,16 @@ LIGHT = Path(hf_mtl_light.__file__).parent
 #: Parts of the package, highest first. A part imports only parts of lower rows.
 ROWS = [
     {"cli"},
-    {"recipe", "trainer", "pipelines", "training_args", "export", "surgery", "report"},
+    {"recipe", "pipelines", "export", "surgery", "report"},
+    {"trainer"},
     {"inference"},
-    {"modeling", "data", "evaluation", "step_loss", "optimization"},
-    {"padding_free", "task_view", "stock", "sharing", "freezing", "loading", "vocabulary"},
+    {"model", "data"},
+    {"stock"},
     {"hub"},
     {"model_card"},
-    {"heads", "samplers", "balancers", "metrics", "unpadding"},
-    {"encoders", "configuration", "outputs", "states", "dropout", "memory"},
-    {"untrusted", "layers", "per_label", "shared_heads"},
+    {"heads", "samplers", "balancers", "metrics"},
+    {"encoder"},
+    {"configuration"},
     {"_names", "_options", "compatibility"},
 ]
 #: The lowest row of all, which any part imports: what needs neither torch nor transformers. Its own parts, likewise.
@@ -38,7 +39,7 @@ LIGHT_ROWS = [
     {"words", "numerics", "names"},
 ]
 #: Parts that may import others of their own row.
-FREE = {"recipe", "trainer"}
+FREE = {"recipe"}
 
 
 def parts(package=PACKAGE):

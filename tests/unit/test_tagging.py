@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from transformers import pipeline
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
+from hf_mtl.encoder import RowLayout
 from hf_mtl.export import export_onnx
 from hf_mtl.heads import AnswerOptions, LabelError, head_class, infer_scheme
 from hf_mtl.heads.crf_tagging import FIRST
-from hf_mtl.states import RowLayout
 from hf_mtl.surgery import change_labels
 from hf_mtl_light.tags import entities, observed_scheme
 from hf_mtl_light.words import Pieces, WordMap

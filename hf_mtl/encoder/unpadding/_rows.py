@@ -7,8 +7,8 @@ from functools import cached_property
 
 import torch
 
-from hf_mtl.states import RowLayout
-from hf_mtl.unpadding._groups import RowGroups
+from hf_mtl.encoder.states import RowLayout
+from hf_mtl.encoder.unpadding._groups import RowGroups
 
 __all__ = ["Rows"]
 
@@ -19,7 +19,7 @@ class Rows:
 
     Args:
         layout: Where each text lies.
-        fast_dropout: Whether attention weights are dropped by `hf_mtl.dropout.fast_dropout` on a CPU.
+        fast_dropout: Whether attention weights are dropped by `hf_mtl.encoder.fast_dropout` on a CPU.
     """
 
     layout: RowLayout

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from hf_mtl.configuration import MultiTaskConfig
-from hf_mtl.untrusted import checked_weights
+from hf_mtl.configuration import MultiTaskConfig, checked_weights
 
 __all__ = ["LoadableModel"]
 

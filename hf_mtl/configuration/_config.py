@@ -17,9 +17,9 @@ from torch import nn
 from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.per_label import PER_LABEL
-from hf_mtl.shared_heads import check_shares
-from hf_mtl.untrusted import check_values
+from hf_mtl.configuration._per_label import PER_LABEL
+from hf_mtl.configuration._shared_heads import check_shares
+from hf_mtl.configuration._untrusted import check_values
 
 __all__ = ["INPUT_COLUMNS", "MultiTaskConfig", "TaskConfig", "check_task_names"]
 

@@ -13,8 +13,8 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from hf_mtl.dropout import dropout_factors
-from hf_mtl.unpadding._groups import RowGroups
+from hf_mtl.encoder.dropout import dropout_factors
+from hf_mtl.encoder.unpadding._groups import RowGroups
 
 __all__ = ["DropoutAttention"]
 
@@ -58,7 +58,7 @@ class DropoutAttention(torch.autograd.Function):
             masks: For each group, true where to look: broadcasts to [rows, heads, length, length]; ``None``: all.
             scale: s above.
             dropout: Probability of a zero in M, whose other entries are 1 / (1 - dropout).
-            fast: Whether `hf_mtl.dropout` draws M, or torch.
+            fast: Whether `hf_mtl.encoder` draws M, or torch.
 
         Returns:
             [N, heads, D].

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hf_mtl.layers import layer_depth
+from hf_mtl.encoder import layer_depth
 
 __all__ = ["rate_factor", "split_learning_rates"]
 

@@ -4,10 +4,10 @@
 the attention function registered here under `ROWS_ATTENTION` keeps the texts apart.
 """
 
-from hf_mtl.unpadding._attention import ROWS_ATTENTION, attend_rows
-from hf_mtl.unpadding._encode import can_unpad, encode_flat, is_ready, make_ready
-from hf_mtl.unpadding._first_tokens import can_end_in_first_tokens, first_tokens_alone
-from hf_mtl.unpadding._groups import RowGroup, RowGroups
+from hf_mtl.encoder.unpadding._attention import ROWS_ATTENTION, attend_rows
+from hf_mtl.encoder.unpadding._encode import can_unpad, encode_flat, is_ready, make_ready
+from hf_mtl.encoder.unpadding._first_tokens import can_end_in_first_tokens, first_tokens_alone
+from hf_mtl.encoder.unpadding._groups import RowGroup, RowGroups
 
 __all__ = [
     "ROWS_ATTENTION",

@@ -9,8 +9,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.layers import layer_depth
-from hf_mtl.shared_heads import owner_of, sharers_of
+from hf_mtl.configuration import owner_of, sharers_of
+from hf_mtl.encoder import layer_depth
 
 __all__ = ["FreezableModel"]
 

@@ -11,19 +11,17 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import MultiTaskConfig, TaskConfig
-from hf_mtl.encoders import build_encoder, load_encoder
-from hf_mtl.freezing import FreezableModel
+from hf_mtl.configuration import MultiTaskConfig, TaskConfig, check_built
+from hf_mtl.encoder import States, build_encoder, load_encoder
 from hf_mtl.heads import Head, OwnLayers, head_class
-from hf_mtl.loading import LoadableModel
-from hf_mtl.outputs import MultiTaskOutput
-from hf_mtl.padding_free import PaddingFreeModel
-from hf_mtl.sharing import ShareableModel
-from hf_mtl.states import States
+from hf_mtl.model._freezing import FreezableModel
+from hf_mtl.model._loading import LoadableModel
+from hf_mtl.model._outputs import MultiTaskOutput
+from hf_mtl.model._padding_free import PaddingFreeModel
+from hf_mtl.model._saving import ShareableModel
+from hf_mtl.model._task_view import TaskView, view_task
+from hf_mtl.model._vocabulary import VocabularyModel, load_prediction_layers
 from hf_mtl.stock import ExchangeableModel
-from hf_mtl.task_view import TaskView, view_task
-from hf_mtl.untrusted import check_built
-from hf_mtl.vocabulary import VocabularyModel, load_prediction_layers
 
 __all__ = ["MultiTaskModel"]
 

@@ -10,8 +10,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
+from hf_mtl.encoder import States
 from hf_mtl.heads import Head
-from hf_mtl.states import States
 
 __all__ = ["VocabularyModel", "load_prediction_layers"]
 

@@ -14,9 +14,9 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from hf_mtl.compatibility import varlen_attention
-from hf_mtl.unpadding._dropout_attention import DropoutAttention
-from hf_mtl.unpadding._groups import RowGroup, RowGroups
-from hf_mtl.unpadding._rows import Rows
+from hf_mtl.encoder.unpadding._dropout_attention import DropoutAttention
+from hf_mtl.encoder.unpadding._groups import RowGroup, RowGroups
+from hf_mtl.encoder.unpadding._rows import Rows
 
 __all__ = ["ROWS_ATTENTION", "attend_rows"]
 

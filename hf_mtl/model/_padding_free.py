@@ -10,10 +10,16 @@ import torch
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from hf_mtl.dropout import set_fast_dropout
-from hf_mtl.encoders import is_decoder_only, learned_positions
-from hf_mtl.states import FlatStates, PaddedStates, RowLayout, States
-from hf_mtl.unpadding import (
+from hf_mtl.encoder import (
+    FlatStates,
+    PaddedStates,
+    RowLayout,
+    States,
+    is_decoder_only,
+    learned_positions,
+    set_fast_dropout,
+)
+from hf_mtl.encoder.unpadding import (
     can_end_in_first_tokens,
     can_unpad,
     encode_flat,
@@ -72,7 +78,7 @@ class PaddingFreeModel(PreTrainedModel):
 
     @property
     def fast_dropout(self) -> bool:
-        """Whether dropout draws its random numbers by `hf_mtl.dropout.fast_dropout` on a CPU."""
+        """Whether dropout draws its random numbers by `hf_mtl.encoder.fast_dropout` on a CPU."""
         return self._fast_dropout
 
     @fast_dropout.setter

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from hf_mtl.states import RowLayout
-from hf_mtl.unpadding._attention import ROWS_ATTENTION
-from hf_mtl.unpadding._rows import Rows
+from hf_mtl.encoder.states import RowLayout
+from hf_mtl.encoder.unpadding._attention import ROWS_ATTENTION
+from hf_mtl.encoder.unpadding._rows import Rows
 
 __all__ = ["can_unpad", "encode_flat", "is_ready", "make_ready"]
 
@@ -93,7 +93,7 @@ def encode_flat(
         layout: Where the texts lie.
         inputs: Padded ``input_ids`` [B, L] or ``inputs_embeds`` [B, L, H], and any of ``token_type_ids`` and
             ``position_ids`` [B, L].
-        fast_dropout: Whether attention weights are dropped by `hf_mtl.dropout.fast_dropout` on a CPU.
+        fast_dropout: Whether attention weights are dropped by `hf_mtl.encoder.fast_dropout` on a CPU.
         kwargs: Passed to the encoder.
 
     Returns:

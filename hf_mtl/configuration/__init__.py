@@ -1,0 +1,29 @@
+"""What a model is, as strings and numbers that are checked once: tasks, encoder, ties between heads.
+
+`MultiTaskConfig` holds the encoder's config and a `TaskConfig` for each task. `check_values`, `check_built` and
+`checked_weights` bound what a stranger's config and weights may ask for.
+"""
+
+from __future__ import annotations
+
+from hf_mtl.configuration._config import INPUT_COLUMNS, MultiTaskConfig, TaskConfig, check_task_names
+from hf_mtl.configuration._per_label import BALANCED, PER_LABEL, Numbers
+from hf_mtl.configuration._shared_heads import check_shares, owner_of, sharers_of
+from hf_mtl.configuration._untrusted import MOST_MISSING, check_built, check_values, checked_weights
+
+__all__ = [
+    "BALANCED",
+    "INPUT_COLUMNS",
+    "MOST_MISSING",
+    "PER_LABEL",
+    "MultiTaskConfig",
+    "Numbers",
+    "TaskConfig",
+    "check_built",
+    "check_shares",
+    "check_task_names",
+    "check_values",
+    "checked_weights",
+    "owner_of",
+    "sharers_of",
+]

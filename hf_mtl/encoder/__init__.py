@@ -1,0 +1,44 @@
+"""From token ids to hidden states.
+
+`load_encoder` and `build_encoder` give the encoder of a family, `States` its hidden states with or without padding,
+`layer_depth` a parameter's place in it, `FastDropout` a dropout that is fast on a CPU. `hf_mtl.encoder.unpadding` runs
+an encoder on a batch without its padding.
+"""
+
+from __future__ import annotations
+
+from hf_mtl.encoder.depth import layer_depth
+from hf_mtl.encoder.dropout import FastDropout, dropout_factors, fast_dropout, set_fast_dropout
+from hf_mtl.encoder.families import (
+    auto_class,
+    build_encoder,
+    default_pooling,
+    has_encoder_alone,
+    is_decoder_only,
+    learned_positions,
+    load_encoder,
+    longest_text,
+    sees_ahead,
+)
+from hf_mtl.encoder.states import FlatStates, PaddedStates, RowLayout, States
+
+__all__ = [
+    "FastDropout",
+    "FlatStates",
+    "PaddedStates",
+    "RowLayout",
+    "States",
+    "auto_class",
+    "build_encoder",
+    "default_pooling",
+    "dropout_factors",
+    "fast_dropout",
+    "has_encoder_alone",
+    "is_decoder_only",
+    "layer_depth",
+    "learned_positions",
+    "load_encoder",
+    "longest_text",
+    "sees_ahead",
+    "set_fast_dropout",
+]

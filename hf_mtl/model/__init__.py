@@ -1,0 +1,9 @@
+"""Encoder and heads together: `MultiTaskModel`, what it returns, and one of its tasks as a model of its own."""
+
+from __future__ import annotations
+
+from hf_mtl.model._model import MultiTaskModel
+from hf_mtl.model._outputs import MultiTaskOutput
+from hf_mtl.model._task_view import TaskView, view_task
+
+__all__ = ["MultiTaskModel", "MultiTaskOutput", "TaskView", "view_task"]
