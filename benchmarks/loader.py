@@ -20,7 +20,7 @@ from reporting import parse, report
 from transformers import AutoTokenizer
 
 from hf_mtl import MultiTaskModel
-from hf_mtl.data import TaskBatchSampler, TaskColumns, TaskMixture
+from hf_mtl.data import DatasetMixture, LabelledDataset, MixtureBatchSampler
 from hf_mtl.inference import make_collator
 from hf_mtl.samplers import ProportionalSampler
 
@@ -50,7 +50,7 @@ def measure(encoder: str, data: str, batches: int) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     collator = make_collator(model, AutoTokenizer.from_pretrained(encoder), 256)
     heads = {name: type(head) for name, head in model.task_heads.items()}
-    parts = [TaskColumns(name, part["train"], tasks, heads) for name, part in datasets.items()]
+    parts = [LabelledDataset(name, part["train"], tasks, heads) for name, part in datasets.items()]
 
     def step(batch: dict[str, Any]) -> None:
         with torch.autocast("cpu", torch.bfloat16):
@@ -61,8 +61,8 @@ def measure(encoder: str, data: str, batches: int) -> None:
 
     cells, facts = [], {}
     for batching in ("mixed", "homogeneous"):
-        sampler = TaskBatchSampler({part.name: len(part) for part in parts}, ProportionalSampler(), 32, 1, batching)
-        mixture = TaskMixture(parts, sampler)
+        sampler = MixtureBatchSampler({part.name: len(part) for part in parts}, ProportionalSampler(), 32, 1, batching)
+        mixture = DatasetMixture(parts, sampler)
         rows, real = [], []
         for number in range(batches + 3):
             indices, sampling = timed(sampler.batch, 0, number)

@@ -25,15 +25,15 @@ def sizes_of(datasets: int, rows: int) -> dict[str, int]:
 
 def measure(datasets: int, rows: int, batching: str, batches: int) -> dict[str, float]:
     """Return the sampler's figures: seconds, MB and milliseconds."""
-    from hf_mtl.data import TaskBatchSampler
+    from hf_mtl.data import MixtureBatchSampler
     from hf_mtl.samplers import ProportionalSampler
 
     sizes = sizes_of(datasets, rows)
-    TaskBatchSampler({"a": 3, "b": 4}, ProportionalSampler(), 2, batching=batching).batch(
+    MixtureBatchSampler({"a": 3, "b": 4}, ProportionalSampler(), 2, batching=batching).batch(
         0, 0
     )  # loads what is loaded late
     before, start = peak_megabytes(), time.perf_counter()
-    sampler = TaskBatchSampler(sizes, ProportionalSampler(), 32, seed=1, batching=batching)
+    sampler = MixtureBatchSampler(sizes, ProportionalSampler(), 32, seed=1, batching=batching)
     sampler.batch(0, 0)
     ready = time.perf_counter() - start
     far = min(10**7, len(sampler) - batches - 1)

@@ -120,7 +120,7 @@ def head_table(model: Any) -> Table:
     table = _table("task", "type", "labels", "parameters", "frozen", right=("parameters",))
     frozen = model.frozen
     for name, head in model.task_heads.items():
-        owner = head.task.share_with
+        owner = head.task.tied_to
         own = sum(parameter.numel() for parameter in head.parameters())
         count = f"{own:,}" if owner is None else f"those of {owner}"
         cells = (name, head.task.type, _labels(head.task), count, "yes" if name in frozen["heads"] else "")

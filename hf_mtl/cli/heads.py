@@ -37,8 +37,8 @@ def heads(
     labels: str | None = typer.Option(
         None, help="Labels of a new task, or the new ones, with commas.", show_default=False
     ),
-    share_with: str | None = typer.Option(
-        None, help="A task whose head a new task shares, with its type and labels.", show_default=False
+    tied_to: str | None = typer.Option(
+        None, help="A task to whose head a new task is tied, with its type and labels.", show_default=False
     ),
     renamed: list[str] | None = typer.Option(None, help="A label's old and new name: old=new.", show_default=False),
     encoder: bool = typer.Option(False, "--encoder", help="Freeze the whole encoder."),
@@ -64,11 +64,11 @@ def heads(
         loaded, tokenizer = load_model(model)
         if action is Action.add:
             set_seed(seed)
-            if share_with is None:
+            if tied_to is None:
                 surgery.add_head(loaded, {"name": given[0], "type": type, "labels": listed})
             else:
-                owner = loaded.config.task(share_with)
-                surgery.add_head(loaded, replace(owner, name=given[0], share_with=share_with))
+                owner = loaded.config.task(tied_to)
+                surgery.add_head(loaded, replace(owner, name=given[0], tied_to=tied_to))
         elif action is Action.drop:
             surgery.drop_head(loaded, *given)
         elif action is Action.rename:

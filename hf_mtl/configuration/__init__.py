@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hf_mtl.configuration._config import INPUT_COLUMNS, MultiTaskConfig, TaskConfig, check_task_names
 from hf_mtl.configuration._per_label import BALANCED, PER_LABEL, Numbers
-from hf_mtl.configuration._shared_heads import check_shares, owner_of, sharers_of
+from hf_mtl.configuration._ties import check_ties, owner_of, tied_tasks
 from hf_mtl.configuration._untrusted import MOST_MISSING, check_built, check_values, checked_weights
 
 __all__ = [
@@ -20,10 +20,10 @@ __all__ = [
     "Numbers",
     "TaskConfig",
     "check_built",
-    "check_shares",
     "check_task_names",
+    "check_ties",
     "check_values",
     "checked_weights",
     "owner_of",
-    "sharers_of",
+    "tied_tasks",
 ]

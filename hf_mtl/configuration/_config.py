@@ -18,7 +18,7 @@ from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration._per_label import PER_LABEL
-from hf_mtl.configuration._shared_heads import check_shares
+from hf_mtl.configuration._ties import check_ties
 from hf_mtl.configuration._untrusted import check_values
 
 __all__ = ["INPUT_COLUMNS", "MultiTaskConfig", "TaskConfig", "check_task_names"]
@@ -72,7 +72,7 @@ class TaskConfig:
         target_mean: Mean that regression labels are centred by, one for each number of a row; ``None`` until learned
             from the training data.
         target_std: Standard deviation that regression labels are divided by, likewise; ``None`` until learned.
-        share_with: Another task, of the same type, labels and options, whose head this one shares; ``None``: it has
+        tied_to: Another task, of the same type, labels and options, whose head this one uses, too; ``None``: it has
             its own.
         options: Options of the task type alone, such as ``{"scheme": "IOB2"}``; each head documents its own.
 
@@ -101,7 +101,7 @@ class TaskConfig:
     main_metric: str | None = None
     target_mean: Sequence[float | None] | float | None = None
     target_std: Sequence[float | None] | float | None = None
-    share_with: str | None = None
+    tied_to: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -117,8 +117,8 @@ class TaskConfig:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, self._as_tuple(name))
         object.__setattr__(self, "options", dict(self.options or {}))
-        if self.share_with is not None and not isinstance(self.share_with, str):
-            raise TypeError(f"Task {self.name!r}: share_with must be a task's name, found {self.share_with!r}.")
+        if self.tied_to is not None and not isinstance(self.tied_to, str):
+            raise TypeError(f"Task {self.name!r}: tied_to must be a task's name, found {self.tied_to!r}.")
         self._check_labels()
         self._check_choice("problem_type", _PROBLEM_TYPES)
         if self.type == _MULTI_LABEL_TYPE:
@@ -244,6 +244,17 @@ def check_task_names(names: Sequence[str]) -> None:
             )
 
 
+#: Fields of a task under the names that earlier configs saved them by.
+_FORMER_NAMES = {"share_with": "tied_to"}
+
+
+def _with_present_names(values: Any) -> Any:
+    """Return a saved task's fields by their present names."""
+    if not isinstance(values, Mapping):
+        return values
+    return {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
+
+
 class MultiTaskConfig(PreTrainedConfig):
     """Configuration of a `MultiTaskModel`: the encoder's own config and the tasks in order.
 
@@ -296,9 +307,12 @@ class MultiTaskConfig(PreTrainedConfig):
                 raise ValueError("MultiTaskConfig: encoder_config has no 'model_type', so its family is unknown.")
             self.encoder_config = AutoConfig.for_model(**self.encoder_config)
         super().__post_init__(**kwargs)
-        self.tasks = [task if isinstance(task, TaskConfig) else TaskConfig.from_dict(task) for task in self.tasks]
+        self.tasks = [
+            task if isinstance(task, TaskConfig) else TaskConfig.from_dict(_with_present_names(task))
+            for task in self.tasks
+        ]
         check_task_names([task.name for task in self.tasks])
-        check_shares(self.tasks)
+        check_ties(self.tasks)
         # The base class invents two labels; a multi-task model has labels only in its tasks.
         self.id2label = None
         self.label2id = None

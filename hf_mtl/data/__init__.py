@@ -1,30 +1,30 @@
 """Rows to batches.
 
 Columns are tasks: a dataset has its input (``text``, ``text`` and ``text_pair``, or ``tokens``, and with them maybe
-``choices``) and a column for each task it labels, named after the task. `TaskColumns` reads rows of one dataset,
-`TaskMixture` of several, `TaskBatchSampler` says which rows make up a batch, `MultiTaskCollator` tokenises and pads
-them.
+``choices``) and a column for each task it labels, named after the task. `LabelledDataset` reads rows of one dataset,
+`DatasetMixture` of several, `MixtureBatchSampler` says which rows make up a batch, `MultiTaskCollator` tokenises and
+pads them.
 """
 
 from __future__ import annotations
 
-from hf_mtl.data.batch_sampler import BATCHINGS, DrawnRows, TaskBatchSampler
+from hf_mtl.data.batch_sampler import BATCHINGS, DrawnBatch, MixtureBatchSampler
 from hf_mtl.data.collator import EncodedBatch, MultiTaskCollator, longest_input
-from hf_mtl.data.columns import TaskColumns, class_label
-from hf_mtl.data.mixture import TaskMixture
+from hf_mtl.data.columns import LabelledDataset, class_label
+from hf_mtl.data.mixture import DatasetMixture
 from hf_mtl.data.sources import SPLIT_NAMES, as_datasets
 from hf_mtl_light.encoding import Row, check_tokenizer, encode_rows, padding_id, pieces_of, word_map_of
 
 __all__ = [
     "BATCHINGS",
     "SPLIT_NAMES",
-    "DrawnRows",
+    "DatasetMixture",
+    "DrawnBatch",
     "EncodedBatch",
+    "LabelledDataset",
+    "MixtureBatchSampler",
     "MultiTaskCollator",
     "Row",
-    "TaskBatchSampler",
-    "TaskColumns",
-    "TaskMixture",
     "as_datasets",
     "check_tokenizer",
     "class_label",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from hf_mtl_light.encoding import ContextRow
+from hf_mtl_light.encoding import EncodedContext
 from hf_mtl_light.words import Reading
 
 __all__ = ["READINGS", "Tokenised", "lay_out"]
@@ -26,7 +26,7 @@ class Tokenised:
     """
 
     texts: dict[int, Any] = field(default_factory=dict)
-    contexts: dict[int, ContextRow] = field(default_factory=dict)
+    contexts: dict[int, EncodedContext] = field(default_factory=dict)
     choices: dict[int, list[Any]] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
 

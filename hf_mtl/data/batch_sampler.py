@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
-from hf_mtl.samplers import SamplingRules, StepShape, TaskSampler, make_plan, permute
+from hf_mtl.samplers import DatasetSampler, SamplingRules, StepShape, make_plan, permute
 
-__all__ = ["BATCHINGS", "DrawnRows", "TaskBatchSampler"]
+__all__ = ["BATCHINGS", "DrawnBatch", "MixtureBatchSampler"]
 
 BATCHINGS = ("mixed", "homogeneous")
 
@@ -21,7 +21,7 @@ BATCHINGS = ("mixed", "homogeneous")
 _CHOICE = -1
 
 
-class DrawnRows(list[int]):
+class DrawnBatch(list[int]):
     """The numbers of rows drawn for a batch, and which pass over its dataset each of them is of.
 
     A row comes once a pass: dataset, row and pass name a draw.
@@ -35,11 +35,11 @@ class DrawnRows(list[int]):
         super().__init__(rows)
         self.passes = list(passes)
 
-    def __reduce__(self) -> tuple[type[DrawnRows], tuple[list[int], list[int]]]:
-        return DrawnRows, (list(self), self.passes)
+    def __reduce__(self) -> tuple[type[DrawnBatch], tuple[list[int], list[int]]]:
+        return DrawnBatch, (list(self), self.passes)
 
 
-class TaskBatchSampler(Sampler[Sequence[int]]):
+class MixtureBatchSampler(Sampler[Sequence[int]]):
     """Computes the batches of an epoch: any of them alone, in O(1), the same on every rank.
 
     A dataset's rows come in a new permutation each time it is used up. Ranks share each batch of ``batch_size *
@@ -69,7 +69,7 @@ class TaskBatchSampler(Sampler[Sequence[int]]):
         ValueError: If ``batching`` is unknown, or the sampler or the rules do not fit the datasets.
 
     >>> from hf_mtl.samplers import ProportionalSampler
-    >>> batches = list(TaskBatchSampler({"trec": 2, "sst2": 4}, ProportionalSampler(), batch_size=3, seed=1))
+    >>> batches = list(MixtureBatchSampler({"trec": 2, "sst2": 4}, ProportionalSampler(), batch_size=3, seed=1))
     >>> sorted(row for batch in batches for row in batch)
     [0, 1, 2, 3, 4, 5]
     """
@@ -77,7 +77,7 @@ class TaskBatchSampler(Sampler[Sequence[int]]):
     def __init__(
         self,
         sizes: Mapping[str, int],
-        sampler: TaskSampler,
+        sampler: DatasetSampler,
         batch_size: int,
         seed: int = 0,
         batching: str = "mixed",
@@ -123,7 +123,7 @@ class TaskBatchSampler(Sampler[Sequence[int]]):
             # no other way. So a batch is computed when it is read, and those passed over never.
             yield _LazyBatch(self, self._epoch, step)
 
-    def batch(self, epoch: int, step: int) -> DrawnRows:
+    def batch(self, epoch: int, step: int) -> DrawnBatch:
         """Return this rank's rows of one batch, as numbers in the concatenation of the datasets.
 
         Args:
@@ -137,7 +137,7 @@ class TaskBatchSampler(Sampler[Sequence[int]]):
             for numbers in drawn
         )
         # A rank or a cut without a row gets one without labels.
-        return DrawnRows(rows, passes) if rows else DrawnRows([-int(drawn[0][0]) - 1], [0])
+        return DrawnBatch(rows, passes) if rows else DrawnBatch([-int(drawn[0][0]) - 1], [0])
 
     def _row_numbers(
         self, datasets: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]
@@ -153,16 +153,16 @@ class TaskBatchSampler(Sampler[Sequence[int]]):
 class _LazyBatch(Sequence[int]):
     """A batch's row numbers, computed when they are first read."""
 
-    def __init__(self, sampler: TaskBatchSampler, epoch: int, step: int) -> None:
+    def __init__(self, sampler: MixtureBatchSampler, epoch: int, step: int) -> None:
         self._sampler, self._epoch, self._step = sampler, epoch, step
 
     @cached_property
-    def _rows(self) -> DrawnRows:
+    def _rows(self) -> DrawnBatch:
         return self._sampler.batch(self._epoch, self._step)
 
     @property
     def passes(self) -> list[int]:
-        """See `DrawnRows`."""
+        """See `DrawnBatch`."""
         return self._rows.passes
 
     def __len__(self) -> int:
@@ -181,6 +181,6 @@ class _LazyBatch(Sequence[int]):
     # As lists: a hash of the numbers would compute them.
     __hash__ = None  # type: ignore[assignment]
 
-    def __reduce__(self) -> tuple[type[DrawnRows], tuple[list[int], list[int]]]:
+    def __reduce__(self) -> tuple[type[DrawnBatch], tuple[list[int], list[int]]]:
         # To a worker goes what the batch holds, not the sampler, which grows with the number of datasets.
-        return DrawnRows, (list(self._rows), self._rows.passes)
+        return DrawnBatch, (list(self._rows), self._rows.passes)

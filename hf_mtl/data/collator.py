@@ -15,7 +15,7 @@ from hf_mtl.data._tokenised import READINGS, Tokenised, lay_out
 from hf_mtl.encoder import longest_text
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import (
-    ContextRow,
+    EncodedContext,
     Row,
     check_tokenizer,
     choice_words,
@@ -195,7 +195,7 @@ class MultiTaskCollator:
             found.choices = dict(zip(chosen["choices"], choices, strict=True))
         return found
 
-    def _trained(self, row: Row, context: ContextRow) -> list[int]:
+    def _trained(self, row: Row, context: EncodedContext) -> list[int]:
         """Return the numbers of the windows that a row's tasks train on."""
         windows = [
             (context.spans[first][0], context.spans[stop - 1][1]) if stop > first else (0, 0)

@@ -12,7 +12,7 @@ from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import Row
 
-__all__ = ["TaskColumns", "class_label"]
+__all__ = ["LabelledDataset", "class_label"]
 
 #: Rows whose labels are read at a time.
 _BLOCK = 1000
@@ -29,7 +29,7 @@ def class_label(feature: Any) -> ClassLabel | None:
     return inner if isinstance(inner, ClassLabel) else None
 
 
-class TaskColumns:
+class LabelledDataset:
     """Reads rows of one dataset: its input and the labels of the tasks whose columns it has.
 
     The input is the column ``tokens`` (words) or ``text``, with ``text_pair`` for pairs and ``choices`` for tasks that

@@ -12,14 +12,14 @@ from datasets import Dataset as Table
 from datasets import concatenate_datasets
 from torch.utils.data import Dataset
 
-from hf_mtl.data.batch_sampler import TaskBatchSampler
-from hf_mtl.data.columns import TaskColumns
+from hf_mtl.data.batch_sampler import MixtureBatchSampler
+from hf_mtl.data.columns import LabelledDataset
 from hf_mtl_light.encoding import Row
 
-__all__ = ["TaskMixture"]
+__all__ = ["DatasetMixture"]
 
 
-class TaskMixture(Dataset[Row]):
+class DatasetMixture(Dataset[Row]):
     """Rows of several datasets, numbered one dataset after the other.
 
     A negative number -n - 1 means row n without its labels: a filler, for a rank that has no row of a last, short
@@ -31,7 +31,7 @@ class TaskMixture(Dataset[Row]):
             dataset, whatever it has wrapped the sampler in.
     """
 
-    def __init__(self, parts: Sequence[TaskColumns], batch_sampler: TaskBatchSampler | None = None) -> None:
+    def __init__(self, parts: Sequence[LabelledDataset], batch_sampler: MixtureBatchSampler | None = None) -> None:
         self.parts = list(parts)
         self._batch_sampler = batch_sampler
         self._starts = [0, *accumulate(len(part) for part in self.parts)]
@@ -40,7 +40,7 @@ class TaskMixture(Dataset[Row]):
         kinds: dict[Any, list[int]] = {}
         for number, part in enumerate(self.parts):
             kinds.setdefault(part.kind, []).append(number)
-        self._tables: list[tuple[TaskColumns, Table]] = []
+        self._tables: list[tuple[LabelledDataset, Table]] = []
         #: For each part its table and its first row there.
         self._places = [(0, 0)] * len(self.parts)
         for numbers in kinds.values():

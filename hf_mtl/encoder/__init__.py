@@ -20,13 +20,13 @@ from hf_mtl.encoder.families import (
     longest_text,
     sees_ahead,
 )
-from hf_mtl.encoder.states import FlatStates, PaddedStates, RowLayout, States
+from hf_mtl.encoder.states import FlatLayout, FlatStates, PaddedStates, States
 
 __all__ = [
     "FastDropout",
+    "FlatLayout",
     "FlatStates",
     "PaddedStates",
-    "RowLayout",
     "States",
     "auto_class",
     "build_encoder",

@@ -8,11 +8,11 @@ from functools import cached_property
 
 import torch
 
-__all__ = ["FlatStates", "PaddedStates", "RowLayout", "States"]
+__all__ = ["FlatLayout", "FlatStates", "PaddedStates", "States"]
 
 
 @dataclass(frozen=True)
-class RowLayout:
+class FlatLayout:
     """Where the tokens of B padded texts lie once they stand end to end.
 
     Args:
@@ -20,7 +20,7 @@ class RowLayout:
         offsets: [B + 1] int64; text b owns the tokens from ``offsets[b]`` to ``offsets[b + 1]``.
         length: L, the padded length.
 
-    >>> layout = RowLayout.from_mask(torch.tensor([[1, 1, 1], [1, 0, 0]]))
+    >>> layout = FlatLayout.from_mask(torch.tensor([[1, 1, 1], [1, 0, 0]]))
     >>> layout.flatten(torch.tensor([[5, 6, 7], [8, 9, 9]])).tolist(), layout.offsets.tolist()
     ([5, 6, 7, 8], [0, 3, 4])
     """
@@ -30,13 +30,13 @@ class RowLayout:
     length: int
 
     @classmethod
-    def from_mask(cls, mask: torch.Tensor) -> RowLayout:
+    def from_mask(cls, mask: torch.Tensor) -> FlatLayout:
         """Lay out the tokens of a mask [B, L], nonzero at real tokens on either side of the padding."""
         real = mask != 0
         return cls(real.flatten().nonzero()[:, 0], _offsets(real.sum(1)), mask.shape[1])
 
     @classmethod
-    def of_single_tokens(cls, offsets: torch.Tensor) -> RowLayout:
+    def of_single_tokens(cls, offsets: torch.Tensor) -> FlatLayout:
         """Lay out one token for each text of other ``offsets``."""
         counts = torch.arange(len(offsets), device=offsets.device)
         return cls(counts[:-1], counts, 1)
@@ -60,7 +60,7 @@ class RowLayout:
         padded = flat.new_zeros(self.rows * self.length, *flat.shape[1:]).index_copy(0, self.index, flat)
         return padded.view(self.rows, self.length, *flat.shape[1:])
 
-    def select(self, rows: torch.Tensor) -> tuple[RowLayout, torch.Tensor]:
+    def select(self, rows: torch.Tensor) -> tuple[FlatLayout, torch.Tensor]:
         """Return the layout of some texts, in the order of ``rows`` [R] int64, and their tokens' numbers here, [n]."""
         lengths = self.lengths[rows]
         offsets = _offsets(lengths)
@@ -68,7 +68,7 @@ class RowLayout:
         # Token i of the selection sits as far behind its text's start here as there.
         tokens = torch.arange(len(row), device=row.device) + (self.offsets[rows] - offsets[:-1])[row]
         column = self.index[tokens] - rows[row] * self.length
-        return RowLayout(row * self.length + column, offsets, self.length), tokens
+        return FlatLayout(row * self.length + column, offsets, self.length), tokens
 
 
 class States(ABC):
@@ -97,7 +97,7 @@ class States(ABC):
     def tokens(self, index: torch.Tensor) -> FlatStates:
         """Return the states of some of the N tokens, ``index`` [m] int64, each as a text of its own."""
         numbers = torch.arange(len(index) + 1, device=index.device)
-        return FlatStates(self.values.index_select(0, index), RowLayout(numbers[:-1], numbers, 1))
+        return FlatStates(self.values.index_select(0, index), FlatLayout(numbers[:-1], numbers, 1))
 
     @abstractmethod
     def first(self) -> torch.Tensor:
@@ -130,7 +130,7 @@ class FlatStates(States):
     """
 
     values: torch.Tensor
-    layout: RowLayout
+    layout: FlatLayout
 
     @property
     def rows(self) -> int:
@@ -170,7 +170,7 @@ class FlatStates(States):
         # Once for all heads that ask for it.
         layout = self.layout
         mask = torch.arange(layout.length, device=layout.offsets.device)[None, :] < layout.lengths[:, None]
-        right = RowLayout(mask.flatten().nonzero()[:, 0], layout.offsets, layout.length)
+        right = FlatLayout(mask.flatten().nonzero()[:, 0], layout.offsets, layout.length)
         return right.pad(self.values), mask.long()
 
     def pad(self, values: torch.Tensor) -> torch.Tensor:

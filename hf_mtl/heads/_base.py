@@ -85,7 +85,7 @@ class Head(nn.Module):
         kind = self.stock_kind or self.level
         self.classifier = StockClassifier(kind, encoder_config, self.num_outputs(task), task.dropout)
 
-    def shared_by(self, task: TaskConfig) -> Head:
+    def tied(self, task: TaskConfig) -> Head:
         """Return this head under another task: the same parameters, held once."""
         # A copy one level deep has the very dicts of this one's parameters and layers, also when those are replaced.
         other = copy.copy(self)

@@ -16,21 +16,21 @@ from dataclasses import dataclass
 
 import torch
 
-from hf_mtl.encoder import RowLayout
+from hf_mtl.encoder import FlatLayout
 from hf_mtl.heads._numerics import as_array
 from hf_mtl_light.tags import best_sequences
 
 __all__ = ["Chains", "lay_out"]
 
 
-def lay_out(lengths: torch.Tensor) -> RowLayout:
+def lay_out(lengths: torch.Tensor) -> FlatLayout:
     """Return where words that stand end to end, ``lengths`` [R] int64 a chain, lie when padded to the longest chain.
 
     >>> lay_out(torch.tensor([2, 0, 1])).pad(torch.tensor([5, 6, 7])).tolist()
     [[5, 6], [0, 0], [7, 0]]
     """
     longest = int(lengths.max()) if len(lengths) else 0
-    return RowLayout.from_mask(torch.arange(longest, device=lengths.device) < lengths[:, None])
+    return FlatLayout.from_mask(torch.arange(longest, device=lengths.device) < lengths[:, None])
 
 
 class _Moves:

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.encoder import RowLayout
+from hf_mtl.encoder import FlatLayout
 from hf_mtl.heads._chain import Chains, lay_out
 from hf_mtl.heads._numerics import as_array, at_least_float32
 from hf_mtl.heads.token_classification import IGNORED, TaggingOptions, TokenClassificationHead
@@ -127,13 +127,13 @@ class CrfTaggingHead(TokenClassificationHead):
             right = self._chains(logits[words].masked_fill(ruled_out, -torch.inf), layout).log_partition()
         return (chains.log_partition() - right).sum()
 
-    def _chains(self, logits: torch.Tensor, layout: RowLayout) -> Chains:
+    def _chains(self, logits: torch.Tensor, layout: FlatLayout) -> Chains:
         """Return the chains of words' logits [n, C], in float64: see `hf_mtl.heads._chain`."""
         # Answers are decoded where their logits are, which need not be where the weights are.
         starts, transitions, ends = (p.to(logits.device).double() for p in (self.starts, self.transitions, self.ends))
         return Chains(layout.pad(logits.double()), layout.lengths, starts, transitions, ends)
 
-    def _legal_chains(self, logits: torch.Tensor, layout: RowLayout) -> Chains:
+    def _legal_chains(self, logits: torch.Tensor, layout: FlatLayout) -> Chains:
         """Return the same without illegal sequences."""
         chains = self._chains(logits.double().nan_to_num(nan=-_BOUND).clamp(-_BOUND, _BOUND), layout)
         legal = self.legal_tags(self.task)

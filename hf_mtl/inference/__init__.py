@@ -8,7 +8,7 @@ model. What needs none lies in `hf_mtl_light`.
 
 from __future__ import annotations
 
-from hf_mtl.inference._collate import EncodedRows, RowsCollator, make_collator
+from hf_mtl.inference._collate import InferenceBatch, InferenceCollator, make_collator
 from hf_mtl.inference._predict import make_answerer, predict
 from hf_mtl.inference._runner import PRECISIONS, ModelRunner
 from hf_mtl_light.encoding import EncodedRow, Window, WindowEncoder, as_row
@@ -29,9 +29,9 @@ __all__ = [
     "PRECISIONS",
     "Answerer",
     "EncodedRow",
-    "EncodedRows",
+    "InferenceBatch",
+    "InferenceCollator",
     "ModelRunner",
-    "RowsCollator",
     "Runner",
     "Window",
     "WindowEncoder",

@@ -14,11 +14,11 @@ from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.encoding import can_read
 from hf_mtl_light.words import Reading
 
-__all__ = ["EncodedRows", "RowsCollator", "checked_length", "make_collator"]
+__all__ = ["InferenceBatch", "InferenceCollator", "checked_length", "make_collator"]
 
 
 @dataclass(frozen=True)
-class EncodedRows:
+class InferenceBatch:
     """A batch for inference.
 
     Args:
@@ -38,8 +38,8 @@ class EncodedRows:
         return [i for i, row in enumerate(self.rows) if task in row.labels]
 
 
-class RowsCollator:
-    """Collates rows into `EncodedRows`: what a `DataLoader` needs to hand rows and tensors on together.
+class InferenceCollator:
+    """Collates rows into `InferenceBatch`: what a `DataLoader` needs to hand rows and tensors on together.
 
     Args:
         collator: Tokenises rows and encodes their labels.
@@ -53,14 +53,14 @@ class RowsCollator:
         asked: set[Reading] = {head.reads for head in collator.heads.values()} if answers else set()
         self.asked = sorted(asked)
 
-    def __call__(self, rows: Sequence[Row]) -> EncodedRows:
+    def __call__(self, rows: Sequence[Row]) -> InferenceBatch:
         """Return the rows, their tensors and their words."""
         readings = [
             self.collator.readings(row).union(name for name in self.asked if can_read(row, name)) for row in rows
         ]
         batch = self.collator.read(rows, readings)
         labels, numbers = self.collator.encode_labels(rows, batch, self.masks)
-        return EncodedRows(rows, batch, labels, numbers)
+        return InferenceBatch(rows, batch, labels, numbers)
 
 
 def checked_length(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> int:

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import owner_of, sharers_of
+from hf_mtl.configuration import owner_of, tied_tasks
 from hf_mtl.encoder import layer_depth
 
 __all__ = ["FreezableModel"]
@@ -64,7 +64,7 @@ class FreezableModel(PreTrainedModel):
                     f"No task {name!r} to freeze.{nearest(name, names)} Tasks of this model: {listed(names)}."
                 )
         # A head that tasks share is frozen for all of them.
-        shared = {other for name in state["heads"] for other in sharers_of(self.config.tasks, name)}
+        shared = {other for name in state["heads"] for other in tied_tasks(self.config.tasks, name)}
         state = {**state, "heads": sorted(shared)}
         was_any = self.config.frozen is not None
         is_any = state["encoder"] or state["layers"] or state["heads"]

@@ -83,7 +83,7 @@ class MultiTaskModel(
             {
                 task.name: head_class(task, heads)(task, config.get_text_config())
                 for task in config.tasks
-                if task.share_with is None
+                if task.tied_to is None
             }
         )
         check_built(self)
@@ -177,7 +177,7 @@ class MultiTaskModel(
         """The head of each task, in order; a shared one under each of its tasks."""
         held: dict[str, Any] = dict(self.heads.items())
         return {
-            task.name: held[task.name] if task.share_with is None else held[task.share_with].shared_by(task)
+            task.name: held[task.name] if task.tied_to is None else held[task.tied_to].tied(task)
             for task in self.config.tasks
         }
 

@@ -11,9 +11,9 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from hf_mtl.encoder import (
+    FlatLayout,
     FlatStates,
     PaddedStates,
-    RowLayout,
     States,
     is_decoder_only,
     learned_positions,
@@ -144,7 +144,7 @@ class PaddingFreeModel(PreTrainedModel):
         kwargs = self._arguments(inputs, layers, kwargs)
         states: States
         if self._runs_flat(kwargs):
-            layout = RowLayout.from_mask(mask)
+            layout = FlatLayout.from_mask(mask)
             states, of_layers, encoded = self._encode_flat(inputs, layout, layers, kwargs)
             encoded.last_hidden_state = layout.pad(states.values)
             if asked:
@@ -174,7 +174,7 @@ class PaddingFreeModel(PreTrainedModel):
             first_tokens: Whether each text's first token is all that is wanted: where the encoder can do that, the
                 states are those of B texts of one token.
         """
-        layout = RowLayout.from_mask(_mask(inputs, attention_mask))
+        layout = FlatLayout.from_mask(_mask(inputs, attention_mask))
         kwargs = self._arguments(inputs, layers, {})
         # A text alone: there is no padding to spare, nor a mask to look at.
         is_whole = layout.rows == 1 and len(layout.index) == layout.length
@@ -183,7 +183,7 @@ class PaddingFreeModel(PreTrainedModel):
                 with first_tokens_alone(self.encoder, layout.offsets[:-1]):
                     encoded = encode_flat(self.encoder, layout, inputs, self._fast_dropout, **kwargs)
                 self._check_states(encoded, (1, layout.rows), layers)
-                return FlatStates(encoded.last_hidden_state[0], RowLayout.of_single_tokens(layout.offsets)), []
+                return FlatStates(encoded.last_hidden_state[0], FlatLayout.of_single_tokens(layout.offsets)), []
             flat, of_layers, _ = self._encode_flat(inputs, layout, layers, kwargs)
             return flat, of_layers
         encoded = self._encode_padded(inputs, None if is_whole else attention_mask, layers, kwargs)
@@ -199,7 +199,7 @@ class PaddingFreeModel(PreTrainedModel):
         return {**kwargs, "output_hidden_states": True} if layers else kwargs
 
     def _encode_flat(
-        self, inputs: dict[str, torch.Tensor], layout: RowLayout, layers: bool, kwargs: dict[str, Any]
+        self, inputs: dict[str, torch.Tensor], layout: FlatLayout, layers: bool, kwargs: dict[str, Any]
     ) -> tuple[FlatStates, Sequence[torch.Tensor], Any]:
         encoded = encode_flat(self.encoder, layout, inputs, self._fast_dropout, **kwargs)
         self._check_states(encoded, encoded.last_hidden_state.shape[:2], layers)

@@ -130,7 +130,7 @@ class CardFacts:
             "encoder_family": config.model_type,
             "encoder_parameters": sum(p.numel() for p in model.encoder.parameters()),
             "head_parameters": {
-                task: 0 if head.task.share_with else sum(p.numel() for p in head.parameters())
+                task: 0 if head.task.tied_to else sum(p.numel() for p in head.parameters())
                 for task, head in model.task_heads.items()
             },
             "encoder": encoder,

@@ -8,7 +8,7 @@ from typing import Any
 from datasets import Dataset
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.data import TaskColumns
+from hf_mtl.data import LabelledDataset
 from hf_mtl.heads import Head, LabelError, head_class
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 
@@ -29,7 +29,7 @@ def check_rows(name: str, use: str, data: Dataset, tasks: Sequence[TaskConfig]) 
     """
     heads: dict[str, type[Head]] = {task.name: head_class(task) for task in tasks}
     with blamed_on(""):
-        columns = TaskColumns(f"{name} ({use})", data, tasks, heads)
+        columns = LabelledDataset(f"{name} ({use})", data, tasks, heads)
         by_name = {task.name: task for task in tasks if task.name in columns.tasks}
         fine: dict[str, set[Any]] = {task: set() for task in by_name}
         for start in range(0, len(columns), 1000):

@@ -10,7 +10,7 @@ from typing import Any
 from datasets import ClassLabel, Dataset, Value
 
 from hf_mtl._names import listed
-from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_shares
+from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_ties
 from hf_mtl.data import class_label
 from hf_mtl.heads import HEADS, head_class
 from hf_mtl.recipe._metric_names import metric_names
@@ -165,18 +165,18 @@ def with_shared_labels(tasks: Sequence[TaskConfig], given: Mapping[str, Mapping[
         given: What the recipe says of them, by name.
 
     Raises:
-        RecipeError: If ``share_with`` names no task that fits.
+        RecipeError: If ``tied_to`` names no task that fits.
     """
     result = list(tasks)
     for owner in tasks:
-        names = [task.name for task in tasks if owner.name in (task.name, task.share_with)]
+        names = [task.name for task in tasks if owner.name in (task.name, task.tied_to)]
         sharers = [task for task in tasks if task.name in names]
         # The order of a scale is no union's to tell.
         if len(names) > 1 and owner.type != "sentiment" and not any(given.get(n, {}).get("labels") for n in names):
             labels = list(dict.fromkeys(label for task in sharers for label in task.labels or ()))
             result = [replace(t, labels=labels) if t.name in names and t.labels else t for t in result]
     with blamed_on("tasks"):
-        check_shares(result)
+        check_ties(result)
     return result
 
 

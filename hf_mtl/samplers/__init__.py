@@ -1,8 +1,8 @@
 """Samplers: how often each dataset is drawn.
 
-A `TaskSampler` says which share of the rows each dataset has. `SAMPLERS` is the table of strategies by name; a new one
-is one file and one row here. A user's own is passed to ``MultiTaskTrainer(sampler=...)`` instead. `SamplingRules` are
-what goes with any strategy: weights, limits, where an epoch ends.
+A `DatasetSampler` says which share of the rows each dataset has. `SAMPLERS` is the table of strategies by name; a new
+one is one file and one row here. A user's own is passed to ``MultiTaskTrainer(sampler=...)`` instead. `SamplingRules`
+are what goes with any strategy: weights, limits, where an epoch ends.
 
 A `Plan`, which `make_plan` returns, turns shares into whole draws by systematic sampling: at any step each dataset's
 count is within one of its share, any draw is known without the ones before, and every rank computes the same.
@@ -17,7 +17,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl._options import parsed_options
 from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation
 from hf_mtl.samplers._adaptive_plan import AdaptivePlan
-from hf_mtl.samplers._base import Shares, TaskSampler
+from hf_mtl.samplers._base import DatasetSampler, Shares
 from hf_mtl.samplers._interleaving import Interleaving
 from hf_mtl.samplers._make_plan import first_and_last_shares, make_plan
 from hf_mtl.samplers._options import build_sampler, options_of
@@ -44,6 +44,7 @@ __all__ = [
     "AnnealedSampler",
     "BanditSampler",
     "CappedSampler",
+    "DatasetSampler",
     "DifficultySampler",
     "FixedSampler",
     "Interleaving",
@@ -55,7 +56,6 @@ __all__ = [
     "ScheduleSampler",
     "Shares",
     "StepShape",
-    "TaskSampler",
     "TemperatureSampler",
     "Timeline",
     "UniformSampler",
@@ -68,7 +68,7 @@ __all__ = [
 ]
 
 #: Strategy -> sampler.
-SAMPLERS: dict[str, type[TaskSampler]] = {
+SAMPLERS: dict[str, type[DatasetSampler]] = {
     "proportional": ProportionalSampler,
     "uniform": UniformSampler,
     "temperature": TemperatureSampler,
@@ -82,7 +82,7 @@ SAMPLERS: dict[str, type[TaskSampler]] = {
 }
 
 
-def make_sampler(strategy: str, options: Mapping[str, Any] | str | None = None) -> tuple[TaskSampler, SamplingRules]:
+def make_sampler(strategy: str, options: Mapping[str, Any] | str | None = None) -> tuple[DatasetSampler, SamplingRules]:
     """Return the sampler of a strategy, and the rules that its options set.
 
     Args:

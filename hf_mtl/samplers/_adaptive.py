@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from hf_mtl.samplers._base import Shares, TaskSampler
+from hf_mtl.samplers._base import DatasetSampler, Shares
 
 __all__ = ["AdaptiveSampler", "Observation", "State", "as_list", "from_list", "mixed_in"]
 
@@ -36,7 +36,7 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class AdaptiveSampler(TaskSampler):
+class AdaptiveSampler(DatasetSampler):
     """Decides the shares of each stage of ``interval`` steps from what was observed before.
 
     A sampler itself remembers nothing: what it has learnt goes in and out as JSON, and into checkpoints.

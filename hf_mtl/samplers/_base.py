@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Shares", "TaskSampler", "normalised"]
+from hf_mtl._names import listed, nearest
+from hf_mtl._options import check_number
+
+__all__ = ["DatasetSampler", "Shares", "check_names", "check_shares", "normalised", "shares_by_name"]
 
 #: float64 [D]: a share in [0, 1] for each dataset, 1 in sum.
 Shares = npt.NDArray[np.float64]
 
 
-class TaskSampler(ABC):
+class DatasetSampler(ABC):
     """Decides each dataset's share of the rows.
 
     In which order they are drawn is not its business: draws are spread evenly (`hf_mtl.samplers.Plan`), and a
-    dataset's rows come in a new permutation each time it is used up (`hf_mtl.data.TaskBatchSampler`).
+    dataset's rows come in a new permutation each time it is used up (`hf_mtl.data.MixtureBatchSampler`).
 
     Subclasses are frozen dataclasses; their fields are the strategy's options.
     """
@@ -64,3 +67,51 @@ def normalised(weights: npt.NDArray[Any]) -> Shares:
     """
     shares: Shares = weights / weights.sum()
     return shares
+
+
+def shares_by_name(shares: Mapping[str, float], sizes: Mapping[str, int]) -> Shares:
+    """Return shares in the order of the datasets, 1 in sum."""
+    return normalised(np.array([float(shares[name]) for name in sizes]))
+
+
+def check_shares(where: str, shares: object) -> None:
+    """Check what is given as shares.
+
+    Args:
+        where: The option, for messages.
+        shares: Dataset -> share.
+
+    Raises:
+        ValueError: If it is no mapping to numbers of at least 0, one of them above 0.
+    """
+    if not isinstance(shares, Mapping) or not shares:
+        raise ValueError(f"{where} must be a mapping such as {{'sst2': 0.7, 'trec': 0.3}}, found {shares!r}.")
+    for name, share in shares.items():
+        check_number(f"{where}[{name!r}]", share, 0)
+    if not any(shares.values()):
+        raise ValueError(f"{where}: all are 0, so nothing would be drawn. Give one dataset more.")
+
+
+def check_names(
+    where: str, named: Mapping[str, object], sizes: Mapping[str, int], *, all_of_them: bool = False
+) -> None:
+    """Check an option's dataset names.
+
+    Args:
+        where: The option, for messages.
+        named: What is given for each dataset.
+        sizes: The datasets that there are.
+        all_of_them: Whether each must be named.
+
+    Raises:
+        ValueError: If one is unknown, or missing.
+    """
+    for name in named:
+        if name not in sizes:
+            raise ValueError(
+                f"{where} names {name!r}, which is no training dataset.{nearest(str(name), sizes)} "
+                f"Datasets: {listed(sizes)}."
+            )
+    missing = [name for name in sizes if name not in named]
+    if all_of_them and missing:
+        raise ValueError(f"{where} names no share for {listed(missing)}. Give one to each dataset; 0 leaves it out.")

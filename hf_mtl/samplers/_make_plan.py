@@ -9,7 +9,7 @@ import numpy as np
 
 from hf_mtl.samplers._adaptive import AdaptiveSampler
 from hf_mtl.samplers._adaptive_plan import AdaptivePlan
-from hf_mtl.samplers._base import Shares, TaskSampler
+from hf_mtl.samplers._base import DatasetSampler, Shares
 from hf_mtl.samplers._epoch_plan import EpochPlan
 from hf_mtl.samplers._plan import Plan, StepShape
 from hf_mtl.samplers._rules import SamplingRules
@@ -19,7 +19,7 @@ __all__ = ["first_and_last_shares", "make_plan"]
 
 
 def make_plan(
-    sampler: TaskSampler,
+    sampler: DatasetSampler,
     sizes: Mapping[str, int],
     shape: StepShape,
     *,
@@ -66,7 +66,7 @@ def make_plan(
     return StagePlan(sampler, limited, rules, shape, epochs, max_steps)
 
 
-def _check(shares: Shares, sampler: TaskSampler) -> None:
+def _check(shares: Shares, sampler: DatasetSampler) -> None:
     """Check what a user's own sampler returns, before an hour of training shows it."""
     if not (np.all(shares >= 0) and abs(float(shares.sum()) - 1) < 1e-6):
         raise ValueError(
@@ -76,7 +76,7 @@ def _check(shares: Shares, sampler: TaskSampler) -> None:
 
 
 def first_and_last_shares(
-    sampler: TaskSampler,
+    sampler: DatasetSampler,
     sizes: Mapping[str, int],
     shape: StepShape,
     *,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.samplers._base import TaskSampler
+from hf_mtl.samplers._base import DatasetSampler
 from hf_mtl.samplers._rules import SamplingRules
 
 __all__ = ["build_sampler", "options_of"]
@@ -15,15 +15,15 @@ __all__ = ["build_sampler", "options_of"]
 _RULES = tuple(field.name for field in dataclasses.fields(SamplingRules))
 
 
-def options_of(kind: type[TaskSampler]) -> list[str]:
+def options_of(kind: type[DatasetSampler]) -> list[str]:
     """Return the names of a strategy's options, then of those that go with any."""
     own: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
     return [*(field.name for field in own), *_RULES]
 
 
 def build_sampler(
-    kind: type[TaskSampler], strategy: str, options: Mapping[str, Any]
-) -> tuple[TaskSampler, SamplingRules]:
+    kind: type[DatasetSampler], strategy: str, options: Mapping[str, Any]
+) -> tuple[DatasetSampler, SamplingRules]:
     """Build a sampler and the rules around it.
 
     Args:

@@ -10,8 +10,7 @@ import numpy as np
 
 from hf_mtl._names import listed, nearest
 from hf_mtl._options import check_number
-from hf_mtl.samplers._base import Shares, TaskSampler, normalised
-from hf_mtl.samplers.fixed import check_names
+from hf_mtl.samplers._base import DatasetSampler, Shares, check_names, normalised
 
 __all__ = ["EXHAUSTED", "SamplingRules"]
 
@@ -77,7 +76,7 @@ class SamplingRules:
             raise ValueError("weights: they leave no dataset a share. Give one of them more.")
         return normalised(found)
 
-    def shares(self, sampler: TaskSampler, sizes: Mapping[str, int], step: int = 0, steps: int = 1) -> Shares:
+    def shares(self, sampler: DatasetSampler, sizes: Mapping[str, int], step: int = 0, steps: int = 1) -> Shares:
         """Return the shares from a step on, weights included.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 
-from hf_mtl.samplers._base import Shares, TaskSampler
+from hf_mtl.samplers._base import DatasetSampler, Shares
 from hf_mtl.samplers._interleaving import Interleaving
 from hf_mtl.samplers._plan import Draws, StepShape
 from hf_mtl.samplers._rules import SamplingRules
@@ -31,7 +31,7 @@ class StagePlan(SteppedPlan):
 
     def __init__(
         self,
-        sampler: TaskSampler,
+        sampler: DatasetSampler,
         sizes: Mapping[str, int],
         rules: SamplingRules,
         shape: StepShape,

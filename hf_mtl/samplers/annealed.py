@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_mtl._options import check_number
-from hf_mtl.samplers._base import Shares, TaskSampler, normalised
+from hf_mtl.samplers._base import DatasetSampler, Shares, normalised
 from hf_mtl.samplers._stage_starts import equal_starts
 
 __all__ = ["AnnealedSampler"]
 
 
 @dataclass(frozen=True)
-class AnnealedSampler(TaskSampler):
+class AnnealedSampler(DatasetSampler):
     r"""Draw datasets with probability proportional to ``size ** exponent``; the exponent falls during training.
 
     .. math:: p_d \propto n_d^{\alpha_s}, \qquad \alpha_s = a + (b - a) \frac{s}{S - 1}

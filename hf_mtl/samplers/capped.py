@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_mtl._options import check_number
-from hf_mtl.samplers._base import Shares, TaskSampler, normalised
+from hf_mtl.samplers._base import DatasetSampler, Shares, normalised
 
 __all__ = ["CappedSampler"]
 
 
 @dataclass(frozen=True)
-class CappedSampler(TaskSampler):
+class CappedSampler(DatasetSampler):
     r"""Draw datasets in proportion to their rows, as if none had more than ``limit`` of them.
 
     .. math:: p_d = \min(n_d, K)^{1/T} / \sum_e \min(n_e, K)^{1/T}

@@ -10,8 +10,7 @@ import numpy as np
 
 from hf_mtl._options import check_number
 from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation, State, as_list, from_list, mixed_in
-from hf_mtl.samplers._base import Shares, normalised
-from hf_mtl.samplers.fixed import check_names
+from hf_mtl.samplers._base import Shares, check_names, normalised
 
 __all__ = ["DifficultySampler"]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_mtl.samplers._base import Shares, TaskSampler, normalised
+from hf_mtl.samplers._base import DatasetSampler, Shares, normalised
 
 __all__ = ["ProportionalSampler"]
 
 
 @dataclass(frozen=True)
-class ProportionalSampler(TaskSampler):
+class ProportionalSampler(DatasetSampler):
     r"""Draw each dataset in proportion to its rows, :math:`p_d = n_d / \sum_e n_e`: every row once an epoch.
 
     >>> ProportionalSampler().probabilities({"trec": 100, "sst2": 300})

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hf_mtl._options import check_number
-from hf_mtl.samplers._base import Shares, TaskSampler
+from hf_mtl.samplers._base import DatasetSampler, Shares, check_names, check_shares, shares_by_name
 from hf_mtl.samplers._stage_starts import equal_starts
-from hf_mtl.samplers.fixed import check_names, check_shares, shares_by_name
 
 __all__ = ["ScheduleSampler"]
 
@@ -21,7 +20,7 @@ ShareFunction: TypeAlias = Callable[[int, int], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class ScheduleSampler(TaskSampler):
+class ScheduleSampler(DatasetSampler):
     """Draw datasets in shares that change during training as the user says.
 
     Args:

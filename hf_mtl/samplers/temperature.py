@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_mtl._options import check_number
-from hf_mtl.samplers._base import Shares, TaskSampler, normalised
+from hf_mtl.samplers._base import DatasetSampler, Shares, normalised
 
 __all__ = ["TemperatureSampler"]
 
 
 @dataclass(frozen=True)
-class TemperatureSampler(TaskSampler):
+class TemperatureSampler(DatasetSampler):
     r"""Draw datasets with probability proportional to ``size ** (1 / temperature)``.
 
     .. math:: p_d = n_d^{1/T} / \sum_e n_e^{1/T}

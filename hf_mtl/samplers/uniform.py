@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hf_mtl.samplers._base import Shares, TaskSampler
+from hf_mtl.samplers._base import DatasetSampler, Shares
 
 __all__ = ["UniformSampler"]
 
 
 @dataclass(frozen=True)
-class UniformSampler(TaskSampler):
+class UniformSampler(DatasetSampler):
     """Draw all D datasets equally often, whatever their sizes: p = 1 / D.
 
     >>> UniformSampler().probabilities({"trec": 100, "sst2": 300})

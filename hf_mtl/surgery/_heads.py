@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import PER_LABEL, TaskConfig, check_shares, check_task_names, owner_of, sharers_of
+from hf_mtl.configuration import PER_LABEL, TaskConfig, check_task_names, check_ties, owner_of, tied_tasks
 from hf_mtl.heads import Head
 from hf_mtl.model import MultiTaskModel
 
@@ -43,8 +43,8 @@ def add_head(
     task = task if isinstance(task, TaskConfig) else TaskConfig.from_dict(task)
     known = model.task_heads
     check_task_names([*known, task.name])
-    check_shares([*model.tasks, task])
-    head = _new_head(model, task, heads) if task.share_with is None else known[task.share_with].shared_by(task)
+    check_ties([*model.tasks, task])
+    head = _new_head(model, task, heads) if task.tied_to is None else known[task.tied_to].tied(task)
     _set_heads(model, {**known, task.name: head})
 
 
@@ -64,10 +64,10 @@ def drop_head(model: MultiTaskModel, *names: str) -> None:
     if not kept:
         raise ValueError("A model needs at least one head. For the encoder alone: model.save_encoder(folder).")
     for owner in set(names):
-        heirs = [name for name, head in kept.items() if head.task.share_with == owner]
+        heirs = [name for name, head in kept.items() if head.task.tied_to == owner]
         for name in heirs:
             heir = None if name == heirs[0] else heirs[0]
-            kept[name].task = dataclasses.replace(kept[name].task, share_with=heir)
+            kept[name].task = dataclasses.replace(kept[name].task, tied_to=heir)
     _set_heads(model, kept)
 
 
@@ -87,8 +87,8 @@ def rename_head(model: MultiTaskModel, old: str, new: str) -> None:
     heads = {new if name == old else name: head for name, head in model.task_heads.items()}
     heads[new].task = dataclasses.replace(heads[new].task, name=new)
     for head in heads.values():
-        if head.task.share_with == old:
-            head.task = dataclasses.replace(head.task, share_with=new)
+        if head.task.tied_to == old:
+            head.task = dataclasses.replace(head.task, tied_to=new)
     frozen = [new if name == old else name for name in model.frozen["heads"]]
     _set_heads(model, heads, frozen)
 
@@ -129,7 +129,7 @@ def change_labels(
             ``renamed`` is not there.
     """
     _check_there(model, name)
-    heads, sharers = model.task_heads, sharers_of(model.tasks, name)
+    heads, sharers = model.task_heads, tied_tasks(model.tasks, name)
     head, renamed = heads[owner_of(model.tasks, name)], dict(renamed or {})
     old = head.task
     if old.labels is None:
@@ -167,7 +167,7 @@ def change_labels(
         else:  # from label to label
             state[key][new_places[:, None], new_places] = value[old_places[:, None], old_places]
     new.load_state_dict(state)
-    changed = {other: new if other == old.name else new.shared_by(tasks[other]) for other in sharers}
+    changed = {other: new if other == old.name else new.tied(tasks[other]) for other in sharers}
     _set_heads(model, {**heads, **changed})
 
 
@@ -215,7 +215,7 @@ def _new_head(model: MultiTaskModel, task: TaskConfig, heads: Mapping[str, type[
 def _set_heads(model: MultiTaskModel, heads: Mapping[str, Head], frozen: Sequence[str] | None = None) -> None:
     kept = [name for name in (model.frozen["heads"] if frozen is None else frozen) if name in heads]
     state = {**model.frozen, "heads": kept}
-    model.heads = nn.ModuleDict({name: head for name, head in heads.items() if head.task.share_with is None})
+    model.heads = nn.ModuleDict({name: head for name, head in heads.items() if head.task.tied_to is None})
     model.config.tasks = [head.task for head in heads.values()]
     model.fast_dropout = model.fast_dropout  # of new heads, too
     model._set_frozen(state)

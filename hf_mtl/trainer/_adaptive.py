@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 
-from hf_mtl.samplers import AdaptivePlan, AdaptiveSampler, TaskSampler
+from hf_mtl.samplers import AdaptivePlan, AdaptiveSampler, DatasetSampler
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._step_loss import Reduce, StepCounts
 
@@ -19,7 +19,7 @@ __all__ = ["AdaptiveTrainer", "SamplingFeedback", "check_adaptive"]
 _STATE = "SamplingFeedback"
 
 
-def check_adaptive(sampler: TaskSampler, args: MultiTaskTrainingArguments) -> None:
+def check_adaptive(sampler: DatasetSampler, args: MultiTaskTrainingArguments) -> None:
     """Check that an adaptive sampler can decide in time, and on what it needs.
 
     Raises:

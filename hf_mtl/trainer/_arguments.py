@@ -224,12 +224,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
             ValueError: If ``head_learning_rate`` names another task, or one that shares another's head.
         """
         rate = self.head_learning_rate
-        names = [task.name for task in tasks if task.share_with is None]
+        names = [task.name for task in tasks if task.tied_to is None]
         if not isinstance(rate, dict):
             return dict.fromkeys(names, 10 * self.learning_rate if rate is None else float(rate))
         for name in rate:
             if name not in names:
-                owner = next((task.share_with for task in tasks if task.name == name), None)
+                owner = next((task.tied_to for task in tasks if task.name == name), None)
                 what = "is no task of the model" if owner is None else f"shares the head of {owner!r}"
                 raise ValueError(
                     f"head_learning_rate names {name!r}, which {what}.{nearest(name, names)} Tasks: {listed(names)}."

@@ -13,7 +13,7 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from hf_mtl.balancers import Balancer, CosineSketches, GradientBalancer, Step, TaskFacts
-from hf_mtl.data import TaskColumns
+from hf_mtl.data import LabelledDataset
 from hf_mtl.trainer._balancer_files import load_balancer, save_balancer
 from hf_mtl.trainer._balancing_checks import check_balancing
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
@@ -71,7 +71,7 @@ class BalancingTrainer(EvaluatingTrainer):
     """Transformers' trainer with the balancer's weights in the loss, or its gradient in the encoder."""
 
     balancer: Balancer
-    _train_parts: dict[str, TaskColumns]
+    _train_parts: dict[str, LabelledDataset]
     _running: _Running | None = None
 
     # A training

@@ -16,9 +16,9 @@ from transformers import Trainer
 from transformers.trainer_utils import PredictionOutput, speed_metrics
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.data import MultiTaskCollator, TaskColumns, TaskMixture, as_datasets
+from hf_mtl.data import DatasetMixture, LabelledDataset, MultiTaskCollator, as_datasets
 from hf_mtl.heads import MaskedLmHead
-from hf_mtl.inference import EncodedRows, RowsCollator, answer_rows
+from hf_mtl.inference import InferenceBatch, InferenceCollator, answer_rows
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
@@ -32,7 +32,7 @@ class EvaluatingTrainer(Trainer):
     args: MultiTaskTrainingArguments
     data_collator: MultiTaskCollator
     metrics: dict[str, Sequence[Metric]]
-    _eval_parts: dict[str, TaskColumns]
+    _eval_parts: dict[str, LabelledDataset]
     #: What evaluations outside of training found: by prefix, task and dataset.
     _scored_rows: dict[str, dict[str, dict[str, ScoredRows]]]
 
@@ -42,10 +42,10 @@ class EvaluatingTrainer(Trainer):
         model: MultiTaskModel = self.accelerator.unwrap_model(self.model)
         return model
 
-    def _columns(self, data: Mapping[str, Dataset], needs_labels: bool = True) -> dict[str, TaskColumns]:
+    def _columns(self, data: Mapping[str, Dataset], needs_labels: bool = True) -> dict[str, LabelledDataset]:
         model = self._plain_model
         heads = {name: type(head) for name, head in model.task_heads.items()}
-        return {name: TaskColumns(name, part, model.tasks, heads, needs_labels) for name, part in data.items()}
+        return {name: LabelledDataset(name, part, model.tasks, heads, needs_labels) for name, part in data.items()}
 
     def _loader(self, dataset: Any, batch_sampler: Any, collate: Any, **kwargs: Any) -> DataLoader[Any]:
         args = self.args
@@ -70,7 +70,7 @@ class EvaluatingTrainer(Trainer):
 
     # Evaluation
 
-    def _scorers(self, parts: Mapping[str, TaskColumns]) -> dict[str, TaskScorer]:
+    def _scorers(self, parts: Mapping[str, LabelledDataset]) -> dict[str, TaskScorer]:
         """Return a scorer for each task that the datasets label, in the model's order."""
         model = self._plain_model
         labelled = {task for part in parts.values() for task in part.tasks}
@@ -89,15 +89,15 @@ class EvaluatingTrainer(Trainer):
         parts = self._columns(as_datasets(test_dataset, "test"), needs_labels=False)
         return self._rows_loader(list(parts.values()), answers=True)
 
-    def _rows_loader(self, parts: Sequence[TaskColumns], answers: bool = False) -> DataLoader[Any]:
-        mixture = TaskMixture(parts)
+    def _rows_loader(self, parts: Sequence[LabelledDataset], answers: bool = False) -> DataLoader[Any]:
+        mixture = DatasetMixture(parts)
         size, args = self.args.per_device_eval_batch_size, self.args
         starts = range(args.process_index * size, len(mixture), size * args.world_size)
         # Ranges, not lists: those would hold a number for every row.
         batches = [range(start, min(start + size, len(mixture))) for start in starts]
-        return self._loader(mixture, batches, RowsCollator(self.data_collator, answers))
+        return self._loader(mixture, batches, InferenceCollator(self.data_collator, answers))
 
-    def _parts(self, data: Any, split: str) -> dict[str, TaskColumns]:
+    def _parts(self, data: Any, split: str) -> dict[str, LabelledDataset]:
         if data is None:
             return self._eval_parts
         if isinstance(data, str):
@@ -143,7 +143,7 @@ class EvaluatingTrainer(Trainer):
 
     def _pass(
         self,
-        parts: Mapping[str, TaskColumns],
+        parts: Mapping[str, LabelledDataset],
         prefix: str,
         details: bool = True,
         answers: dict[str, list[dict[str, Any]]] | None = None,
@@ -182,7 +182,7 @@ class EvaluatingTrainer(Trainer):
         metrics.update(speed_metrics(prefix, start, num_samples=rows, num_steps=self._rounds(parts)))
         return metrics
 
-    def _treat(self, batch: EncodedRows, answer: bool) -> tuple[list[Any], list[Any]]:
+    def _treat(self, batch: InferenceBatch, answer: bool) -> tuple[list[Any], list[Any]]:
         """Run the model on a batch.
 
         Args:
@@ -225,7 +225,11 @@ class EvaluatingTrainer(Trainer):
         return scored, answered
 
     def _masked_tokens(
-        self, batch: EncodedRows, inputs: Mapping[str, torch.Tensor], labels: Mapping[str, torch.Tensor], answer: bool
+        self,
+        batch: InferenceBatch,
+        inputs: Mapping[str, torch.Tensor],
+        labels: Mapping[str, torch.Tensor],
+        answer: bool,
     ) -> dict[str, torch.Tensor]:
         """Return the tokens that tasks of masked tokens predict: to be answered the texts' own, else those masked."""
         masker = self.data_collator.masker
@@ -237,7 +241,7 @@ class EvaluatingTrainer(Trainer):
             return dict.fromkeys(names, is_mask & texts)
         return {name: labels[name].ne(-100) for name in names if name in labels}
 
-    def _answers(self, batch: EncodedRows, all_logits: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
+    def _answers(self, batch: InferenceBatch, all_logits: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
         """Return every row's answers by task, ``None`` where it has no input for the task."""
         heads = self._plain_model.task_heads
         tasks = {name: head.task for name, head in heads.items()}
@@ -263,7 +267,7 @@ class EvaluatingTrainer(Trainer):
         gathered: list[Any] = gather_object(found) if self.args.world_size > 1 else found
         return gathered
 
-    def _batches(self, parts: Mapping[str, TaskColumns], answers: bool) -> Iterator[EncodedRows | None]:
+    def _batches(self, parts: Mapping[str, LabelledDataset], answers: bool) -> Iterator[InferenceBatch | None]:
         """Yield this rank's batches, ``None`` where it has none left: ranks meet after each, so all go as far."""
         loader = self._rows_loader(list(parts.values()), answers)
         self.callback_handler.eval_dataloader = loader
@@ -278,7 +282,7 @@ class EvaluatingTrainer(Trainer):
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         model.train(was_training)
 
-    def _rounds(self, parts: Mapping[str, TaskColumns]) -> int:
+    def _rounds(self, parts: Mapping[str, LabelledDataset]) -> int:
         """Return the batches of the rank that has most of them."""
         rows = sum(len(part) for part in parts.values())
         return -(-rows // (self.args.per_device_eval_batch_size * int(self.args.world_size)))

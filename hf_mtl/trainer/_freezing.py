@@ -8,7 +8,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from hf_mtl._names import listed
-from hf_mtl.data import TaskColumns
+from hf_mtl.data import LabelledDataset
 from hf_mtl.model import MultiTaskModel
 
 __all__ = ["FreezingCallback"]
@@ -25,7 +25,7 @@ class FreezingCallback(TrainerCallback):
         parts: The training datasets, each with the tasks that it labels.
     """
 
-    def __init__(self, model: MultiTaskModel, parts: Mapping[str, TaskColumns]) -> None:
+    def __init__(self, model: MultiTaskModel, parts: Mapping[str, LabelledDataset]) -> None:
         self._model = model
         self._parts = parts
         self._own: dict[str, Any] | None = None

@@ -12,9 +12,9 @@ from transformers.utils import logging
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.data import TaskColumns
+from hf_mtl.data import LabelledDataset
 from hf_mtl.heads import SequenceClassificationHead, own_thresholds
-from hf_mtl.inference import EncodedRows
+from hf_mtl.inference import InferenceBatch
 from hf_mtl.metrics import MultilabelF1, best_thresholds
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
 
@@ -89,7 +89,7 @@ class ThresholdTrainer(EvaluatingTrainer):
         return tuned
 
     def _label_scores(
-        self, parts: Mapping[str, TaskColumns], names: Sequence[str]
+        self, parts: Mapping[str, LabelledDataset], names: Sequence[str]
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return the scores and the flags of each task's labels, both [R, C], over all rows that it labels."""
         found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
@@ -100,7 +100,7 @@ class ThresholdTrainer(EvaluatingTrainer):
         joined = {name: found[name] for name in names if name in found}
         return {name: tuple(map(np.concatenate, zip(*each, strict=True))) for name, each in joined.items()}  # type: ignore[misc]
 
-    def _score(self, batch: EncodedRows, names: Sequence[str]) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    def _score(self, batch: InferenceBatch, names: Sequence[str]) -> list[tuple[str, np.ndarray, np.ndarray]]:
         heads: Any = self._plain_model.task_heads
         rows = {name: batch.numbers[name] for name in names if name in batch.numbers}
         inputs: dict[str, Any] = self._prepare_inputs({**batch.batch.inputs, "rows": rows})

@@ -15,12 +15,12 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_utils import seed_worker
 
 from hf_mtl.balancers import Balancer
-from hf_mtl.configuration import TaskConfig, sharers_of
-from hf_mtl.data import MultiTaskCollator, TaskBatchSampler, TaskMixture, as_datasets
+from hf_mtl.configuration import TaskConfig, tied_tasks
+from hf_mtl.data import DatasetMixture, MixtureBatchSampler, MultiTaskCollator, as_datasets
 from hf_mtl.heads import Head, LabelError
 from hf_mtl.inference import make_collator
 from hf_mtl.model import MultiTaskModel
-from hf_mtl.samplers import AdaptivePlan, TaskSampler, first_and_last_shares, make_sampler
+from hf_mtl.samplers import AdaptivePlan, DatasetSampler, first_and_last_shares, make_sampler
 from hf_mtl.trainer._adaptive import AdaptiveTrainer, SamplingFeedback, check_adaptive
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._balancing import BalancingTrainer
@@ -76,7 +76,7 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
         processing_class: PreTrainedTokenizerBase | None = None,
         *,
         metrics: Mapping[str, Sequence[Metric]] | None = None,
-        sampler: TaskSampler | None = None,
+        sampler: DatasetSampler | None = None,
         balancer: Balancer | None = None,
         data_collator: MultiTaskCollator | None = None,
         model_init: Callable[..., MultiTaskModel] | None = None,
@@ -160,7 +160,7 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
         self._learn_from_labels()
         args = self.args
         parts = list(self._train_parts.values())
-        batch_sampler = self._batch_sampler = TaskBatchSampler(
+        batch_sampler = self._batch_sampler = MixtureBatchSampler(
             {name: len(part) for name, part in self._train_parts.items()},
             self.sampler,
             batch_size=self._train_batch_size,
@@ -181,13 +181,13 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
                 "dataloader_drop_last leaves it out. Lower per_device_train_batch_size."
             )
         return self._loader(
-            TaskMixture(parts, batch_sampler),
+            DatasetMixture(parts, batch_sampler),
             batch_sampler,
             _Counting(self.data_collator),
             worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
         )
 
-    def _feedback_of(self, batch_sampler: TaskBatchSampler) -> SamplingFeedback | None:
+    def _feedback_of(self, batch_sampler: MixtureBatchSampler) -> SamplingFeedback | None:
         if not isinstance(batch_sampler.plan, AdaptivePlan):
             return None
         tasks = {name: part.tasks for name, part in self._train_parts.items()}
@@ -200,8 +200,8 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
         model = self._plain_model
         learning = {name: head for name, head in model.task_heads.items() if head.learns_from_labels}
         for name, head in learning.items():
-            tasks = sharers_of(model.tasks, name)
-            if head.task.share_with is None and len(tasks) > 1:
+            tasks = tied_tasks(model.tasks, name)
+            if head.task.tied_to is None and len(tasks) > 1:
                 # What a head goes by it learns from all tasks that share it; weights of labels are each task's own.
                 learned = self._learned(head, replace(head.task, class_weights=None, pos_weight=None), tasks)
                 common = {key: getattr(learned, key) for key in ("options", "target_mean", "target_std")}

@@ -15,7 +15,7 @@ from hf_mtl_light.encoding._encodings import (
     word_map_of,
 )
 from hf_mtl_light.encoding._readings import (
-    ContextRow,
+    EncodedContext,
     Part,
     can_read,
     choice_words,
@@ -27,7 +27,7 @@ from hf_mtl_light.encoding._tokenizer import FileTokenizer
 from hf_mtl_light.encoding._windows import EncodedRow, Window, WindowEncoder
 
 __all__ = [
-    "ContextRow",
+    "EncodedContext",
     "EncodedRow",
     "FileTokenizer",
     "Part",

@@ -10,7 +10,7 @@ from hf_mtl_light.encoding._encodings import Tokenizer, encode_rows, padding_id
 from hf_mtl_light.encoding._rows import Row, RowError
 from hf_mtl_light.words import Reading, WordMap
 
-__all__ = ["CONTEXT_STRIDE", "ContextRow", "Part", "can_read", "choice_words", "encode_choices", "encode_contexts"]
+__all__ = ["CONTEXT_STRIDE", "EncodedContext", "Part", "can_read", "choice_words", "encode_choices", "encode_contexts"]
 
 #: Tokens that neighbouring windows over a context share, where they have room for twice as many.
 CONTEXT_STRIDE = 128
@@ -42,7 +42,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class ContextRow:
+class EncodedContext:
     """A question and its context, in windows that each hold the whole question.
 
     Args:
@@ -59,7 +59,7 @@ class ContextRow:
     tokens: Sequence[tuple[int, int]]
     before: int
 
-    def only(self, numbers: Sequence[int]) -> ContextRow:
+    def only(self, numbers: Sequence[int]) -> EncodedContext:
         """Return the row with some of its windows."""
         return replace(self, parts=[self.parts[i] for i in numbers], tokens=[self.tokens[i] for i in numbers])
 
@@ -80,7 +80,7 @@ class ContextRow:
 
 def encode_contexts(
     tokenizer: Tokenizer, rows: Sequence[Row], max_length: int, stride: int | None = None
-) -> tuple[list[ContextRow], list[str]]:
+) -> tuple[list[EncodedContext], list[str]]:
     """Tokenise pairs of a question and its context; the context is cut into windows, the question never is.
 
     Args:
@@ -123,7 +123,7 @@ def encode_contexts(
             for first, stop in tokens
         ]
         spans = [encoding.offsets[i] for i in places]
-        found.append(ContextRow(str(row.text_pair), spans, parts, tokens, before))
+        found.append(EncodedContext(str(row.text_pair), spans, parts, tokens, before))
     return found, names
 
 

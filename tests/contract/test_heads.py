@@ -24,7 +24,7 @@ TASKS = [
     TaskConfig("mood", "sentiment", labels=["bad", "fair", "good"]),
     TaskConfig("stars", "sentiment", labels=["1", "2", "3", "4"], options={"loss": "ordinal"}, pooling="mean"),
     TaskConfig("tags", "token-classification", labels=["O", "B-x", "I-x"]),
-    TaskConfig("more_tags", "token-classification", labels=["O", "B-x", "I-x"], weight=0.5, share_with="tags"),
+    TaskConfig("more_tags", "token-classification", labels=["O", "B-x", "I-x"], weight=0.5, tied_to="tags"),
     TaskConfig("chain", "crf-tagging", labels=["O", "B-x", "I-x"]),
     TaskConfig("value", "regression", pooling="first", target_mean=2.0, target_std=3.0),
     TaskConfig(
@@ -267,7 +267,7 @@ def test_renamed_and_reordered_tasks_give_the_same_losses(family):
     one, one_by_task = losses(tasks, {})
     names = {task.name: f"renamed_{task.name}" for task in tasks}
     renamed = [
-        TaskConfig(**{**task.__dict__, "name": names[task.name], "share_with": names.get(task.share_with)})
+        TaskConfig(**{**task.__dict__, "name": names[task.name], "tied_to": names.get(task.tied_to)})
         for task in reversed(tasks)
     ]
     two, two_by_task = losses(renamed, names)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_mtl.data import TaskBatchSampler
+from hf_mtl.data import MixtureBatchSampler
 from hf_mtl.samplers import SAMPLERS, AdaptivePlan, AdaptiveSampler, StepShape, make_plan, make_sampler
 from hf_mtl.samplers._base import normalised
 from hf_mtl.samplers._stepped_plan import SteppedPlan
@@ -38,7 +38,7 @@ def made(strategy, names):
 
 
 def batches_of(strategy, sizes, batch_size=4, **kwargs):
-    return TaskBatchSampler(sizes, made(strategy, sorted(sizes)), batch_size, **kwargs)
+    return MixtureBatchSampler(sizes, made(strategy, sorted(sizes)), batch_size, **kwargs)
 
 
 def played(plan, until):
@@ -239,7 +239,7 @@ def test_names_and_order_change_nothing_but_the_names(strategy, batching, sizes,
     renamed = {name: f"x{number}" for number, name in enumerate(order)}
 
     def told(sizes, options):
-        sampler = TaskBatchSampler(sizes, make_sampler(strategy, options)[0], 4, batching=batching, epochs=2)
+        sampler = MixtureBatchSampler(sizes, make_sampler(strategy, options)[0], 4, batching=batching, epochs=2)
         names, starts = list(sizes), np.cumsum([0, *sizes.values()])
         found = []
         for step in range(min(len(sampler), STEPS)):

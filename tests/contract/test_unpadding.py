@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from hf_mtl import MultiTaskModel, TaskConfig
-from hf_mtl.encoder.unpadding import ROWS_ATTENTION, RowGroups
+from hf_mtl.encoder.unpadding import FLAT_ATTENTION, LengthGroups
 from tests.encoders import DECODERS, FAMILIES, PAIRS, tiny_encoder
 
 UNPADDED = [
@@ -103,7 +103,7 @@ def test_other_families_run_padded_and_say_so(family, caplog):
     with caplog.at_level(logging.INFO, "hf_mtl"):
         model = model_of(family)
     assert f"family {family!r}" in caplog.text
-    assert model.encoder.config._attn_implementation != ROWS_ATTENTION
+    assert model.encoder.config._attn_implementation != FLAT_ATTENTION
     with pytest.raises(ValueError, match="Leave unpad at 'auto'"):
         model.unpad = True
 
@@ -122,7 +122,7 @@ def test_forced_unpadding_needs_attention_that_can(tmp_path):
 def test_choice_survives_loading_and_another_attention_implementation(tmp_path):
     model = model_of("bert")
     model.save_pretrained(tmp_path)
-    assert MultiTaskModel.from_pretrained(tmp_path).encoder.config._attn_implementation == ROWS_ATTENTION
+    assert MultiTaskModel.from_pretrained(tmp_path).encoder.config._attn_implementation == FLAT_ATTENTION
     loaded = MultiTaskModel.from_pretrained(tmp_path, unpad=False)
     assert loaded.encoder.config._attn_implementation == "sdpa"
     eager = MultiTaskModel.from_pretrained(tmp_path, attn_implementation="eager")
@@ -130,7 +130,7 @@ def test_choice_survives_loading_and_another_attention_implementation(tmp_path):
     inputs = batch()
     assert_same(outcome(model, inputs), outcome(eager, inputs), inputs)
     eager.set_attn_implementation("sdpa")
-    assert eager.encoder.config._attn_implementation == ROWS_ATTENTION
+    assert eager.encoder.config._attn_implementation == FLAT_ATTENTION
     assert_same(outcome(model, inputs), outcome(eager, inputs), inputs)
 
 
@@ -295,7 +295,7 @@ def test_fast_dropout_is_off_until_asked_for():
 
 @given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=70), cost=st.sampled_from([0.0, 150.0, 1e9]))
 def test_groups_hold_every_token_once(lengths, cost):
-    cut = RowGroups.from_lengths(lengths, torch.device("cpu"), cost)
+    cut = LengthGroups.from_lengths(lengths, torch.device("cpu"), cost)
     tokens = sum(lengths)
     assert torch.equal(cut.gather[cut.scatter], torch.arange(tokens))
     assert sum(group.rows for group in cut.groups) == len(lengths)
@@ -312,7 +312,7 @@ def test_gradients_of_grouped_attention_are_exact(dropout, fast):
     from hf_mtl.encoder.unpadding._attention import Sight, _attend_groups
 
     torch.manual_seed(0)
-    cut = RowGroups.from_lengths([2, 3, 1], torch.device("cpu"), 0.0 if dropout else 1e9)
+    cut = LengthGroups.from_lengths([2, 3, 1], torch.device("cpu"), 0.0 if dropout else 1e9)
     q, k, v = (torch.randn(6, 2, 3, dtype=torch.float64, requires_grad=True) for _ in range(3))
 
     def attend(q, k, v):

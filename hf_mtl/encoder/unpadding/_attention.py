@@ -14,14 +14,14 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from hf_mtl.compatibility import varlen_attention
+from hf_mtl.encoder.unpadding._attention_layout import AttentionLayout
 from hf_mtl.encoder.unpadding._dropout_attention import DropoutAttention
-from hf_mtl.encoder.unpadding._groups import RowGroup, RowGroups
-from hf_mtl.encoder.unpadding._rows import Rows
+from hf_mtl.encoder.unpadding._groups import LengthGroup, LengthGroups
 
-__all__ = ["ROWS_ATTENTION", "attend_rows"]
+__all__ = ["FLAT_ATTENTION", "attend_flat"]
 
-#: Name of `attend_rows` among Transformers' attention implementations.
-ROWS_ATTENTION = "hf_mtl_rows"
+#: Name of `attend_flat` among Transformers' attention implementations.
+FLAT_ATTENTION = "hf_mtl_rows"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Sight:
 
     Args:
         is_causal: Whether only those up to itself.
-        window: As ``sliding_window`` of `attend_rows`.
+        window: As ``sliding_window`` of `attend_flat`.
     """
 
     is_causal: bool = False
@@ -42,7 +42,7 @@ class Sight:
         side = -1 if self.sliding_window is None else self.sliding_window - 1
         return side, 0 if self.is_causal else side
 
-    def mask(self, group: RowGroup, device: torch.device) -> torch.Tensor | None:
+    def mask(self, group: LengthGroup, device: torch.device) -> torch.Tensor | None:
         """Return a group's mask, [rows or 1, 1, length or 1, length] bool, true where a token sees another."""
         far = self.sliding_window is not None and group.length > self.sliding_window
         if not (self.is_causal or far):
@@ -55,7 +55,7 @@ class Sight:
         return sees[None, None] if group.mask is None else sees & group.mask
 
 
-def attend_rows(
+def attend_flat(
     module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -63,7 +63,7 @@ def attend_rows(
     attention_mask: torch.Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    rows: Rows | None = None,
+    rows: AttentionLayout | None = None,
     sliding_window: int | None = None,
     is_causal: bool | None = None,
     **kwargs: Any,
@@ -127,7 +127,7 @@ def _attend_groups(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    cut: RowGroups,
+    cut: LengthGroups,
     scale: float,
     dropout: float,
     fast: bool,
@@ -154,7 +154,7 @@ def _attend_padded(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    cut: RowGroups,
+    cut: LengthGroups,
     masks: Sequence[torch.Tensor | None],
     scale: float,
     dropout: float,
@@ -208,5 +208,5 @@ class _Ungroup(torch.autograd.Function):
 
 
 # Kept from torch.compile: the groups differ from batch to batch, and each cut would be compiled anew.
-AttentionInterface.register(ROWS_ATTENTION, torch.compiler.disable(attend_rows))
-AttentionMaskInterface.register(ROWS_ATTENTION, sdpa_mask)
+AttentionInterface.register(FLAT_ATTENTION, torch.compiler.disable(attend_flat))
+AttentionMaskInterface.register(FLAT_ATTENTION, sdpa_mask)

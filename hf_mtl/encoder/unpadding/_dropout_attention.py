@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from hf_mtl.encoder.dropout import dropout_factors
-from hf_mtl.encoder.unpadding._groups import RowGroups
+from hf_mtl.encoder.unpadding._groups import LengthGroups
 
 __all__ = ["DropoutAttention"]
 
@@ -41,7 +41,7 @@ class DropoutAttention(torch.autograd.Function):
         q: torch.Tensor,
         k: torch.Tensor,
         v: torch.Tensor,
-        cut: RowGroups,
+        cut: LengthGroups,
         masks: Sequence[torch.Tensor | None],
         scale: float,
         dropout: float,

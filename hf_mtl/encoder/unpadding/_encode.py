@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from hf_mtl.encoder.states import RowLayout
-from hf_mtl.encoder.unpadding._attention import ROWS_ATTENTION
-from hf_mtl.encoder.unpadding._rows import Rows
+from hf_mtl.encoder.states import FlatLayout
+from hf_mtl.encoder.unpadding._attention import FLAT_ATTENTION
+from hf_mtl.encoder.unpadding._attention_layout import AttentionLayout
 
 __all__ = ["can_unpad", "encode_flat", "is_ready", "make_ready"]
 
@@ -18,12 +18,12 @@ __all__ = ["can_unpad", "encode_flat", "is_ready", "make_ready"]
 _VARIABLE_LENGTH = ("flash_attention_2", "flash_attention_3", "flash_attention_4")
 
 
-def _columns(config: Any, input_ids: torch.Tensor | None, layout: RowLayout) -> torch.Tensor:
+def _columns(config: Any, input_ids: torch.Tensor | None, layout: FlatLayout) -> torch.Tensor:
     """Count positions from the left edge of the padded batch, as BERT does."""
     return layout.index % layout.length
 
 
-def _behind_padding_id(config: Any, input_ids: torch.Tensor | None, layout: RowLayout) -> torch.Tensor:
+def _behind_padding_id(config: Any, input_ids: torch.Tensor | None, layout: FlatLayout) -> torch.Tensor:
     """Count the tokens that are not padding, beginning behind the padding token's id, as RoBERTa does."""
     if input_ids is None:
         return _columns(config, None, layout) + int(config.pad_token_id) + 1
@@ -33,7 +33,7 @@ def _behind_padding_id(config: Any, input_ids: torch.Tensor | None, layout: RowL
 
 #: Families, BERT-like and decoder-only, whose layers treat tokens one by one but for attention, which goes through
 #: Transformers' attention interface; and how each counts positions.
-_FAMILIES: Mapping[str, Callable[[Any, torch.Tensor | None, RowLayout], torch.Tensor]] = {
+_FAMILIES: Mapping[str, Callable[[Any, torch.Tensor | None, FlatLayout], torch.Tensor]] = {
     "albert": _columns,
     "bert": _columns,
     "camembert": _behind_padding_id,
@@ -69,19 +69,19 @@ def can_unpad(encoder: PreTrainedModel) -> bool:
 
 def make_ready(encoder: PreTrainedModel, ready: bool = True) -> None:
     """Have an encoder's SDPA attention keep rows apart when told to; its padded results stay the same."""
-    old, new = ("sdpa", ROWS_ATTENTION) if ready else (ROWS_ATTENTION, "sdpa")
+    old, new = ("sdpa", FLAT_ATTENTION) if ready else (FLAT_ATTENTION, "sdpa")
     if encoder.config._attn_implementation == old:
         encoder.config._attn_implementation = new
 
 
 def is_ready(encoder: PreTrainedModel) -> bool:
     """Return whether the attention implementation that an encoder has now keeps rows apart."""
-    return encoder.config._attn_implementation in (ROWS_ATTENTION, *_VARIABLE_LENGTH)
+    return encoder.config._attn_implementation in (FLAT_ATTENTION, *_VARIABLE_LENGTH)
 
 
 def encode_flat(
     encoder: PreTrainedModel,
-    layout: RowLayout,
+    layout: FlatLayout,
     inputs: Mapping[str, torch.Tensor],
     fast_dropout: bool = False,
     **kwargs: Any,
@@ -110,8 +110,8 @@ def encode_flat(
     dead = _dead_tokens(encoder, len(positions))
     if dead:
         flat = {name: torch.cat([value, value[:1].expand(dead, *value.shape[1:])]) for name, value in flat.items()}
-    rows = Rows(layout, fast_dropout)
-    if config._attn_implementation == ROWS_ATTENTION:
+    rows = AttentionLayout(layout, fast_dropout)
+    if config._attn_implementation == FLAT_ATTENTION:
         # Transformers hands a mask of four dimensions on as it is; nobody looks at this one.
         how: dict[str, Any] = {"attention_mask": positions.new_ones(1, 1, 1, 1, dtype=torch.bool), "rows": rows}
     else:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_mtl.data import TaskBatchSampler
+from hf_mtl.data import MixtureBatchSampler
 from hf_mtl.samplers import ProportionalSampler, make_sampler, permute
 
 sizes = st.lists(st.integers(1, 400), min_size=1, max_size=8)
@@ -17,7 +17,7 @@ def named(sizes):
 
 
 def sampler(sizes, batch_size=4, **kwargs):
-    return TaskBatchSampler(named(sizes), ProportionalSampler(), batch_size, **kwargs)
+    return MixtureBatchSampler(named(sizes), ProportionalSampler(), batch_size, **kwargs)
 
 
 @given(st.integers(1, 3000), st.tuples(st.integers(), st.integers()))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import pipeline
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
-from hf_mtl.encoder import RowLayout
+from hf_mtl.encoder import FlatLayout
 from hf_mtl.export import export_onnx
 from hf_mtl.heads import AnswerOptions, LabelError, head_class, infer_scheme
 from hf_mtl.heads.crf_tagging import FIRST
@@ -315,7 +315,7 @@ def test_crf_loss_is_that_of_all_sequences_and_sums_over_rows_however_they_are_c
     head, logits = head_of("crf-tagging"), torch.randn(5, 6, 5, requires_grad=True)
     labels = encoded_rows(head)
     expected = sum(by_hand(head, logits[i], *row) for i, row in enumerate(ROWS) if row[1])
-    flat = RowLayout.from_mask(torch.tensor([[1] * 6, [1] * 5 + [0], [1, 1, 0, 0, 0, 0], [1] * 6, [1] * 4 + [0] * 2]))
+    flat = FlatLayout.from_mask(torch.tensor([[1] * 6, [1] * 5 + [0], [1, 1, 0, 0, 0, 0], [1] * 6, [1] * 4 + [0] * 2]))
     losses = {
         "padded": head.loss_sum(logits.flatten(0, 1), labels.flatten()),
         "unpadded": head.loss_sum(flat.flatten(logits), flat.flatten(labels)),

@@ -26,7 +26,7 @@ from tests.encoders import tiny_encoder
 from tests.trainers import make_data, model_without_dropout
 
 NER = TaskConfig("ner", "token-classification", labels=["O", "B-city", "I-city"])
-NEWS = replace(NER, name="news", weight=0.5, label_smoothing=0.1, share_with="ner")
+NEWS = replace(NER, name="news", weight=0.5, label_smoothing=0.1, tied_to="ner")
 MOOD = TaskConfig("mood", "sentiment", labels=["bad", "good"])
 IDS = torch.tensor([[2, 4, 9, 3], [2, 6, 3, 0]])
 
@@ -111,7 +111,7 @@ def test_both_tasks_are_trained_and_scored_apart(build, model, data, kwargs):
 
 def test_one_dataset_of_either_task_trains_as_two_of_one(build, data):
     """Shared tasks of equal weight in one step are one task on the rows of both."""
-    two = [NER, replace(NER, name="news", share_with="ner")]
+    two = [NER, replace(NER, name="news", tied_to="ner")]
     found = []
     for tasks, parts in (
         (two, {"one": data["one"], "two": data["two"]}),
@@ -127,14 +127,14 @@ def test_one_dataset_of_either_task_trains_as_two_of_one(build, data):
 
 
 def test_rates_are_given_by_the_task_that_holds_the_head(build, model, data):
-    with pytest.raises(ValueError, match="head_learning_rate names 'news', which shares the head of 'ner'"):
+    with pytest.raises(ValueError, match="head_learning_rate names 'news', which is tied to the head of 'ner'"):
         build(model, data, None, head_learning_rate={"news": 1e-3})
     assert build(model, data, None, head_learning_rate={"ner": 1e-3}).create_optimizer()
 
 
 def test_what_is_learned_from_labels_is_learned_from_both(build):
     one = TaskConfig("one", "regression")
-    model = model_without_dropout([replace(one, name="two", share_with="one"), one])
+    model = model_without_dropout([replace(one, name="two", tied_to="one"), one])
     data = {
         "a": Dataset.from_dict({"text": ["a", "b"], "one": [1.0, 3.0]}),
         "b": Dataset.from_dict({"text": ["c", "d"], "two": [5.0, 7.0]}),
@@ -163,9 +163,9 @@ def test_freezing_holds_the_head_of_both(model, tmp_path):
 
 def test_dropping_the_holder_leaves_the_head_to_the_other(model):
     expected = logits(model)
-    add_head(model, replace(NER, name="third", share_with="ner"))
+    add_head(model, replace(NER, name="third", tied_to="ner"))
     drop_head(model, "ner")
-    assert [(task.name, task.share_with) for task in model.tasks] == [("news", None), ("mood", None), ("third", "news")]
+    assert [(task.name, task.tied_to) for task in model.tasks] == [("news", None), ("mood", None), ("third", "news")]
     found = logits(model)
     assert torch.equal(found["third"], expected["ner"])
     assert_same({name: found[name] for name in ("news", "mood")}, expected)
@@ -183,7 +183,7 @@ def test_renaming_and_reordering_keep_the_tie(model):
     expected = logits(model)
     rename_head(model, "ner", "places")
     reorder_heads(model, ["places", "news", "mood"])
-    assert [(task.name, task.share_with) for task in model.tasks] == [
+    assert [(task.name, task.tied_to) for task in model.tasks] == [
         ("places", None),
         ("news", "places"),
         ("mood", None),
@@ -198,7 +198,7 @@ def test_labels_change_for_both(model):
     before = model.task_heads["ner"].classifier.stock.classifier.weight.detach().clone()
     change_labels(model, "news", ["O", "B-place", "I-place", "B-x"], renamed={"B-city": "B-place", "I-city": "I-place"})
     assert [model.config.task(name).labels for name in ("ner", "news")] == [("O", "B-place", "I-place", "B-x")] * 2
-    assert model.config.task("news").share_with == "ner"
+    assert model.config.task("news").tied_to == "ner"
     assert torch.equal(model.task_heads["news"].classifier.stock.classifier.weight[:3], before)
     assert torch.equal(logits(model)["news"], logits(model)["ner"])
 
@@ -208,7 +208,7 @@ def test_merged_and_averaged_models_share_as_before(model):
     for name in ("ner", "news", "mood"):
         rename_head(other, name, f"{name}_2")
     merged = merge_models([model, other])
-    assert merged.config.task("news_2").share_with == "ner_2"
+    assert merged.config.task("news_2").tied_to == "ner_2"
     assert list(merged.heads) == ["mood", "ner", "mood_2", "ner_2"]
     assert torch.equal(logits(merged)["news_2"], logits(model)["news"])
     assert_same(logits(average_models([model, copy.deepcopy(model)])), logits(model))
@@ -229,15 +229,15 @@ def test_either_leaves_as_a_stock_model(model):
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        ([NEWS, MOOD], "'news': share_with names 'ner', which is no task of the model"),
-        ([replace(NER, share_with="ner")], "'ner', which has no head of its own. A task cannot share its own head"),
+        ([NEWS, MOOD], "'news': tied_to names 'ner', which is no task of the model"),
+        ([replace(NER, tied_to="ner")], "'ner', which has no head of its own. A task cannot be tied to itself"),
         (
-            [NER, NEWS, replace(NER, name="third", share_with="news")],
-            "'third': share_with names 'news', which has no head of its own",
+            [NER, NEWS, replace(NER, name="third", tied_to="news")],
+            "'third': tied_to names 'news', which has no head of its own",
         ),
         (
-            [replace(NER, share_with="news"), NEWS],
-            "'ner': share_with names 'news', which has no head of its own",
+            [replace(NER, tied_to="news"), NEWS],
+            "'ner': tied_to names 'news', which has no head of its own",
         ),
         ([NER, replace(NEWS, labels=["O", "I-city", "B-city"])], "they differ in labels"),
         ([NER, replace(NEWS, layers=1)], "they differ in layers: 1 and None"),
@@ -254,8 +254,8 @@ def test_wrong_shares_are_refused_wherever_they_stand(tasks, message, tmp_path):
 
 
 def test_a_share_that_is_no_name_is_refused():
-    with pytest.raises(TypeError, match="'a': share_with must be a task's name"):
-        TaskConfig("a", "regression", share_with=["b"])
+    with pytest.raises(TypeError, match="'a': tied_to must be a task's name"):
+        TaskConfig("a", "regression", tied_to=["b"])
     with pytest.raises(ValueError, match="is no task of the model"):
         add_head(MultiTaskModel.from_encoder(tiny_encoder(), [MOOD]), NEWS)
 
@@ -273,27 +273,25 @@ def test_a_recipe_gives_both_the_labels_of_both(encoder_folder, tmp_path):
             {
                 "encoder": str(encoder_folder),
                 "datasets": datasets,
-                "tasks": {"news": {"share_with": "ner", **fields}},
+                "tasks": {"news": {"tied_to": "ner", **fields}},
                 "training": {"output_dir": str(tmp_path / "run"), "use_cpu": True},
             }
         )
 
     prepared = recipe().prepare()
     assert [task.labels for task in prepared.tasks] == [("B-city", "O", "B-person")] * 2
-    assert prepared.tasks[1].share_with == "ner"
+    assert prepared.tasks[1].tied_to == "ner"
     assert Recipe.from_dict(prepared.resolved()).prepare().tasks == prepared.tasks
-    with pytest.raises(RecipeError, match="'news' shares the head of 'ner', but they differ in layers"):
+    with pytest.raises(RecipeError, match="'news' is tied to the head of 'ner', but they differ in layers"):
         recipe(layers=1).prepare()
-    with pytest.raises(
-        RecipeError, match=r"share_with names 'nre', which is no task of the model\. Did you mean 'ner'"
-    ):
-        recipe(share_with="nre").prepare()
+    with pytest.raises(RecipeError, match=r"tied_to names 'nre', which is no task of the model\. Did you mean 'ner'"):
+        recipe(tied_to="nre").prepare()
 
 
-def test_the_command_lists_and_adds_shared_heads(model, tokenizer, tmp_path):
+def test_the_command_lists_and_adds_ties(model, tokenizer, tmp_path):
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
-    arguments = ["heads", str(tmp_path / "model"), "add", "web", "--share-with", "ner", "-o", str(tmp_path / "more")]
+    arguments = ["heads", str(tmp_path / "model"), "add", "web", "--tied-to", "ner", "-o", str(tmp_path / "more")]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert result.output.count("those of ner") == 2

@@ -5,11 +5,11 @@ from datasets import ClassLabel, Dataset, DatasetDict, List, Value
 
 from hf_mtl import TaskConfig
 from hf_mtl.data import (
-    DrawnRows,
+    DatasetMixture,
+    DrawnBatch,
+    LabelledDataset,
+    MixtureBatchSampler,
     MultiTaskCollator,
-    TaskBatchSampler,
-    TaskColumns,
-    TaskMixture,
     as_datasets,
     longest_input,
 )
@@ -28,7 +28,7 @@ HEADS = {task.name: head_class(task) for task in TASKS}
 
 
 def columns(data, name="d"):
-    return TaskColumns(name, data, TASKS, HEADS)
+    return LabelledDataset(name, data, TASKS, HEADS)
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_mixed_kinds_of_rows_become_one_padded_batch(collator, tokenizer):
         columns(Dataset.from_dict({"text": ["good film !"], "mood": ["good"]}), "texts"),
         columns(Dataset.from_dict({"text": ["a b"], "text_pair": ["c"], "similarity": [2.5]}), "pairs"),
     ]
-    batch = collator(TaskMixture(parts).__getitems__([2, 0, 1]))
+    batch = collator(DatasetMixture(parts).__getitems__([2, 0, 1]))
     for i, expected in enumerate(
         [tokenizer("a b", "c"), tokenizer(["in", "paris"], is_split_into_words=True), tokenizer("good film !")]
     ):
@@ -207,7 +207,7 @@ def test_further_sub_words_train_only_if_asked(tokenizer):
     ]
     heads = {"slots": head_class(tasks[0])}
     data = Dataset.from_dict({"tokens": [["xyz", "in"]], "slots": [["B-x", "O"]]})
-    every = MultiTaskCollator(tokenizer, tasks, heads)(TaskColumns("d", data, tasks, heads).read([0]))
+    every = MultiTaskCollator(tokenizer, tasks, heads)(LabelledDataset("d", data, tasks, heads).read([0]))
     assert every["labels"]["slots"].tolist() == [[-100, 1, 2, 2, 0, -100]]
 
 
@@ -250,7 +250,7 @@ def test_slow_tokenizer_and_missing_padding_token_are_refused(tokenizer):
 
 
 def test_filler_rows_carry_no_labels():
-    mixture = TaskMixture([columns(Dataset.from_dict({"text": ["a", "b"], "intent": ["play", "book"]}))])
+    mixture = DatasetMixture([columns(Dataset.from_dict({"text": ["a", "b"], "intent": ["play", "book"]}))])
     filler, row = mixture.__getitems__([-2, 1])
     assert (filler.text, filler.labels) == ("b", {})
     assert row.labels == {"intent": "book"}
@@ -265,7 +265,7 @@ def test_float_columns_keep_their_precision(collator):
 @pytest.mark.parametrize("batching", ["mixed", "homogeneous"])
 def test_dataset_row_and_pass_name_every_draw_once(batching):
     sizes = {"a": 5, "b": 3}
-    sampler = TaskBatchSampler(sizes, UniformSampler(), 4, seed=3, batching=batching)
+    sampler = MixtureBatchSampler(sizes, UniformSampler(), 4, seed=3, batching=batching)
     drawn = [
         (row, number)
         for epoch in range(3)
@@ -280,6 +280,6 @@ def test_dataset_row_and_pass_name_every_draw_once(batching):
 
 
 def test_rows_read_for_training_know_their_pass():
-    mixture = TaskMixture([columns(Dataset.from_dict({"text": ["a", "b", "c"], "mood": ["bad", "good", "bad"]}))])
-    assert [row.drawn for row in mixture.__getitems__(DrawnRows([2, -3, 0], [4, 0, 5]))] == [4, None, 5]
+    mixture = DatasetMixture([columns(Dataset.from_dict({"text": ["a", "b", "c"], "mood": ["bad", "good", "bad"]}))])
+    assert [row.drawn for row in mixture.__getitems__(DrawnBatch([2, -3, 0], [4, 0, 5]))] == [4, None, 5]
     assert [row.drawn for row in mixture.__getitems__([2, 0])] == [None, None]

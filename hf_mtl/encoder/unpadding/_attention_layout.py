@@ -7,14 +7,14 @@ from functools import cached_property
 
 import torch
 
-from hf_mtl.encoder.states import RowLayout
-from hf_mtl.encoder.unpadding._groups import RowGroups
+from hf_mtl.encoder.states import FlatLayout
+from hf_mtl.encoder.unpadding._groups import LengthGroups
 
-__all__ = ["Rows"]
+__all__ = ["AttentionLayout"]
 
 
 @dataclass(frozen=True)
-class Rows:
+class AttentionLayout:
     """Where the texts of a flat batch lie, as attention kernels want it; computed once for all layers.
 
     Args:
@@ -22,7 +22,7 @@ class Rows:
         fast_dropout: Whether attention weights are dropped by `hf_mtl.encoder.fast_dropout` on a CPU.
     """
 
-    layout: RowLayout
+    layout: FlatLayout
     fast_dropout: bool = False
 
     @cached_property
@@ -36,13 +36,13 @@ class Rows:
         return self.layout.length
 
     @cached_property
-    def groups(self) -> RowGroups:
+    def groups(self) -> LengthGroups:
         """The texts in groups of like length; on a GPU, where starting a kernel is what costs, in few."""
         device = self.layout.offsets.device
         lengths = self.layout.lengths.tolist()
         if device.type == "cpu":
-            return RowGroups.from_lengths(lengths, device)
-        return RowGroups.from_lengths(lengths, device, group_cost=_GPU_GROUP_COST)
+            return LengthGroups.from_lengths(lengths, device)
+        return LengthGroups.from_lengths(lengths, device, group_cost=_GPU_GROUP_COST)
 
 
 #: About the padded tokens that a GPU computes while a group's dozen kernels start.

@@ -1,6 +1,7 @@
 import pytest
 
-from hf_mtl import MultiTaskTrainingArguments, training_args
+from hf_mtl import MultiTaskTrainingArguments
+from hf_mtl.trainer import _arguments
 
 
 def arguments(tmp_path, **kwargs):
@@ -17,7 +18,7 @@ def test_best_model_is_chosen_by_score_unless_told_otherwise(tmp_path):
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_auto_precision_follows_the_machine(tmp_path, monkeypatch, fast):
-    monkeypatch.setattr(training_args, "cpu_has_fast_bfloat16", lambda: fast)
+    monkeypatch.setattr(_arguments, "cpu_has_fast_bfloat16", lambda: fast)
     assert arguments(tmp_path, use_cpu=True).bf16 is fast
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_mtl.data import TaskBatchSampler
+from hf_mtl.data import MixtureBatchSampler
 from hf_mtl.samplers import ProportionalSampler
 from tests.ranks import run_on_ranks
 
@@ -23,7 +23,7 @@ cases = {
 
 
 def batches(sizes, batch_size, epoch, **kwargs):
-    sampler = TaskBatchSampler(
+    sampler = MixtureBatchSampler(
         {f"{i:03}": size for i, size in enumerate(sizes)}, ProportionalSampler(), batch_size, **kwargs
     )
     sampler.set_epoch(epoch)

@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from hf_mtl.encoder import FlatStates, PaddedStates, RowLayout
+from hf_mtl.encoder import FlatLayout, FlatStates, PaddedStates
 
 MASK = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 0, 0]])
 PADDED = torch.arange(12.0).view(3, 4, 1) * MASK[..., None]
 
 
 def flat(padded, mask):
-    layout = RowLayout.from_mask(mask)
+    layout = FlatLayout.from_mask(mask)
     return FlatStates(layout.flatten(padded), layout)
 
 
@@ -46,7 +46,7 @@ def test_pooling_equals_a_loop_over_texts():
 def test_padded_and_flat_states_are_the_same_to_heads(side):
     mask = MASK if side == "right" else MASK.flip(1)
     values = torch.randn(*mask.shape, 3)
-    layout = RowLayout.from_mask(mask)
+    layout = FlatLayout.from_mask(mask)
     flat, padded = FlatStates(layout.flatten(values), layout), PaddedStates(values.flatten(0, 1), mask)
     labels = torch.arange(mask.numel()).view(mask.shape)
     for rows in (None, torch.arange(len(mask)).flip(0)):

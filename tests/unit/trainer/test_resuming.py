@@ -5,7 +5,7 @@ import torch
 from accelerate.data_loader import SkipBatchSampler
 from transformers import TrainerCallback
 
-from hf_mtl.data import DrawnRows, TaskBatchSampler, TaskMixture
+from hf_mtl.data import DatasetMixture, DrawnBatch, MixtureBatchSampler
 from hf_mtl.samplers import ProportionalSampler
 
 STEPS = 9  # of 6 an epoch: the second epoch ends early
@@ -83,22 +83,24 @@ def test_weights_are_bit_equal_with_evaluations_between(build, unbroken, tmp_pat
 def test_rows_trained_on_before_are_not_read_again(build, unbroken, tmp_path, monkeypatch):
     unbroken()
     read = []
-    original = TaskMixture.__getitems__
-    monkeypatch.setattr(TaskMixture, "__getitems__", lambda self, rows: read.append(list(rows)) or original(self, rows))
+    original = DatasetMixture.__getitems__
+    monkeypatch.setattr(
+        DatasetMixture, "__getitems__", lambda self, rows: read.append(list(rows)) or original(self, rows)
+    )
     resumed(build, tmp_path, 4)
     # The fifth and sixth batch of the first epoch, and three of the second. A loader reads one batch ahead.
-    sampler = TaskBatchSampler({"snips": 24, "sst": 16, "sts": 8}, ProportionalSampler(), 8, seed=42)
+    sampler = MixtureBatchSampler({"snips": 24, "sst": 16, "sts": 8}, ProportionalSampler(), 8, seed=42)
     wanted = [sampler.batch(0, 4), sampler.batch(0, 5), *(sampler.batch(1, step) for step in range(3))]
     assert read[: len(wanted)] == wanted
     assert len(read) <= len(wanted) + 1
 
 
 def test_passing_over_batches_computes_none_of_them(monkeypatch):
-    sampler = TaskBatchSampler({"large": 10**7, "small": 10**6}, ProportionalSampler(), 32, seed=1)
+    sampler = MixtureBatchSampler({"large": 10**7, "small": 10**6}, ProportionalSampler(), 32, seed=1)
     computed = []
-    original = TaskBatchSampler.batch
+    original = MixtureBatchSampler.batch
     monkeypatch.setattr(
-        TaskBatchSampler, "batch", lambda self, epoch, step: computed.append(step) or original(self, epoch, step)
+        MixtureBatchSampler, "batch", lambda self, epoch, step: computed.append(step) or original(self, epoch, step)
     )
     first = next(iter(SkipBatchSampler(sampler, 3000)))
     assert list(first) == original(sampler, 0, 3000)
@@ -108,11 +110,11 @@ def test_passing_over_batches_computes_none_of_them(monkeypatch):
 def test_lazy_batches_equal_lists_and_cross_to_a_worker_without_their_sampler():
     import pickle
 
-    sampler = TaskBatchSampler({"a": 5, "b": 4}, ProportionalSampler(), 4, seed=1)
+    sampler = MixtureBatchSampler({"a": 5, "b": 4}, ProportionalSampler(), 4, seed=1)
     lazy, eager = next(iter(sampler)), sampler.batch(0, 0)
     assert lazy == eager
     assert eager == lazy
     assert lazy != eager[::-1]
     assert (len(lazy), lazy[1], lazy[1:3]) == (4, eager[1], eager[1:3])
     crossed = pickle.loads(pickle.dumps(lazy))
-    assert (type(crossed), crossed, crossed.passes) == (DrawnRows, eager, eager.passes)
+    assert (type(crossed), crossed, crossed.passes) == (DrawnBatch, eager, eager.passes)

@@ -1,4 +1,4 @@
-"""Tasks that share one head's parameters: which may, and who they are."""
+"""Tasks tied to one head: which may, and who they are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from hf_mtl._names import listed, nearest
 
-__all__ = ["check_shares", "owner_of", "sharers_of"]
+__all__ = ["check_ties", "owner_of", "tied_tasks"]
 
 #: What tasks with one head have in common: what it is made of, and what its logits say. Weights, losses' options and
 #: metrics are each task's own.
@@ -17,39 +17,39 @@ _COMMON = (
 )
 
 
-def check_shares(tasks: Iterable[Any]) -> None:
-    """Check that each task with ``share_with`` names one that has a head of its own, which fits it.
+def check_ties(tasks: Iterable[Any]) -> None:
+    """Check that each task with ``tied_to`` names one that has a head of its own, which fits it.
 
     Args:
         tasks: All tasks of a model, as `hf_mtl.TaskConfig`.
 
     Raises:
-        ValueError: If it names no task, itself, or one that shares another's; or the two differ in what a head is
+        ValueError: If it names no task, itself, or one that is tied itself; or the two differ in what a head is
             made of.
     """
     named = {task.name: task for task in tasks}
     for name, task in named.items():
-        other = task.share_with
+        other = task.tied_to
         if other is None:
             continue
         if other not in named:
             raise ValueError(
-                f"Task {name!r}: share_with names {other!r}, which is no task of the model."
+                f"Task {name!r}: tied_to names {other!r}, which is no task of the model."
                 f"{nearest(other, named)} Tasks: {listed(named)}."
             )
         owner = named[other]
-        if owner.share_with is not None:
+        if owner.tied_to is not None:
             advice = (
-                "A task cannot share its own head: leave share_with out"
+                "A task cannot be tied to itself: leave tied_to out"
                 if other == name
-                else f"Name the task whose head it is, or let one of them keep its own; {owner.share_with!r} is next"
+                else f"Name the task whose head it is, or let one of them keep its own; {owner.tied_to!r} is next"
             )
-            raise ValueError(f"Task {name!r}: share_with names {other!r}, which has no head of its own. {advice}.")
+            raise ValueError(f"Task {name!r}: tied_to names {other!r}, which has no head of its own. {advice}.")
         for field in _COMMON:
             mine, its = getattr(task, field), getattr(owner, field)
             if mine != its:
                 raise ValueError(
-                    f"Task {name!r} shares the head of {other!r}, but they differ in {field}: {_told(mine)} and "
+                    f"Task {name!r} is tied to the head of {other!r}, but they differ in {field}: {_told(mine)} and "
                     f"{_told(its)}. Give both the same, in the same order."
                 )
 
@@ -60,10 +60,10 @@ def _told(value: Any) -> str:
 
 def owner_of(tasks: Sequence[Any], name: str) -> str:
     """Return the task that holds a task's head."""
-    return next(str(task.share_with or name) for task in tasks if task.name == name)
+    return next(str(task.tied_to or name) for task in tasks if task.name == name)
 
 
-def sharers_of(tasks: Sequence[Any], name: str) -> list[str]:
+def tied_tasks(tasks: Sequence[Any], name: str) -> list[str]:
     """Return all tasks that have the head of one, itself among them, in the order of the tasks."""
     owner = owner_of(tasks, name)
-    return [task.name for task in tasks if owner in (task.name, task.share_with)]
+    return [task.name for task in tasks if owner in (task.name, task.tied_to)]

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from hf_mtl import AnswerOptions, MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
 from hf_mtl.cli import app
-from hf_mtl.data import MultiTaskCollator, Row, TaskColumns
+from hf_mtl.data import LabelledDataset, MultiTaskCollator, Row
 from hf_mtl.heads import QuestionAnsweringHead, head_class
 from hf_mtl.inference import Answerer, WindowEncoder
 from hf_mtl.metrics import Squad
@@ -34,7 +34,7 @@ OTHER = {"text": ["paris"], "text_pair": ["rome"]}
 
 def columns(data):
     data = Dataset.from_dict(data) if isinstance(data, dict) else data
-    return TaskColumns("d", data, TASKS, HEADS)
+    return LabelledDataset("d", data, TASKS, HEADS)
 
 
 def rows_of(data):

@@ -65,7 +65,7 @@ def gradients(folder, size, accumulation, **kwargs):
 
 _SCRIPT = """
 from tests.ranks import rank_and_folder, save
-from tests.unit.test_ranks import CUTS, gradients
+from tests.unit.trainer.test_ranks import CUTS, gradients
 
 rank, folder = rank_and_folder()
 save(rank, folder, {

@@ -8,7 +8,7 @@ from hf_mtl import MultiTaskTrainer
 from tests.conftest import make_tokenizer
 from tests.ranks import arguments, run_on_ranks
 from tests.trainers import make_data, model_without_dropout
-from tests.unit.test_resuming import assert_equal, resumed, unbroken  # noqa: F401  # a fixture
+from tests.unit.trainer.test_resuming import assert_equal, resumed, unbroken  # noqa: F401  # a fixture
 
 EVALUATED = {"eval_strategy": "steps", "eval_steps": 2}
 STRATEGIES = {
@@ -127,7 +127,7 @@ def learnt(folder, size, **kwargs):
 
 _SCRIPT = """
 from tests.ranks import rank_and_folder, save
-from tests.unit.test_adaptive_sampling import STRATEGIES, learnt
+from tests.unit.trainer.test_adaptive_sampling import STRATEGIES, learnt
 
 rank, folder = rank_and_folder()
 save(rank, folder, {b: learnt(folder, 4, batching=b, **STRATEGIES["exp3"]) for b in ("mixed", "homogeneous")})

@@ -215,7 +215,7 @@ METHODS = ["equal", "uncertainty", "dwa", "famo", "random", "geometric", "gradie
 _SCRIPT = """
 from tests.balancing import OPTIONS, gradients
 from tests.ranks import rank_and_folder, save
-from tests.unit.test_balancing import METHODS
+from tests.unit.trainer.test_balancing import METHODS
 
 rank, folder = rank_and_folder()
 save(rank, folder, {

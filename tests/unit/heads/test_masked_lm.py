@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, BertForMaskedLM, pipeline
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, TaskConfig, predict
-from hf_mtl.data import MultiTaskCollator, Row, TaskColumns
+from hf_mtl.data import LabelledDataset, MultiTaskCollator, Row
 from hf_mtl.heads import AnswerOptions, MaskedLmHead, MaskedLmOptions, head_class
 from hf_mtl.inference import make_answerer
 from hf_mtl.recipe import Recipe, RecipeError
@@ -23,8 +23,8 @@ from tests.conftest import make_tokenizer
 from tests.encoders import tiny_config, tiny_encoder
 from tests.ranks import arguments, run_on_ranks
 from tests.trainers import TASKS, WORDS, make_data, model_without_dropout
-from tests.unit.test_ranks import FirstGradients
-from tests.unit.test_resuming import Digests, assert_equal
+from tests.unit.trainer.test_ranks import FirstGradients
+from tests.unit.trainer.test_resuming import Digests, assert_equal
 
 MLM = TaskConfig("mlm", "masked-lm")
 MOOD = TASKS[2]
@@ -135,17 +135,17 @@ def test_shares_of_masks_random_tokens_and_the_same_are_80_10_10():
 def test_a_row_with_another_label_is_refused_and_one_without_text_to_mask_is_an_ordinary_row():
     heads = {task.name: head_class(task) for task in (MOOD, MLM)}
     data = {"text": ["a film", None, "b"], "mood": ["good", None, "bad"], "mlm": [None, "a play", None]}
-    rows = TaskColumns("d", Dataset.from_dict(data), [MOOD, MLM], heads).read([0, 1, 2])
+    rows = LabelledDataset("d", Dataset.from_dict(data), [MOOD, MLM], heads).read([0, 1, 2])
     assert [(row.text, row.labels) for row in rows[:2]] == [("a film", {"mood": "good"}), ("a play", {"mlm": "a play"})]
     both = Dataset.from_dict({"text": ["a"], "mood": ["good"], "mlm": ["b"]})
     with pytest.raises(
         ValueError, match=r"Dataset 'd', row 0: its text is masked for task 'mlm', and 'mood' would learn"
     ):
-        TaskColumns("d", both, [MOOD, MLM], heads).read([0])
+        LabelledDataset("d", both, [MOOD, MLM], heads).read([0])
     with pytest.raises(ValueError, match="row 0: column 'mlm' is null, and there is no other input"):
-        TaskColumns("d", Dataset.from_dict({"mlm": [None, "a"]}), [MOOD, MLM], heads).read([0])
+        LabelledDataset("d", Dataset.from_dict({"mlm": [None, "a"]}), [MOOD, MLM], heads).read([0])
     with pytest.raises(ValueError, match="column 'mlm' must hold strings"):
-        TaskColumns("d", Dataset.from_dict({"mlm": [1]}), [MOOD, MLM], heads)
+        LabelledDataset("d", Dataset.from_dict({"mlm": [1]}), [MOOD, MLM], heads)
 
 
 def test_wrong_options_and_fields_are_refused():
@@ -451,7 +451,7 @@ def step_of(folder, size):
         "sst": make_data()["sst"].select(range(8)),
     }
     trainer = MultiTaskTrainer(
-        model_without_dropout([MOOD, MLM, replace(MLM, name="more", share_with="mlm")]).double(),
+        model_without_dropout([MOOD, MLM, replace(MLM, name="more", tied_to="mlm")]).double(),
         arguments(folder, batching="mixed", per_device_train_batch_size=size, max_steps=1, max_grad_norm=0.0),
         data,
         None,
@@ -464,7 +464,7 @@ def step_of(folder, size):
 
 _SCRIPT = """
 from tests.ranks import rank_and_folder, save
-from tests.unit.test_masked_lm import step_of
+from tests.unit.heads.test_masked_lm import step_of
 
 rank, folder = rank_and_folder()
 save(rank, folder, step_of(folder, 8))

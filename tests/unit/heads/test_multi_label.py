@@ -245,7 +245,7 @@ def test_training_ends_with_thresholds_of_the_best_model_and_resuming_finds_the_
 _ON_RANKS = """
 from tests.conftest import make_tokenizer
 from tests.ranks import arguments, rank_and_folder, save
-from tests.unit.test_multi_label import Dataset, make, rows
+from tests.unit.heads.test_multi_label import Dataset, make, rows
 from hf_mtl import MultiTaskTrainer
 
 rank, folder = rank_and_folder()

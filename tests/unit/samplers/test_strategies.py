@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from hf_mtl.data import TaskBatchSampler
+from hf_mtl.data import MixtureBatchSampler
 from hf_mtl.samplers import (
     AnnealedSampler,
     BanditSampler,
@@ -68,7 +68,7 @@ def test_a_function_schedules_shares():
 
 def drawn(sizes, sampler, **kwargs):
     """Return the rows of an epoch by dataset."""
-    found = TaskBatchSampler(sizes, sampler, 1, **kwargs)
+    found = MixtureBatchSampler(sizes, sampler, 1, **kwargs)
     starts = np.cumsum([0, *sizes.values()])
     rows = [row for step in range(len(found)) for row in found.batch(0, step)]
     return {name: [r - a for r in rows if a <= r < b] for name, a, b in zip(sizes, starts, starts[1:], strict=False)}
@@ -99,13 +99,13 @@ def test_weights_multiply_shares():
 
 def test_max_rows_takes_a_random_choice_that_stays():
     rules = SamplingRules(max_rows={"a": 20})
-    sampler = TaskBatchSampler({"a": 1000, "b": 5}, ProportionalSampler(), 25, seed=3, rules=rules)
+    sampler = MixtureBatchSampler({"a": 1000, "b": 5}, ProportionalSampler(), 25, seed=3, rules=rules)
     epochs = [{row for row in sampler.batch(epoch, 0) if row < 1000} for epoch in range(3)]
     assert len(sampler) == 1
     assert epochs[0] == epochs[1] == epochs[2]
     assert len(epochs[0]) == 20
     assert max(epochs[0]) > 500  # not the first ones
-    other = TaskBatchSampler({"a": 1000, "b": 5}, ProportionalSampler(), 25, seed=4, rules=rules)
+    other = MixtureBatchSampler({"a": 1000, "b": 5}, ProportionalSampler(), 25, seed=4, rules=rules)
     assert {row for row in other.batch(0, 0) if row < 1000} != epochs[0]
 
 
@@ -116,7 +116,7 @@ def test_a_strategy_whose_shares_are_the_sizes_draws_every_row_once_an_epoch():
 
 
 def test_rows_left_out_by_an_epoch_come_in_the_next():
-    sampler = TaskBatchSampler({"small": 4, "large": 12}, UniformSampler(), 8, epochs=2)
+    sampler = MixtureBatchSampler({"small": 4, "large": 12}, UniformSampler(), 8, epochs=2)
     rows = [row for epoch in (0, 1) for step in (0, 1) for row in sampler.batch(epoch, step) if row >= 4]
     assert len(rows) == 16
     assert set(rows) == set(range(4, 16))

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from hf_mtl import AnswerOptions, MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
 from hf_mtl.cli import app
-from hf_mtl.data import MultiTaskCollator, TaskColumns
+from hf_mtl.data import LabelledDataset, MultiTaskCollator
 from hf_mtl.heads import MultipleChoiceHead, head_class
 from hf_mtl_light.words import WordMap
 from tests.encoders import tiny_encoder
@@ -33,7 +33,7 @@ TWO = {"text": ["in ?", "by ?"], "choices": [["a", "rome"], ["anna", "b", "c"]]}
 
 def rows_of(data, **kwargs):
     data = Dataset.from_dict(data) if isinstance(data, dict) else data
-    part = TaskColumns("d", data, TASKS, HEADS, **kwargs)
+    part = LabelledDataset("d", data, TASKS, HEADS, **kwargs)
     return part.read(range(len(part)))
 
 
