@@ -230,7 +230,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         for name in rate:
             if name not in names:
                 owner = next((task.tied_to for task in tasks if task.name == name), None)
-                what = "is no task of the model" if owner is None else f"shares the head of {owner!r}"
+                what = "is no task of the model" if owner is None else f"is tied to the head of {owner!r}"
                 raise ValueError(
                     f"head_learning_rate names {name!r}, which {what}.{nearest(name, names)} Tasks: {listed(names)}."
                 )
