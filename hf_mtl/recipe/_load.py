@@ -18,6 +18,7 @@ from hf_mtl.data import SPLIT_NAMES
 from hf_mtl.recipe._mistakes import RecipeError, one_line
 from hf_mtl.recipe._paths import load_arguments
 from hf_mtl.recipe._schema import DatasetRecipe
+from hf_mtl.recipe._width import check_width
 
 __all__ = ["LoadedDataset", "load_source"]
 
@@ -50,6 +51,7 @@ def load_source(name: str, source: DatasetRecipe, folder: Path) -> LoadedDataset
     """
     where = f"datasets.{name}"
     load = load_arguments(source.load, folder, f"{where}.load")
+    check_width(load, f"{where}.load")
     found = _call(load, f"{where}.load")
     given = {"train": source.train, "validation": source.validation, "test": source.test}
     splits: dict[str, Dataset] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from hf_mtl.samplers import make_sampler
 
 __all__ = ["Balancing", "DatasetRecipe", "EncoderOptions", "RecipeKeys", "Sampling", "as_recipe_error"]
 
+#: The most columns of a dataset that a recipe maps: an input's few, and those of the most tasks a model may have.
+_MOST_COLUMNS = 1100
 _TASK_FIELDS = [field.name for field in dataclasses.fields(TaskConfig) if field.name != "name"]
 
 
@@ -154,8 +157,11 @@ class DatasetRecipe(_Strict):
 
     def _check_columns(self, where: str, masked: Container[str]) -> None:
         names = list(self.columns.values())
+        if len(names) > _MOST_COLUMNS:
+            raise RecipeError(where, f"{len(names):,} columns are mapped, and at most {_MOST_COLUMNS:,} can be.")
+        counts = Counter(names)
         for source, name in self.columns.items():
-            if names.count(name) > 1:
+            if counts[name] > 1:
                 both = [column for column, target in self.columns.items() if target == name]
                 raise RecipeError(where, f"{listed(both)} are all mapped to {name!r}. Map one of them.")
             if not name.strip():

@@ -13,6 +13,9 @@ from hf_mtl.recipe._mistakes import RecipeError
 
 __all__ = ["apply_overrides", "dump_yaml", "parse_yaml", "read_yaml"]
 
+#: The longest recipe, in characters, and the most values that it may hold with its aliases written out.
+_LONGEST, _MOST_VALUES = 1_000_000, 200_000
+
 _FLOAT = re.compile(
     r"^(?:[-+]?(?:(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)"
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
@@ -35,19 +38,61 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  # PyYAML's own declaration
 
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        #: Mappings whose keys may be numbers: values of a column that are given names.
+        self._names_values: set[int] = set()
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
-        for key, _ in node.value:
+        for key, value in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
             line = f"line {key.start_mark.line + 1}"
-            if key.tag != "tag:yaml.org,2002:str":
+            is_number = key.tag.rpartition(":")[2] in ("int", "float", "bool")
+            if key.tag != "tag:yaml.org,2002:str" and not (is_number and id(node) in self._names_values):
                 found = getattr(key, "value", "a list or mapping")
-                raise RecipeError(line, f"the key {found!s} is not text. Put it in quotes.")
+                raise RecipeError(line, f"the key {str(found)[:80]} is not text. Put it in quotes.")
             if key.value in seen:
                 raise RecipeError(line, f"the key {key.value!r} occurs twice. Keep one of them.")
             seen.add(key.value)
+            if key.value == "labels":
+                self._names_values.add(id(value))
         return super().construct_mapping(node, deep=deep)
+
+    def checked_node(self) -> yaml.Node | None:
+        """Return the document's node.
+
+        Raises:
+            RecipeError: If its aliases expand to more than a recipe may hold, or it holds itself.
+        """
+        node: yaml.Node | None = self.get_single_node()
+        if node is not None and _count(node, {}) > _MOST_VALUES:
+            raise RecipeError(
+                "", f"its aliases (*name) expand to more than {_MOST_VALUES:,} values. Write out what is meant."
+            )
+        return node
+
+
+def _count(node: yaml.Node, known: dict[int, int | None]) -> int:
+    """Return how many values a node stands for when its aliases are written out."""
+    if id(node) in known:
+        found = known[id(node)]
+        if found is None:
+            raise RecipeError(
+                f"line {node.start_mark.line + 1}",
+                "an alias (*name) lies in what it stands for. Write out what is meant.",
+            )
+        return found
+    known[id(node)] = None
+    children: list[yaml.Node] = []
+    if isinstance(node, yaml.SequenceNode):
+        children = node.value
+    elif isinstance(node, yaml.MappingNode):
+        children = [item for pair in node.value for item in pair]
+    total = 1 + sum(_count(child, known) for child in children)
+    known[id(node)] = total
+    return total
 
 
 class _Dumper(yaml.SafeDumper):
@@ -75,8 +120,17 @@ def parse_yaml(text: str) -> Any:
     >>> parse_yaml("{rate: 1e-4, labels: [no, yes]}")
     {'rate': 0.0001, 'labels': ['no', 'yes']}
     """
+    if len(text) > _LONGEST:
+        raise RecipeError("", f"more than {_LONGEST:,} characters, which no recipe has. Is it the right file?")
     try:
-        return yaml.load(text, Loader=_Loader)  # a subclass of SafeLoader
+        loader = _Loader(text)  # a subclass of SafeLoader
+        try:
+            node = loader.checked_node()
+            return None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except RecursionError:
+        raise RecipeError("", "not valid YAML: it is nested too deeply.") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -92,7 +146,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         RecipeError: If the file cannot be read, or holds something else.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(_LONGEST + 1)
     except FileNotFoundError:
         raise RecipeError("", "no such file.") from None
     except UnicodeDecodeError as error:

@@ -66,6 +66,33 @@ def test_mistakes_name_their_line(text, message):
     assert str(caught.value).startswith(message)
 
 
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "its aliases (*name) expand to more than 200,000 values"),
+        (BOMB.replace("[", "{k: ").replace(", ", ", k"), "not valid YAML"),
+        ("a: &a [*a]", "line 1: an alias (*name) lies in what it stands for"),
+        ("a: &a\n  b: {<<: *a}", "line 1: an alias (*name) lies in what it stands for"),
+        ("[" * 5000 + "]" * 5000, "not valid YAML: it is nested too deeply."),
+        ("a: " + "x" * 1_100_000, "more than 1,000,000 characters, which no recipe has. Is it the right file?"),
+    ],
+)
+def test_what_would_fill_memory_is_one_line(text, message):
+    with pytest.raises(RecipeError) as caught:
+        parse_yaml(text)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_values_of_a_column_may_be_numbers_where_they_are_given_names():
+    assert parse_yaml("t: {labels: {0: no, 1.5: yes, true: x}}") == {"t": {"labels": {0: "no", 1.5: "yes", True: "x"}}}
+
+
 def test_anchors_and_merges_work():
     assert parse_yaml("a: &x {p: 1, q: 2}\nb: {<<: *x, p: 3}") == {"a": {"p": 1, "q": 2}, "b": {"p": 3, "q": 2}}
 
