@@ -1,19 +1,17 @@
-"""The part of the trainer that tells an adaptive sampler how training goes, and keeps what it has learnt."""
+"""How an adaptive sampler learns from the training, and what a checkpoint keeps of it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
-import torch
-from torch import nn
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from hf_mtl.samplers import AdaptivePlan, AdaptiveSampler, DatasetSampler
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
-from hf_mtl.trainer._step_loss import Reduce, StepCounts
+from hf_mtl.trainer._step_loss import StepRecord
 
-__all__ = ["AdaptiveTrainer", "SamplingFeedback", "check_adaptive"]
+__all__ = ["SamplingFeedback", "check_adaptive", "resume_feedback", "take_saved"]
 
 #: Under which the state stands in ``trainer_state.json``, among those of stateful callbacks.
 _STATE = "SamplingFeedback"
@@ -60,7 +58,6 @@ class SamplingFeedback(TrainerCallback):
         tasks: The tasks that each dataset labels.
         main_metrics: The main metric of each task.
         homogeneous: Whether a step holds rows of one dataset.
-        reduce: Sums a float64 tensor over ranks.
     """
 
     def __init__(
@@ -69,36 +66,26 @@ class SamplingFeedback(TrainerCallback):
         tasks: Mapping[str, Collection[str]],
         main_metrics: Mapping[str, str],
         homogeneous: bool,
-        reduce: Reduce,
     ) -> None:
         self.plan = plan
         self._tasks, self._main_metrics = tasks, main_metrics
-        self._homogeneous, self._reduce = homogeneous, reduce
+        self._homogeneous = homogeneous
         self._datasets: Collection[str] = ()
-        self._drawn: list[str] = []
-        self._losses: dict[str, torch.Tensor] = {}
+        self._record: StepRecord | None = None
 
-    def start_step(self, datasets: Collection[str], counts: StepCounts) -> None:
-        """Note what an optimizer step holds.
+    def start_step(self, record: StepRecord) -> None:
+        """Note an optimizer step that begins.
 
         Args:
-            datasets: Names of the datasets of this rank's rows.
-            counts: The step's counts, over all ranks.
+            record: What it holds, and its losses as they come.
         """
+        self._record = record
         # A rank need not see all datasets of a mixed step; of a homogeneous one it sees the one, if only by a filler.
-        self._datasets = set(datasets) if self._homogeneous else self._tasks.keys()
-        self._drawn = list(counts.shares)
-        self._losses = {}
-
-    def add_losses(self, losses: Mapping[str, torch.Tensor]) -> None:
-        """Note each task's loss of a micro-batch: its part of the step's mean."""
-        for name, loss in losses.items():
-            self._losses[name] = self._losses.get(name, torch.zeros_like(loss)) + loss.detach()
+        self._datasets = set(record.datasets) if self._homogeneous else self._tasks.keys()
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Hand the step's losses on, summed over ranks."""
-        mine = torch.tensor([float(self._losses.get(name, 0.0)) for name in self._drawn], dtype=torch.float64)
-        losses = dict(zip(self._drawn, self._reduce(mine).tolist(), strict=True))
+        losses = {} if self._record is None else self._record.means()
         found = {name: [losses[task] for task in self._tasks[name] if task in losses] for name in self._datasets}
         self.plan.end_step(state.global_step, {name: sum(of) / len(of) for name, of in found.items() if of})
 
@@ -113,39 +100,39 @@ class SamplingFeedback(TrainerCallback):
         }
         self.plan.see_scores({name: sum(of) / len(of) for name, of in found.items() if of})
 
+    # Checkpoints: where Transformers keeps its callbacks' states. It would restore a callback of its kind as a new
+    # object that knows no plan, so the trainer calls these.
 
-class AdaptiveTrainer(Trainer):
-    """Transformers' trainer that saves what an adaptive sampler has learnt with each checkpoint, and resumes it."""
+    def save(self, state: TrainerState) -> None:
+        """Put what was learnt into the state that a checkpoint holds."""
+        _callback_states(state)[_STATE] = {"args": {}, "attributes": self.plan.state()}
 
-    _feedback: SamplingFeedback | None = None
 
-    def _listen(self, feedback: SamplingFeedback | None) -> None:
-        """Put the feedback of this training in place of an earlier one's."""
-        self.remove_callback(SamplingFeedback)
-        self._feedback = feedback
-        if feedback is not None:
-            self.add_callback(feedback)
+def _callback_states(state: TrainerState) -> dict[str, Any]:
+    states: Any = state.stateful_callbacks  # annotated as the list that it is made from
+    return cast(dict[str, Any], states)
 
-    @property
-    def _callback_states(self) -> dict[str, Any]:
-        states: Any = self.state.stateful_callbacks  # annotated as the list that it is made from
-        return cast(dict[str, Any], states)
 
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        if self._feedback is not None:
-            # Where Transformers keeps its callbacks' states; a callback of its kind would come back from there as a
-            # new object that knows no plan.
-            self._callback_states[_STATE] = {"args": {}, "attributes": self._feedback.plan.state()}
-        super()._save_checkpoint(model, trial)
+def take_saved(state: TrainerState) -> Any:
+    """Return what a checkpoint's state holds of an adaptive sampler, and take it out; ``None``: nothing."""
+    return _callback_states(state).pop(_STATE, None)
 
-    def _load_callback_state(self) -> None:
-        saved = self._callback_states.pop(_STATE, None)
-        super()._load_callback_state()
-        if self._feedback is None:
-            return
-        if saved is None:
-            raise ValueError(
-                "The checkpoint holds no state of an adaptive sampler: it was trained with another strategy. Resume "
-                "with that one, or train from the start."
-            )
-        self._feedback.plan.load(saved["attributes"])
+
+def resume_feedback(feedback: SamplingFeedback | None, saved: Any) -> None:
+    """Let an adaptive sampler continue from a checkpoint.
+
+    Args:
+        feedback: That of this training, if its sampler is an adaptive one.
+        saved: What `take_saved` returned.
+
+    Raises:
+        ValueError: If the checkpoint is of another strategy.
+    """
+    if feedback is None:
+        return
+    if saved is None:
+        raise ValueError(
+            "The checkpoint holds no state of an adaptive sampler: it was trained with another strategy. Resume "
+            "with that one, or train from the start."
+        )
+    feedback.plan.load(saved["attributes"])

@@ -1,4 +1,4 @@
-"""The part of the trainer that weighs tasks: what a step holds, its weights, and what is learned from it."""
+"""How a step's tasks are weighed: by the balancer's weights in the loss, or by its gradient in the encoder."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from hf_mtl.balancers import Balancer, CosineSketches, GradientBalancer, Step, TaskFacts
-from hf_mtl.data import LabelledDataset
+from hf_mtl.heads import Head
+from hf_mtl.model import MultiTaskModel
+from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._balancer_files import load_balancer, save_balancer
-from hf_mtl.trainer._balancing_checks import check_balancing
-from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl.trainer._jacobian import StepJacobian
-from hf_mtl.trainer._step_loss import StepCounts, StepLog
+from hf_mtl.trainer._step_loss import StepLog, StepRecord
 
-__all__ = ["BalancingTrainer"]
+__all__ = ["EndOfStep", "TaskBalancing"]
 
 
 @dataclass
@@ -28,11 +29,10 @@ class _Running:
     """An optimizer step under way.
 
     Args:
-        step: What the balancer is told of it.
+        step: What the balancer knows of it.
         batches: This rank's micro-batches.
-        counts: Its items and rows.
+        record: Its items, rows and losses.
         weights: The factor of each task's mean loss; ``None`` until it is known.
-        losses: This rank's part of each task's mean loss so far.
         random_states: The random states before the first forward pass, of the CPU and the device.
         jacobian: The tasks' gradients, of gradient methods.
         sketches: This rank's part of the sketch of each task's gradient, where they are compared.
@@ -40,9 +40,8 @@ class _Running:
 
     step: Step
     batches: Sequence[dict[str, Any]]
-    counts: StepCounts
+    record: StepRecord
     weights: dict[str, float] | None = None
-    losses: dict[str, torch.Tensor] = field(default_factory=dict)
     random_states: list[torch.Tensor] = field(default_factory=list)
     jacobian: StepJacobian | None = None
     sketches: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -50,14 +49,10 @@ class _Running:
     def inputs(self, batch: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, Any]:
         """Return a micro-batch with what makes its losses parts of the step's."""
         factors = {name: torch.tensor(weight, dtype=torch.float64) for name, weight in weights.items()}
-        return {**batch, "num_items": self.counts.num_items, "loss_weights": factors}
-
-    def add_losses(self, losses: Mapping[str, torch.Tensor]) -> None:
-        for name, loss in losses.items():
-            self.losses[name] = self.losses.get(name, 0.0) + loss.detach().double()
+        return {**batch, "num_items": self.record.counts.num_items, "loss_weights": factors}
 
 
-class _EndOfStep(TrainerCallback):
+class EndOfStep(TrainerCallback):
     """Calls a function after each step of the optimizer."""
 
     def __init__(self, call: Callable[[], None]) -> None:
@@ -67,30 +62,36 @@ class _EndOfStep(TrainerCallback):
         self._call()
 
 
-class BalancingTrainer(EvaluatingTrainer):
-    """Transformers' trainer with the balancer's weights in the loss, or its gradient in the encoder."""
+class TaskBalancing:
+    """Weighs the tasks of each step of one training, and lets the balancer learn from it.
 
-    balancer: Balancer
-    _train_parts: dict[str, LabelledDataset]
-    _running: _Running | None = None
+    For each step the trainer calls `begin_step`, for each micro-batch `weigh` and then `loss` or `add_gradients`, and
+    `end_step` after the optimizer's.
 
-    # A training
+    Args:
+        balancer: The balancer.
+        heads: The head of each task with training rows; none where there is nothing to train.
+        args: The training arguments.
+        accelerator: Whose process this is.
+        prepare: Puts a batch where the model computes.
+        reduce: Sums a float64 tensor over ranks.
+    """
 
-    def _check_balancing(self) -> None:
-        """Refuse batches and modes that the balancer cannot serve; listen to the optimizer.
-
-        Raises:
-            ValueError: If there are such.
-        """
-        is_sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled or self.is_distributed_loading_by_transformers
-        labelled = {name: list(part.tasks) for name, part in self._train_parts.items()}
-        check_balancing(self.balancer, self.args, labelled, is_sharded)
-        self.args.learning_rates_of_heads(self._plain_model.tasks)
-        self.add_callback(_EndOfStep(self._end_step))
-
-    def _start_balancing(self) -> None:
-        """Begin a training: the balancer and the log know nothing yet."""
-        labelled = {task for part in self._train_parts.values() for task in part.tasks}
+    def __init__(
+        self,
+        balancer: Balancer,
+        heads: Mapping[str, Head],
+        args: MultiTaskTrainingArguments,
+        accelerator: Accelerator,
+        prepare: Callable[[dict[str, Any]], dict[str, Any]],
+        reduce: Callable[[torch.Tensor], torch.Tensor],
+    ) -> None:
+        self.balancer = balancer
+        self._args, self._accelerator = args, accelerator
+        self._prepare, self._reduce = prepare, reduce
+        self._running: _Running | None = None
+        self._sketches = CosineSketches(args.seed) if args.gradient_cosine_steps else None
+        self.log = StepLog()
         self._task_facts = {
             name: TaskFacts(
                 name=name,
@@ -99,95 +100,83 @@ class BalancingTrainer(EvaluatingTrainer):
                 weight=head.task.weight,
                 loss_scale=self._loss_scale(head),
             )
-            for name, head in self._plain_model.task_heads.items()
-            if name in labelled
+            for name, head in heads.items()
         }
-        self._log_sums = StepLog()
-        self._running = None
         if self._task_facts:
-            self.balancer.start(list(self._task_facts.values()), self.args.seed)
-        self._sketches = CosineSketches(self.args.seed) if self.args.gradient_cosine_steps else None
+            balancer.start(list(self._task_facts.values()), args.seed)
 
     def _loss_scale(self, head: Any) -> float:
-        scale = head.loss_of_guessing(head.task) if self.args.loss_scaling == "log_classes" else 1.0
+        scale = head.loss_of_guessing(head.task) if self._args.loss_scaling == "log_classes" else 1.0
         return scale if scale > 0 else 1.0
 
-    def _sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
-        if self.accelerator.num_processes == 1:
-            return values
-        total: torch.Tensor = self.accelerator.reduce(values.to(self.args.device), reduction="sum")
-        return total.to(values.device)
+    @property
+    def is_in_step(self) -> bool:
+        """Whether a step has begun and is not over."""
+        return self._running is not None
 
-    # A step
+    @property
+    def takes_gradients(self) -> bool:
+        """Whether `add_gradients` trains on a micro-batch, and not a backward pass from `loss`."""
+        return self._running is not None and isinstance(self.balancer, GradientBalancer)
 
-    def _note_losses(self, losses: Mapping[str, torch.Tensor]) -> None:
-        """Note each task's loss of a micro-batch: its part of the step's mean."""
-        self._log_sums.add_losses(losses)
+    def begin_step(self, number: int, epoch: int, batches: Sequence[dict[str, Any]], record: StepRecord) -> None:
+        """Note what the step holds, before its first micro-batch.
 
-    def _begin_step(self, batches: Sequence[dict[str, Any]], counts: StepCounts) -> None:
-        """Note what the step holds, before its first micro-batch."""
-        self._log_sums.start_step(counts)
-        step = Step(self.state.global_step, int(self.state.epoch or 0), counts.shares)
-        self._running = _Running(step, batches, counts)
+        Args:
+            number: Number of the step, from 0.
+            epoch: Number of the epoch, from 0.
+            batches: This rank's micro-batches.
+            record: Its items and rows.
+        """
+        self._running = _Running(Step(number, epoch, record.counts.shares), batches, record)
 
-    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """Train on a micro-batch: see ``transformers.Trainer.training_step``."""
+    def weigh(self, model: nn.Module) -> None:
+        """Find the step's weights before its first micro-batch, where the balancer can by then."""
         running = self._running
-        if running is not None and running.weights is None and running.jacobian is None:
-            model.train()
-            if self.balancer.compares_losses:
-                running.random_states = self._random_states()
-            if not self.balancer.weighs_current_losses:
-                running.weights = self._weights(running.step)
-            elif len(running.batches) > 1:
-                # A step of one micro-batch is weighed by the losses of its own forward pass, in `compute_loss`.
-                running.step = replace(running.step, losses=self._measure(model, running))
-                running.weights = self._weights(running.step)
-        if running is not None and isinstance(self.balancer, GradientBalancer):
-            return self._add_gradients(self.balancer, inputs, running)
-        return super().training_step(model, inputs, num_items_in_batch)
+        if running is None or running.weights is not None or running.jacobian is not None:
+            return
+        model.train()
+        if self.balancer.compares_losses:
+            running.random_states = self._random_states()
+        if not self.balancer.weighs_current_losses:
+            running.weights = self._weights(running.step)
+        elif len(running.batches) > 1:
+            # A step of one micro-batch is weighed by the losses of its own forward pass, in `loss`.
+            running.step = replace(running.step, losses=self._measure(model, running))
+            running.weights = self._weights(running.step)
 
-    def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """Return the micro-batch's part of the step's loss.
+    def loss(self, model: nn.Module, inputs: dict[str, Any], plain: MultiTaskModel) -> tuple[torch.Tensor, Any]:
+        """Return a micro-batch's part of the step's loss, and the model's outputs.
 
         Args:
             model: The model, as distributed training wrapped it.
-            inputs: The batch.
-            return_outputs: Whether to return the outputs, too.
-            num_items_in_batch: The step's `StepCounts`; ``None``: the batch is the whole step.
+            inputs: The micro-batch.
+            plain: The model itself.
         """
-        running = self._running if isinstance(num_items_in_batch, StepCounts) else None
-        if running is None:
-            outputs = model(**inputs)
-            loss = outputs.loss
-        else:
-            outputs = model(**running.inputs(inputs, running.weights or dict.fromkeys(running.counts.shares, 0.0)))
-            running.add_losses(outputs.losses)
-            loss = outputs.loss
-            if running.weights is None:
-                running.step = replace(running.step, losses=self._mean_losses(running.losses, running.step))
-                weights = running.weights = self._weights(running.step)
-                for name, part in outputs.losses.items():
-                    loss = loss + weights[name] * part
-            self._sketch(outputs.losses, running)
-        self._note_losses(outputs.losses)
-        # Data-parallel training takes the mean of the ranks' gradients; the loss is a sum over ranks.
-        loss = loss * self.accelerator.num_processes
-        return (loss, outputs) if return_outputs else loss
+        running = self._running
+        assert running is not None
+        outputs = model(**running.inputs(inputs, running.weights or dict.fromkeys(running.step.shares, 0.0)))
+        running.record.add_losses(outputs.losses)
+        loss: torch.Tensor = outputs.loss
+        if running.weights is None:
+            running.step = replace(running.step, losses=self._scaled(running.record.means()))
+            weights = running.weights = self._weights(running.step)
+            for name, part in outputs.losses.items():
+                loss = loss + weights[name] * part
+        self._sketch(outputs.losses, running, plain)
+        return loss, outputs
 
-    def _end_step(self) -> None:
-        """Let the balancer learn from a step, after the optimizer's."""
+    def end_step(self, model: nn.Module) -> None:
+        """Let the log and the balancer learn from a step, after the optimizer's."""
         running, self._running = self._running, None
         if running is None or running.weights is None:
             return
-        self._log_sums.add_weights(running.weights)
+        self.log.add_step(running.record, running.weights)
         step, balancer = running.step, self.balancer
         if balancer.observes_losses and not step.losses:
-            step = replace(step, losses=self._mean_losses(running.losses, step))
+            step = replace(step, losses=self._scaled(running.record.means()))
         if balancer.compares_losses:
-            step = replace(step, losses_after=self._measure(self.model_wrapped, running))
+            step = replace(step, losses_after=self._measure(model, running))
         finite = [
             name
             for name, loss in step.losses.items()
@@ -204,7 +193,7 @@ class BalancingTrainer(EvaluatingTrainer):
         if self._sketches is not None and running.sketches:
             names = list(step.shares)
             own = torch.stack([running.sketches.get(name, self._sketches.zeros()) for name in names])
-            self._sketches.set(dict(zip(names, self._sum_over_ranks(own), strict=True)))
+            self._sketches.set(dict(zip(names, self._reduce(own), strict=True)))
 
     def _weights(self, step: Step) -> dict[str, float]:
         """Return the factor of each task's mean loss as it is, before it is scaled."""
@@ -217,57 +206,62 @@ class BalancingTrainer(EvaluatingTrainer):
                 )
         return {name: weights[name] / self._task_facts[name].loss_scale for name in step.shares}
 
-    def _mean_losses(self, losses: Mapping[str, torch.Tensor], step: Step) -> dict[str, float]:
-        """Return the step's mean losses, scaled, from this rank's parts of them."""
-        parts = torch.tensor([float(losses.get(name, 0.0)) for name in step.shares], dtype=torch.float64)
-        sums = self._sum_over_ranks(parts).tolist()
-        return {name: value / self._task_facts[name].loss_scale for name, value in zip(step.shares, sums, strict=True)}
+    def _scaled(self, means: Mapping[str, float]) -> dict[str, float]:
+        """Return mean losses as the balancer sees them."""
+        return {name: value / self._task_facts[name].loss_scale for name, value in means.items()}
 
     def _random_states(self) -> list[torch.Tensor]:
-        device = self.args.device
+        device = self._args.device
         return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
     def _measure(self, model: nn.Module, running: _Running) -> dict[str, float]:
         """Return the step's mean losses by forward passes alone, with the dropout of the real ones."""
-        losses: dict[str, torch.Tensor] = {}
-        device = self.args.device
+        measured = StepRecord(running.record.counts, running.record.datasets, self._reduce)
+        device = self._args.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
             for number, state in enumerate(running.random_states):
                 torch.cuda.set_rng_state(state, device) if number else torch.set_rng_state(state)
             for batch in running.batches:
-                nothing = dict.fromkeys(running.counts.shares, 0.0)
-                outputs = model(**running.inputs(self._prepare_inputs(batch), nothing))
-                for name, loss in outputs.losses.items():
-                    losses[name] = losses.get(name, 0.0) + loss.double()
-        return self._mean_losses(losses, running.step)
+                nothing = dict.fromkeys(running.step.shares, 0.0)
+                measured.add_losses(model(**running.inputs(self._prepare(batch), nothing)).losses)
+        return self._scaled(measured.means())
 
     # Gradients
 
-    def _add_gradients(self, balancer: GradientBalancer, inputs: dict[str, Any], running: _Running) -> torch.Tensor:
+    def add_gradients(
+        self, inputs: dict[str, Any], plain: MultiTaskModel, forward: Callable[[dict[str, Any]], Any]
+    ) -> torch.Tensor:
         """Take a micro-batch's part of each task's gradient; with the last one, give the encoder its own.
 
         `DistributedDataParallel` is passed by, whose hooks `torch.autograd.grad` does not call: the ranks' gradients
         are added up here.
+
+        Args:
+            inputs: The micro-batch.
+            plain: The model itself.
+            forward: Runs the model as the trainer does.
+
+        Returns:
+            The micro-batch's part of the mean of the tasks' losses, which is what is logged.
         """
-        model, weights = self._plain_model, running.weights or {}
-        inputs = self._prepare_inputs(inputs)
-        model.train()
-        if callable(train := getattr(self.optimizer, "train", None)):  # schedule-free optimizers
-            train()
+        running, balancer = self._running, self.balancer
+        assert running is not None
+        assert isinstance(balancer, GradientBalancer)
+        weights = running.weights or {}
+        inputs = self._prepare(inputs)
         if running.jacobian is None:
             running.jacobian = StepJacobian(
-                model.encoder, model.task_heads, list(running.step.shares), balancer.independent_parts
+                plain.encoder, plain.task_heads, list(running.step.shares), balancer.independent_parts
             )
         # What is logged is the mean of the tasks' losses, which no gradient comes from.
         means = {name: weight / len(weights) for name, weight in weights.items()}
-        with self.compute_loss_context_manager():
-            outputs = model(**running.inputs(inputs, means))
-        self._note_losses(outputs.losses)
-        items = {name: int(model.task_heads[name].count_items(inputs["labels"][name])) for name in outputs.losses}
+        outputs = forward(running.inputs(inputs, means))
+        running.record.add_losses(outputs.losses)
+        items = {name: int(plain.task_heads[name].count_items(inputs["labels"][name])) for name in outputs.losses}
         running.jacobian.add({name: loss * weights[name] for name, loss in outputs.losses.items()}, items)
-        if self.accelerator.sync_gradients:
-            if self.accelerator.num_processes > 1:
-                running.jacobian.reduce(self._sum_over_ranks)
+        if self._accelerator.sync_gradients:
+            if self._accelerator.num_processes > 1:
+                running.jacobian.reduce(self._reduce)
             rows = running.jacobian.whole()
             parts = running.jacobian.parts() if balancer.independent_parts > 1 else []
             vector, found = balancer.aggregate(running.step, rows, parts)
@@ -276,23 +270,24 @@ class BalancingTrainer(EvaluatingTrainer):
                 named = zip(running.step.shares, rows, strict=True)
                 self._sketches.set({name: self._sketches.sketch([row]) for name, row in named})
             running.weights = {} if found is None else {name: w * weights[name] for name, w in found.items()}
-        loss: torch.Tensor = outputs.loss.detach() * self.accelerator.num_processes
+        loss: torch.Tensor = outputs.loss.detach()
         return loss
 
     def _is_compared(self, running: _Running) -> bool:
-        every = self.args.gradient_cosine_steps
+        every = self._args.gradient_cosine_steps
         return every is not None and running.step.number % every == 0
 
-    def _sketch(self, losses: Mapping[str, torch.Tensor], running: _Running) -> None:
+    def _sketch(self, losses: Mapping[str, torch.Tensor], running: _Running, plain: MultiTaskModel) -> None:
         """Add a micro-batch's part of each task's gradient to its sketch, in the steps that compare them."""
         if self._sketches is None or not self._is_compared(running):
             return
-        parameters = [p for p in self._plain_model.encoder.parameters() if p.requires_grad]
+        parameters = [p for p in plain.encoder.parameters() if p.requires_grad]
         for name, loss in losses.items():
             gradient = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
             running.sketches[name] = running.sketches.get(name, 0.0) + self._sketches.sketch(gradient)
 
-    def _cosine_log(self) -> dict[str, float]:
+    def cosines(self) -> dict[str, float]:
+        """Return the cosines of the tasks' gradients that were compared last, as they are logged."""
         if self._sketches is None:
             return {}
         order = {name: number for number, name in enumerate(self._task_facts)}
@@ -303,12 +298,10 @@ class BalancingTrainer(EvaluatingTrainer):
 
     # Checkpoints
 
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        super()._save_optimizer_and_scheduler(output_dir)
-        if self.args.should_save:
-            save_balancer(Path(output_dir), self.balancer, list(self._task_facts), self._sketches)
+    def save(self, folder: str) -> None:
+        """Write what the balancer remembers into a checkpoint."""
+        save_balancer(Path(folder), self.balancer, list(self._task_facts), self._sketches)
 
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            load_balancer(Path(checkpoint), self.balancer, list(self._task_facts), self._sketches)
+    def load(self, folder: str) -> None:
+        """Let the balancer continue from a checkpoint."""
+        load_balancer(Path(folder), self.balancer, list(self._task_facts), self._sketches)

@@ -63,13 +63,18 @@ class PublishingTrainer(EvaluatingTrainer):
             self.create_model_card(output_dir=output_dir)
         super().save_model(output_dir, _internal_call)
 
-    def create_model_card(  # type: ignore[override]  # what it cannot know is asked for, the rest is known
+    def create_model_card(
         self,
         language: str | list[str] | None = None,
         license: str | None = None,  # the name that Transformers has
         tags: str | list[str] | None = None,
         model_name: str | None = None,
         finetuned_from: str | None = None,
+        tasks: str | list[str] | None = None,
+        dataset_tags: str | list[str] | None = None,
+        dataset: str | list[str] | None = None,
+        dataset_args: str | list[str] | None = None,
+        *,
         dataset_ids: Mapping[str, str] | None = None,
         output_dir: str | None = None,
     ) -> None:
@@ -83,9 +88,24 @@ class PublishingTrainer(EvaluatingTrainer):
             tags: Tags for the Hub.
             model_name: The model's name; by default the output folder's.
             finetuned_from: The encoder's id on the Hub, where it was loaded from a folder.
+            tasks: Refused, as the next three: of Transformers' card, for which one list is enough. The tasks, the
+                datasets and the results of each are known.
+            dataset_tags: Refused: ``dataset_ids`` says which dataset has which id.
+            dataset: Refused: ``dataset_ids`` says so.
+            dataset_args: Refused: results are listed by dataset and split.
             dataset_ids: For a dataset of the training its id on the Hub.
             output_dir: The folder, in place of the one of the arguments.
+
+        Raises:
+            ValueError: If an argument is given that is refused.
         """
+        refused = {"tasks": tasks, "dataset_tags": dataset_tags, "dataset": dataset, "dataset_args": dataset_args}
+        for key, value in refused.items():
+            if value is not None:
+                raise ValueError(
+                    f"create_model_card({key}=...): the card names each task and dataset itself. Leave it out; "
+                    "give the datasets' ids on the Hub as dataset_ids={'name of the dataset': 'owner/id'}."
+                )
         told: dict[str, Any] = {"language": language, "license": license, "tags": tags, "encoder": finetuned_from}
         for name in ("language", "tags"):
             told[name] = [told[name]] if isinstance(told[name], str) else told[name]

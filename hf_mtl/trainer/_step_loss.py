@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 import torch
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.data import MultiTaskCollator
 from hf_mtl.heads import Head
 
-__all__ = ["Reduce", "StepCounts", "StepLog", "count_batch"]
+__all__ = ["CountingCollator", "Reduce", "StepCounts", "StepLog", "StepRecord", "count_batch"]
 
 #: Sums a float64 tensor over ranks.
 Reduce: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
@@ -37,6 +38,22 @@ def count_batch(
         for name, head in heads.items()
     ]
     return [*counts, [0, sum(any(name in labels for name in names) for names in labelled)]]
+
+
+class CountingCollator:
+    """Adds to a batch its counts, for the loss, and the names of its rows' datasets, for the log.
+
+    Args:
+        collator: Turns rows into a batch.
+    """
+
+    def __init__(self, collator: MultiTaskCollator) -> None:
+        self._collator = collator
+
+    def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
+        batch = self._collator(rows)
+        counts = count_batch(batch, self._collator.heads, [row.labels for row in rows])
+        return {**batch, "counts": counts, "datasets": [row.dataset for row in rows]}
 
 
 @dataclass(frozen=True)
@@ -70,6 +87,39 @@ class StepCounts:
         )
 
 
+class StepRecord:
+    """What an optimizer step holds and its losses so far: one sum, read by the log, the balancer and the sampler.
+
+    Args:
+        counts: The step's items and shares, over all ranks.
+        datasets: The dataset of each row of this rank.
+        reduce: Sums a float64 tensor over ranks.
+    """
+
+    def __init__(self, counts: StepCounts, datasets: Sequence[str], reduce: Reduce) -> None:
+        self.counts = counts
+        self.datasets = list(datasets)
+        #: For each task this rank's part of its mean loss so far, float64 scalars.
+        self.parts: dict[str, torch.Tensor] = {}
+        self._reduce = reduce
+        self._means: dict[str, float] | None = None
+
+    def add_losses(self, losses: Mapping[str, torch.Tensor]) -> None:
+        """Add a micro-batch's losses: each is its part of the task's mean over the step."""
+        for name, loss in losses.items():
+            part = loss.detach().double()
+            self.parts[name] = self.parts[name] + part if name in self.parts else part
+        self._means = None
+
+    def means(self) -> dict[str, float]:
+        """Return each task's mean loss, over all micro-batches so far and all ranks; every rank has to ask."""
+        if self._means is None:
+            parts = [float(self.parts.get(name, 0.0)) for name in self.counts.shares]
+            sums = self._reduce(torch.tensor(parts, dtype=torch.float64)).tolist()
+            self._means = dict(zip(self.counts.shares, sums, strict=True))
+        return self._means
+
+
 class StepLog:
     """Adds up, between two logs, each task's loss and weight, and the rows drawn from each dataset."""
 
@@ -80,27 +130,23 @@ class StepLog:
         self._steps: Counter[str] = Counter()
         self._rows: Counter[str] = Counter()
 
-    def start_step(self, counts: StepCounts) -> None:
-        """Note which tasks take part in a step."""
-        self._steps.update(list(counts.shares))
+    def add_step(self, record: StepRecord, weights: Mapping[str, float]) -> None:
+        """Add a step that is over.
 
-    def add_rows(self, datasets: Sequence[str]) -> None:
-        """Note the dataset of each row of a batch."""
-        self._rows.update(datasets)
-
-    def add_losses(self, losses: Mapping[str, torch.Tensor]) -> None:
-        """Note each task's loss of a micro-batch: its part of the step's mean."""
-        for name, loss in losses.items():
-            self._losses[name] = self._losses.get(name, torch.zeros_like(loss)) + loss.detach()
-
-    def add_weights(self, weights: Mapping[str, float]) -> None:
-        """Note the factor of each task's mean loss in a step, the same on all ranks."""
+        Args:
+            record: What it held.
+            weights: The factor of each task's mean loss, the same on all ranks.
+        """
+        self._rows.update(record.datasets)
+        self._steps.update(list(record.counts.shares))
+        for name, part in record.parts.items():
+            self._losses[name] = self._losses[name] + part if name in self._losses else part
         for name, weight in weights.items():
             self._weights[name] += weight  # type: ignore[assignment]  # sums are numbers, too
             self._weighed[name] += 1
 
     def take(self, names: Sequence[str], datasets: Sequence[str], reduce: Reduce) -> dict[str, float]:
-        """Return what was added up, and start anew.
+        """Return what was added up, and start from nothing.
 
         It is ``loss/<task>`` and ``weight/<task>``, means over the steps with the task, and ``rows/<dataset>``.
 

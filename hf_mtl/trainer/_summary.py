@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -11,7 +11,10 @@ from rich.table import Table
 from rich.text import Text
 from transformers import TrainerCallback
 
-__all__ = ["SummaryCallback", "share_text", "summary_table"]
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.data import LabelledDataset
+
+__all__ = ["SummaryCallback", "share_text", "summary_table", "training_summary"]
 
 
 class SummaryCallback(TrainerCallback):
@@ -31,6 +34,31 @@ class SummaryCallback(TrainerCallback):
         """Print the table, on the first process alone."""
         if state.is_world_process_zero and not args.disable_tqdm:
             Console(stderr=True).print(summary_table(self._summary()))
+
+
+def training_summary(
+    parts: Mapping[str, LabelledDataset],
+    tasks: Sequence[TaskConfig],
+    shares: Iterable[tuple[float, float | None]],
+) -> list[dict[str, Any]]:
+    """Return what `summary_table` shows.
+
+    Args:
+        parts: The training datasets.
+        tasks: The model's tasks.
+        shares: For each dataset its share when training begins and when it ends.
+    """
+    named = {task.name: task for task in tasks}
+    return [
+        {
+            "dataset": name,
+            "rows": len(part),
+            "share": first,
+            "last_share": last,
+            "tasks": [{"name": task, "type": named[task].type, "labels": named[task].labels} for task in part.tasks],
+        }
+        for (name, part), (first, last) in zip(parts.items(), shares, strict=True)
+    ]
 
 
 def summary_table(summary: list[dict[str, Any]]) -> Table:

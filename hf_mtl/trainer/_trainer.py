@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,29 +15,32 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_utils import seed_worker
 
 from hf_mtl.balancers import Balancer
-from hf_mtl.configuration import TaskConfig, tied_tasks
-from hf_mtl.data import DatasetMixture, MixtureBatchSampler, MultiTaskCollator, as_datasets
-from hf_mtl.heads import Head, LabelError
+from hf_mtl.data import DatasetMixture, LabelledDataset, MixtureBatchSampler, MultiTaskCollator, as_datasets
 from hf_mtl.inference import make_collator
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.samplers import AdaptivePlan, DatasetSampler, first_and_last_shares, make_sampler
-from hf_mtl.trainer._adaptive import AdaptiveTrainer, SamplingFeedback, check_adaptive
+from hf_mtl.trainer._adaptive import SamplingFeedback, check_adaptive, resume_feedback, take_saved
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
-from hf_mtl.trainer._balancing import BalancingTrainer
+from hf_mtl.trainer._balancing import EndOfStep, TaskBalancing
+from hf_mtl.trainer._balancing_checks import check_balancing
 from hf_mtl.trainer._checkpoints import CheckpointingTrainer
 from hf_mtl.trainer._freezing import FreezingCallback
+from hf_mtl.trainer._label_statistics import learn_from_labels
 from hf_mtl.trainer._learning_rates import split_learning_rates
 from hf_mtl.trainer._publishing import PublishingTrainer
 from hf_mtl.trainer._scoring import Metric
 from hf_mtl.trainer._speed import SpeedCallback
-from hf_mtl.trainer._step_loss import StepCounts, count_batch
-from hf_mtl.trainer._summary import SummaryCallback
+from hf_mtl.trainer._step_loss import CountingCollator, StepCounts, StepRecord
+from hf_mtl.trainer._summary import SummaryCallback, training_summary
 from hf_mtl.trainer._thresholds import ThresholdTrainer, check_tuning
 
 __all__ = ["MultiTaskTrainer"]
 
 
-class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, ThresholdTrainer, PublishingTrainer):
+# The order matters in one place, saving and pushing: CheckpointingTrainer writes a checkpoint aside, and its `_save`
+# and `_push_from_checkpoint` decide where and when those of PublishingTrainer run. What is overridden of Transformers'
+# private methods is listed in `hf_mtl.trainer._seam`.
+class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer):
     """Train and evaluate a `MultiTaskModel` on several datasets at once.
 
     Datasets are read as they are: columns named after tasks hold labels, ``text``, ``text_pair`` or ``tokens`` the
@@ -66,6 +69,10 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
         ValueError: If a dataset does not fit the tasks, a sampling option not the datasets, a balancer not the batches,
             or there is no tokenizer.
     """
+
+    balancer: Balancer
+    _train_parts: dict[str, LabelledDataset]
+    _feedback: SamplingFeedback | None = None
 
     def __init__(
         self,
@@ -136,8 +143,12 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
             labelled = {task for part, task in pairs if any(True for _ in part.labels(task))}
             check_tuning(args.tune_thresholds, self._plain_model.tasks, labelled)
         self.balancer = balancer or args.make_balancer()
-        self._check_balancing()
+        is_sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled or self.is_distributed_loading_by_transformers
+        tasks_of = {name: list(part.tasks) for name, part in self._train_parts.items()}
+        check_balancing(self.balancer, args, tasks_of, is_sharded)
+        args.learning_rates_of_heads(self._plain_model.tasks)
         self._start_balancing()
+        self.add_callback(EndOfStep(lambda: self._balancing.end_step(self.model_wrapped)))
         self.summary()
         self.add_callback(SummaryCallback(self.summary))
         self.add_callback(FreezingCallback(self._plain_model, self._train_parts))
@@ -153,11 +164,25 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
             self.tune_thresholds(how=self.args.tune_thresholds)
         return result
 
+    def _start_balancing(self) -> None:
+        """Begin a training: balancer and log know nothing yet."""
+        labelled = {task for part in self._train_parts.values() for task in part.tasks}
+        heads = {name: head for name, head in self._plain_model.task_heads.items() if name in labelled}
+        self._balancing = TaskBalancing(
+            self.balancer, heads, self.args, self.accelerator, self._prepare_inputs, self._sum_over_ranks
+        )
+
+    def _sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
+        if self.accelerator.num_processes == 1:
+            return values
+        total: torch.Tensor = self.accelerator.reduce(values.to(self.args.device), reduction="sum")
+        return total.to(values.device)
+
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the task mixture; any batch of any epoch is computed, not walked to."""
         if not self._train_parts:
             raise ValueError("Training needs a train_dataset, such as {'sst2': dataset}.")
-        self._learn_from_labels()
+        learn_from_labels(self._plain_model, self._train_parts)
         args = self.args
         parts = list(self._train_parts.values())
         batch_sampler = self._batch_sampler = MixtureBatchSampler(
@@ -174,7 +199,10 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
             epochs=args.num_train_epochs,
             max_steps=args.max_steps,
         )
-        self._listen(self._feedback_of(batch_sampler))
+        self.remove_callback(SamplingFeedback)  # of an earlier training
+        self._feedback = self._feedback_of(batch_sampler)
+        if self._feedback is not None:
+            self.add_callback(self._feedback)
         if len(batch_sampler) == 0:
             raise ValueError(
                 f"{sum(map(len, parts))} training rows do not fill one batch of {self._train_batch_size} rows and "
@@ -183,7 +211,7 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
         return self._loader(
             DatasetMixture(parts, batch_sampler),
             batch_sampler,
-            _Counting(self.data_collator),
+            CountingCollator(self.data_collator),
             worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
         )
 
@@ -193,61 +221,61 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
         tasks = {name: part.tasks for name, part in self._train_parts.items()}
         main_metrics = {task: scorer.main for task, scorer in self._scorers(self._eval_parts).items()}
         is_homogeneous = self.args.batching == "homogeneous"
-        return SamplingFeedback(batch_sampler.plan, tasks, main_metrics, is_homogeneous, self._sum_over_ranks)
-
-    def _learn_from_labels(self) -> None:
-        """Let heads see the training labels that they scale and weigh by."""
-        model = self._plain_model
-        learning = {name: head for name, head in model.task_heads.items() if head.learns_from_labels}
-        for name, head in learning.items():
-            tasks = tied_tasks(model.tasks, name)
-            if head.task.tied_to is None and len(tasks) > 1:
-                # What a head goes by it learns from all tasks that share it; weights of labels are each task's own.
-                learned = self._learned(head, replace(head.task, class_weights=None, pos_weight=None), tasks)
-                common = {key: getattr(learned, key) for key in ("options", "target_mean", "target_std")}
-                for other in tasks:
-                    model.replace_task(replace(model.config.task(other), **common))
-        for name, head in learning.items():
-            model.replace_task(self._learned(head, model.config.task(name), [name]))
-
-    def _learned(self, head: Head, task: TaskConfig, sources: Sequence[str]) -> TaskConfig:
-        """Return a task with what its head learned from the labels of some tasks."""
-        read = ("", 0, "")
-
-        def labels() -> Iterator[Any]:
-            nonlocal read
-            for name in sources:
-                for dataset, part in self._train_parts.items():
-                    for row, label in part.labels(name) if name in part.tasks else ():
-                        read = (dataset, row, name)
-                        yield label
-
-        try:
-            return head.learn(task, labels())
-        except LabelError as error:
-            # Heads look at each label as they read it, so the last one read is the wrong one.
-            raise ValueError(f"Dataset {read[0]!r}, row {read[1]}, task {read[2]!r}: {error}") from None
+        return SamplingFeedback(batch_sampler.plan, tasks, main_metrics, is_homogeneous)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
         """Collect the micro-batches of a step and count its items over all of them and all ranks."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        batches = list(itertools.islice(epoch_iterator, num_batches))
         if not batches:
             return batches, None
         datasets = [name for batch in batches for name in batch.pop("datasets")]
-        self._log_sums.add_rows(datasets)
         counts = StepCounts.add_up(
             [batch.pop("counts") for batch in batches], self._plain_model.tasks, self._sum_over_ranks
         )
-        self._begin_step(batches, counts)
+        record = StepRecord(counts, datasets, self._sum_over_ranks)
+        self._balancing.begin_step(self.state.global_step, int(self.state.epoch or 0), batches, record)
         if self._feedback is not None:
-            self._feedback.start_step(datasets, counts)
+            self._feedback.start_step(record)
         return batches, counts
 
-    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> None:
-        # Called by Trainer's own `get_batch_samples`, whose count takes labels for one tensor.
-        return None
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        """Train on a micro-batch: see ``transformers.Trainer.training_step``."""
+        self._balancing.weigh(model)
+        if not self._balancing.takes_gradients:
+            loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+            return loss
+        plain = self._plain_model
+        plain.train()
+        if callable(train := getattr(self.optimizer, "train", None)):  # schedule-free optimizers
+            train()
+        loss = self._balancing.add_gradients(inputs, plain, self._forward)
+        return loss * self.accelerator.num_processes  # type: ignore[no-any-return]
+
+    def _forward(self, inputs: dict[str, Any]) -> Any:
+        with self.compute_loss_context_manager():
+            return self._plain_model(**inputs)
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return the micro-batch's part of the step's loss.
+
+        Args:
+            model: The model, as distributed training wrapped it.
+            inputs: The batch.
+            return_outputs: Whether to return the outputs, too.
+            num_items_in_batch: The step's `StepCounts`; ``None``: the batch is the whole step.
+        """
+        if isinstance(num_items_in_batch, StepCounts) and self._balancing.is_in_step:
+            loss, outputs = self._balancing.loss(model, inputs, self._plain_model)
+        else:
+            outputs = model(**inputs)
+            loss = outputs.loss
+        # Data-parallel training takes the mean of the ranks' gradients; the loss is a sum over ranks.
+        loss = loss * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
 
     def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:
         # A head without rows on a rank takes no part in that rank's step, so `DistributedDataParallel` has to look for
@@ -263,10 +291,27 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
                     handler.find_unused_parameters = True
         return built
 
-    def _note_losses(self, losses: Mapping[str, torch.Tensor]) -> None:
-        super()._note_losses(losses)
+    # Checkpoints: what the balancer and an adaptive sampler have learnt goes with the optimizer's state.
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save:
+            self._balancing.save(output_dir)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self._balancing.load(checkpoint)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         if self._feedback is not None:
-            self._feedback.add_losses(losses)
+            self._feedback.save(self.state)
+        super()._save_checkpoint(model, trial)
+
+    def _load_callback_state(self) -> None:
+        saved = take_saved(self.state)
+        super()._load_callback_state()
+        resume_feedback(self._feedback, saved)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Build the optimizer, with the rates of heads and encoder layers."""
@@ -288,10 +333,10 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add each task's loss, each dataset's rows and its share to a training log."""
         if "loss" in logs and "learning_rate" in logs:
-            taken = self._log_sums.take(
+            taken = self._balancing.log.take(
                 list(self._plain_model.task_heads), list(self._train_parts), self._sum_over_ranks
             )
-            logs.update({**taken, **self._cosine_log()})
+            logs.update({**taken, **self._balancing.cosines()})
             shares = self._batch_sampler.shares(max(self.state.global_step - 1, 0))
             logs.update({f"share/{name}": shares[name] for name in self._train_parts})
         super().log(logs, start_time)
@@ -311,19 +356,7 @@ class MultiTaskTrainer(AdaptiveTrainer, CheckpointingTrainer, BalancingTrainer, 
             epochs=self.args.num_train_epochs,
             max_steps=self.args.max_steps,
         )
-        tasks = {task.name: task for task in self._plain_model.tasks}
-        return [
-            {
-                "dataset": name,
-                "rows": len(part),
-                "share": first,
-                "last_share": last,
-                "tasks": [
-                    {"name": task, "type": tasks[task].type, "labels": tasks[task].labels} for task in part.tasks
-                ],
-            }
-            for (name, part), (first, last) in zip(self._train_parts.items(), shares, strict=True)
-        ]
+        return training_summary(self._train_parts, self._plain_model.tasks, shares)
 
     def hyperparameter_search(
         self,
@@ -348,15 +381,3 @@ def _score_of(metrics: dict[str, float]) -> float:
 def _no_collator(rows: Any) -> Any:
     """Stand in until the model is known; Trainer's own default would be wrong for rows."""
     raise RuntimeError("The collator is set once the model is known.")
-
-
-class _Counting:
-    """Adds to a batch its counts, for the loss, and the names of its rows' datasets, for the log."""
-
-    def __init__(self, collator: MultiTaskCollator) -> None:
-        self._collator = collator
-
-    def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
-        batch = self._collator(rows)
-        counts = count_batch(batch, self._collator.heads, [row.labels for row in rows])
-        return {**batch, "counts": counts, "datasets": [row.dataset for row in rows]}

@@ -1,0 +1,24 @@
+"""The seam to Transformers' trainer: what of its private side this package overrides.
+
+Private methods change without notice. `tests/unit/trainer/test_seam.py` compares this list with the classes and each
+signature with the installed Transformers'; the upper bound on transformers in setup.cfg is the newest version for
+which it holds. Public methods (`train`, `compute_loss`, `evaluate`, ...) are overridden freely and checked likewise.
+"""
+
+from __future__ import annotations
+
+__all__ = ["OVERRIDDEN"]
+
+#: Private methods of ``transformers.Trainer`` that are overridden, and why no public way does.
+OVERRIDDEN = {
+    "_build_accelerator_args": "heads without rows: DistributedDataParallel has to look for unused parameters",
+    "_finish_current_push": "uploads in the background that failed are reported",
+    "_get_output_dir": "checkpoints are written aside",
+    "_load_callback_state": "what an adaptive sampler has learnt is taken out of the saved callbacks' states",
+    "_load_optimizer_and_scheduler": "the balancer's state is loaded with the optimizer's",
+    "_push_from_checkpoint": "pushes wait for the final name, and are one commit of a clean copy",
+    "_run_epoch": "a checkpoint of the last step trains no further step",
+    "_save": "the model is written aside; training arguments are saved without this machine's names",
+    "_save_checkpoint": "a checkpoint is whole or not there; what an adaptive sampler has learnt is saved with it",
+    "_save_optimizer_and_scheduler": "the balancer's state is saved with the optimizer's",
+}
