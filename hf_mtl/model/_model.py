@@ -95,12 +95,17 @@ class MultiTaskModel(
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         # Reached only by what the heads own outside of their stock layers, which initialise themselves.
+        if not isinstance(module, (Head, *OwnLayers)):
+            self.encoder._init_weights(module)
+            return
+        # A reset writes in place, past the guard of Transformers' own initialisers, which leave loaded values alone.
+        loaded = [(p, p.clone()) for p in module.parameters() if getattr(p, "_is_hf_initialized", False)]
         if isinstance(module, Head):
             module.reset_parameters()
-        elif isinstance(module, OwnLayers):
-            module.reset()
         else:
-            self.encoder._init_weights(module)
+            module.reset()
+        for parameter, values in loaded:
+            parameter.copy_(values)
 
     @classmethod
     def is_custom_code(cls) -> bool:
