@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from generated import inputs
 from real_data import Task, load_folder, task_config
@@ -22,9 +23,9 @@ from reporting import parse, report
 from transformers import AutoTokenizer, set_seed
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
-from hf_mtl.heads import LegalTags
 from hf_mtl.inference import as_row, make_collator
 from hf_mtl.metrics import Seqeval
+from hf_mtl_light.tags import LegalTags
 
 #: Dataset -> the column of its tags.
 DATASETS = {"wnut17": "ner_tags", "mit_restaurant": "ner_tags", "snips": "slot_tags"}
@@ -85,10 +86,10 @@ def decode(model: MultiTaskModel, tokenizer: Any, tokens: list[list[str]], gold:
     legal = LegalTags.of(task.labels, type(head).scheme(task))
     assert legal is not None
     ids = {label: i for i, label in enumerate(task.labels)}
-    lengths = torch.tensor([len(row) for row in tokens])
+    lengths = np.array([len(row) for row in tokens])
     result: dict[str, Any] = {"texts": len(tokens)}
     for constrained, rows in found.items():
-        flat = torch.tensor([ids[tag] for row in rows for tag in row])
+        flat = np.array([ids[tag] for row in rows for tag in row])
         result[f"f1_{constrained}"] = Seqeval().compute(predictions=rows, references=gold)["f1"]
         result[f"illegal_{constrained}"] = int(legal.broken_by(flat, lengths).sum())
         result[f"share_{constrained}"] = decoding[constrained] / (encoding + decoding[constrained])

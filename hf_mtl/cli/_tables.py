@@ -32,7 +32,7 @@ def _table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 def _labels(task: TaskConfig) -> str:
     if not task.labels:
-        return kind_of(task).answer_told
+        return kind_of(task).answer_phrase
     first = ", ".join(task.labels[:3])
     return f"{len(task.labels)}: {first}{', ...' if len(task.labels) > 3 else ''}"
 

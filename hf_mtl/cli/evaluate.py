@@ -44,7 +44,7 @@ def evaluate(
         data = read.prepare_for(loaded.tasks, split.value)
         prefix = "eval" if split is Split.validation else "test"
         with idle_trainer(loaded, tokenizer, read) as trainer:
-            main_metrics = {t.name: t.main_metric or head_class(t).default_metrics(t)[1] for t in loaded.tasks}
+            main_metrics = {t.name: head_class(t).main_metric(t) for t in loaded.tasks}
             show_progress(trainer, main_metrics)
             metrics = trainer.evaluate(data, metric_key_prefix=prefix)
             metrics.pop("epoch", None)  # of this trainer, which has trained nothing

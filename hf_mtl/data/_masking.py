@@ -56,6 +56,7 @@ class TokenMasker:
         rows: Sequence[Row],
         words: Sequence[WordMap],
         options: Any,
+        no_label: float,
     ) -> torch.Tensor:
         """Mask some rows of a batch in place.
 
@@ -65,11 +66,12 @@ class TokenMasker:
             rows: The R rows.
             words: What became of their words.
             options: `hf_mtl.heads.MaskedLmOptions`.
+            no_label: What is returned for tokens that are not to be predicted.
 
         Returns:
-            [R, L] int64: the ids of the tokens to predict, -100 elsewhere.
+            [R, L] int64: the ids of the tokens to predict, ``no_label`` elsewhere.
         """
-        labels = torch.full((len(rows), input_ids.shape[1]), -100)
+        labels = torch.full((len(rows), input_ids.shape[1]), int(no_label))
         for number, (i, row, word_map) in enumerate(zip(places, rows, words, strict=True)):
             ids = input_ids[i].numpy()
             word_ids = word_map.word_ids

@@ -93,7 +93,7 @@ class MultiTaskCollator:
         self.heads = dict(heads)
         self.max_length = max_length
         self.pad_to_multiple_of = pad_to_multiple_of
-        masked = [task.name for task in self.tasks if self.heads[task.name].level == "mask"]
+        masked = [task.name for task in self.tasks if self.heads[task.name].column_is_input]
         #: What masks texts, where a task wants it.
         self.masker = TokenMasker(tokenizer, masked[0], seed) if masked else None
 
@@ -128,16 +128,17 @@ class MultiTaskCollator:
         for task in self.tasks:
             chosen = [i for i, row in enumerate(rows) if task.name in row.labels]
             head = self.heads[task.name]
-            if not chosen or (head.level == "mask" and not masks):
+            if not chosen or (head.column_is_input and not masks):
                 continue
             places = batch.places[head.reads]
             words = [batch.words[head.reads][i] for i in chosen]
             numbers[task.name] = torch.tensor([place for i in chosen for place in places[i]])
-            if head.level == "mask":
+            if head.column_is_input:
                 assert self.masker is not None
                 masked = [rows[i] for i in chosen]
                 ids, at = batch.inputs["input_ids"], numbers[task.name].tolist()
-                labels[task.name] = self.masker.mask(ids, at, masked, words, head.options(task))
+                chosen_ids = self.masker.mask(ids, at, masked, words, head.options(task), head.no_label)
+                labels[task.name] = chosen_ids
                 continue
             try:
                 labels[task.name] = head.encode_labels(task, [rows[i].labels[task.name] for i in chosen], words)

@@ -68,7 +68,7 @@ class LabelledDataset:
         tagging = any(heads[task].needs_words for task in self.tasks)
         asked = self.tasks if needs_labels else [task.name for task in tasks]
         choosing = any(heads[task].reads == "choices" for task in asked)
-        self._masked = [task for task in self.tasks if heads[task].level == "mask"]
+        self._masked = [task for task in self.tasks if heads[task].column_is_input]
         self.inputs = self._input_columns(columns, tagging, choosing)
         if tagging and self.inputs[:1] != ["tokens"]:
             task = next(task for task in self.tasks if heads[task].needs_words)

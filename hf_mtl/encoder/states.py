@@ -116,8 +116,16 @@ class States(ABC):
         """Put one value a token, [N, ...], where the batch had it, with zeros at padding: [B, L, ...]."""
 
     @abstractmethod
-    def flatten_labels(self, labels: torch.Tensor) -> torch.Tensor:
-        """Return one label a token, [N], of labels [B, L]; -100, torch's mark of none, where a token is padding."""
+    def flatten_labels(self, labels: torch.Tensor, no_label: float) -> torch.Tensor:
+        """Return one label a token, [N, ...], of labels [B, L, ...].
+
+        Args:
+            labels: The labels.
+            no_label: The mark of a token without a label, which padding gets where it counts as tokens.
+
+        Raises:
+            ValueError: If the labels are not those of B texts of L tokens.
+        """
 
 
 @dataclass(frozen=True)
@@ -177,8 +185,9 @@ class FlatStates(States):
         """Put one value a token, [N, ...], where the batch had it, with zeros at padding: [B, L, ...]."""
         return self.layout.pad(values)
 
-    def flatten_labels(self, labels: torch.Tensor) -> torch.Tensor:
-        """Return the labels of the real tokens, [N], of labels [B, L]."""
+    def flatten_labels(self, labels: torch.Tensor, no_label: float) -> torch.Tensor:
+        """Return the labels of the real tokens, [N, ...], of labels [B, L, ...]."""
+        _check_labels(labels, (self.rows, self.layout.length))
         return self.layout.flatten(labels)
 
 
@@ -251,9 +260,19 @@ class PaddedStates(States):
         padded = values.view(*self.mask.shape, *values.shape[1:])
         return padded.masked_fill((self.mask == 0).view(*self.mask.shape, *[1] * (values.dim() - 1)), 0)
 
-    def flatten_labels(self, labels: torch.Tensor) -> torch.Tensor:
-        """Return one label a token, [B * L], of labels [B, L]; -100 at padding."""
-        return labels.masked_fill(self.mask == 0, -100).flatten(0, 1)
+    def flatten_labels(self, labels: torch.Tensor, no_label: float) -> torch.Tensor:
+        """Return one label a token, [B * L, ...], of labels [B, L, ...]; ``no_label`` at padding."""
+        _check_labels(labels, tuple(self.mask.shape))
+        padding = (self.mask == 0).view(*self.mask.shape, *[1] * (labels.dim() - 2))
+        return labels.masked_fill(padding, no_label).flatten(0, 1)
+
+
+def _check_labels(labels: torch.Tensor, wanted: tuple[int, ...]) -> None:
+    if tuple(labels.shape[:2]) != wanted:
+        raise ValueError(
+            f"labels of tokens have the shape {tuple(labels.shape)}, where one label for each of {wanted[1]} tokens of "
+            f"{wanted[0]} texts was expected, padding included: [{wanted[0]}, {wanted[1]}]."
+        )
 
 
 def _offsets(lengths: torch.Tensor) -> torch.Tensor:

@@ -43,7 +43,7 @@ def onnx_card(tasks: Sequence[TaskConfig], precision: str) -> str:
 def _labels(task: TaskConfig) -> str:
     if not task.labels:
         unit = ", in the unit of its training labels" if kind_of(task).is_regression else ""
-        return f"It answers {kind_of(task).answer_told}{unit}."
+        return f"It answers {kind_of(task).answer_phrase}{unit}."
     shown = ", ".join(f"`{label}`" for label in task.labels)
     if kind_of(task).is_regression:
         return f"It answers the numbers {shown}, in the units of their training labels."

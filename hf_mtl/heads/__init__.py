@@ -16,13 +16,14 @@ from collections.abc import Mapping
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._balanced import MOST_POS_WEIGHT, balanced_class_weights, balanced_pos_weight
-from hf_mtl.heads._base import Head, NoOptions
+from hf_mtl.heads._base import Head
 from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._layers import LayerMix
-from hf_mtl.heads._legal_tags import LegalTags, best_legal_tags
+from hf_mtl.heads._output import HeadOutput, ScoredBatch
 from hf_mtl.heads._pooling import AttentionPooling
 from hf_mtl.heads._sequence_head import SequenceHead
-from hf_mtl.heads._stock import PlainClassifier, stock_logits
+from hf_mtl.heads._stock import STOCK_CLASSES, PlainClassifier, StockKind, stock_logits, stock_output
+from hf_mtl.heads._task_type import NoOptions
 from hf_mtl.heads._token_head import TokenHead
 from hf_mtl.heads.crf_tagging import CrfTaggingHead
 from hf_mtl.heads.masked_lm import MaskedLmHead, MaskedLmOptions
@@ -38,13 +39,14 @@ from hf_mtl_light.tags import infer_scheme
 __all__ = [
     "HEADS",
     "MOST_POS_WEIGHT",
+    "STOCK_CLASSES",
     "STRATEGIES",
     "AnswerOptions",
     "Answering",
     "CrfTaggingHead",
     "Head",
+    "HeadOutput",
     "LabelError",
-    "LegalTags",
     "MaskedLmHead",
     "MaskedLmOptions",
     "MultipleChoiceHead",
@@ -53,23 +55,25 @@ __all__ = [
     "QuestionAnsweringHead",
     "QuestionAnsweringOptions",
     "RegressionHead",
+    "ScoredBatch",
     "SentimentHead",
     "SentimentOptions",
     "SequenceClassificationHead",
     "SequenceHead",
+    "StockKind",
     "TaggingOptions",
     "TokenClassificationHead",
     "TokenClassificationOptions",
     "TokenHead",
     "balanced_class_weights",
     "balanced_pos_weight",
-    "best_legal_tags",
     "head_class",
     "infer_scheme",
     "kind_of",
     "label_index",
     "own_thresholds",
     "stock_logits",
+    "stock_output",
 ]
 
 #: Layers of heads that no encoder family knows; they say themselves how they start.

@@ -8,6 +8,7 @@ code per family.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -22,16 +23,25 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.modeling_outputs import (
+    BaseModelOutputWithPooling,
+    MaskedLMOutput,
+    MultipleChoiceModelOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
+from transformers.utils.generic import ModelOutput
 
 from hf_mtl.encoder import has_encoder_alone, is_decoder_only
 from hf_mtl.heads._vocabulary import embeddings_in_use, tie_output
 
-__all__ = ["PlainClassifier", "StockClassifier", "StockKind", "stock_logits"]
+__all__ = ["STOCK_CLASSES", "PlainClassifier", "StockClassifier", "StockKind", "stock_logits", "stock_output"]
 
 #: Which of a family's stock classes: by what its layers answer.
 StockKind = Literal["sequence", "token", "span", "choice", "mask"]
-_AUTO_CLASSES: dict[str, Any] = {
+#: The Auto class of each.
+STOCK_CLASSES: dict[StockKind, Any] = {
     "sequence": AutoModelForSequenceClassification,
     "token": AutoModelForTokenClassification,
     "mask": AutoModelForMaskedLM,
@@ -87,6 +97,25 @@ def stock_logits(output: Any) -> torch.Tensor:
         return torch.stack([output.start_logits, output.end_logits], dim=-1)
     logits: torch.Tensor = output.logits
     return logits
+
+
+def stock_output(kind: StockKind, logits: torch.Tensor, shape: Sequence[int], **more: Any) -> ModelOutput:
+    """Return logits as a stock class does.
+
+    Args:
+        kind: Which class.
+        logits: [B, C], or [B, L, C] of tokens.
+        shape: [B, choices] of the inputs; for multiple choice alone.
+        more: Fields that all outputs have, such as ``hidden_states``.
+    """
+    if kind == "span":
+        start, end = logits.unbind(-1)
+        return QuestionAnsweringModelOutput(start_logits=start, end_logits=end, **more)
+    if kind == "choice":
+        return MultipleChoiceModelOutput(logits=logits.view(*shape), **more)
+    return {"token": TokenClassifierOutput, "mask": MaskedLMOutput}.get(kind, SequenceClassifierOutput)(
+        logits=logits, **more
+    )
 
 
 def _no_embeddings() -> None:
@@ -148,7 +177,7 @@ class StockClassifier(nn.Module):
         self.pooler_activation: nn.Module | None = None
         config = copy.deepcopy(encoder_config)
         config.num_labels = num_outputs
-        auto_class = _AUTO_CLASSES[kind]
+        auto_class = STOCK_CLASSES[kind]
         self.kind = kind
         self.stock: nn.Module
         # T5's stock sequence class reads its decoder.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -13,7 +13,7 @@ from torch.nn import functional
 from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
-__all__ = ["TiedOutput", "embeddings_in_use", "fills_masks", "tie_output"]
+__all__ = ["TiedOutput", "embeddings_in_use", "fills_masks", "resize_parameters", "tie_output"]
 
 _in_use: ContextVar[torch.Tensor] = ContextVar("embeddings in use")
 
@@ -106,3 +106,23 @@ def tie_output(stock: PreTrainedModel) -> None:
     # What is left to tie there is tied.
     stock._tied_weights_keys = {}
     stock.all_tied_weights_keys = {}
+
+
+@torch.no_grad()
+def resize_parameters(module: nn.Module, make: Callable[..., nn.Module], *arguments: Any) -> None:
+    """Give a module's parameters the shapes of a new one; what both have is kept, new places are zero.
+
+    Args:
+        module: The module; changed in place.
+        make: Makes the new one.
+        arguments: What it is made of.
+    """
+    with torch.device("meta"):
+        wanted = {name: value.shape for name, value in make(*arguments).named_parameters()}
+    for name, old in list(module.named_parameters()):
+        if old.shape != wanted[name]:
+            new = old.new_zeros(wanted[name])
+            kept = tuple(slice(min(sizes)) for sizes in zip(old.shape, new.shape, strict=True))
+            new[kept] = old[kept]
+            owner, _, last = name.rpartition(".")
+            setattr(module.get_submodule(owner), last, nn.Parameter(new, requires_grad=old.requires_grad))

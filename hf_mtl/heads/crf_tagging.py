@@ -15,7 +15,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoder import FlatLayout
 from hf_mtl.heads._chain import Chains, lay_out
 from hf_mtl.heads._numerics import as_array, at_least_float32
-from hf_mtl.heads.token_classification import IGNORED, TaggingOptions, TokenClassificationHead
+from hf_mtl.heads.token_classification import TaggingOptions, TokenClassificationHead
 from hf_mtl_light.answering import Answering, AnswerOptions, TagAnswers
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.tags import TagDecoder
@@ -75,7 +75,7 @@ class CrfTaggingHead(TokenClassificationHead):
 
     @classmethod
     def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
-        """Return [R, L] int64: tag ids at the words' first tokens, -1 for a null tag, else -100.
+        """Return [R, L] int64: tag ids at the words' first tokens, -1 for a null tag, else `no_label`.
 
         2^30 is added at the first word of each chain.
         """
@@ -85,7 +85,7 @@ class CrfTaggingHead(TokenClassificationHead):
             encoded, previous = [], None
             for word in word_map.word_ids:
                 if word is None or word == previous:
-                    encoded.append(IGNORED)
+                    encoded.append(cls.no_label)
                     continue
                 tag = ids[word]
                 begins = previous is None or word != previous + 1
@@ -94,8 +94,8 @@ class CrfTaggingHead(TokenClassificationHead):
             rows.append(encoded)
         return torch.tensor(rows)
 
-    @staticmethod
-    def count_items(labels: torch.Tensor) -> torch.Tensor:
+    @classmethod
+    def count_items(cls, labels: torch.Tensor) -> torch.Tensor:
         """Return the number of labelled words."""
         return (labels.ge(0) & labels.ne(FIRST + UNKNOWN)).sum()
 

@@ -16,15 +16,13 @@ from hf_mtl.encoder import States
 from hf_mtl.heads._base import Head
 from hf_mtl.heads._labels import LabelError
 from hf_mtl.heads._numerics import cross_entropy_sum
-from hf_mtl.heads._vocabulary import TiedOutput, fills_masks
+from hf_mtl.heads._output import HeadOutput, ScoredBatch
+from hf_mtl.heads._vocabulary import TiedOutput, fills_masks, resize_parameters
 from hf_mtl_light.answering import Answering, AnswerOptions
 from hf_mtl_light.numerics import softmax
 from hf_mtl_light.words import Reading, WordMap
 
 __all__ = ["MaskedLmHead", "MaskedLmOptions"]
-
-#: torch's own mark of a token without a label.
-IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -64,9 +62,10 @@ class MaskedLmHead(Head):
     """
 
     level = "mask"
+    column_is_input = True
     takes_labels = False
     hub_task = "fill-mask"
-    answer_told = "tokens for masks"
+    answer_phrase = "tokens for masks"
     names_classes = False
     beyond_graphs = "a graph would hold a logit for each token of the vocabulary at each token of a text"
     Options: ClassVar[type] = MaskedLmOptions
@@ -137,21 +136,15 @@ class MaskedLmHead(Head):
             raise LabelError(0, f"found {value!r}. Masked language modelling needs a text.")
         return value
 
-    @staticmethod
-    def count_items(labels: torch.Tensor) -> torch.Tensor:
+    @classmethod
+    def count_items(cls, labels: torch.Tensor) -> torch.Tensor:
         """Return the number of tokens to predict."""
-        return labels.ne(IGNORED).sum()
+        return cls.has_label(labels).sum()
 
-    @staticmethod
-    def by_row(values: torch.Tensor, labels: torch.Tensor) -> list[list[int]]:
-        """Return one list a row.
-
-        Args:
-            values: [m], one for each token of the batch that has a label.
-            labels: [R, L], -100 at the others.
-        """
-        counts = labels.ne(IGNORED).sum(1).tolist()
-        return [part.tolist() for part in values.split(counts)]
+    @classmethod
+    def output_names(cls, task: TaskConfig) -> None:
+        """Return nothing: the logits are those of the vocabulary, which configs do not list."""
+        return
 
     def forward(self, states: States, encoder: PreTrainedModel | None = None) -> torch.Tensor:
         """Return the logits [m, V] of m tokens.
@@ -164,12 +157,56 @@ class MaskedLmHead(Head):
         logits: torch.Tensor = self.classifier(states.values[None], mask, encoder)
         return logits[0]
 
+    def flat_logits(self, states: States, encoder: PreTrainedModel, tokens: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the logits [m, V] of the m tokens that are asked for, or of all N: see `Head.flat_logits`."""
+        if tokens is not None:
+            states = states.tokens(states.flatten_labels(tokens, False).nonzero()[:, 0])
+        logits: torch.Tensor = self(states, encoder)
+        return logits
+
+    def run(
+        self,
+        states: States,
+        encoder: PreTrainedModel,
+        labels: torch.Tensor | None = None,
+        tokens: torch.Tensor | None = None,
+    ) -> HeadOutput:
+        """Return the logits of the tokens with a label, or of those asked for, or of all: see `Head.run`."""
+        wanted = tokens if labels is None else self.has_label(labels)
+        logits = self.flat_logits(states, encoder, wanted)
+        if labels is None:
+            return HeadOutput(logits, None, states.pad(logits) if wanted is None else logits)
+        flat = states.flatten_labels(labels, self.no_label)
+        return HeadOutput(logits, flat[self.has_label(flat)], logits)
+
+    def resize_vocabulary(self, encoder_config: PreTrainedConfig) -> None:
+        """Give the parameters that are as long as the vocabulary its new length; new places are zero."""
+        resize_parameters(self, type(self), self.task, encoder_config)
+
+    def tokens_to_score(self, labels: torch.Tensor) -> torch.Tensor:
+        """Return the tokens that were masked."""
+        return self.has_label(labels)
+
+    @staticmethod
+    def of_rows(logits: torch.Tensor, rows: Any) -> torch.Tensor:
+        """Return all logits: they are those of chosen tokens."""
+        return logits
+
+    def score(
+        self, logits: torch.Tensor, labels: torch.Tensor, words: Sequence[WordMap], values: Sequence[Any]
+    ) -> ScoredBatch:
+        """Return for each row the likeliest token of each masked one, and the right one: see `Head.score`."""
+        masked = self.has_label(labels)
+        right, counts = labels[masked], masked.sum(1).tolist()
+        predicted, true = ([ids.tolist() for ids in each.split(counts)] for each in (logits.argmax(-1), right))
+        return ScoredBatch(predicted, true, float(self.loss_sum(logits, right)), len(right))
+
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy summed over masked tokens, in nats."""
         return cross_entropy_sum(self.task, logits, labels)
 
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
-        """Return the likeliest token of each masked one: see `by_row`."""
+        """Return the likeliest token of each masked one."""
         ids: list[Any] = logits.argmax(-1).tolist()
         return ids
 

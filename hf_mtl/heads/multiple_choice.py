@@ -40,8 +40,8 @@ class MultipleChoiceHead(SequenceHead):
     beyond_graphs = "each choice is a row of its own, which OnnxPredictor does not make"
     takes_labels = False
     hub_task = "multiple-choice"
-    answer_told = "one of `choices`"
-    more_input: ClassVar[Mapping[str, Any]] = {"choices": ["A table is booked.", "A film is watched."]}
+    answer_phrase = "one of `choices`"
+    example_columns: ClassVar[Mapping[str, Any]] = {"choices": ["A table is booked.", "A film is watched."]}
     names_classes = False
 
     @classmethod
@@ -96,8 +96,8 @@ class MultipleChoiceHead(SequenceHead):
             raise LabelError(0, f"label {value!r} is not the number of a choice.")
         return value
 
-    @staticmethod
-    def count_items(labels: torch.Tensor) -> torch.Tensor:
+    @classmethod
+    def count_items(cls, labels: torch.Tensor) -> torch.Tensor:
         """Return the number of rows that choose: each has one right choice."""
         return labels[:, 1].sum()
 

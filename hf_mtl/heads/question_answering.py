@@ -21,7 +21,6 @@ from hf_mtl_light.words import WordMap
 
 __all__ = ["QuestionAnsweringHead", "QuestionAnsweringOptions"]
 
-IGNORED = -100  # torch's own mark of a position without a label
 #: What a token's label is the sum of: the answer begins there, it ends there, a window begins there. 0: it could be.
 START, END, FIRST = 1, 2, 4
 #: Tokens of a context for `loss_of_guessing`: the loss of guessing is the logarithm of their number.
@@ -87,8 +86,8 @@ class QuestionAnsweringHead(TokenHead):
     beyond_graphs = "answers are spans over all windows of a context, which OnnxPredictor does not cut"
     takes_labels = False
     hub_task = "question-answering"
-    answer_told = "a span of `text_pair`"
-    more_input: ClassVar[Mapping[str, Any]] = {"text_pair": "Nopi is a restaurant in London."}
+    answer_phrase = "a span of `text_pair`"
+    example_columns: ClassVar[Mapping[str, Any]] = {"text_pair": "Nopi is a restaurant in London."}
     learns_from_labels = True
     Options: ClassVar[type] = QuestionAnsweringOptions
 
@@ -170,10 +169,10 @@ class QuestionAnsweringHead(TokenHead):
 
     @classmethod
     def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
-        """Return [R, L] int64 for R windows: sums of 1, 2 and 4 where an answer or window begins or ends, -100 outside.
+        """Return [R, L] int64 for R windows: sums of 1, 2 and 4 where an answer or window begins or ends.
 
         1: the answer begins at the token; 2: it ends there; 4: the window begins there. 0 is at other tokens of the
-        context; -100 at those of the question, special tokens and padding.
+        context; `no_label`, -100, at those of the question, special tokens and padding.
         """
         rows = []
         for row, (value, word_map) in enumerate(zip(values, words, strict=True)):
@@ -181,7 +180,7 @@ class QuestionAnsweringHead(TokenHead):
             for text, start in _pairs(value, row)[:1]:
                 span = _tokens_of(word_map, start, start + len(text))
             for window in _windows(word_map):
-                encoded = [IGNORED if token is None else 0 for token in window]
+                encoded = [cls.no_label if token is None else 0 for token in window]
                 encoded[0] = FIRST
                 # An answer that is cut off is none in this window.
                 places = [window.index(token) if token in window else 0 for token in span or ()]
@@ -196,8 +195,8 @@ class QuestionAnsweringHead(TokenHead):
         """Return the texts that are right; none where there is no answer."""
         return [text for text, _ in _pairs(value, 0)]
 
-    @staticmethod
-    def count_items(labels: torch.Tensor) -> torch.Tensor:
+    @classmethod
+    def count_items(cls, labels: torch.Tensor) -> torch.Tensor:
         """Return the number of windows."""
         return labels.ge(FIRST).sum()
 

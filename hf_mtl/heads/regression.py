@@ -44,7 +44,7 @@ class RegressionHead(SequenceHead):
     learns_from_labels = True
     is_regression = True
     takes_labels = False
-    labels_told = "the numbers"
+    labels_phrase = "the numbers"
 
     @classmethod
     def check(cls, task: TaskConfig) -> None:
@@ -65,11 +65,6 @@ class RegressionHead(SequenceHead):
     def targets(cls, task: TaskConfig) -> tuple[str, ...]:
         """Return the names of a row's numbers; none where there is one without a name."""
         return tuple(task.labels or ())
-
-    @classmethod
-    def loss_of_guessing(cls, task: TaskConfig) -> float:
-        """Return 1: the squared error of the mean, in squared standard deviations."""
-        return 1.0
 
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
@@ -136,8 +131,8 @@ class RegressionHead(SequenceHead):
         numbers = cls._numbers(task, value, 0)
         return numbers[0] if task.labels is None else [None if math.isnan(number) else number for number in numbers]
 
-    @staticmethod
-    def count_items(labels: torch.Tensor) -> torch.Tensor:
+    @classmethod
+    def count_items(cls, labels: torch.Tensor) -> torch.Tensor:
         """Return the number of numbers that are there."""
         return (~labels.isnan()).sum()
 
@@ -146,6 +141,11 @@ class RegressionHead(SequenceHead):
         """Return the mean and the standard deviation of each target, [C] float64; 0 and 1 until they are learned."""
         means, stds = _each(task.target_mean, task.num_labels), _each(task.target_std, task.num_labels)
         return np.array([mean or 0.0 for mean in means]), np.array([std or 1.0 for std in stds])
+
+    def in_unit(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the numbers in the unit of the labels."""
+        mean, std = (torch.from_numpy(values).to(logits) for values in self.scale(self.task))
+        return logits * std + mean
 
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the squared error summed over the numbers that are there, in squared standard deviations."""

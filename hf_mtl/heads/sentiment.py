@@ -59,7 +59,7 @@ class SentimentHead(SequenceHead):
 
     Options = SentimentOptions
     learns_from_labels = True
-    labels_told = "one of, from most negative:"
+    labels_phrase = "one of, from most negative:"
 
     def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
         super().__init__(task, encoder_config)

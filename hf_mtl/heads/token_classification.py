@@ -34,8 +34,6 @@ from hf_mtl_light.words import WordMap
 
 __all__ = ["TaggingOptions", "TokenClassificationHead", "TokenClassificationOptions"]
 
-IGNORED = -100  # torch's own mark of a position without a label
-
 
 @dataclass(frozen=True)
 class TaggingOptions:
@@ -90,7 +88,7 @@ class TokenClassificationHead(TokenHead):
 
     needs_words = True
     hub_task = "token-classification"
-    labels_told = "tags"
+    labels_phrase = "tags"
     Options: ClassVar[type] = TokenClassificationOptions
     learns_from_labels = True
 
@@ -161,7 +159,7 @@ class TokenClassificationHead(TokenHead):
 
     @classmethod
     def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
-        """Return [R, L] int64 tag ids, -100 at positions that train nothing."""
+        """Return [R, L] int64 tag ids, `no_label` at positions that train nothing."""
         every = cls.options(task).label_all_tokens
         labels = task.labels or ()
         inside = [labels.index(inside_tag(label, labels)) for label in labels]
@@ -172,7 +170,7 @@ class TokenClassificationHead(TokenHead):
             for word in word_map.word_ids:
                 tag = None if word is None else ids[word]
                 if tag is None or (word == previous and not every):
-                    encoded.append(IGNORED)
+                    encoded.append(cls.no_label)
                 else:
                     encoded.append(inside[tag] if word == previous else tag)
                 previous = word
@@ -191,11 +189,6 @@ class TokenClassificationHead(TokenHead):
         kept = [[i for i, tag in enumerate(tags) if tag is not None] for tags in references]
         predicted = [[row[i] for i in where] for row, where in zip(predictions, kept, strict=True)]
         return predicted, [[row[i] for i in where] for row, where in zip(references, kept, strict=True)]
-
-    @staticmethod
-    def count_items(labels: torch.Tensor) -> torch.Tensor:
-        """Return the number of labelled tokens."""
-        return labels.ne(IGNORED).sum()
 
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy summed over labelled tokens, in nats."""

@@ -250,8 +250,8 @@ class MultiTaskModel(
             token_type_ids: [B, L] int64, which of a pair's texts a token belongs to.
             position_ids: [B, L] int64.
             inputs_embeds: [B, L, H] in place of ``input_ids``.
-            labels: For each task with labels: [R] class ids or numbers, [R, C] zeros and ones, or [R, L] tag ids with
-                -100 at positions without a label.
+            labels: For each task with labels what its head's ``encode_labels`` gives: [R] class ids or numbers, [R, C]
+                zeros and ones, or [R, L] tag ids with -100, the head's ``no_label``, at positions without a label.
             rows: For each task: [R] int64, the rows that its head sees; a task that is not named sees none.
                 ``None``: every head sees every row.
             tasks: Names of the tasks to run; ``None`` runs all that have rows.
@@ -292,24 +292,17 @@ class MultiTaskModel(
             with torch.autocast(every.values.device.type, enabled=False):
                 states = head.read(every, layers)
                 states = states if chosen is None else states.select(chosen)
-                target = None if labels is None else labels.get(name)
-                if target is None and tokens is not None and name in tokens:
-                    target = torch.where(tokens[name], 0, -100)
-                if target is not None and head.level != "sequence":
-                    target = states.flatten_labels(target)
-                is_sparse = head.level == "mask" and target is not None
-                task_logits, target = self._logits_of(head, states, target)
-            if labels is not None and name in labels:
-                assert target is not None
-                total = head.loss_sum(task_logits, target)
-                items = head.count_items(target).clamp(min=1) if num_items is None else num_items[name]
+                ran = head.run(states, self.encoder, (labels or {}).get(name), (tokens or {}).get(name))
+            if labels is not None and ran.labels is not None:
+                total = head.loss_sum(ran.logits, ran.labels)
+                items = head.count_items(ran.labels).clamp(min=1) if num_items is None else num_items[name]
                 losses[name] = total / items.to(total)
                 if loss_weights is None:
                     term = losses[name] * (head.task.weight * len(labels[name]) / every.rows)
                 else:
                     term = losses[name] * loss_weights[name].to(total)
                 weighted = term if weighted is None else weighted + term
-            logits[name] = task_logits if head.level == "sequence" or is_sparse else states.pad(task_logits)
+            logits[name] = ran.shown
         if labels is not None and weighted is None:
             # A batch without any label trains nothing; the zero keeps backward defined.
             weighted = every.values.sum() * 0.0
@@ -360,10 +353,9 @@ class MultiTaskModel(
         )
         states = self._in_precision_of_heads(every)
         with torch.autocast(states.values.device.type, enabled=False):
-            wanted = None
-            if tokens is not None and any(head.level == "mask" for head in heads.values()):
-                wanted = states.flatten_labels(torch.where(tokens, 0, -100))
-            return {name: self._logits_of(head, head.read(states, layers), wanted)[0] for name, head in heads.items()}
+            return {
+                name: head.flat_logits(head.read(states, layers), self.encoder, tokens) for name, head in heads.items()
+            }
 
     def _in_precision_of_heads(self, states: States) -> States:
         """Return the states as the heads take them: see `forward`."""

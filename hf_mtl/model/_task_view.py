@@ -7,33 +7,24 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import (
-    MaskedLMOutput,
-    MultipleChoiceModelOutput,
-    QuestionAnsweringModelOutput,
-    SequenceClassifierOutput,
-    TokenClassifierOutput,
-)
 
-from hf_mtl.heads import Head, RegressionHead
+from hf_mtl.heads import Head, stock_output
 
 __all__ = ["TaskView", "view_task"]
 
 
 def _view_config(head: Head, encoder_config: PreTrainedConfig) -> PreTrainedConfig:
     """Return the encoder's config with the labels of a head's task."""
-    task, outputs = head.task, head.num_outputs(head.task)
+    task = head.task
     config = copy.deepcopy(encoder_config)
-    if head.level == "mask":
+    names = head.output_names(task)
+    if names is None:
         return config
-    names = list(task.labels) if task.labels else [task.name]
-    if len(names) != outputs:
-        names = [f"{task.name}_{i}" for i in range(outputs)]
     config.num_labels = len(names)
     config.id2label = dict(enumerate(names))
     config.label2id = {name: i for i, name in enumerate(names)}
     kind: Any = "regression" if head.is_regression else task.problem_type or "single_label_classification"
-    config.problem_type = None if head.stock_kind in ("span", "choice") else kind
+    config.problem_type = None if head.classifier.kind in ("span", "choice") else kind
     return config
 
 
@@ -82,7 +73,7 @@ class TaskView(PreTrainedModel):
         head = heads[self.task.name]
         tokens = input_ids if input_ids is not None else inputs_embeds
         shape = () if tokens is None else tokens.shape[:2]
-        if head.stock_kind == "choice":
+        if head.reads == "choices":
             input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds = (
                 None if given is None else given.flatten(0, 1)
                 for given in (input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
@@ -98,20 +89,8 @@ class TaskView(PreTrainedModel):
             **kwargs,
         )
         logits = output.logits[self.task.name]
-        if isinstance(head, RegressionHead):
-            mean, std = (torch.from_numpy(values).to(logits) for values in head.scale(head.task))
-            logits = logits * std + mean
         more = {"hidden_states": output.hidden_states, "attentions": output.attentions}
-        result: Any
-        if head.stock_kind == "span":
-            start, end = logits.unbind(-1)
-            result = QuestionAnsweringModelOutput(start_logits=start, end_logits=end, **more)
-        elif head.stock_kind == "choice":
-            result = MultipleChoiceModelOutput(logits=logits.view(*shape), **more)
-        else:
-            kinds = {"token": TokenClassifierOutput, "mask": MaskedLMOutput}
-            kind: Any = kinds.get(head.level, SequenceClassifierOutput)
-            result = kind(logits=logits, **more)
+        result = stock_output(head.classifier.kind, head.in_unit(logits), shape, **more)
         return result.to_tuple() if return_dict is False else result
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:

@@ -1,16 +1,14 @@
-"""The part of the model that predicts the encoder's own tokens: which of them, by which matrix."""
+"""What heads that predict the encoder's own tokens need of the model: its vocabulary's size, and pretrained layers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 from transformers.utils import logging
 
-from hf_mtl.encoder import States
 from hf_mtl.heads import Head
 
 __all__ = ["VocabularyModel", "load_prediction_layers"]
@@ -24,58 +22,24 @@ class VocabularyModel(PreTrainedModel):
     encoder: PreTrainedModel
     heads: nn.ModuleDict
 
-    def _logits_of(
-        self, head: Head, states: States, wanted: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Run a head.
-
-        Args:
-            head: The head.
-            states: What it reads, N tokens.
-            wanted: For heads of masked tokens [N]: those whose logits are computed are not -100; ``None``: all.
-
-        Returns:
-            The logits, and of ``wanted`` what they belong to.
-        """
-        if head.level != "mask":
-            return head(states), wanted
-        if wanted is not None:
-            index = wanted.ne(-100).nonzero()[:, 0]
-            states, wanted = states.tokens(index), wanted[index]
-        return head(states, self.encoder), wanted
-
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
         """Resize the vocabulary: see ``transformers.PreTrainedModel.resize_token_embeddings``."""
         embeddings: nn.Embedding = super().resize_token_embeddings(*args, **kwargs)
         for head in self.heads.values():
-            if isinstance(head, Head) and head.level == "mask":
-                _resize(head, self.config.get_text_config())
+            assert isinstance(head, Head)
+            head.resize_vocabulary(self.config.get_text_config())
         return embeddings
-
-
-@torch.no_grad()
-def _resize(head: Head, config: PreTrainedConfig) -> None:
-    """Give a head's parameters that are as long as the vocabulary its new length; new places are zero."""
-    with torch.device("meta"):
-        wanted = {name: value.shape for name, value in type(head)(head.task, config).named_parameters()}
-    for name, old in list(head.named_parameters()):
-        if old.shape != wanted[name]:
-            new = old.new_zeros(wanted[name])
-            kept = tuple(slice(min(sizes)) for sizes in zip(old.shape, new.shape, strict=True))
-            new[kept] = old[kept]
-            owner, _, last = name.rpartition(".")
-            setattr(head.get_submodule(owner), last, nn.Parameter(new, requires_grad=old.requires_grad))
 
 
 def load_prediction_layers(heads: Mapping[str, Head], name: str, **kwargs: Any) -> None:
     """Load the prediction layers of a checkpoint that has some into heads of masked tokens.
 
     Args:
-        heads: Heads by task; others are passed over.
+        heads: Heads by task; those without prediction layers are passed over.
         name: The checkpoint's Hub id or folder.
         kwargs: Arguments of ``from_pretrained``.
     """
-    masked = [head for head in heads.values() if head.level == "mask"]
+    masked = [head for head in heads.values() if head.classifier.kind == "mask"]
     if not masked:
         return
     known = {key: kwargs[key] for key in ("revision", "subfolder", "token", "cache_dir") if key in kwargs}

@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from transformers.utils import logging
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads import kind_of
+from hf_mtl.heads import Head
 from hf_mtl.model_card._facts import CardFacts
 from hf_mtl.model_card._metadata import merge_metadata, metadata
 from hf_mtl.model_card._template import SELF_CONTAINED, TEMPLATE
@@ -138,7 +138,7 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
     parameters = facts.encoder_parameters + sum(facts.head_parameters.values())
     separate = facts.encoder_parameters * len(facts.tasks) + sum(facts.head_parameters.values())
     sample = facts.examples[0][0] if facts.examples else _SAMPLE
-    more = {key: value for task in facts.tasks for key, value in kind_of(task).more_input.items()}
+    more = {key: value for task in facts.tasks for key, value in facts.head(task).example_columns.items()}
     length = f"{facts.max_length:,} tokens" if facts.max_length else "as many tokens as the encoder takes"
     return {
         "name": facts.name,
@@ -146,7 +146,12 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
         "sample": json.dumps(sample, ensure_ascii=False),
         "row": json.dumps({"text": sample, **more} if more else sample, ensure_ascii=False),
         "tasks": [
-            {"name": task.name, "type": task.type, "answer": _answer(task), "folder": _file_name(task.name)}
+            {
+                "name": task.name,
+                "type": task.type,
+                "answer": _answer(task, facts.head(task)),
+                "folder": _file_name(task.name),
+            }
             for task in facts.tasks
         ],
         "examples": [
@@ -205,16 +210,16 @@ def _encoder(facts: CardFacts) -> str:
     return f"{name} (family `{facts.encoder_family}`), licence {facts.license or 'not known'}"
 
 
-def _answer(task: TaskConfig) -> str:
+def _answer(task: TaskConfig, head: type[Head]) -> str:
     if not task.labels:
-        return kind_of(task).answer_told
+        return head.answer_phrase
     labels = [f"`{_cell(label)}`" for label in task.labels]
     if isinstance(task.thresholds, Sequence):
         labels = [f"{label} ({value:.3g})" for label, value in zip(labels, task.thresholds, strict=True)]
     shown = ", ".join(labels[:_SHOWN_LABELS])
     more = f" and {len(labels) - _SHOWN_LABELS} more" if len(labels) > _SHOWN_LABELS else ""
     if not task.is_multi_label:
-        return f"{kind_of(task).labels_told} {shown}{more}"
+        return f"{head.labels_phrase} {shown}{more}"
     if isinstance(task.thresholds, float):
         more += f", from a score of {task.thresholds:.3g} on"
     return f"any of {shown}{more}{', from the score in brackets on' if isinstance(task.thresholds, Sequence) else ''}"

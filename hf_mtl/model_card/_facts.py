@@ -16,6 +16,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from hf_mtl._names import package_version
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads import Head, kind_of
 
 __all__ = ["CardFacts", "DatasetFacts", "ResultFacts", "public_name"]
 
@@ -92,6 +93,7 @@ class CardFacts:
         examples: Texts and its answers to them.
         self_contained: Whether its code lies beside it.
         tags: Further tags.
+        heads: The head class of each task whose type is a user's own.
     """
 
     name: str
@@ -112,6 +114,11 @@ class CardFacts:
     examples: Sequence[tuple[str, Mapping[str, Any]]] = ()
     self_contained: bool = False
     tags: Sequence[str] = ()
+    heads: Mapping[str, type[Head]] = field(default_factory=dict)
+
+    def head(self, task: TaskConfig) -> type[Head]:
+        """Return the head class of a task, to be asked what its type is like."""
+        return self.heads.get(task.name) or kind_of(task)
 
     @classmethod
     def of_model(cls, model: Any, name: str, **more: Any) -> CardFacts:
@@ -133,6 +140,7 @@ class CardFacts:
                 task: 0 if head.task.tied_to else sum(p.numel() for p in head.parameters())
                 for task, head in model.task_heads.items()
             },
+            "heads": {task: type(head) for task, head in model.task_heads.items()},
             "encoder": encoder,
             "license": licence,
             "language": language,

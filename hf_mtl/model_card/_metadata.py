@@ -8,7 +8,6 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from hf_mtl.heads import kind_of
 from hf_mtl.model_card._facts import CardFacts, ResultFacts
 
 __all__ = ["merge_metadata", "metadata"]
@@ -16,7 +15,7 @@ __all__ = ["merge_metadata", "metadata"]
 
 def metadata(facts: CardFacts) -> dict[str, Any]:
     """Return the metadata that the facts give, in the Hub's form."""
-    kinds = [kind_of(task).hub_task for task in facts.tasks]
+    kinds = [facts.head(task).hub_task for task in facts.tasks]
     sets = list(dict.fromkeys(data.hub_id for data in facts.datasets if data.hub_id))
     data = ModelCardData(
         base_model=facts.encoder,
@@ -35,7 +34,7 @@ def metadata(facts: CardFacts) -> dict[str, Any]:
 
 
 def _eval_results(facts: CardFacts) -> list[EvalResult]:
-    types = {task.name: kind_of(task).hub_task for task in facts.tasks}
+    types = {task.name: facts.head(task).hub_task for task in facts.tasks}
     seen: dict[tuple[str, str, str], str] = {}
     results = []
     for result in facts.results:

@@ -85,7 +85,7 @@ class PreparedRecipe:
 
     def main_metrics(self) -> dict[str, str]:
         """Return for each task the metric that stands for it."""
-        return {task.name: task.main_metric or head_class(task).default_metrics(task)[1] for task in self.tasks}
+        return {task.name: head_class(task).main_metric(task) for task in self.tasks}
 
     def build(self, callbacks: list[TrainerCallback] | None = None) -> BuiltRecipe:
         """Load the encoder and put model, tokenizer and trainer together.

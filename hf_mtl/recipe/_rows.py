@@ -35,7 +35,7 @@ def check_rows(name: str, use: str, data: Dataset, tasks: Sequence[TaskConfig]) 
         for start in range(0, len(columns), 1000):
             for row in columns.read(range(start, min(start + 1000, len(columns)))):
                 for task, label in row.labels.items():
-                    if heads[task].level == "mask":
+                    if heads[task].column_is_input:
                         continue  # any text will do, and a corpus of them is not to be kept
                     where = f"Dataset {columns.name!r}, row {row.index}, task {task!r}"
                     _check_label(where, by_name[task], heads[task], label, row.text, fine[task])

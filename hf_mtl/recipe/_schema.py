@@ -205,7 +205,7 @@ class RecipeKeys(_Strict):
             raise RecipeError("encoder", "expected a Hub id or a folder, found nothing.")
         if not self.datasets:
             raise RecipeError("datasets", "none given. Training needs at least one.")
-        masked = {n for n, t in self.tasks.items() if t.get("type") in HEADS and HEADS[t["type"]].level == "mask"}
+        masked = {n for n, t in self.tasks.items() if t.get("type") in HEADS and HEADS[t["type"]].column_is_input}
         for name, dataset in self.datasets.items():
             dataset.check(f"datasets.{name}", masked)
         known = list(dict.fromkeys(task for dataset in self.datasets.values() for task in dataset.tasks()))

@@ -209,7 +209,7 @@ def _main_metrics(
         wanted = None
         if task is not None:
             try:
-                wanted = task.main_metric or head_class(task).default_metrics(task)[1]
+                wanted = head_class(task).main_metric(task)
             except ValueError:  # a type of the user's own, which this process does not know
                 wanted = task.main_metric
         if wanted not in computed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,26 +11,14 @@ from typing import Any, cast
 import torch
 from transformers import (
     AutoConfig,
-    AutoModelForMaskedLM,
-    AutoModelForMultipleChoice,
-    AutoModelForQuestionAnswering,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
     PreTrainedModel,
 )
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads import HEADS, Head
+from hf_mtl.heads import HEADS, STOCK_CLASSES, Head, StockKind
 
 __all__ = ["StockTask", "load_head", "plain_encoder", "read_stock", "same_encoder"]
 
-_AUTO_CLASSES: Mapping[str, Any] = {
-    "sequence": AutoModelForSequenceClassification,
-    "token": AutoModelForTokenClassification,
-    "mask": AutoModelForMaskedLM,
-    "span": AutoModelForQuestionAnswering,
-    "choice": AutoModelForMultipleChoice,
-}
 _KINDS = (
     "a model for text or token classification, question answering, multiple choice or masked language modelling, such "
     "as BertForSequenceClassification"
@@ -63,34 +51,34 @@ def read_stock(name: str, model: PreTrainedModel | str | Path, type: str | None 
         ValueError: If the model has no classification head, or its weights are missing.
     """
     if isinstance(model, PreTrainedModel):
-        level = _level(name, model.config, (model.__class__.__name__,))
+        kind = _kind(name, model.config, (model.__class__.__name__,))
         loaded = model
     else:
         config = AutoConfig.from_pretrained(str(model), **kwargs)
-        level = _level(name, config, config.architectures or ())
-        loaded, info = _AUTO_CLASSES[level].from_pretrained(str(model), output_loading_info=True, **kwargs)
+        kind = _kind(name, config, config.architectures or ())
+        loaded, info = STOCK_CLASSES[kind].from_pretrained(str(model), output_loading_info=True, **kwargs)
         if info["missing_keys"]:
             raise ValueError(
                 f"Task {name!r}: {str(model)!r} lacks the weights {sorted(info['missing_keys'])[0]!r}, so its head is "
                 "not trained. Give a model that was saved with its head."
             )
-    return StockTask(_task(name, loaded.config, level, type), loaded)
+    return StockTask(_task(name, loaded.config, kind, type), loaded)
 
 
-def _level(name: str, config: Any, architectures: Any) -> str:
-    for level, auto_class in _AUTO_CLASSES.items():
+def _kind(name: str, config: Any, architectures: Any) -> StockKind:
+    for kind, auto_class in STOCK_CLASSES.items():
         mapping = auto_class._model_mapping
         if config.__class__ in mapping and mapping[config.__class__].__name__ in architectures:
-            return level
+            return kind
     found = ", ".join(architectures) or f"a {config.model_type!r} model that names no class"
     raise ValueError(f"Task {name!r}: found {found}. Expected {_KINDS}.")
 
 
-def _task(name: str, config: Any, level: str, given: str | None) -> TaskConfig:
-    own = next((type for type, head in HEADS.items() if (head.stock_kind or head.level) == level), "")
+def _task(name: str, config: Any, kind: StockKind, given: str | None) -> TaskConfig:
+    own = next((type for type, head in HEADS.items() if (head.stock_kind or head.level) == kind), "")
     labels: list[str] | None = [config.id2label[number] for number in sorted(config.id2label)]
     problem_type = None
-    if level != "sequence":
+    if kind != "sequence":
         task_type, labels = own, labels if HEADS[own].takes_labels else None
     elif config.problem_type == "regression" or len(labels or ()) == 1:  # Transformers' own rule
         task_type = "regression"
@@ -108,7 +96,7 @@ def _task(name: str, config: Any, level: str, given: str | None) -> TaskConfig:
         problem_type=problem_type,
         dropout=dropout if dropout else None,
         pooling={"cls": "first", "mean": "mean", None: None}[getattr(config, "classifier_pooling", None)]
-        if level in ("sequence", "choice")
+        if kind in ("sequence", "choice")
         else None,
     )
 
@@ -164,7 +152,7 @@ def load_head(head: Head, stock: StockTask) -> None:
     model = stock.model
     encoder = f"{model.base_model_prefix}."
     weights = {name: value for name, value in model.state_dict().items() if not name.startswith(encoder)}
-    if head.level == "mask":
+    if head.classifier.kind == "mask":
         if not model.config.tie_word_embeddings:
             raise ValueError(
                 f"Task {stock.task.name!r}: the last layer of its {type(model).__name__} is not tied to the input "

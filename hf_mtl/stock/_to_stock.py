@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -50,9 +50,9 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
     prefix = model.base_model_prefix
     weights = {f"{prefix}.{name}": value for name, value in encoder.state_dict().items()}
     weights |= classifier.stock.state_dict()
-    if head.level == "mask":
-        # What the class ties to the embeddings, and to itself, has names of its own.
-        weights.update({to: weights[source] for to, source in model.all_tied_weights_keys.items()})
+    # What the class ties to the embeddings, and to itself, has names of its own.
+    tied = model.all_tied_weights_keys.items()
+    weights |= {to: weights[source] for to, source in tied if to not in weights and source in weights}
     if classifier.pooler is not None:
         weights |= {f"{prefix}.pooler.{name}": value for name, value in classifier.pooler.state_dict().items()}
     nn.Module.to(model, device=encoder.device, dtype=encoder.dtype)  # Transformers' own, wrapped, hides its types
@@ -65,16 +65,16 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
 
 
 def _config(encoder: PreTrainedModel, head: Head, stock_class: type, problem_type: str | None) -> Any:
-    task, outputs = head.task, head.num_outputs(head.task)
+    task = head.task
     config: Any = copy.deepcopy(encoder.config)
     # Its choice is left to whoever loads the model; ours would know the rows of an unpadded batch.
     config._attn_implementation = None
-    if head.level != "mask":
-        labels = task.labels or [task.name] * outputs
-        config.id2label = dict(enumerate(labels))
-        config.label2id = {label: number for number, label in enumerate(labels)}
+    names = head.output_names(task)
+    if names is not None:
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: number for number, name in enumerate(names)}
     config.problem_type = problem_type
-    if head.level == "mask":
+    if head.classifier.kind == "mask":
         config.tie_word_embeddings = True
     config.architectures = [stock_class.__name__]
     if task.pooling is not None and hasattr(config, "classifier_pooling"):  # ModernBERT can do either
@@ -103,11 +103,11 @@ def _check(model: PreTrainedModel, head: Head) -> None:
     states = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
     padded = PaddedStates(states.flatten(0, 1), mask)
     still = copy.deepcopy(head).eval()
-    expected = still(padded, model.base_model) if head.level == "mask" else still(padded)
-    if head.stock_kind == "choice":
+    expected = still.flat_logits(padded, cast(PreTrainedModel, model.base_model))
+    if head.reads == "choices":
         ids, mask = ids[:, None], mask[:, None]
     found = stock_logits(model(input_ids=ids, attention_mask=mask))
-    found = found.flatten() if head.stock_kind == "choice" else found.view(-1, found.shape[-1])
+    found = found.flatten() if head.reads == "choices" else found.view(-1, found.shape[-1])
     found = found.view(expected.shape) if found.numel() == expected.numel() else found
     scale = float(expected.abs().max())
     if not torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * scale):
@@ -135,12 +135,12 @@ def _fold(model: PreTrainedModel, head: RegressionHead) -> None:
     if len(last) != 1:
         raise ValueError(
             f"Task {head.task.name!r}: a last layer with a bias was not found in {type(model).__name__}, so the "
-            f"labels' unit (mean {_told(mean)}, standard deviation {_told(std)}) cannot be folded into it. Train with "
-            "target_mean=0 and target_std=1, or export to ONNX."
+            f"labels' unit (mean {_joined(mean)}, standard deviation {_joined(std)}) cannot be folded into it. Train "
+            "with target_mean=0 and target_std=1, or export to ONNX."
         )
     last[0].weight.copy_(last[0].weight.double() * std[:, None])
     last[0].bias.copy_(last[0].bias.double() * std + mean)
 
 
-def _told(values: torch.Tensor) -> str:
+def _joined(values: torch.Tensor) -> str:
     return ", ".join(f"{value:g}" for value in values.tolist())

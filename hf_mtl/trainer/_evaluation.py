@@ -17,7 +17,6 @@ from transformers.trainer_utils import PredictionOutput, speed_metrics
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.data import DatasetMixture, LabelledDataset, MultiTaskCollator, as_datasets
-from hf_mtl.heads import MaskedLmHead
 from hf_mtl.inference import InferenceBatch, InferenceCollator, answer_rows
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
@@ -203,20 +202,12 @@ class EvaluatingTrainer(Trainer):
             tokens = self._masked_tokens(batch, inputs, all_labels, answer)
             all_logits = self._plain_model(**inputs, tokens=tokens).logits
             for name, labels in all_labels.items():
-                head, logits = heads[name], all_logits[name] if numbers is None else all_logits[name][numbers[name]]
-                rows = batch.labelled(name)
-                predictions = head.predictions(logits, [encoded.words[head.reads][i] for i in rows])
-                read = [batch.rows[i].labels[name] for i in rows]
-                if isinstance(head, MaskedLmHead):
-                    chosen = labels[labels.ne(-100)]
-                    predictions, read = head.by_row(logits.argmax(-1), labels), head.by_row(chosen, labels)
-                    labels = chosen
-                if head.level == "token":
-                    # Padding bears no label, so that it adds nothing to the loss.
-                    logits, labels = logits.flatten(0, 1), labels.flatten()
-                loss, items = float(head.loss_sum(logits, labels)), int(head.count_items(labels))
+                head, rows = heads[name], batch.labelled(name)
+                logits = all_logits[name] if numbers is None else head.of_rows(all_logits[name], numbers[name])
+                words = [encoded.words[head.reads][i] for i in rows]
+                found = head.score(logits, labels, words, [batch.rows[i].labels[name] for i in rows])
                 datasets = None if self.is_in_train else [batch.rows[i].dataset for i in rows]
-                scored.append((name, predictions, read, loss, items, datasets))
+                scored.append((name, *found, datasets))
             if answer:
                 answered = [
                     (row.dataset, answer)
@@ -232,14 +223,14 @@ class EvaluatingTrainer(Trainer):
         answer: bool,
     ) -> dict[str, torch.Tensor]:
         """Return the tokens that tasks of masked tokens predict: to be answered the texts' own, else those masked."""
-        masker = self.data_collator.masker
-        names = [n for n, head in self._plain_model.task_heads.items() if head.level == "mask"]
+        masker, heads = self.data_collator.masker, self._plain_model.task_heads
         if answer and masker is not None:
             is_mask = inputs["input_ids"].eq(masker.mask_id)
             texts = torch.zeros_like(is_mask)
             texts[[place for own in batch.batch.places["text"].values() for place in own]] = True
-            return dict.fromkeys(names, is_mask & texts)
-        return {name: labels[name].ne(-100) for name in names if name in labels}
+            return dict.fromkeys(heads, is_mask & texts)
+        wanted = {name: heads[name].tokens_to_score(values) for name, values in labels.items()}
+        return {name: tokens for name, tokens in wanted.items() if tokens is not None}
 
     def _answers(self, batch: InferenceBatch, all_logits: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
         """Return every row's answers by task, ``None`` where it has no input for the task."""
@@ -249,12 +240,7 @@ class EvaluatingTrainer(Trainer):
         answers: list[dict[str, Any]] = [dict.fromkeys(heads) for _ in batch.rows]
         for reading, places in batch.batch.places.items():
             chosen = [place for own in places.values() for place in own]
-            # Of masked tokens there are logits for those of the texts alone.
-            logits = {
-                n: v if heads[n].level == "mask" else v[chosen]
-                for n, v in all_logits.items()
-                if heads[n].reads == reading
-            }
+            logits = {n: heads[n].of_rows(v, chosen) for n, v in all_logits.items() if heads[n].reads == reading}
             flat = {n: v.flatten(0, -2).float().cpu().numpy() for n, v in logits.items()}
             words = [batch.batch.words[reading][i] for i in places]
             if flat and words:

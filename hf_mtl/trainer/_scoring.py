@@ -68,8 +68,8 @@ class TaskScorer:
     def __init__(self, task: TaskConfig, head: type[Head], metrics: Sequence[Metric] | None = None) -> None:
         self.task = task
         self.head = head
-        names, main = head.default_metrics(task)
-        self.main = task.main_metric or main
+        names, _ = head.default_metrics(task)
+        self.main = head.main_metric(task)
         chosen: list[Metric] = list(metrics or task.metrics or names)
         self.modules: list[evaluate.EvaluationModule] = []
         self.functions: list[Callable[[list[Any], list[Any]], Any]] = []
@@ -124,18 +124,28 @@ class TaskScorer:
             datasets: The dataset of each row, where `by_dataset` is to tell of single ones.
         """
         references = [self.head.reference(self.task, label) for label in labels]
+        self._add_sums(predictions, references, datasets or ())
+        self.rows += len(references)
         predictions, references = self.head.comparable(predictions, references)
         for module in self.modules:
             module.add_batch(predictions=predictions, references=references)
         if self.functions:
             self._kept[0].extend(predictions)
             self._kept[1].extend(references)
-        if self._statistic is not None and datasets is not None:
-            for dataset, numbers in zip(datasets, self._statistic.rows(predictions, references), strict=True):
-                self._row_sums.setdefault(dataset, []).append(numbers)
         self.loss_sum += loss_sum
         self.items += items
-        self.rows += len(references)
+
+    def _add_sums(self, predictions: list[Any], references: list[Any], datasets: Sequence[str]) -> None:
+        """Note what each row adds to the main score; a row can be several entries of a metric, or none."""
+        if self._statistic is None or not datasets:
+            return
+        pairs = zip(predictions, references, strict=True)
+        rows = [self.head.comparable([predicted], [true]) for predicted, true in pairs]
+        entries = [entry for predicted, _ in rows for entry in predicted]
+        numbers = self._statistic.rows(entries, [entry for _, true in rows for entry in true])
+        ends = np.cumsum([len(true) for _, true in rows])
+        for dataset, own in zip(datasets, np.split(numbers, ends[:-1]), strict=True):
+            self._row_sums.setdefault(dataset, []).append(own.sum(0))
 
     def compute(self, details: bool = True) -> dict[str, float]:
         """Return the task's metrics and its ``loss`` (mean an item), and the main one again as ``score``.

@@ -16,6 +16,7 @@ from hf_mtl import MultiTaskConfig, MultiTaskModel, TaskConfig
 from hf_mtl.heads import HEADS
 from hf_mtl.heads.crf_tagging import FIRST
 from tests.encoders import FAMILIES, tiny_config, tiny_encoder
+from tests.own_heads import WordNumbersHead
 
 #: A task of every type, and of every way a type can be set.
 TASKS = [
@@ -104,6 +105,44 @@ def test_saved_and_loaded_model_answers_bit_for_bit(model, tmp_path):
     after = run(loaded).logits
     for name in before:
         assert torch.equal(before[name], after[name]), name
+
+
+def test_padded_run_gives_the_same_losses_and_gradients(family):
+    torch.manual_seed(1)
+    tasks = [*tasks_of(family), TaskConfig("loudness", "word-numbers")]
+    model = MultiTaskModel.from_encoder(tiny_encoder(family), tasks, heads={"word-numbers": WordNumbersHead})
+    nan = float("nan")
+    labels = labels_of(model) | {"loudness": torch.where(LABELS["tags"] < 0, nan, LABELS["tags"].double())}
+    assert labels.keys() == model.task_heads.keys()
+    found = {}
+    for unpad in ("auto", False):
+        model.unpad = unpad
+        for name, values in labels.items():
+            model.zero_grad()
+            output = model(input_ids=INPUT_IDS, attention_mask=MASK, labels={name: values}, tasks=[name])
+            output.loss.backward()
+            gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+            found.setdefault(name, []).append((output.losses[name], gradients))
+    for name, ((loss, gradients), (padded_loss, padded_gradients)) in found.items():
+        assert torch.isfinite(loss), name
+        torch.testing.assert_close(loss, padded_loss, rtol=1e-4, atol=1e-6)
+        assert gradients.keys() == padded_gradients.keys()
+        for parameter, gradient in gradients.items():
+            difference = (gradient - padded_gradients[parameter]).norm()
+            assert difference <= 1e-3 * gradient.norm() + 1e-6, (name, parameter)
+
+
+@pytest.mark.parametrize("unpad", ["auto", False])
+def test_labels_at_padding_train_nothing(unpad):
+    torch.manual_seed(1)
+    tasks = [TASKS[4], TaskConfig("loudness", "word-numbers")]
+    model = MultiTaskModel.from_encoder(
+        tiny_encoder("bert"), tasks, heads={"word-numbers": WordNumbersHead}, unpad=unpad
+    )
+    labels = {"tags": LABELS["tags"], "loudness": torch.where(LABELS["tags"] < 0, torch.nan, LABELS["tags"].double())}
+    expected = run(model, labels=labels).losses
+    found = run(model, labels={name: values.masked_fill(MASK == 0, 1) for name, values in labels.items()}).losses
+    assert found == expected
 
 
 def test_stock_single_task_model_with_the_same_weights_gives_the_same_logits_and_loss(family):

@@ -3,13 +3,14 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hf_mtl.heads import LegalTags, best_legal_tags
 from hf_mtl.metrics._spans import lenient_spans, strict_spans
+from hf_mtl_light.tags import LegalTags, best_legal_tags
 
 LABELS = {
     "IOB1": ["O", "B-x", "I-x", "B-y", "I-y"],
@@ -63,8 +64,8 @@ def texts(draw, values=numbers, longest=9):
 
 
 def decode(scheme, labels, logits, lengths):
-    ids = best_legal_tags(logits, LegalTags.of(labels, scheme), lengths)
-    return [[labels[i] for i in row.tolist()] for row in ids.split(lengths.tolist())]
+    ids = best_legal_tags(logits.numpy(), LegalTags.of(labels, scheme), lengths.numpy())
+    return [[labels[i] for i in row.tolist()] for row in torch.from_numpy(ids).split(lengths.tolist())]
 
 
 @given(texts())
@@ -147,8 +148,8 @@ def test_texts_together_are_decoded_as_by_a_plain_loop_over_each(text):
 def test_legal_tags_are_those_that_are_read_alike_leniently_and_strictly(scheme, data):
     labels = LABELS[scheme]
     tags = data.draw(st.lists(st.sampled_from(labels), min_size=1, max_size=6))
-    ids = torch.tensor([labels.index(tag) for tag in tags])
-    broken = bool(LegalTags.of(labels, scheme).broken_by(ids, torch.tensor([len(tags)]))[0])
+    ids = np.array([labels.index(tag) for tag in tags])
+    broken = bool(LegalTags.of(labels, scheme).broken_by(ids, np.array([len(tags)]))[0])
     assert broken != is_legal(tags, scheme)
     if not broken:
         assert lenient_spans(tags) == strict_spans(tags, scheme=scheme)
@@ -164,8 +165,8 @@ def test_single_texts_are_decoded_as_in_a_batch(text):
 
 def test_ties_give_a_legal_sequence():
     legal = LegalTags.of(LABELS["IOBES"], "IOBES")
-    assert best_legal_tags(torch.zeros(3, 8), legal).tolist() != [0, 0, 0]  # E-x is the first of the best
-    assert not legal.broken_by(best_legal_tags(torch.zeros(3, 8), legal), torch.tensor([3])).any()
+    assert best_legal_tags(np.zeros((3, 8)), legal).tolist() != [0, 0, 0]  # E-x is the first of the best
+    assert not legal.broken_by(best_legal_tags(np.zeros((3, 8)), legal), np.array([3])).any()
 
 
 @pytest.mark.parametrize(
@@ -179,4 +180,4 @@ def test_ties_give_a_legal_sequence():
 )
 def test_labels_without_a_legal_text_of_each_length_are_decoded_word_by_word(labels, scheme):
     assert LegalTags.of(labels, scheme) is None
-    assert best_legal_tags(torch.tensor([[0.0, 1.0, 0.5][: len(labels)]]), None).tolist() == [1]
+    assert best_legal_tags(np.array([[0.0, 1.0, 0.5][: len(labels)]]), None).tolist() == [1]
