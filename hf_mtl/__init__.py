@@ -7,6 +7,7 @@ from importlib.metadata import version
 from transformers import AutoConfig, AutoModel
 
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig
+from hf_mtl.data import infer_tasks
 from hf_mtl.heads import AnswerOptions
 from hf_mtl.inference import predict
 from hf_mtl.model import MultiTaskModel, MultiTaskOutput
@@ -24,6 +25,7 @@ __all__ = [
     "MultiTaskTrainingArguments",
     "OnnxPredictor",
     "TaskConfig",
+    "infer_tasks",
     "predict",
 ]
 

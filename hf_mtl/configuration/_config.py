@@ -17,6 +17,7 @@ from torch import nn
 from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
 from hf_mtl._names import listed, nearest
+from hf_mtl.configuration._label_values import named_values
 from hf_mtl.configuration._per_label import PER_LABEL
 from hf_mtl.configuration._ties import check_ties
 from hf_mtl.configuration._untrusted import check_values
@@ -47,9 +48,11 @@ class TaskConfig:
 
     Args:
         name: Name of the task: of its head, of its column in the datasets, of its metrics.
-        type: Task type, a row of `hf_mtl.heads.HEADS`, such as ``"sequence-classification"``.
+        type: Task type, a row of `hf_mtl.heads.HEADS`, such as ``"sequence-classification"``; empty until
+            `hf_mtl.infer_tasks` has read it off the data.
         labels: Label names in the model's own order. For sentiment: from most negative to most positive.
-            For regression: names of the numbers, where a row has several.
+            For regression: names of the numbers, where a row has several. A mapping names the values of the column:
+            ``{0: "negative", 1: "positive"}``.
         weight: Factor of the task's loss, at least 0.
         problem_type: ``"single_label_classification"`` or ``"multi_label_classification"``
             (``sequence-classification`` only); ``None`` is single label. The type ``multi-label-classification`` is
@@ -75,6 +78,8 @@ class TaskConfig:
         tied_to: Another task, of the same type, labels and options, whose head this one uses, too; ``None``: it has
             its own.
         options: Options of the task type alone, such as ``{"scheme": "IOB2"}``; each head documents its own.
+        label_values: From values of the column, as texts, to the labels that they stand for; a mapping as ``labels``
+            sets it. Labels stand for themselves.
 
     Raises:
         ValueError: If a value is out of its range, or a label occurs twice.
@@ -85,7 +90,7 @@ class TaskConfig:
     """
 
     name: str
-    type: str
+    type: str = ""
     labels: Sequence[str] | None = None
     weight: float = 1.0
     problem_type: str | None = None
@@ -103,16 +108,19 @@ class TaskConfig:
     target_std: Sequence[float | None] | float | None = None
     tied_to: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    label_values: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("name", "type"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
-                raise TypeError(
-                    f"Task {self.name!r}: {name} must be a non-empty string, found {getattr(self, name)!r}."
-                )
+            value = getattr(self, name)
+            if not isinstance(value, str) or (not value.strip() and (value or name == "name")):
+                raise TypeError(f"Task {self.name!r}: {name} must be a non-empty string, found {value!r}.")
         if isinstance(self.metrics, str):
             raise TypeError(f"Task {self.name!r}: metrics must be a list of names, found the string {self.metrics!r}.")
         # Frozen value object: `object.__setattr__` is the documented way to normalise in `__post_init__`.
+        labels, values = named_values(self.name, self.labels, self.label_values)
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "label_values", values)
         for name in ("labels", "metrics"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, self._as_tuple(name))
@@ -313,6 +321,12 @@ class MultiTaskConfig(PreTrainedConfig):
         ]
         check_task_names([task.name for task in self.tasks])
         check_ties(self.tasks)
+        for task in self.tasks:
+            if not task.type:
+                raise ValueError(
+                    f"Task {task.name!r} has no type. Give it one, or let hf_mtl.infer_tasks(datasets, tasks) read "
+                    "types and labels off the data."
+                )
         # The base class invents two labels; a multi-task model has labels only in its tasks.
         self.id2label = None
         self.label2id = None

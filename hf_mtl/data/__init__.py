@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from hf_mtl.data.batch_sampler import BATCHINGS, DrawnBatch, MixtureBatchSampler
 from hf_mtl.data.collator import EncodedBatch, MultiTaskCollator, longest_input
-from hf_mtl.data.columns import LabelledDataset, class_label
+from hf_mtl.data.columns import LabelledDataset
+from hf_mtl.data.labels import LabelReader, class_label
 from hf_mtl.data.mixture import DatasetMixture
 from hf_mtl.data.sources import SPLIT_NAMES, as_datasets
+from hf_mtl.data.tasks import InferenceError, infer_task, infer_tasks, infer_type, with_shared_labels
 from hf_mtl_light.encoding import Row, check_tokenizer, encode_rows, padding_id, pieces_of, word_map_of
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "DatasetMixture",
     "DrawnBatch",
     "EncodedBatch",
+    "InferenceError",
+    "LabelReader",
     "LabelledDataset",
     "MixtureBatchSampler",
     "MultiTaskCollator",
@@ -29,8 +33,12 @@ __all__ = [
     "check_tokenizer",
     "class_label",
     "encode_rows",
+    "infer_task",
+    "infer_tasks",
+    "infer_type",
     "longest_input",
     "padding_id",
     "pieces_of",
+    "with_shared_labels",
     "word_map_of",
 ]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from datasets import ClassLabel, Dataset, Value
+from datasets import Dataset, Value
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
+from hf_mtl.data.labels import LabelReader, words_in
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import Row
 
-__all__ = ["LabelledDataset", "class_label"]
+__all__ = ["LabelledDataset"]
 
 #: Rows whose labels are read at a time.
 _BLOCK = 1000
@@ -23,18 +24,17 @@ _NEEDED: dict[str, dict[str, str]] = {
 }
 
 
-def class_label(feature: Any) -> ClassLabel | None:
-    """Return the `ClassLabel` that a column, or a column of lists, is made of."""
-    inner = getattr(feature, "feature", feature)
-    return inner if isinstance(inner, ClassLabel) else None
+def _is_text(feature: Any) -> bool:
+    return isinstance(feature, Value) and feature.dtype in ("string", "large_string", "string_view", "null")
 
 
 class LabelledDataset:
     """Reads rows of one dataset: its input and the labels of the tasks whose columns it has.
 
-    The input is the column ``tokens`` (words) or ``text``, with ``text_pair`` for pairs and ``choices`` for tasks that
-    choose. Of a dataset that has words and text, the words are read if it labels a tagging task. The column of a task
-    that predicts masked tokens holds text and is the input of its rows, which have no other label.
+    The input is the column ``tokens`` (words; or a text that holds a list of them, or words with spaces between) or
+    ``text``, with ``text_pair`` for pairs and ``choices`` for tasks that choose. Of a dataset that has words and text,
+    the words are read if it labels a tagging task. The column of a task that predicts masked tokens holds text and is
+    the input of its rows, which have no other label. Labels are read as `LabelReader` does.
 
     Args:
         name: Name of the dataset.
@@ -79,8 +79,10 @@ class LabelledDataset:
         self._check_readings(heads, columns)
         for column in (*self.inputs, *self._masked):
             self._check_input(column, data.features[column])
-        self._names = {task: class_label(data.features[task]) for task in self.tasks}
         self._tasks = {task.name: task for task in tasks if task.name in self.tasks}
+        self._readers = {
+            name: LabelReader(task, heads[name], data.features[name]) for name, task in self._tasks.items()
+        }
         self._heads = {task: heads[task] for task in self.tasks}
         wanted = [*self.inputs, *self.tasks]
         # Each of the two copies the dataset's description: a thousand datasets would wait seconds for it.
@@ -112,8 +114,10 @@ class LabelledDataset:
 
     def _check_input(self, column: str, feature: Any) -> None:
         is_list = column in ("tokens", "choices")
+        if column == "tokens" and _is_text(feature):
+            return
         inner = getattr(feature, "feature", None) if is_list else feature
-        if not (isinstance(inner, Value) and inner.dtype in ("string", "large_string", "string_view", "null")):
+        if not _is_text(inner):
             wanted = "a list of strings" if is_list else "strings"
             raise ValueError(f"Dataset {self.name!r}: column {column!r} must hold {wanted}, found {feature}.")
 
@@ -144,10 +148,10 @@ class LabelledDataset:
             ValueError: If an input is null, or a row with a text to mask has other labels; the message names the
                 dataset and the row.
         """
-        columns = {task: self._with_names(task, batch[task]) for task in self.tasks}
         rows = []
         for position, (dataset, index) in enumerate(places):
-            labels = {task: values[position] for task, values in columns.items() if values[position] is not None}
+            found = {task: self._label(task, batch[task][position], dataset, index) for task in self.tasks}
+            labels = {task: label for task, label in found.items() if label is not None}
             if self._masked and not labels.keys().isdisjoint(self._masked):
                 rows.append(self._row_to_mask(dataset, index, labels))
                 continue
@@ -156,8 +160,10 @@ class LabelledDataset:
                     f"Dataset {dataset!r}, row {index}: column {self._masked[0]!r} is null, and there is no other "
                     "input. Give a text, possibly empty, or drop the row."
                 )
-            for column in self.inputs:
-                value = batch[column][position]
+            inputs = {column: batch[column][position] for column in self.inputs}
+            if isinstance(inputs.get("tokens"), str):
+                inputs["tokens"] = words_in(inputs["tokens"])
+            for column, value in inputs.items():
                 if value is None or (isinstance(value, list) and None in value):
                     raise ValueError(
                         f"Dataset {dataset!r}, row {index}: column {column!r} is null. Give a text, possibly empty, "
@@ -166,9 +172,9 @@ class LabelledDataset:
             row = Row(
                 dataset=dataset,
                 index=index,
-                text=batch[self.inputs[0]][position],
-                text_pair=batch["text_pair"][position] if "text_pair" in self.inputs else None,
-                choices=batch["choices"][position] if "choices" in self.inputs else None,
+                text=inputs[self.inputs[0]],
+                text_pair=inputs.get("text_pair"),
+                choices=inputs.get("choices"),
             )
             for task, value in labels.items():
                 label = self._read_label(task, value, row)
@@ -194,24 +200,20 @@ class LabelledDataset:
         return Row(dataset, index, labels[task], labels=labels)
 
     def labels(self, task: str) -> Iterator[tuple[int, Any]]:
-        """Yield the number of each row that a task labels, and the label; they are read as they are needed."""
+        """Yield the number of each row that a task labels, and the label; they are read as they are needed.
+
+        Raises:
+            ValueError: If a label cannot be read; the message names dataset, row and task.
+        """
         column = self.data[task]
         for start in range(0, len(self), _BLOCK):
-            block = self._with_names(task, column[start : start + _BLOCK])
-            yield from ((start + i, value) for i, value in enumerate(block) if value is not None)
+            for i, value in enumerate(column[start : start + _BLOCK], start):
+                label = self._label(task, value, self.name, i)
+                if label is not None:
+                    yield i, label
 
-    def _with_names(self, task: str, values: Sequence[Any]) -> list[Any]:
-        """Turn class integers into their names: their order in this dataset need not be the model's."""
-        feature = self._names[task]
-        if feature is None:
-            return list(values)
-
-        names = feature.names if self._heads[task].names_classes else range(len(feature.names))
-
-        def name(value: Any) -> Any:
-            if isinstance(value, list):
-                return [name(item) for item in value]
-            # datasets writes -1 for "no label" in test splits of benchmarks
-            return None if value is None or value == -1 else names[value]
-
-        return [name(value) for value in values]
+    def _label(self, task: str, value: Any, dataset: str, index: int) -> Any:
+        try:
+            return self._readers[task].read(value)
+        except LabelError as error:
+            raise ValueError(f"Dataset {dataset!r}, row {index}, task {task!r}: {error}") from None

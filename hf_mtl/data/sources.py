@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from datasets import Dataset, DatasetDict
 
 from hf_mtl._names import listed
@@ -53,7 +55,17 @@ def _one(name: str, data: Any, split: str) -> Dataset:
             f"such as data[{next(iter(data), split)!r}]."
         )
     if isinstance(data, pd.DataFrame):
-        return Dataset.from_pandas(data, preserve_index=False)
+        try:
+            return Dataset.from_pandas(data, preserve_index=False)
+        except pa.ArrowException as error:
+            # Arrow's message ends with "Conversion failed for column x with type object".
+            found = re.search(r"column (.+) with type", " ".join(map(str, error.args)))
+            column = found[1] if found else "x"
+            kinds = sorted({type(value).__name__ for value in data[column]}) if column in data else []
+            raise ValueError(
+                f"Dataset {name!r}: column {column!r} mixes types: {listed(kinds)}. Make them one, such as "
+                f"data[{column!r}] = data[{column!r}].astype(str)."
+            ) from error
     if isinstance(data, Dataset):
         return data
     raise TypeError(

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import TaskConfig, value_text
 
-__all__ = ["LabelError", "LabelledRow", "label_index"]
+__all__ = ["LabelError", "LabelledRow", "label_index", "shortened"]
+
+
+#: Characters of a value that a message shows.
+_LONGEST = 200
 
 
 class LabelError(ValueError):
@@ -42,6 +46,12 @@ class LabelledRow(Protocol):
         ...
 
 
+def shortened(value: Any) -> str:
+    """Return how a message shows a value: a cell may hold megabytes."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text):,} characters)"
+
+
 def label_index(task: TaskConfig, value: Any, row: int) -> int:
     """Return the position of a label in the task's own list.
 
@@ -55,11 +65,13 @@ def label_index(task: TaskConfig, value: Any, row: int) -> int:
     except ValueError:
         pass
     hint = ""
-    if isinstance(value, int):
+    if isinstance(value, (int, float)):
         hint = (
-            " The column holds integers without names: cast it to ClassLabel(names=[...]), or store the names, "
-            "so that they cannot be taken in the wrong order."
+            " The column holds numbers without names. Name them, so that they cannot be taken in the wrong order: "
+            f"labels={{{value_text(value)}: '...', ...}}, or cast it to ClassLabel(names=[...])."
         )
     raise LabelError(
-        row, f"label {value!r} is not one of the task's {len(labels)}: {listed(labels)}.{nearest(name, labels)}{hint}"
+        row,
+        f"label {shortened(value)} is not one of the task's {len(labels)}: {listed(labels)}."
+        f"{nearest(name[:_LONGEST], labels)}{hint}",
     )

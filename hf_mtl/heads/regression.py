@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._labels import LabelError
+from hf_mtl.heads._labels import LabelError, shortened
 from hf_mtl.heads._numerics import as_array, at_least_float32
 from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl_light.answering import NumberAnswers
@@ -177,5 +178,7 @@ def _each(values: Sequence[float | None] | float | None, count: int) -> list[flo
 
 def _number(value: Any, row: int, remedy: str) -> float:
     if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise LabelError(row, f"label {value!r} is not a finite number. {remedy}")
+        if isinstance(value, str) and re.fullmatch(r"\s*[-+]?\d+,\d+\s*", value):
+            remedy = "Write decimals with a point; a CSV with commas is loaded with decimal=','."
+        raise LabelError(row, f"label {shortened(value)} is not a finite number. {remedy}")
     return float(value)

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._balanced import learn_class_weights, learn_pos_weight
-from hf_mtl.heads._labels import LabelError, label_index
+from hf_mtl.heads._labels import LabelError, label_index, shortened
 from hf_mtl.heads._numerics import as_array, at_least_float32, cross_entropy_sum, weight_tensor
 from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl_light.description import TaskDescription
@@ -81,7 +81,17 @@ class SequenceClassificationHead(SequenceHead):
     @classmethod
     def _multi_hot(cls, task: TaskConfig, value: Any, row: int) -> list[float]:
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise LabelError(row, f"found {value!r}. A multi-label task needs a list of labels, possibly empty.")
+            written = " In a cell of text, write it as JSON." if isinstance(value, str) else ""
+            raise LabelError(
+                row, f"found {shortened(value)}. A multi-label task needs a list of labels, possibly empty.{written}"
+            )
+        is_numbers = all(isinstance(x, (int, float)) and x in (0, 1) for x in value)
+        if value and is_numbers and len(value) != task.num_labels and not {"0", "1"} & {*(task.labels or ())}:
+            raise LabelError(
+                row,
+                f"found {len(value)} numbers. A multi-hot label has a 0 or a 1 for each of the task's "
+                f"{task.num_labels} labels, in their order.",
+            )
         if len(value) == task.num_labels and all(isinstance(x, (bool, float)) for x in value):
             if any(x not in (0.0, 1.0) for x in value):
                 raise LabelError(row, f"found {list(value)}. A multi-hot label holds only 0 and 1.")

@@ -15,6 +15,7 @@ from datasets import Dataset, DatasetDict
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import INPUT_COLUMNS
 from hf_mtl.data import SPLIT_NAMES
+from hf_mtl.recipe._missing import as_written, with_numbers
 from hf_mtl.recipe._mistakes import RecipeError, one_line
 from hf_mtl.recipe._paths import load_arguments
 from hf_mtl.recipe._schema import DatasetRecipe
@@ -52,7 +53,9 @@ def load_source(name: str, source: DatasetRecipe, folder: Path) -> LoadedDataset
     where = f"datasets.{name}"
     load = load_arguments(source.load, folder, f"{where}.load")
     check_width(load, f"{where}.load")
-    found = _call(load, f"{where}.load")
+    written = as_written(load)
+    found, is_written = _read(load, written, f"{where}.load")
+    used = written if is_written and written is not None else load
     given = {"train": source.train, "validation": source.validation, "test": source.test}
     splits: dict[str, Dataset] = {}
     names: dict[str, str] = {}
@@ -65,7 +68,7 @@ def load_source(name: str, source: DatasetRecipe, folder: Path) -> LoadedDataset
         for use, split in given.items():
             chosen = split or next((n for n in SPLIT_NAMES[use] if n in found), None)
             if chosen is not None:
-                splits[use] = _split(found, chosen, load, f"{where}.{use}")
+                splits[use] = _split(found, chosen, used, f"{where}.{use}")
                 names[use] = chosen
     else:
         raise RecipeError(f"{where}.load", f"gave {type(found).__name__}, not rows in splits.")
@@ -74,10 +77,22 @@ def load_source(name: str, source: DatasetRecipe, folder: Path) -> LoadedDataset
             f"{where}.train", f"no split 'train' among {listed(found)}. Name the one to train on: train: <name>."
         )
     ready = {use: _rename(where, use, split, source.columns) for use, split in splits.items()}
+    if is_written:
+        ready = {use: with_numbers(f"Dataset {name!r} ({use})", split, source.tasks()) for use, split in ready.items()}
     for use, split in ready.items():
         if len(split) == 0:
             raise RecipeError(where, f"the {use} split has no rows. Leave the dataset out, or fill it.")
     return LoadedDataset(ready, names, load)
+
+
+def _read(load: Mapping[str, Any], written: Mapping[str, Any] | None, where: str) -> tuple[Any, bool]:
+    """Return what ``load`` gives, and whether a CSV's words for "missing" are in it as they are written."""
+    if written is not None:
+        try:
+            return _call(written, where), True
+        except RecipeError:
+            pass  # such as a column of numbers whose first word comes after 10,000 of them; or the file's own mistake
+    return _call(load, where), False
 
 
 def _call(load: Mapping[str, Any], where: str, **more: Any) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hf_mtl.data import InferenceError
+
 __all__ = ["RecipeError", "blamed_on", "one_line"]
 
 
@@ -55,5 +57,8 @@ def blamed_on(where: str, *kinds: type[Exception]) -> Iterator[None]:
         yield
     except RecipeError:
         raise
+    except InferenceError as error:
+        place = f"{where}.{error.field}" if where and error.field else where
+        raise RecipeError(place, one_line(ValueError(error.message))) from error
     except expected as error:
         raise RecipeError(where, one_line(error)) from error

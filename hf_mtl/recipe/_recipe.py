@@ -7,14 +7,14 @@ from typing import Any
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.data import infer_task, infer_type, with_shared_labels
 from hf_mtl.recipe._load import LoadedDataset, load_source
-from hf_mtl.recipe._metric_names import check_best_metric
+from hf_mtl.recipe._metric_names import check_best_metric, metric_names
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.recipe._prepared import BuiltRecipe, PreparedRecipe
 from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._rows import check_rows, has_labels
 from hf_mtl.recipe._split import hold_out
-from hf_mtl.recipe._tasks import infer_task, infer_type, with_shared_labels
 from hf_mtl.trainer import MultiTaskTrainingArguments, check_tuning
 
 __all__ = ["Recipe"]
@@ -40,11 +40,9 @@ class Recipe(ReadRecipe):
             loaded = self._load()
             kinds = {name: self._infer_type(name, loaded) for name in self._task_names()}
             splits = {name: self._split(name, data, kinds, args.seed, _USES) for name, data in loaded.items()}
-            tasks = [
-                infer_task(name, self.tasks.get(name, {}), kind, _labelling(splits, name))
-                for name, kind in kinds.items()
-            ]
-            tasks = with_shared_labels(tasks, self.tasks)
+            tasks = [self._infer_task(name, kind, splits) for name, kind in kinds.items()]
+            with blamed_on("tasks"):
+                tasks = with_shared_labels(tasks, self.tasks)
             check_best_metric(args.metric_for_best_model, tasks)
             for name, parts in splits.items():
                 for use, data in parts.items():
@@ -111,7 +109,14 @@ class Recipe(ReadRecipe):
 
     def _infer_type(self, name: str, loaded: Mapping[str, LoadedDataset]) -> dict[str, Any]:
         train = {key: data.splits["train"] for key, data in loaded.items() if name in data.splits["train"].column_names}
-        return infer_type(name, self.tasks.get(name, {}), train)
+        with blamed_on(f"tasks.{name}"):
+            return infer_type(name, self.tasks.get(name, {}), train)
+
+    def _infer_task(self, name: str, kind: Mapping[str, Any], splits: Mapping[str, Mapping[str, Any]]) -> TaskConfig:
+        with blamed_on(f"tasks.{name}"):
+            task = infer_task(name, self.tasks.get(name, {}), kind, _labelling(splits, name))
+        metric_names(task)
+        return task
 
     def _split(
         self, name: str, data: LoadedDataset, kinds: Mapping[str, Mapping[str, Any]], seed: int, uses: Sequence[str]

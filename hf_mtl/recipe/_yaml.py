@@ -41,7 +41,7 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         #: Mappings whose keys may be numbers: values of a column that are given names.
-        self._names_values: set[int] = set()
+        self.names_values: set[int] = set()
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -50,14 +50,14 @@ class _Loader(yaml.SafeLoader):
                 continue
             line = f"line {key.start_mark.line + 1}"
             is_number = key.tag.rpartition(":")[2] in ("int", "float", "bool")
-            if key.tag != "tag:yaml.org,2002:str" and not (is_number and id(node) in self._names_values):
+            if key.tag != "tag:yaml.org,2002:str" and not (is_number and id(node) in self.names_values):
                 found = getattr(key, "value", "a list or mapping")
                 raise RecipeError(line, f"the key {str(found)[:80]} is not text. Put it in quotes.")
             if key.value in seen:
                 raise RecipeError(line, f"the key {key.value!r} occurs twice. Keep one of them.")
             seen.add(key.value)
             if key.value == "labels":
-                self._names_values.add(id(value))
+                self.names_values.add(id(value))
         return super().construct_mapping(node, deep=deep)
 
     def checked_node(self) -> yaml.Node | None:
@@ -111,8 +111,12 @@ for _name, _pattern, _first in _PLAIN_VALUES:
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str, names_values: bool = False) -> Any:
     """Parse YAML.
+
+    Args:
+        text: The document.
+        names_values: Whether it is a mapping from values of a column to their names, whose keys may be numbers.
 
     Raises:
         RecipeError: If it is not YAML, or a key occurs twice; the message names the line.
@@ -126,6 +130,7 @@ def parse_yaml(text: str) -> Any:
         loader = _Loader(text)  # a subclass of SafeLoader
         try:
             node = loader.checked_node()
+            loader.names_values.update([id(node)] * names_values)
             return None if node is None else loader.construct_document(node)
         finally:
             loader.dispose()
@@ -198,7 +203,7 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
             here[part] = dict(inner or {})
             here = here[part]
         try:
-            here[last] = parse_yaml(text)
+            here[last] = parse_yaml(text, names_values=last == "labels")
         except RecipeError as error:
             raise RecipeError("", error.message, f"override {override!r}") from None
     return result

@@ -144,7 +144,16 @@ def change_labels(
     # For each new label the row of the old one, or none.
     sources = [known.index(label) if label in known else None for label in labels]
     tasks = {
-        other: dataclasses.replace(heads[other].task, labels=tuple(labels), **_carried(heads[other].task, sources))
+        other: dataclasses.replace(
+            heads[other].task,
+            labels=tuple(labels),
+            label_values={
+                value: renamed.get(label, label)
+                for value, label in heads[other].task.label_values.items()
+                if renamed.get(label, label) in labels
+            },
+            **_carried(heads[other].task, sources),
+        )
         for other in sharers
     }
     task = tasks[old.name]

@@ -123,7 +123,7 @@ def test_the_callers_dataset_is_left_as_it_was():
         ({"text": ["a"], "label": ["play"]}, "no column is named after a task.*rename_column\\('label'"),
         ({"sentence": ["a"], "intent": ["play"]}, "no input column"),
         ({"text": [3], "intent": ["play"]}, "column 'text' must hold strings"),
-        ({"tokens": ["in paris"], "slots": [["O"]]}, "column 'tokens' must hold a list of strings"),
+        ({"tokens": [3], "slots": [["O"]]}, "column 'tokens' must hold a list of strings"),
         ({"text": ["in paris"], "slots": [["O", "O"]]}, "task 'slots': token classification needs a column 'tokens'"),
     ],
 )
