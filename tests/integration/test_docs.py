@@ -1,0 +1,127 @@
+"""The pages under docs/: their code runs, their recipes are read, their commands have the options they name."""
+
+import linecache
+import re
+import shlex
+import shutil
+
+import pytest
+import typer
+import yaml
+
+from hf_mtl.cli._app import app
+from hf_mtl.recipe import Recipe
+from tests.hub import serving
+from tests.pages import ROOT, blocks, make_folders, names_of_pages, paragraphs
+
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+#: Whose paragraphs and code are still to be brought to this form.
+LATER = {
+    *("balancing", "concepts", "encoders", "export", "heads", "hub", "inference", "metrics", "multi_label"),
+    *("question_answering", "recipes", "report", "sampling", "speed", "tagging", "task_types"),
+}
+DONE = [page for page in PAGES if page.stem not in LATER]
+RECIPE = {
+    "encoder": "google-bert/bert-base-uncased",
+    "datasets": {"requests": {"load": {"path": "json"}, "columns": {"text": "text", "intent": "intent"}}},
+    "training": {"output_dir": "runs/assistant"},
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, encoder_folder):
+    place = tmp_path_factory.mktemp("pages")
+    make_folders(encoder_folder, place)
+    return place
+
+
+@pytest.fixture
+def place(folders, tmp_path, monkeypatch):
+    place = tmp_path / "place"
+    shutil.copytree(folders, place)
+    monkeypatch.chdir(place)
+    return place
+
+
+def with_python(pages):
+    return [page for page in pages if blocks(page, "python")]
+
+
+@pytest.mark.parametrize("page", [p for p in with_python(DONE) if p.stem != "hub"], ids=lambda page: page.stem)
+def test_the_python_of_a_page_runs(page, place):
+    names = names_of_pages()
+    for number, block in enumerate(blocks(page, "python"), 1):
+        # Classes that a page defines are asked for their source, and a traceback shows the line.
+        name = f"<docs/{page.name}, block {number}>"
+        linecache.cache[name] = (len(block), None, block.splitlines(keepends=True), name)
+        exec(compile(block, name, "exec"), names)  # it is this repository's own
+
+
+@pytest.mark.skipif("hub" in LATER, reason="its code does not run yet")
+def test_the_python_of_the_hub_page_runs_against_a_hub(place):
+    code = "\n".join(blocks(ROOT / "docs" / "hub.md", "python"))
+    (place / "page.py").write_text(
+        "from tests.pages import names_of_pages\nglobals().update(names_of_pages())\n"
+        "trainer.args.hub_model_id = 'anna/assistant'\n" + code
+    )
+    with serving(place) as hub:
+        # What the page loads has been pushed before, under the name that the server knows.
+        done = hub.run("page.py")
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_recipe_is_read():
+    for page in DONE:
+        for block in blocks(page, "yaml"):
+            values = {**RECIPE, **yaml.safe_load(block)}
+            values["training"] = {**RECIPE["training"], **values["training"]}
+            Recipe.from_dict(values)
+
+
+def options_of(command):
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def commands(page):
+    """Yield the words after each ``hf-mtl`` of a page's blocks and of its running text."""
+    text = page.read_text(encoding="utf-8")
+    lines = [line for block in re.findall(r"^```.*?^```", text, re.MULTILINE | re.DOTALL) for line in block.split("\n")]
+    for line in [*lines, *re.findall(r"`(hf-mtl [^`]+)`", text)]:
+        for command in re.split(r"[|;&]|  #", line):
+            if command.strip().startswith("hf-mtl "):
+                yield shlex.split(command)[1:]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
+def test_commands_and_their_options_exist(page):
+    group = typer.main.get_command(app)
+    for words in commands(page):
+        if words[0].startswith("-"):
+            continue
+        assert words[0] in group.commands, f"{page.name}: hf-mtl {words[0]}"
+        named = {word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)}
+        unknown = named - options_of(group.commands[words[0]]) - {"--debug", "--help"}
+        assert not unknown, f"{page.name}: hf-mtl {' '.join(words)}"
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *DONE], ids=lambda page: page.stem)
+def test_no_paragraph_is_longer_than_80_words(page):
+    long = [p for p in paragraphs(page) if len(p.split()) > 80]
+    assert not long, "\n\n".join(long)
+
+
+def anchors(page):
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_link_leads_to_a_heading():
+    for page in [*ROOT.glob("*.md"), *PAGES]:
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+            other = (page.parent / target) if target else page
+            assert anchor in anchors(other), f"{page.name}: {target}#{anchor}"
+
+
+def test_every_page_is_named_in_the_readme():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES if f"(docs/{page.name})" not in text] == []
