@@ -25,6 +25,7 @@ def push(
 
     What else lies in the folder stays there: checkpoints, logs, names of files and folders of this machine.
     """
+    from hf_mtl.cli._model import load_model
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.hub import push_saved
 
@@ -32,6 +33,7 @@ def push(
     if not folder.is_dir():
         raise ValueError(f"model {model!r}: no such folder. A model that is to be pushed lies in one.")
     with quiet_libraries():
+        load_model(model)  # what does not answer here would not answer there
         commit = push_saved(
             folder, repo, private=private, revision=revision, message=message, self_contained=self_contained
         )

@@ -303,7 +303,7 @@ class MultiTaskConfig(PreTrainedConfig):
                 "Start from it with MultiTaskModel.from_encoder(name, tasks)."
             )
         for name in kwargs:
-            if not name.startswith("_") and name not in self._passed_by_transformers:
+            if not self._knows(name):
                 raise ValueError(
                     f"MultiTaskConfig: unknown field {name!r}.{nearest(name, valid)} Valid fields: "
                     f"{listed([n for n in valid if n in ('encoder_config', 'tasks', 'dtype', 'architectures')])}."
@@ -332,6 +332,29 @@ class MultiTaskConfig(PreTrainedConfig):
         self.label2id = None
 
     @classmethod
+    def _knows(cls, name: str) -> bool:
+        """Return whether a name is that of a field, or one that Transformers passes besides or that is private."""
+        return (
+            name in {field.name for field in dataclasses.fields(cls)}
+            or name in cls._passed_by_transformers
+            or name.startswith("_")
+        )
+
+    @classmethod
+    def _set_besides(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a saved config holds besides its fields: what a user, or Transformers' trainer, set on it.
+
+        Raises:
+            ValueError: If a name is that of a method, or a field of the house is written wrongly.
+        """
+        own = ("encoder_config", "tasks", "frozen")
+        more = {name: value for name, value in values.items() if not cls._knows(name)}
+        for name in more:
+            if hasattr(cls, name) or nearest(name, [field for field in own if field not in values]):
+                raise ValueError(f"config.json: unknown field {name!r}.{nearest(name, own)}")
+        return more
+
+    @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """Build a config from what a file holds: see ``transformers.PreTrainedConfig.from_dict``.
 
@@ -341,8 +364,13 @@ class MultiTaskConfig(PreTrainedConfig):
         """
         if not isinstance(config_dict, dict) or config_dict.get("model_type", cls.model_type) == cls.model_type:
             check_values(config_dict)
+        more = cls._set_besides(config_dict)
         try:
-            return super().from_dict(config_dict, **kwargs)
+            found = super().from_dict({k: v for k, v in config_dict.items() if k not in more}, **kwargs)
+            config = found[0] if isinstance(found, tuple) else found
+            for name, value in more.items():
+                setattr(config, name, value)
+            return found
         except ValueError:
             raise
         except Exception as error:

@@ -20,6 +20,7 @@ from hf_mtl.encoder.families import (
     longest_text,
     sees_ahead,
 )
+from hf_mtl.encoder.finite import check_finite
 from hf_mtl.encoder.states import FlatLayout, FlatStates, PaddedStates, States
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "States",
     "auto_class",
     "build_encoder",
+    "check_finite",
     "default_pooling",
     "dropout_factors",
     "fast_dropout",

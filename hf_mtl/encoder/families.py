@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from hf_mtl._names import listed
+from hf_mtl.encoder.finite import check_finite
 
 __all__ = [
     "auto_class",
@@ -102,7 +103,7 @@ def load_encoder(
         The encoder, and whether a pooler in it has weights of its own.
 
     Raises:
-        ValueError: If the encoder cannot be made bidirectional.
+        ValueError: If the encoder cannot be made bidirectional, or weights of it are missing, infinite or not a number.
         TypeError: If it has no hidden size, or is an encoder and a decoder.
     """
     has_pooler = True
@@ -114,6 +115,12 @@ def load_encoder(
         config, _ = AutoConfig.from_pretrained(str(encoder), return_unused_kwargs=True, **kwargs)
         loaded, info = auto_class(config).from_pretrained(str(encoder), output_loading_info=True, **kwargs)
         has_pooler = not any(key.startswith("pooler.") for key in info["missing_keys"])
+        if missing := sorted(key for key in info["missing_keys"] if not key.startswith("pooler.")):
+            raise ValueError(
+                f"{str(encoder)!r}: its files lack weights of the encoder that its config describes: "
+                f"{listed(missing, 3)}. Get the whole encoder again."
+            )
+        check_finite(loaded.named_parameters(), f"{str(encoder)!r}")
     # A multi-task model, loaded or to load, gives its encoder.
     if loaded.config.model_type == "multi-task":
         loaded = cast(PreTrainedModel, loaded.encoder)

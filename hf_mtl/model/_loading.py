@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from hf_mtl._names import listed
 from hf_mtl.configuration import MultiTaskConfig, checked_weights
+from hf_mtl.encoder import check_finite
 
 __all__ = ["LoadableModel"]
 
@@ -25,11 +27,14 @@ class LoadableModel(PreTrainedModel):
         """Load a saved model: see ``transformers.PreTrainedModel.from_pretrained``.
 
         Weights are read from safetensors alone, which hold numbers and no code; a config that describes a far larger
-        model than they hold is refused before memory is taken for it.
+        model than they hold is refused before memory is taken for it. A model whose files lack weights is refused:
+        new heads are put on by `hf_mtl.surgery.add_head`. With ``output_loading_info=True``, which returns the names
+        of what was missing, or with a ``state_dict``, it is initialised instead.
 
         Raises:
             OSError: If there is no such model, or it has no weights in safetensors.
-            ValueError: If its config is wrong.
+            ValueError: If its config is wrong, weights of it are missing, infinite or not a number, or the files hold
+                weights of the encoder or of a head that the config does not describe.
         """
         name = args[0] if args else kwargs.get("pretrained_model_name_or_path")
         if name is None or kwargs.get("state_dict") is not None:
@@ -45,7 +50,13 @@ class LoadableModel(PreTrainedModel):
                 except (TypeError, AttributeError, RecursionError) as error:  # it is not even a mapping
                     raise ValueError(f"{str(name)!r}: config.json holds no mapping of fields: {error}") from error
             with checked_weights(str(name), kwargs), _wrong_files_told(str(name)):
-                model = super().from_pretrained(*args, **{**kwargs, "use_safetensors": True})
+                model, info = super().from_pretrained(
+                    *args, **{**kwargs, "use_safetensors": True, "output_loading_info": True}
+                )
+            if kwargs.get("output_loading_info"):
+                model = (model, info)
+            else:
+                _check_whole(model, info, str(name))
         loaded: Any = model[0] if isinstance(model, tuple) else model
         for parameter in loaded.parameters():
             # Weights mapped from a file start anywhere; some matrix kernels then round differently from those on
@@ -55,6 +66,32 @@ class LoadableModel(PreTrainedModel):
         if loaded.config.frozen:
             loaded._apply_frozen()  # loading makes parameters anew
         return model
+
+
+def _check_whole(model: Any, info: Mapping[str, Collection[str]], name: str) -> None:
+    """Check that a model is what its files hold.
+
+    Args:
+        model: The model, loaded.
+        info: Names of weights: ``missing_keys`` and ``unexpected_keys``.
+        name: Its folder, or its repository.
+
+    Raises:
+        ValueError: Naming weights that are missing, that the config does not describe, or that are not finite.
+    """
+    if missing := sorted(info["missing_keys"]):
+        raise ValueError(
+            f"{name!r}: its files lack weights that its config describes: {listed(missing, 3)}. Get the whole model "
+            "again. To put new heads on a model, load it as it was saved and use hf_mtl.surgery.add_head."
+        )
+    # Heads that the config leaves out are not loaded, which changes no answer; other layers of what is there would.
+    held = ("encoder.", *(f"heads.{key}." for key in dict(model.heads.named_children())))
+    if unexpected := sorted(key for key in info["unexpected_keys"] if key.startswith(held)):
+        raise ValueError(
+            f"{name!r}: its files hold weights that its config does not describe: {listed(unexpected, 3)}. Config and "
+            "weights come from different models: get both again from one."
+        )
+    check_finite(model.named_parameters(), f"{name!r}")
 
 
 @contextmanager

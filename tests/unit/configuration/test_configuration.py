@@ -34,6 +34,24 @@ def test_encoder_config_comes_back_as_its_own_class(tmp_path):
     assert encoder_config.hidden_size == 32
 
 
+def test_what_was_set_on_a_config_and_saved_is_loaded_again(tmp_path):
+    config = MultiTaskConfig(encoder_config=tiny_config("bert"), tasks=TASKS)
+    more = {"pad_token_id": 0, "eos_token_id": [3, 4], "note": "ours", "tasked": True, "Ä (0-5)": {}}
+    for name, value in more.items():
+        setattr(config, name, value)
+    for _ in range(2):
+        config.save_pretrained(tmp_path)
+        config = AutoConfig.from_pretrained(tmp_path)
+        assert {name: getattr(config, name) for name in more} == more
+        assert config.tasks == TASKS
+
+
+@pytest.mark.parametrize(("name", "value"), [("encoder_confg", {}), ("taks", []), ("to_dict", 1), ("task", "x")])
+def test_a_file_with_a_field_written_wrongly_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"unknown field '{name}'"):
+        MultiTaskConfig.from_dict({"model_type": "multi-task", name: value})
+
+
 def test_tasks_are_copied_not_shared():
     given = [{"name": "a", "type": "regression"}]
     MultiTaskConfig(tasks=given)
