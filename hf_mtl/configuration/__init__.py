@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
-from hf_mtl.configuration._config import INPUT_COLUMNS, MultiTaskConfig, TaskConfig, check_task_names
+from hf_mtl.configuration._config import MultiTaskConfig
 from hf_mtl.configuration._label_values import value_text
 from hf_mtl.configuration._per_label import BALANCED, PER_LABEL, Numbers
+from hf_mtl.configuration._task import TaskConfig
+from hf_mtl.configuration._task_names import INPUT_COLUMNS, check_task_names
 from hf_mtl.configuration._ties import check_ties, owner_of, tied_tasks
 from hf_mtl.configuration._untrusted import MOST_MISSING, check_built, check_values, checked_weights
 

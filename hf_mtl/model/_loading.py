@@ -37,6 +37,7 @@ class LoadableModel(PreTrainedModel):
                 weights of the encoder or of a head that the config does not describe.
         """
         name = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        model: Any
         if name is None or kwargs.get("state_dict") is not None:
             model = super().from_pretrained(*args, **kwargs)
         else:
@@ -50,12 +51,10 @@ class LoadableModel(PreTrainedModel):
                 except (TypeError, AttributeError, RecursionError) as error:  # it is not even a mapping
                     raise ValueError(f"{str(name)!r}: config.json holds no mapping of fields: {error}") from error
             with checked_weights(str(name), kwargs), _wrong_files_told(str(name)):
-                model, info = super().from_pretrained(
-                    *args, **{**kwargs, "use_safetensors": True, "output_loading_info": True}
-                )
-            if kwargs.get("output_loading_info"):
-                model = (model, info)
-            else:
+                options = {**kwargs, "use_safetensors": True, "output_loading_info": True}
+                model = super().from_pretrained(*args, **options)
+            if not kwargs.get("output_loading_info"):
+                model, info = model
                 _check_whole(model, info, str(name))
         loaded: Any = model[0] if isinstance(model, tuple) else model
         for parameter in loaded.parameters():

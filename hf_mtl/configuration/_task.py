@@ -1,0 +1,211 @@
+"""What a task is: a name, a type, labels and options, checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.configuration._label_values import named_values
+from hf_mtl.configuration._per_label import PER_LABEL
+
+__all__ = ["TaskConfig"]
+
+_POOLINGS = ("first", "last", "mean", "max", "attention")
+_MULTI_LABEL = "multi_label_classification"
+_PROBLEM_TYPES = ("single_label_classification", _MULTI_LABEL)
+#: The type that says its problem type by its name.
+_MULTI_LABEL_TYPE = "multi-label-classification"
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """One question asked of a text: its name, its type, its labels and its options.
+
+    Args:
+        name: Name of the task: of its head, of its column in the datasets, of its metrics.
+        type: Task type, a row of `hf_mtl.heads.HEADS`, such as ``"sequence-classification"``; empty until
+            `hf_mtl.infer_tasks` has read it off the data.
+        labels: Label names in the model's own order. For sentiment: from most negative to most positive.
+            For regression: names of the numbers, where a row has several. A mapping names the values of the column:
+            ``{0: "negative", 1: "positive"}``.
+        weight: Factor of the task's loss, at least 0.
+        problem_type: ``"single_label_classification"`` or ``"multi_label_classification"``
+            (``sequence-classification`` only); ``None`` is single label. The type ``multi-label-classification`` is
+            the second by its name.
+        pooling: The vector of a row that a sequence head sees: its ``"first"`` or ``"last"`` token, the ``"mean"`` or
+            the ``"max"`` of its tokens, ``"attention"`` of a learned query, or ``None`` for the encoder family's own.
+        layers: The encoder's layer that the head reads, from 0 (the embeddings) to the number of its layers, or
+            ``"mix"`` for a learned mix of all; ``None`` is the last.
+        layer_dropout: Probability of leaving a layer out of the mix in training, in [0, 1).
+        dropout: Probability of dropping a feature before the last layer, in [0, 1); ``None`` is the family's own.
+        label_smoothing: Mass moved from the right class to all classes evenly, in [0, 1).
+        class_weights: A factor of the loss for each label of a single-label task, in the order of ``labels``, or
+            ``"balanced"``: learned from the training labels, see `hf_mtl.heads.balanced_class_weights`.
+        pos_weight: For each label of a multi-label task a factor of the loss where it holds, or ``"balanced"``: learned
+            from the training labels, see `hf_mtl.heads.balanced_pos_weight`.
+        thresholds: From which score on a multi-label task names a label, above 0 and below 1: one number, or one for
+            each label; ``None`` is 0.5. ``trainer.tune_thresholds`` finds them.
+        metrics: Names of metrics to report; empty for those of the type.
+        main_metric: The key of the metric that stands for the task in ``eval_score``; ``None`` is the type's own.
+        target_mean: Mean that regression labels are centred by, one for each number of a row; ``None`` until learned
+            from the training data.
+        target_std: Standard deviation that regression labels are divided by, likewise; ``None`` until learned.
+        tied_to: Another task, of the same type, labels and options, whose head this one uses, too; ``None``: it has
+            its own.
+        options: Options of the task type alone, such as ``{"scheme": "IOB2"}``; each head documents its own.
+        label_values: From values of the column, as texts, to the labels that they stand for; a mapping as ``labels``
+            sets it. Labels stand for themselves.
+
+    Raises:
+        ValueError: If a value is out of its range, or a label occurs twice.
+        TypeError: If a value has the wrong type.
+
+    >>> TaskConfig("sentiment", "sentiment", labels=["negative", "positive"]).labels
+    ('negative', 'positive')
+    """
+
+    name: str
+    type: str = ""
+    labels: Sequence[str] | None = None
+    weight: float = 1.0
+    problem_type: str | None = None
+    pooling: str | None = None
+    layers: int | str | None = None
+    layer_dropout: float = 0.0
+    dropout: float | None = None
+    label_smoothing: float = 0.0
+    class_weights: Sequence[float] | str | None = None
+    pos_weight: Sequence[float] | str | None = None
+    thresholds: Sequence[float] | float | None = None
+    metrics: Sequence[str] = ()
+    main_metric: str | None = None
+    target_mean: Sequence[float | None] | float | None = None
+    target_std: Sequence[float | None] | float | None = None
+    tied_to: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    label_values: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("name", "type"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or (not value.strip() and (value or name == "name")):
+                raise TypeError(f"Task {self.name!r}: {name} must be a non-empty string, found {value!r}.")
+        if isinstance(self.metrics, str):
+            raise TypeError(f"Task {self.name!r}: metrics must be a list of names, found the string {self.metrics!r}.")
+        # Frozen value object: `object.__setattr__` is the documented way to normalise in `__post_init__`.
+        labels, values = named_values(self.name, self.labels, self.label_values)
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "label_values", values)
+        for name in ("labels", "metrics"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, self._as_tuple(name))
+        object.__setattr__(self, "options", dict(self.options or {}))
+        if self.tied_to is not None and not isinstance(self.tied_to, str):
+            raise TypeError(f"Task {self.name!r}: tied_to must be a task's name, found {self.tied_to!r}.")
+        self._check_labels()
+        self._check_choice("problem_type", _PROBLEM_TYPES)
+        if self.type == _MULTI_LABEL_TYPE:
+            if self.problem_type not in (None, _MULTI_LABEL):
+                raise ValueError(
+                    f"Task {self.name!r}: the type {self.type!r} is problem_type {_MULTI_LABEL!r}, found "
+                    f"{self.problem_type!r}. Leave it out, or use the type 'sequence-classification'."
+                )
+            object.__setattr__(self, "problem_type", _MULTI_LABEL)
+        for name, numbers in PER_LABEL.items():
+            value = numbers.checked(f"Task {self.name!r}: {name}", getattr(self, name), self.labels)
+            object.__setattr__(self, name, value)
+        self._check_choice("pooling", _POOLINGS)
+        self._check_layers()
+        self._check_number("weight", 0.0, math.inf)
+        self._check_number("dropout", 0.0, 1.0)
+        self._check_number("layer_dropout", 0.0, 1.0)
+        self._check_number("label_smoothing", 0.0, 1.0)
+
+    def _as_tuple(self, name: str) -> tuple[Any, ...]:
+        value = getattr(self, name)
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise TypeError(f"Task {self.name!r}: {name} must be a list, found {value!r}.")
+        return tuple(value)
+
+    def _check_labels(self) -> None:
+        if self.labels is not None:
+            for label in self.labels:
+                if not isinstance(label, str) or not label:
+                    raise TypeError(
+                        f"Task {self.name!r}: labels must be non-empty strings, found {label!r}. "
+                        "Quote it where it is written."
+                    )
+            if twice := {label for label, count in Counter(self.labels).items() if count > 1}:
+                raise ValueError(f"Task {self.name!r}: labels occur twice: {listed(sorted(twice))}.")
+
+    def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
+        value = getattr(self, name)
+        if value is not None and value not in choices:
+            raise ValueError(
+                f"Task {self.name!r}: {name} must be one of {listed(choices)} or null, found {value!r}."
+                f"{nearest(value, choices)}"
+            )
+
+    def _check_layers(self) -> None:
+        value = self.layers
+        if value is None or value == "mix" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+            if self.layer_dropout and value != "mix":
+                raise ValueError(f"Task {self.name!r}: layer_dropout is for layers='mix', found layers={value!r}.")
+            return
+        raise ValueError(
+            f"Task {self.name!r}: layers must be the number of a layer from 0 (the embeddings), 'mix' or null, found "
+            f"{value!r}."
+        )
+
+    def _check_number(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        if value is None and name not in ("weight", "label_smoothing", "layer_dropout"):
+            return
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise TypeError(f"Task {self.name!r}: {name} must be a number, found {value!r}.")
+        if not (math.isfinite(value) and low <= value < high):
+            raise ValueError(f"Task {self.name!r}: {name} must lie in [{low}, {high}), found {value}.")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TaskConfig:
+        """Build a task from a mapping, as read from JSON or YAML.
+
+        Raises:
+            ValueError: If a field is unknown; the message names the nearest valid one.
+        """
+        valid = [f.name for f in dataclasses.fields(cls)]
+        for name in values:
+            if name not in valid:
+                raise ValueError(
+                    f"Task {values.get('name', '?')!r}: unknown field {name!r}.{nearest(name, valid)} "
+                    f"Valid fields: {listed(valid)}."
+                )
+        for name in ("name", "type"):
+            if name not in values:
+                raise ValueError(f"Task {values.get('name', '?')!r}: {name} is missing.")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that differ from their defaults, as JSON knows them."""
+        result: dict[str, Any] = {}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+            if value != default:
+                result[f.name] = list(value) if isinstance(value, tuple) else value
+        return result
+
+    @property
+    def num_labels(self) -> int:
+        """C, the number of labels; 1 where the task has none."""
+        return len(self.labels) if self.labels is not None else 1
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a text may have any number of the labels."""
+        return self.problem_type == _MULTI_LABEL
