@@ -4,8 +4,8 @@ A `DatasetSampler` says which share of the rows each dataset has. `SAMPLERS` is 
 one is one file and one row here. A user's own is passed to ``MultiTaskTrainer(sampler=...)`` instead. `SamplingRules`
 are what goes with any strategy: weights, limits, where an epoch ends.
 
-A `Plan`, which `make_plan` returns, turns shares into whole draws by systematic sampling: at any step each dataset's
-count is within one of its share, any draw is known without the ones before, and every rank computes the same.
+A `Plan`, which `make_plan` returns, turns shares into whole draws, evenly spread: at any step each dataset's count is
+within two of its share, any draw is known without the ones before, and every rank computes the same.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ from hf_mtl._options import parsed_options
 from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation
 from hf_mtl.samplers._adaptive_plan import AdaptivePlan
 from hf_mtl.samplers._base import DatasetSampler, Shares
-from hf_mtl.samplers._interleaving import Interleaving
 from hf_mtl.samplers._make_plan import first_and_last_shares, make_plan
 from hf_mtl.samplers._options import build_sampler, options_of
 from hf_mtl.samplers._permutation import permute, uniforms
 from hf_mtl.samplers._plan import Plan, StepShape
 from hf_mtl.samplers._rules import EXHAUSTED, SamplingRules
-from hf_mtl.samplers._timeline import Timeline
 from hf_mtl.samplers.annealed import AnnealedSampler
 from hf_mtl.samplers.bandit import BanditSampler
 from hf_mtl.samplers.capped import CappedSampler
@@ -47,7 +45,6 @@ __all__ = [
     "DatasetSampler",
     "DifficultySampler",
     "FixedSampler",
-    "Interleaving",
     "Observation",
     "Plan",
     "ProportionalSampler",
@@ -57,7 +54,6 @@ __all__ = [
     "Shares",
     "StepShape",
     "TemperatureSampler",
-    "Timeline",
     "UniformSampler",
     "first_and_last_shares",
     "make_plan",

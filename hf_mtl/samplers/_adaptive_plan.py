@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation, as_list, from_list
 from hf_mtl.samplers._base import Shares
-from hf_mtl.samplers._deadlines import Deadlines
-from hf_mtl.samplers._interleaving import numbered
-from hf_mtl.samplers._plan import Draws, StepShape
+from hf_mtl.samplers._plan import StepShape
 from hf_mtl.samplers._rules import SamplingRules
-from hf_mtl.samplers._slots import Slots
+from hf_mtl.samplers._spread import Draws
+from hf_mtl.samplers._stage import Stage
 from hf_mtl.samplers._stepped_plan import SteppedPlan
-from hf_mtl.samplers._timeline import Ints, Timeline
 
 __all__ = ["AdaptivePlan"]
 
@@ -29,8 +24,7 @@ class AdaptivePlan(SteppedPlan):
     The shares of stage s + 1 are decided when stage s begins, from what was observed until then. So batches that a
     loader fetches up to ``interval`` steps ahead are decided already, and the first two stages know nothing.
 
-    What a stage leaves over in rounding, the next makes good. Each count thus stays close to its share, summed over
-    the stages: within one while shares stay, and a little more where they change, which nobody could foresee.
+    What rounding leaves over in a stage, the next one makes good (`Stage`).
 
     Args:
         sampler: The strategy.
@@ -60,11 +54,11 @@ class AdaptivePlan(SteppedPlan):
         self._sizes, self._rules, self._seed = dict(sizes), rules, seed
         self._length = sampler.interval * shape.step_positions
         self._known = sampler.begin(sizes)
-        first, zeros = rules.shares(sampler, sizes), np.zeros(len(sizes))
+        first = rules.shares(sampler, sizes)
         #: Number of the stage that runs; `_stages` holds it and the next.
         self._number = 0
-        stage = _Stage(0, self._length, first, zeros.astype(np.int64), zeros)
-        self._stages = [stage, stage.next(first)]
+        stage = Stage.first(self._length, first)
+        self._stages = [stage, stage.next(self._length, first)]
         self._ended = first
         self._forget()
 
@@ -79,7 +73,7 @@ class AdaptivePlan(SteppedPlan):
 
     def _drawn(self, start: int, stop: int) -> Draws:
         for stage in self._stages:
-            if stage.start <= start < stage.start + stage.positions:
+            if stage.start <= start < stage.start + self._length:
                 return stage.draw(start, stop)
         raise IndexError(
             f"Step {start // self._shape.step_positions} is not decided: stages of {self.sampler.interval} steps are "
@@ -123,14 +117,14 @@ class AdaptivePlan(SteppedPlan):
         seen = Observation(
             losses=self._losses / steps,
             scores=self._scores,
-            drawn=ended.counts / ended.positions,
+            drawn=ended.counts / self._length,
             shares=ended.shares,
         )
         self._known = self.sampler.learn(self._known, seen)
         self._number += 1
         self._ended = ended.shares
         chosen = self.sampler.choose(self._known, (self._seed, self._number + 1))
-        self._stages = [running, running.next(self._rules.weighted(self._sizes, chosen))]
+        self._stages = [running, running.next(self._length, self._rules.weighted(self._sizes, chosen))]
         self._forget()
 
     # Checkpoints
@@ -164,55 +158,9 @@ class AdaptivePlan(SteppedPlan):
         self._number = state["stage"]
         first, second = (np.array(shares) for shares in state["shares"])
         drawn = np.array(state["drawn"], dtype=np.int64)
-        stage = _Stage(self._number * self._length, self._length, first, drawn, np.array(state["owed"]))
-        self._stages = [stage, stage.next(second)]
+        stage = Stage(self._number * self._length, self._length, first, drawn, np.array(state["owed"]))
+        self._stages = [stage, stage.next(self._length, second)]
         self._ended = first
         self._known = dict(state["known"])
         self._losses, self._steps_seen = np.array(state["losses"]), np.array(state["steps_seen"])
         self._scores = from_list(state["scores"])
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """Constant shares over some positions.
-
-    Args:
-        start: First position.
-        positions: How many there are.
-        shares: float64 [D].
-        before: int64 [D]: draws before the start.
-        owed: float64 [D]: sums of the shares before the start.
-    """
-
-    start: int
-    positions: int
-    shares: Shares
-    before: Ints
-    owed: npt.NDArray[np.float64]
-
-    @cached_property
-    def _all_draws(self) -> Draws:
-        timeline = Timeline.of_shares([self.shares], behind=self.owed - self.before)
-        every = range(len(self.shares))
-        order = Deadlines(timeline, every, Slots(timeline, [], False)).walk([0] * len(every), 0, self.positions)
-        return numbered(np.array(order, dtype=np.int64), self.before)
-
-    @property
-    def counts(self) -> Ints:
-        """int64 [D]: draws within the stage."""
-        return np.bincount(self._all_draws[0], minlength=len(self.shares))
-
-    def next(self, shares: Shares) -> _Stage:
-        """Return the stage that follows, equally long."""
-        return _Stage(
-            self.start + self.positions,
-            self.positions,
-            shares,
-            self.before + self.counts,
-            self.owed + self.shares * self.positions,
-        )
-
-    def draw(self, start: int, stop: int) -> Draws:
-        """Return datasets and earlier draws of positions of the training."""
-        datasets, draws = self._all_draws
-        return datasets[start - self.start : stop - self.start], draws[start - self.start : stop - self.start]

