@@ -9,8 +9,9 @@ pads them.
 from __future__ import annotations
 
 from hf_mtl.data.batch_sampler import BATCHINGS, DrawnBatch, MixtureBatchSampler
+from hf_mtl.data.checks import MOST_CHARACTERS, LabelCounts, check_rows
 from hf_mtl.data.collator import EncodedBatch, MultiTaskCollator, longest_input
-from hf_mtl.data.columns import LabelledDataset
+from hf_mtl.data.columns import DataError, LabelledDataset
 from hf_mtl.data.labels import LabelReader, class_label
 from hf_mtl.data.mixture import DatasetMixture
 from hf_mtl.data.sources import SPLIT_NAMES, as_datasets
@@ -19,17 +20,21 @@ from hf_mtl_light.encoding import Row, check_tokenizer, encode_rows, padding_id,
 
 __all__ = [
     "BATCHINGS",
+    "MOST_CHARACTERS",
     "SPLIT_NAMES",
+    "DataError",
     "DatasetMixture",
     "DrawnBatch",
     "EncodedBatch",
     "InferenceError",
+    "LabelCounts",
     "LabelReader",
     "LabelledDataset",
     "MixtureBatchSampler",
     "MultiTaskCollator",
     "Row",
     "as_datasets",
+    "check_rows",
     "check_tokenizer",
     "class_label",
     "encode_rows",

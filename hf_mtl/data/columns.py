@@ -13,7 +13,7 @@ from hf_mtl.data.labels import LabelReader, words_in
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import Row
 
-__all__ = ["LabelledDataset"]
+__all__ = ["DataError", "LabelledDataset"]
 
 #: Rows whose labels are read at a time.
 _BLOCK = 1000
@@ -24,6 +24,22 @@ _NEEDED: dict[str, dict[str, str]] = {
 }
 
 
+class DataError(ValueError):
+    """A row that its tasks cannot learn from.
+
+    Args:
+        dataset: Name of its dataset.
+        row: Its number in the file, or the table, that it comes from, from 0.
+        number: Its number in the dataset, which differs where rows were selected or moved.
+        message: What is wrong and what to do, with what leads over to it: ``", task 'a': ..."`` or ``": ..."``.
+    """
+
+    def __init__(self, dataset: str, row: int, number: int, message: str) -> None:
+        moved = f" (number {number} of those selected)" if row != number else ""
+        super().__init__(f"Dataset {dataset!r}, row {row}{moved}{message}")
+        self.dataset, self.row, self.message = dataset, row, message
+
+
 def _is_text(feature: Any) -> bool:
     return isinstance(feature, Value) and feature.dtype in ("string", "large_string", "string_view", "null")
 
@@ -31,7 +47,7 @@ def _is_text(feature: Any) -> bool:
 class LabelledDataset:
     """Reads rows of one dataset: its input and the labels of the tasks whose columns it has.
 
-    The input is the column ``tokens`` (words; or a text that holds a list of them, or words with spaces between) or
+    The input is the column ``tokens`` (words; for tagging also a text of them: a list, or with spaces between) or
     ``text``, with ``text_pair`` for pairs and ``choices`` for tasks that choose. Of a dataset that has words and text,
     the words are read if it labels a tagging task. The column of a task that predicts masked tokens holds text and is
     the input of its rows, which have no other label. Labels are read as `LabelReader` does.
@@ -78,13 +94,17 @@ class LabelledDataset:
             )
         self._check_readings(heads, columns)
         for column in (*self.inputs, *self._masked):
-            self._check_input(column, data.features[column])
+            if not (column == "tokens" and tagging and _is_text(data.features[column])):
+                self._check_input(column, data.features[column])
         self._tasks = {task.name: task for task in tasks if task.name in self.tasks}
         self._readers = {
             name: LabelReader(task, heads[name], data.features[name]) for name, task in self._tasks.items()
         }
-        self._heads = {task: heads[task] for task in self.tasks}
+        #: The head class of each task that it labels.
+        self.heads = {task: heads[task] for task in self.tasks}
         wanted = [*self.inputs, *self.tasks]
+        #: Columns that are neither input nor labels.
+        self.unused = [column for column in columns if column not in wanted]
         # Each of the two copies the dataset's description: a thousand datasets would wait seconds for it.
         if columns != wanted:
             data = data.select_columns(wanted)
@@ -114,8 +134,6 @@ class LabelledDataset:
 
     def _check_input(self, column: str, feature: Any) -> None:
         is_list = column in ("tokens", "choices")
-        if column == "tokens" and _is_text(feature):
-            return
         inner = getattr(feature, "feature", None) if is_list else feature
         if not _is_text(inner):
             wanted = "a list of strings" if is_list else "strings"
@@ -123,6 +141,24 @@ class LabelledDataset:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    @property
+    def has_masked_tasks(self) -> bool:
+        """Whether it labels tasks that predict masked tokens."""
+        return bool(self._masked)
+
+    def task_config(self, task: str) -> TaskConfig:
+        """Return one of the tasks that it labels."""
+        return self._tasks[task]
+
+    def source_row(self, index: int) -> int:
+        """Return the number that a row has in the file, or the table, that the dataset was selected from, from 0."""
+        indices = self.data._indices
+        return index if indices is None else int(indices.column(0)[index].as_py())
+
+    def mistake(self, index: int, message: str) -> DataError:
+        """Return the error of a row, by its number; the message follows the row's name."""
+        return DataError(self.name, self.source_row(index), index, message)
 
     def read(self, indices: Sequence[int]) -> list[Row]:
         """Return rows by number, in the order asked for.
@@ -150,24 +186,24 @@ class LabelledDataset:
         """
         rows = []
         for position, (dataset, index) in enumerate(places):
-            found = {task: self._label(task, batch[task][position], dataset, index) for task in self.tasks}
+            found = {task: self._label(task, batch[task][position], (dataset, index)) for task in self.tasks}
             labels = {task: label for task, label in found.items() if label is not None}
             if self._masked and not labels.keys().isdisjoint(self._masked):
                 rows.append(self._row_to_mask(dataset, index, labels))
                 continue
             if not self.inputs:
-                raise ValueError(
-                    f"Dataset {dataset!r}, row {index}: column {self._masked[0]!r} is null, and there is no other "
-                    "input. Give a text, possibly empty, or drop the row."
+                raise self._mistake(
+                    (dataset, index),
+                    f": column {self._masked[0]!r} is null, and there is no other input. Give a text, possibly empty, "
+                    "or drop the row.",
                 )
             inputs = {column: batch[column][position] for column in self.inputs}
             if isinstance(inputs.get("tokens"), str):
                 inputs["tokens"] = words_in(inputs["tokens"])
             for column, value in inputs.items():
                 if value is None or (isinstance(value, list) and None in value):
-                    raise ValueError(
-                        f"Dataset {dataset!r}, row {index}: column {column!r} is null. Give a text, possibly empty, "
-                        "or drop the row."
+                    raise self._mistake(
+                        (dataset, index), f": column {column!r} is null. Give a text, possibly empty, or drop the row."
                     )
             row = Row(
                 dataset=dataset,
@@ -185,17 +221,23 @@ class LabelledDataset:
 
     def _read_label(self, task: str, value: Any, row: Row) -> Any:
         try:
-            return self._heads[task].read_label(self._tasks[task], value, row)
+            return self.heads[task].read_label(self._tasks[task], value, row)
         except LabelError as error:
-            raise ValueError(f"Dataset {row.dataset!r}, row {row.index}, task {task!r}: {error}") from None
+            raise self._mistake((row.dataset, row.index), f", task {task!r}: {error}") from None
+
+    def _mistake(self, place: tuple[str, int], message: str) -> DataError:
+        dataset, index = place
+        # Else it is a row of another dataset of the same kind.
+        return self.mistake(index, message) if dataset == self.name else DataError(dataset, index, index, message)
 
     def _row_to_mask(self, dataset: str, index: int, labels: dict[str, Any]) -> Row:
         task = next(name for name in self._masked if name in labels)
         if len(labels) > 1:
             others = [name for name in labels if name != task]
-            raise ValueError(
-                f"Dataset {dataset!r}, row {index}: its text is masked for task {task!r}, and {listed(others)} would "
-                "learn from what is left of it. Put the texts to mask into a dataset, or rows, of their own."
+            raise self._mistake(
+                (dataset, index),
+                f": its text is masked for task {task!r}, and {listed(others)} would learn from what is left of it. "
+                "Put the texts to mask into a dataset, or rows, of their own.",
             )
         return Row(dataset, index, labels[task], labels=labels)
 
@@ -208,12 +250,20 @@ class LabelledDataset:
         column = self.data[task]
         for start in range(0, len(self), _BLOCK):
             for i, value in enumerate(column[start : start + _BLOCK], start):
-                label = self._label(task, value, self.name, i)
+                label = self._label(task, value, (self.name, i))
                 if label is not None:
                     yield i, label
 
-    def _label(self, task: str, value: Any, dataset: str, index: int) -> Any:
+    def read_value(self, task: str, value: Any) -> Any:
+        """Return the label of a cell, see `LabelReader.read`.
+
+        Raises:
+            LabelError: If it cannot be read.
+        """
+        return self._readers[task].read(value)
+
+    def _label(self, task: str, value: Any, place: tuple[str, int]) -> Any:
         try:
             return self._readers[task].read(value)
         except LabelError as error:
-            raise ValueError(f"Dataset {dataset!r}, row {index}, task {task!r}: {error}") from None
+            raise self._mistake(place, f", task {task!r}: {error}") from None

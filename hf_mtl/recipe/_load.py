@@ -55,7 +55,6 @@ def load_source(name: str, source: DatasetRecipe, folder: Path) -> LoadedDataset
     check_width(load, f"{where}.load")
     written = as_written(load)
     found, is_written = _read(load, written, f"{where}.load")
-    used = written if is_written and written is not None else load
     given = {"train": source.train, "validation": source.validation, "test": source.test}
     splits: dict[str, Dataset] = {}
     names: dict[str, str] = {}
@@ -68,7 +67,7 @@ def load_source(name: str, source: DatasetRecipe, folder: Path) -> LoadedDataset
         for use, split in given.items():
             chosen = split or next((n for n in SPLIT_NAMES[use] if n in found), None)
             if chosen is not None:
-                splits[use] = _split(found, chosen, used, f"{where}.{use}")
+                splits[use] = _split(found, chosen, f"{where}.{use}")
                 names[use] = chosen
     else:
         raise RecipeError(f"{where}.load", f"gave {type(found).__name__}, not rows in splits.")
@@ -95,12 +94,12 @@ def _read(load: Mapping[str, Any], written: Mapping[str, Any] | None, where: str
     return _call(load, where), False
 
 
-def _call(load: Mapping[str, Any], where: str, **more: Any) -> Any:
+def _call(load: Mapping[str, Any], where: str) -> Any:
     path = Path(load["path"])
     try:
         if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
             return datasets.load_from_disk(str(path))
-        return datasets.load_dataset(**{**load, **more})
+        return datasets.load_dataset(**load)
     except Exception as error:  # builders raise whatever their file readers do
         raise RecipeError(where, _reason(load, error)) from error
 
@@ -117,13 +116,28 @@ def _reason(load: Mapping[str, Any], error: Exception) -> str:
     return f"cannot load {load['path']!r}: {one_line(cause or error)}"
 
 
-def _split(found: DatasetDict, name: str, load: Mapping[str, Any], where: str) -> Dataset:
+def _split(found: DatasetDict, name: str, where: str) -> Dataset:
     if name in found:
         return found[name]
     if "[" in name:
-        split: Dataset = _call(load, where, split=name)
-        return split
+        return _slice(found, name, where)
     raise RecipeError(where, f"no split {name!r}.{nearest(name, found)} Splits: {listed(found)}.")
+
+
+def _slice(found: DatasetDict, name: str, where: str) -> Dataset:
+    """Return rows of a slice such as ``train[:100]``, which know their numbers in the split."""
+    try:
+        spans = datasets.ReadInstruction.from_spec(name).to_absolute({key: len(rows) for key, rows in found.items()})
+    except (ValueError, KeyError, AssertionError) as error:
+        raise RecipeError(where, f"no such slice {name!r}: {one_line(error)} Splits: {listed(found)}.") from error
+    parts = []
+    for split in dict.fromkeys(span.splitname for span in spans):
+        rows = found[split]
+        chosen = [row for span in spans if span.splitname == split for row in range(span.from_, span.to)]
+        # Reversed and back: rows that were moved know their numbers in the split, those of a bare slice do not.
+        backwards = range(len(rows) - 1, -1, -1)
+        parts.append(rows.select(backwards).select(backwards).select(chosen))
+    return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
 
 
 def _rename(where: str, use: str, data: Dataset, columns: Mapping[str, str]) -> Dataset:

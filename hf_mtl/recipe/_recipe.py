@@ -13,7 +13,7 @@ from hf_mtl.recipe._metric_names import check_best_metric, metric_names
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.recipe._prepared import BuiltRecipe, PreparedRecipe
 from hf_mtl.recipe._read import ReadRecipe
-from hf_mtl.recipe._rows import check_rows, has_labels
+from hf_mtl.recipe._rows import check_split, has_labels
 from hf_mtl.recipe._split import hold_out
 from hf_mtl.trainer import MultiTaskTrainingArguments, check_tuning
 
@@ -46,7 +46,7 @@ class Recipe(ReadRecipe):
             check_best_metric(args.metric_for_best_model, tasks)
             for name, parts in splits.items():
                 for use, data in parts.items():
-                    check_rows(name, use, data, tasks)
+                    check_split(name, use, data, tasks, loaded[name])
                     if use == "train" and not has_labels(data, [task.name for task in tasks]):
                         raise RecipeError(f"datasets.{name}", "no training row has a label.")
         by_use = {use: {name: parts[use] for name, parts in splits.items() if use in parts} for use in _USES}
@@ -84,10 +84,11 @@ class Recipe(ReadRecipe):
         with self.blamed():
             # Test rows are held out before validation rows, so each split is the one of the training.
             uses = _USES if split == "validation" else ("train", "test")
-            splits = {name: self._split(name, data, kinds, seed, uses) for name, data in self._load().items()}
+            loaded = self._load()
+            splits = {name: self._split(name, data, kinds, seed, uses) for name, data in loaded.items()}
             chosen = {name: parts[split] for name, parts in splits.items() if split in parts}
             for name, data in chosen.items():
-                check_rows(name, split, data, tasks)
+                check_split(name, split, data, tasks, loaded[name])
             chosen = {name: data for name, data in chosen.items() if has_labels(data, names)}
             if not chosen:
                 raise RecipeError("datasets", f"none has a {split} split with labels.")

@@ -2,61 +2,45 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datasets import Dataset
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.data import LabelledDataset
-from hf_mtl.heads import Head, LabelError, head_class
+from hf_mtl.data import DataError, LabelCounts, LabelledDataset, check_rows
+from hf_mtl.heads import Head, head_class
+from hf_mtl.recipe._load import LoadedDataset
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
+from hf_mtl.recipe._places import place_in_file
 
-__all__ = ["check_rows", "has_labels"]
+__all__ = ["check_split", "has_labels"]
 
 
-def check_rows(name: str, use: str, data: Dataset, tasks: Sequence[TaskConfig]) -> None:
-    """Check that every input is there and every label fits its task.
+def check_split(
+    name: str, use: str, data: Dataset, tasks: Sequence[TaskConfig], loaded: LoadedDataset
+) -> dict[str, LabelCounts]:
+    """Check that every input is there and every label fits its task, and count labels.
 
     Args:
         name: Name of the dataset.
         use: ``"train"``, ``"validation"`` or ``"test"``.
         data: The rows, columns named after inputs and tasks.
         tasks: The tasks.
+        loaded: Where the rows come from.
 
     Raises:
-        RecipeError: At the first mistake; the message names dataset, row and task.
+        RecipeError: At the first mistake; the message names dataset, row and task, and the line of a file.
     """
     heads: dict[str, type[Head]] = {task.name: head_class(task) for task in tasks}
     with blamed_on(""):
-        columns = LabelledDataset(f"{name} ({use})", data, tasks, heads)
-        by_name = {task.name: task for task in tasks if task.name in columns.tasks}
-        fine: dict[str, set[Any]] = {task: set() for task in by_name}
-        for start in range(0, len(columns), 1000):
-            for row in columns.read(range(start, min(start + 1000, len(columns)))):
-                for task, label in row.labels.items():
-                    if heads[task].column_is_input:
-                        continue  # any text will do, and a corpus of them is not to be kept
-                    where = f"Dataset {columns.name!r}, row {row.index}, task {task!r}"
-                    _check_label(where, by_name[task], heads[task], label, row.text, fine[task])
-
-
-def _check_label(
-    where: str, task: TaskConfig, head: type[Head], label: Any, text: str | list[str], fine: set[Any]
-) -> None:
-    is_list = isinstance(label, list)
-    if head.needs_words and is_list and len(label) != len(text):
-        raise RecipeError(
-            "", f"{where}: {len(label)} tags for {len(text)} tokens. Token classification needs one tag per token."
-        )
-    # What was seen before was checked before: most rows cost a look-up.
-    key = tuple(label) if is_list else repr(label) if isinstance(label, dict) else label
-    if key not in fine:
         try:
-            head.reference(task, label)
-        except LabelError as error:
-            raise RecipeError("", f"{where}: {error}") from None
-        fine.add(key)
+            return check_rows(LabelledDataset(f"{name} ({use})", data, tasks, heads), progress=sys.stderr.isatty())
+        except DataError as error:
+            split = loaded.names.get(use, loaded.names.get("train"))
+            place = place_in_file(loaded.load, split, error.row)
+            raise RecipeError("", f"Dataset {error.dataset!r}, row {error.row}{place}{error.message}") from error
 
 
 def has_labels(data: Dataset, tasks: Mapping[str, Any] | Sequence[str]) -> bool:

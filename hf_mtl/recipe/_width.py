@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,12 @@ def local_files(load: Mapping[str, Any]) -> dict[str | None, list[Path]]:
     files = load.get("data_files")
     by_split = files if isinstance(files, Mapping) else {None: files}
     return {
-        split: [Path(name) for name in ([names] if isinstance(names, str) else names or ()) if Path(name).is_file()]
+        split: [
+            Path(path)
+            for name in ([names] if isinstance(names, str) else names or ())
+            for path in (sorted(glob.glob(name, recursive=True)) if glob.has_magic(name) else [name])
+            if Path(path).is_file()
+        ]
         for split, names in by_split.items()
     }
 

@@ -188,12 +188,12 @@ RECIPES = {
     "sentiment without order": (
         ("tasks.opinion", {"type": "sentiment"}),
         "recipe.yaml: tasks.opinion.labels: sentiment needs its labels in order, from most negative to most positive, "
-        "and the data do not tell it. Found 'neg', 'pos'.",
+        "and the data do not show it. Found 'neg', 'pos'.",
     ),
     "label that the task lacks": (
         ("tasks.intent", {"labels": ["play", "boook"]}),
-        "Dataset 'talks (train)', row 1, task 'intent': label 'book' is not one of the task's 2: 'play', 'boook'. "
-        "Did you mean 'boook'?",
+        "Dataset 'talks (train)', row 1 (line 2 of 'talks-train.jsonl'), task 'intent': label 'book' is not one of the "
+        "task's 2: 'play', 'boook'. Did you mean 'boook'?",
     ),
     "tags for a text": (
         lambda v: v["datasets"]["films"].update(columns={"sentence": "tokens", "label": "opinion"}),
@@ -252,7 +252,7 @@ ROWS = {
     ),
     "no labels at all": (
         [{"sentence": "a", "label": None} for i in range(10)],
-        "recipe.yaml: tasks.opinion: the column of dataset 'films' tells no type",
+        "recipe.yaml: tasks.opinion: no row of dataset 'films' has a label. Leave the task out, or label some.",
         "",
     ),
 }
@@ -272,8 +272,8 @@ def test_too_few_tags_are_one_line(folder, values):
     write_rows(folder / "talks-train.jsonl", [*TALKS, {"words": ["a", "b"], "act": "play", "marks": ["O"]}])
     line = fails(folder, "train", recipe_file(folder, values))
     assert line == (
-        "Dataset 'talks (train)', row 12, task 'slots': 1 tags for 2 tokens. Token classification needs one tag per "
-        "token."
+        "Dataset 'talks (train)', row 12 (line 13 of 'talks-train.jsonl'), task 'slots': 1 tags for 2 tokens. Token "
+        "classification needs one tag per token."
     )
 
 
@@ -351,7 +351,9 @@ def test_wrong_command_lines_are_one_line(folder, args):
 def test_labels_that_the_model_does_not_know_are_one_line(folder, values, model_folder):
     write_rows(folder / "talks-test.jsonl", [TALKS[0], {**TALKS[1], "act": "boook"}])
     line = fails(folder, "evaluate", model_folder, recipe_file(folder, values), "--split", "test", "-o", "scores.json")
-    assert line.startswith("Dataset 'talks (test)', row 1, task 'intent': label 'boook' is not one of the task's 2")
+    assert line.startswith(
+        "Dataset 'talks (test)', row 1 (line 2 of 'talks-test.jsonl'), task 'intent': label 'boook' is"
+    )
 
 
 def test_a_task_that_the_model_lacks_is_one_line(folder, values, model_folder):

@@ -298,7 +298,8 @@ def test_labels_of_a_trained_model_decide(values):
     assert set(recipe.prepare_for(tasks, "test")) == {"talks"}
     tasks[0] = TaskConfig("opinion", "sentiment", labels=["bad", "good"])
     with pytest.raises(
-        RecipeError, match=r"Dataset 'films \(validation\)', row 0, task 'opinion': label '(neg|pos)' is"
+        RecipeError,
+        match=r"Dataset 'films \(validation\)', row 4 \(line 5 of .*\), task 'opinion': label '(neg|pos)' is",
     ):
         recipe.prepare_for(tasks, "validation")
 

@@ -1,0 +1,227 @@
+"""Every row looked at once before anything is trained: inputs that are there, labels that fit, and how many of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from tqdm.auto import tqdm
+
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.data.columns import LabelledDataset
+from hf_mtl.heads import Head, LabelError
+from hf_mtl_light.encoding import Row
+
+__all__ = ["MOST_CHARACTERS", "LabelCounts", "check_rows"]
+
+#: Characters of a text: tokenizers take seconds for more, each time the row is drawn.
+MOST_CHARACTERS = 1_000_000
+#: Rows that are read at a time.
+_BLOCK = 2_000
+_Table = Mapping[str, pa.Array]
+
+
+@dataclass
+class LabelCounts:
+    """What the rows of a dataset say of a task.
+
+    Args:
+        rows: All rows.
+        unlabelled: Those without a label of the task.
+        labels: How often each label occurs, of words that of each word; empty for tasks without a list of labels.
+    """
+
+    rows: int = 0
+    unlabelled: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def labelled(self) -> int:
+        """The rows with a label."""
+        return self.rows - self.unlabelled
+
+    def add(self, other: LabelCounts) -> None:
+        """Add the counts of further rows."""
+        self.rows += other.rows
+        self.unlabelled += other.unlabelled
+        self.labels.update(other.labels)
+
+
+def check_rows(part: LabelledDataset, progress: bool = False) -> dict[str, LabelCounts]:
+    """Check that every input is there and every label fits its task.
+
+    Columns are checked by Arrow, each value once, where that is enough; rows are read where a label must fit its row.
+
+    Args:
+        part: The dataset.
+        progress: Whether to show a bar if it takes longer than a second.
+
+    Returns:
+        For each task that it labels the counts.
+
+    Raises:
+        DataError: At the first mistake; the message names dataset, row and task.
+    """
+    counts = {name: LabelCounts() for name in part.tasks}
+    checks = {name: _ColumnCheck(part, name) for name in part.tasks}
+    by_row = part.has_masked_tasks or "choices" in part.inputs or any(not check.is_enough for check in checks.values())
+    with tqdm(total=len(part), desc=f"Checking {part.name}", unit=" rows", delay=1, disable=not progress) as bar:
+        for start, table in _blocks(part):
+            size = len(table[part.data.column_names[0]])
+            found = None if by_row or not _inputs_fit(part, table) else _count_columns(checks, table)
+            if found is None:
+                # Where Arrow says that something is wrong, reading the rows says what.
+                rows = part.read(range(start, start + size))
+                for row in rows:
+                    _check_row(part, row)
+                found = _count_rows(part, rows)
+            for name, count in found.items():
+                counts[name].add(count)
+            bar.update(size)
+    return counts
+
+
+def _blocks(part: LabelledDataset) -> Iterator[tuple[int, dict[str, pa.Array]]]:
+    start = 0
+    for table in part.data.with_format("arrow").iter(batch_size=_BLOCK):
+        yield start, {name: table[name].combine_chunks() for name in table.column_names}
+        start += table.num_rows
+
+
+def _inputs_fit(part: LabelledDataset, table: _Table) -> bool:
+    """Return whether all inputs are there, and none is too long."""
+    for name in part.inputs:
+        column = table[name]
+        if column.null_count:
+            return False
+        if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+            if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+                return False
+            column = column.flatten()
+            if column.null_count:
+                return False
+        longest = pc.max(pc.utf8_length(column)).as_py() or 0
+        if longest > MOST_CHARACTERS:
+            return False
+    return True
+
+
+def _count_columns(checks: Mapping[str, _ColumnCheck], table: _Table) -> dict[str, LabelCounts] | None:
+    """Return the counts of a block; ``None`` if a label does not fit."""
+    counts = {}
+    for name, check in checks.items():
+        found = check.count(table)
+        if found is None:
+            return None
+        counts[name] = found
+    return counts
+
+
+class _ColumnCheck:
+    """Checks one column of labels by its values, each once.
+
+    Args:
+        part: The dataset.
+        name: The task.
+    """
+
+    def __init__(self, part: LabelledDataset, name: str) -> None:
+        self._part, self._name = part, name
+        self._task, self._head = part.task_config(name), part.heads[name]
+        self._known: dict[Any, list[str] | None] = {}
+        column = part.data.features[name]
+        self._is_list = hasattr(column, "feature")
+        reads_plainly = self._head.read_label.__func__ is Head.read_label.__func__  # type: ignore[attr-defined]
+        if self._head.needs_words:
+            fits = self._is_list and hasattr(part.data.features["tokens"], "feature")
+        else:
+            fits = not self._is_list and not isinstance(column, Mapping)
+        #: Whether values alone tell: not where a label must fit its row, or is a list that is one label as a whole.
+        self.is_enough = reads_plainly and fits
+
+    def count(self, table: _Table) -> LabelCounts | None:
+        """Return the counts of a block's labels; ``None`` if one does not fit."""
+        column = table[self._name]
+        counts = LabelCounts(len(column), column.null_count)
+        if self._head.needs_words:
+            same = pc.equal(pc.list_value_length(column), pc.list_value_length(table["tokens"]))
+            if pc.all(same).as_py() is False:
+                return None
+        values = column.flatten() if self._is_list else column
+        if self._head.is_regression and pa.types.is_floating(values.type):
+            return counts if pc.all(pc.is_finite(values)).as_py() is not False else None
+        for item in pc.value_counts(values).to_pylist():
+            value, count = item["values"], item["counts"]
+            if value is None:
+                continue
+            if value not in self._known:
+                try:
+                    self._known[value] = self._read(value)
+                except LabelError:
+                    return None
+            names = self._known[value]
+            if names is None and not self._is_list:
+                counts.unlabelled += count
+            elif self._head.takes_labels:
+                for label in names or ():
+                    counts.labels[label] += count
+        return counts
+
+    def _read(self, value: Any) -> list[str] | None:
+        """Return the labels that a value is made of, checked; ``None``: it is no label."""
+        label = self._part.read_value(self._name, [value] if self._is_list else value)
+        if label is None:
+            return None
+        self._head.reference(self._task, label)
+        return _names(self._task, label)
+
+
+def _check_row(part: LabelledDataset, row: Row) -> None:
+    for text in (row.text, row.text_pair, *(row.choices or ())):
+        if isinstance(text, str) and len(text) > MOST_CHARACTERS:
+            raise part.mistake(
+                row.index,
+                f": a text of {len(text):,} characters, and at most {MOST_CHARACTERS:,} are read. Cut it, or make rows "
+                "of its parts.",
+            )
+    for name, label in row.labels.items():
+        head, task = part.heads[name], part.task_config(name)
+        if head.level == "mask":
+            continue  # any text will do
+        where = f", task {name!r}"
+        if head.needs_words and isinstance(label, list) and len(label) != len(row.text):
+            raise part.mistake(
+                row.index,
+                f"{where}: {len(label)} tags for {len(row.text)} tokens. Token classification needs one tag per token.",
+            )
+        try:
+            head.reference(task, label)
+        except LabelError as error:
+            raise part.mistake(row.index, f"{where}: {error}") from None
+
+
+def _count_rows(part: LabelledDataset, rows: Collection[Row]) -> dict[str, LabelCounts]:
+    counts = {}
+    for name in part.tasks:
+        head, task = part.heads[name], part.task_config(name)
+        labels = [row.labels[name] for row in rows if name in row.labels]
+        counts[name] = LabelCounts(len(rows), len(rows) - len(labels))
+        if head.takes_labels and head.level != "mask":
+            for label in labels:
+                counts[name].labels.update(_names(task, label))
+    return counts
+
+
+def _names(task: TaskConfig, label: Any) -> list[str]:
+    """Return the labels that one label is made of."""
+    labels = task.labels or ()
+    if not isinstance(label, (list, tuple)):
+        return [label] if isinstance(label, str) else []
+    if len(label) == len(labels) and not any(isinstance(item, str) for item in label):
+        return [labels[i] for i in np.flatnonzero(np.asarray(label, dtype=float)).tolist()]
+    return [item for item in label if isinstance(item, str)]
