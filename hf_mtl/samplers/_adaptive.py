@@ -46,6 +46,11 @@ class AdaptiveSampler(DatasetSampler):
     needs_scores: ClassVar[bool] = False
     interval: int = 50
 
+    @property
+    def is_constant(self) -> bool:
+        """Never: training decides the shares."""
+        return False
+
     def probabilities(self, sizes: Mapping[str, int], step: int = 0, steps: int = 1) -> Shares:
         """Return the shares before anything was observed: equal ones."""
         return np.full(len(sizes), 1 / len(sizes))

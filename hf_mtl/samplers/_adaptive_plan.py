@@ -124,7 +124,7 @@ class AdaptivePlan(SteppedPlan):
         self._number += 1
         self._ended = ended.shares
         chosen = self.sampler.choose(self._known, (self._seed, self._number + 1))
-        self._stages = [running, running.next(self._length, self._rules.weighted(self._sizes, chosen))]
+        self._stages = [running, running.next(self._length, self._rules.weighted(self.sampler, self._sizes, chosen))]
         self._forget()
 
     # Checkpoints

@@ -48,6 +48,11 @@ class DatasetSampler(ABC):
         """
         return [0]
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether shares never change, however long the training: those of a sampler without `starts` of its own."""
+        return type(self).starts is DatasetSampler.starts
+
     def check(self, sizes: Mapping[str, int]) -> None:  # noqa: B027  # most strategies go by no names
         """Check options that name datasets.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
 from hf_mtl.samplers._adaptive import AdaptiveSampler
 from hf_mtl.samplers._adaptive_plan import AdaptivePlan
-from hf_mtl.samplers._base import DatasetSampler, Shares
+from hf_mtl.samplers._base import DatasetSampler
 from hf_mtl.samplers._epoch_plan import EpochPlan
 from hf_mtl.samplers._plan import Plan, StepShape
 from hf_mtl.samplers._rules import SamplingRules
@@ -43,36 +42,25 @@ def make_plan(
         seed: Of the random choices of adaptive strategies.
 
     Raises:
-        ValueError: If an option names a dataset that there is not, or does not fit the strategy.
+        ValueError: If an option names a dataset that there is not, or does not fit the strategy; if a sampler of the
+            user's own returns anything but shares.
     """
     rules = rules or SamplingRules()
     rules.check(sizes)
     sampler.check(sizes)
     limited = rules.limited(sizes)
-    is_adaptive = isinstance(sampler, AdaptiveSampler)
-    is_constant = not is_adaptive and len(sampler.starts(1000)) == 1
-    if rules.exhausted != "repeat" and not is_constant:
+    if rules.exhausted != "repeat" and not sampler.is_constant:
         raise ValueError(
             f"exhausted={rules.exhausted!r} needs constant shares: of shares that change, epochs would differ in "
             "length. Leave it out."
         )
-    shares = rules.shares(sampler, limited)
-    _check(shares, sampler)
     if isinstance(sampler, AdaptiveSampler):
         return AdaptivePlan(sampler, limited, rules, shape, epochs, max_steps, seed)
-    rows = np.array(list(limited.values()))
-    if is_constant and np.abs(shares * rows.sum() - rows).max() < 1e-3:
-        return EpochPlan(rows.tolist(), shape)
+    if sampler.is_constant:
+        rows = np.array(list(limited.values()))
+        if np.abs(rules.shares(sampler, limited) * rows.sum() - rows).max() < 1e-3:
+            return EpochPlan(rows.tolist(), shape)
     return StagePlan(sampler, limited, rules, shape, epochs, max_steps)
-
-
-def _check(shares: Shares, sampler: DatasetSampler) -> None:
-    """Check what a user's own sampler returns, before an hour of training shows it."""
-    if not (np.all(shares >= 0) and abs(float(shares.sum()) - 1) < 1e-6):
-        raise ValueError(
-            f"{type(sampler).__name__}.probabilities must return numbers of at least 0 that sum to 1, found "
-            f"{shares.tolist()[:10]}."
-        )
 
 
 def first_and_last_shares(
@@ -91,10 +79,9 @@ def first_and_last_shares(
     rules.check(sizes)
     sampler.check(sizes)
     limited = rules.limited(sizes)
-    first = rules.shares(sampler, limited)
     if isinstance(sampler, AdaptiveSampler):
-        return [(share, None) for share in first.tolist()]
-    rows = rules.epoch_rows(limited, first)
-    steps = max(max_steps if max_steps > 0 else math.ceil(epochs * shape.whole(rows, shape.step_rows)), 1)
-    last = rules.shares(sampler, limited, sampler.starts(steps)[-1], steps)
-    return list(zip(first.tolist(), last.tolist(), strict=True))
+        return [(share, None) for share in rules.shares(sampler, limited).tolist()]
+    steps = max(shape.training_steps(rules.epoch_rows(sampler, limited), epochs, max_steps), 1)
+    starts = sampler.starts(steps)
+    first, last = (rules.shares(sampler, limited, start, steps).tolist() for start in (starts[0], starts[-1]))
+    return list(zip(first, last, strict=True))

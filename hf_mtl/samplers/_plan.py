@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -58,6 +59,16 @@ class StepShape:
     def whole(self, rows: int, size: int) -> int:
         """Return how often ``size`` goes into ``rows``; the rest counts unless it is skipped."""
         return rows // size if self.skip_last else -(-rows // size)
+
+    def training_steps(self, rows: int, epochs: float, max_steps: int) -> int:
+        """Return the steps of a training.
+
+        Args:
+            rows: Rows of an epoch.
+            epochs: Epochs of the training.
+            max_steps: Its optimizer steps, in place of ``epochs``, if above 0.
+        """
+        return max_steps if max_steps > 0 else math.ceil(epochs * self.whole(rows, self.step_rows))
 
 
 class Plan(ABC):

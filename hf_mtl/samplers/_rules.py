@@ -63,12 +63,18 @@ class SamplingRules:
         """Return each dataset's rows that are used."""
         return {name: min(size, self.max_rows.get(name, size)) for name, size in sizes.items()}
 
-    def weighted(self, sizes: Mapping[str, int], shares: Shares) -> Shares:
-        r"""Return a strategy's shares times the weights, :math:`p_d w_d / \sum_e p_e w_e`.
+    def weighted(self, sampler: DatasetSampler, sizes: Mapping[str, int], shares: Shares) -> Shares:
+        r"""Return what a sampler gave as shares times the weights, :math:`p_d w_d / \sum_e p_e w_e`.
 
         Raises:
-            ValueError: If nothing is left.
+            ValueError: If it gave anything but shares, or nothing is left.
         """
+        is_right = np.shape(shares) == (len(sizes),) and np.all(shares >= 0) and abs(float(np.sum(shares)) - 1) < 1e-6
+        if not is_right:
+            raise ValueError(
+                f"{type(sampler).__name__} must give each of {len(sizes)} datasets a share of at least 0, 1 in sum, "
+                f"found {np.asarray(shares).tolist()!r:.200}."
+            )
         if not self.weights:
             return shares
         found = shares * np.array([self.weights.get(name, 1.0) for name in sizes])
@@ -85,9 +91,9 @@ class SamplingRules:
             step: First step of a stage.
             steps: Steps of the whole training.
         """
-        return self.weighted(sizes, sampler.probabilities(sizes, step, steps))
+        return self.weighted(sampler, sizes, sampler.probabilities(sizes, step, steps))
 
-    def epoch_rows(self, sizes: Mapping[str, int], shares: Shares) -> int:
+    def epoch_rows(self, sampler: DatasetSampler, sizes: Mapping[str, int]) -> int:
         r"""Return the rows that an epoch draws.
 
         A dataset is used up after :math:`n_d / p_d` rows of all, so the first after the least of these, the last
@@ -95,6 +101,7 @@ class SamplingRules:
         """
         if self.exhausted == "repeat":
             return sum(sizes.values())
+        shares = self.shares(sampler, sizes)
         drawn = shares > 0
         lengths = np.array(list(sizes.values()))[drawn] / shares[drawn]
         # Off a whole number by a rounding error, they mean that number.

@@ -38,7 +38,7 @@ class StagePlan(SteppedPlan):
         epochs: float,
         max_steps: int,
     ) -> None:
-        super().__init__(rules.epoch_rows(sizes, rules.shares(sampler, sizes)), shape, epochs, max_steps)
+        super().__init__(rules.epoch_rows(sampler, sizes), shape, epochs, max_steps)
         steps = max(self.steps, 1)
         self._steps = sampler.starts(steps)
         shares = [rules.shares(sampler, sizes, step, steps) for step in self._steps]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 
 import numpy as np
@@ -24,11 +23,10 @@ class SteppedPlan(Plan):
     """
 
     def __init__(self, rows: int, shape: StepShape, epochs: float, max_steps: int) -> None:
-        epoch_steps = shape.whole(rows, shape.step_rows)
         self._shape = shape
-        self.epoch_units = epoch_steps * shape.step_units
+        self.epoch_units = shape.whole(rows, shape.step_rows) * shape.step_units
         #: Steps of the whole training.
-        self.steps = max_steps if max_steps > 0 else math.ceil(epochs * epoch_steps)
+        self.steps = shape.training_steps(rows, epochs, max_steps)
 
     @abstractmethod
     def _drawn(self, start: int, stop: int) -> Draws:

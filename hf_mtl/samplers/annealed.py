@@ -51,6 +51,11 @@ class AnnealedSampler(DatasetSampler):
         check_number("end", self.end, 0, 1)
         check_number("stages", self.stages, 1, 1000, whole=True)
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether there is one stage."""
+        return self.stages == 1
+
     def starts(self, steps: int) -> list[int]:
         """Return the starts of equal stages."""
         return equal_starts(self.stages, steps)

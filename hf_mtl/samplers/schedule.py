@@ -59,6 +59,11 @@ class ScheduleSampler(DatasetSampler):
         if self.schedule[0][0] != 0:
             raise ValueError(f"schedule must begin at 0, found {self.schedule[0][0]!r}.")
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether there is one entry."""
+        return not callable(self.schedule) and len(self.schedule) == 1
+
     def check(self, sizes: Mapping[str, int]) -> None:
         """Check that every entry gives a share to every dataset, and to nothing else.
 

@@ -1,5 +1,6 @@
 """Each strategy against its formula, written out by hand; bandits on problems whose answer is known."""
 
+import json
 import math
 
 import numpy as np
@@ -19,6 +20,7 @@ from hf_mtl.samplers import (
     StepShape,
     TemperatureSampler,
     UniformSampler,
+    first_and_last_shares,
     make_plan,
     make_sampler,
 )
@@ -61,6 +63,41 @@ def test_a_function_schedules_shares():
     plan = make_plan(sampler, {"b": 50, "a": 50}, StepShape(10), max_steps=100)
     assert plan.shares(0).tolist() == [0, 1]
     assert plan.shares(99).tolist() == pytest.approx([0.99, 0.01])
+
+
+@pytest.mark.parametrize("batching", ["mixed", "homogeneous"])
+@pytest.mark.parametrize(("when", "max_steps"), [(1500, 2000), (0.9, 50), (0.5, 50), (3, 4), (1, 3000)])
+def test_a_schedule_that_begins_proportional_switches_when_it_says(when, max_steps, batching):
+    sizes = {"a": 40, "b": 120}
+    sampler = ScheduleSampler([(0, {"a": 1, "b": 3}), (when, {"a": 1, "b": 0})])
+    shape = StepShape(4, mixed=batching == "mixed")
+    plan = make_plan(sampler, sizes, shape, max_steps=max_steps)
+    switch = when if isinstance(when, int) else round(when * max_steps)
+    for step, expected in ((switch - 1, [0.25, 0.75]), (switch, [1, 0]), (max_steps - 1, [1, 0])):
+        assert plan.shares(step).tolist() == expected
+        rows = plan.draw(*divmod(step, plan.epoch_units))[0]
+        assert expected[1] > 0 or set(rows.tolist()) == {0}
+    # What the summary says of the training.
+    promised = first_and_last_shares(sampler, sizes, shape, rules=SamplingRules(), max_steps=max_steps)
+    assert promised == [(0.25, 1), (0.75, 0)]
+
+
+def test_a_schedule_of_one_entry_is_constant():
+    sizes, sampler = {"a": 10, "b": 30}, ScheduleSampler([(0, {"a": 1, "b": 3})])
+    assert sampler.is_constant
+    assert [sorted(rows) for rows in drawn(sizes, sampler).values()] == [list(range(10)), list(range(30))]
+
+
+def test_a_sampler_of_ones_own_that_gives_starts_is_not_taken_for_constant():
+    class Late(ProportionalSampler):
+        def starts(self, steps):
+            return [0, 5000] if steps > 5000 else [0]
+
+        def probabilities(self, sizes, step=0, steps=1):
+            return np.array([1.0, 0.0]) if step >= 5000 else super().probabilities(sizes)
+
+    plan = make_plan(Late(), {"a": 10, "b": 30}, StepShape(4), max_steps=6000)
+    assert plan.shares(5999).tolist() == [1, 0]
 
 
 # Rules
@@ -181,6 +218,45 @@ def test_thompson_counts_and_forgets_by_the_written_out_formula():
     assert state["failures"] == pytest.approx([0.75 + 0.25 + 0, 0.75 + 0.25 + 1, 0.75 + 0.25])
 
 
+class Keyed(BanditSampler):
+    """Gives shares that say under which key they were chosen."""
+
+    def choose(self, state, key):
+        seed, stage = key
+        return np.array([seed / 100, stage / 100, 1 - (seed + stage) / 100])
+
+
+def test_each_stage_is_chosen_under_the_seed_and_its_own_number():
+    sizes = {"a": 5, "b": 5, "c": 5}
+
+    def plan():
+        return make_plan(Keyed(interval=2), sizes, StepShape(4), max_steps=99, seed=7)
+
+    def key_of(plan, step):
+        return tuple(round(100 * share) for share in plan.shares(step).tolist()[:2])
+
+    whole, resumed = plan(), plan()
+    for step in range(1, 21):
+        whole.end_step(step, {})
+        if step == 9:
+            resumed.load(json.loads(json.dumps(whole.state())))
+        elif step > 9:
+            resumed.end_step(step, {})
+        if step >= 4:  # nothing is chosen for the first two stages
+            assert key_of(whole, step) == (7, step // 2)
+            assert key_of(whole, step + 2) == (7, step // 2 + 1)
+    assert resumed.state() == whole.state()
+    assert key_of(resumed, 22) == (7, 11)
+
+
+@pytest.mark.parametrize(("one", "other"), [((1, 2), (1, 3)), ((1, 2), (2, 2)), ((1, 2), (2, 1))])
+def test_thompsons_votes_belong_to_both_numbers_of_the_key(one, other):
+    sampler = BanditSampler(policy="thompson")
+    state = sampler.begin({"a": 1, "b": 1, "c": 1})
+    assert sampler.choose(state, one).tolist() == sampler.choose(state, one).tolist()
+    assert sampler.choose(state, one).tolist() != sampler.choose(state, other).tolist()
+
+
 def test_difficulty_moves_share_to_the_dataset_with_the_largest_gap():
     sampler = DifficultySampler(references={"a": 0.9, "b": 0.8})
     state = sampler.begin({"a": 1, "b": 1, "c": 1})
@@ -236,10 +312,26 @@ def test_options_that_do_not_fit_the_datasets_are_named(strategy, options, words
         make_plan(sampler, {"a": 5, "b": 5}, StepShape(2), rules=rules)
 
 
-def test_shares_of_a_users_own_sampler_are_checked():
+@pytest.mark.parametrize(
+    "wrong",
+    [[1.0, 1.0], [0.5, 0.4], [1.5, -0.5], [math.nan, 1.0], [math.inf, 0.0], [1.0], [[0.5, 0.5]], [0.2, 0.3, 0.5]],
+)
+@pytest.mark.parametrize("when", ["at once", "later", "learnt"])
+def test_shares_of_a_users_own_sampler_are_checked(wrong, when):
     class Wrong(UniformSampler):
-        def probabilities(self, sizes, step=0, steps=1):
-            return np.ones(len(sizes))
+        def starts(self, steps):
+            return [0, 7]
 
-    with pytest.raises(ValueError, match=r"Wrong\.probabilities must return"):
-        make_plan(Wrong(), {"a": 5, "b": 5}, StepShape(2))
+        def probabilities(self, sizes, step=0, steps=1):
+            return np.array(wrong if when == "at once" or step else [0.5, 0.5])
+
+    class WrongLearner(BanditSampler):
+        def choose(self, state, key):
+            return np.array(wrong)
+
+    def run(sampler):
+        plan = make_plan(sampler, {"a": 5, "b": 5}, StepShape(2), max_steps=9)
+        plan.end_step(50, {})
+
+    with pytest.raises(ValueError, match="must give each of 2 datasets a share of at least 0, 1 in sum, found"):
+        run(WrongLearner() if when == "learnt" else Wrong())
