@@ -14,6 +14,7 @@ from hf_mtl.model import MultiTaskModel, MultiTaskOutput
 from hf_mtl.pipelines import MultiTaskPipeline
 from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_mtl_light import OnnxPredictor
+from hf_mtl_light.errors import UserError
 
 __all__ = [
     "AnswerOptions",
@@ -25,6 +26,7 @@ __all__ = [
     "MultiTaskTrainingArguments",
     "OnnxPredictor",
     "TaskConfig",
+    "UserError",
     "infer_tasks",
     "predict",
 ]

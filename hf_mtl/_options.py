@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["check_number", "parsed_options"]
 
 
@@ -28,9 +30,9 @@ def parsed_options(name: str, value: Mapping[str, Any] | str | None) -> dict[str
         try:
             value = json.loads(value)
         except ValueError as error:
-            raise ValueError(f"{name} is not valid JSON: {error}. Found {given!r}.") from error
+            raise UserError(f"{name} is not valid JSON: {error}. Found {given!r}.") from error
     if value is not None and not isinstance(value, Mapping):
-        raise ValueError(f"{name} must be a mapping such as {{'temperature': 2}}, or its JSON, found {given!r}.")
+        raise UserError(f"{name} must be a mapping such as {{'temperature': 2}}, or its JSON, found {given!r}.")
     return dict(value or {})
 
 
@@ -56,4 +58,4 @@ def check_number(
         kind = "a whole number" if whole else "a number"
         low = f"above {least:g}" if above else f"of at least {least:g}"
         high = "" if most == math.inf else f" and at most {most:g}"
-        raise ValueError(f"{name} must be {kind} {low}{high}, found {value!r}.")
+        raise UserError(f"{name} must be {kind} {low}{high}, found {value!r}.")

@@ -13,6 +13,7 @@ import numpy as np
 from hf_mtl_light.answering import answers_of
 from hf_mtl_light.description import GraphDescription
 from hf_mtl_light.encoding import FileTokenizer, Window, WindowEncoder, as_row
+from hf_mtl_light.errors import MissingExtraError, UserError
 from hf_mtl_light.inference import (
     BATCH_TOKENS,
     LOOK_AHEAD,
@@ -173,7 +174,7 @@ class OnnxPredictor:
     def _checked(self, max_length: int | None, default: int) -> int:
         longest = self.description.max_length
         if max_length is not None and not 3 <= max_length <= longest:
-            raise ValueError(
+            raise UserError(
                 f"max_length must lie between 3 and {longest}, the most this model takes; found {max_length}."
             )
         return max_length or default
@@ -193,4 +194,4 @@ def _needed(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise ImportError(f"OnnxPredictor needs {name}: pip install 'hf-mtl[onnx]'") from error
+        raise MissingExtraError(f"OnnxPredictor needs {name}: pip install 'hf-mtl[onnx]'") from error

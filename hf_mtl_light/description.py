@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.names import listed
 from hf_mtl_light.tags import SCHEMES
 
@@ -60,7 +61,7 @@ class TaskDescription:
     def __post_init__(self) -> None:
         for field, choices in (("level", _LEVELS), ("function", _FUNCTIONS)):
             if getattr(self, field) not in choices:
-                raise ValueError(
+                raise UserError(
                     f"Task {self.name!r}: {field} must be one of {', '.join(choices)}, found {getattr(self, field)!r}."
                 )
         for field in ("labels", "thresholds"):
@@ -68,13 +69,13 @@ class TaskDescription:
         if self.answers is None:
             object.__setattr__(self, "answers", self._meant())
         if self.scheme is not None and self.scheme not in SCHEMES:
-            raise ValueError(
+            raise UserError(
                 f"Task {self.name!r}: scheme must be one of {listed(SCHEMES)} or null, found {self.scheme!r}."
             )
         if self.function != "none" and not self.labels:
-            raise ValueError(f"Task {self.name!r}: {self.function} needs labels.")
+            raise UserError(f"Task {self.name!r}: {self.function} needs labels.")
         if self.function == "sigmoid" and len(self.thresholds) != len(self.labels):
-            raise ValueError(
+            raise UserError(
                 f"Task {self.name!r}: {len(self.thresholds)} thresholds for {len(self.labels)} labels. Give one each."
             )
         if self.function == "none":
@@ -82,7 +83,7 @@ class TaskDescription:
                 value = getattr(self, field)
                 found = len(value) if isinstance(value, Sequence) else 1
                 if found not in (1, len(self.labels)):
-                    raise ValueError(f"Task {self.name!r}: {found} of {field} for {len(self.labels)} labels.")
+                    raise UserError(f"Task {self.name!r}: {found} of {field} for {len(self.labels)} labels.")
 
     def _meant(self) -> str:
         """Return the kind of answers of a description that names none."""
@@ -137,7 +138,7 @@ class GraphDescription:
         """
         file = Path(folder) / DESCRIPTION_FILE
         if not file.is_file():
-            raise ValueError(
+            raise UserError(
                 f"{str(folder)!r} holds no {DESCRIPTION_FILE}, so it is no exported model. "
                 "Write one with hf-mtl export MODEL OUT --to onnx."
             )
@@ -145,7 +146,7 @@ class GraphDescription:
             values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             version = values["version"]
             if version != FORMAT_VERSION:
-                raise ValueError(
+                raise UserError(
                     f"its version is {version!r}, not {FORMAT_VERSION}, which this hf-mtl reads. Export the model again"
                 )
             known = {field.name for field in dataclasses.fields(cls)}
@@ -156,4 +157,4 @@ class GraphDescription:
             ]
             return cls(**{**{name: value for name, value in values.items() if name in known}, "tasks": tasks})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{str(file)!r} cannot be read: {str(error).rstrip('.')}.") from error
+            raise UserError(f"{str(file)!r} cannot be read: {str(error).rstrip('.')}.") from error

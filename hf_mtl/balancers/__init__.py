@@ -22,6 +22,7 @@ from hf_mtl.balancers.geometric import GeometricBalancer
 from hf_mtl.balancers.gradient import GradientBalancer
 from hf_mtl.balancers.random import RandomBalancer
 from hf_mtl.balancers.uncertainty import UncertaintyBalancer
+from hf_mtl_light.errors import UserError
 
 __all__ = [
     "BALANCERS",
@@ -70,13 +71,13 @@ def make_balancer(method: str, options: Mapping[str, Any] | None = None) -> Bala
     'DynamicWeightAverage'
     """
     if method not in BALANCERS:
-        raise ValueError(f"Unknown balancing {method!r}.{nearest(method, BALANCERS)} Methods: {listed(BALANCERS)}.")
+        raise UserError(f"Unknown balancing {method!r}.{nearest(method, BALANCERS)} Methods: {listed(BALANCERS)}.")
     kind, options = BALANCERS[method], dict(options or {})
     if kind is not GradientBalancer:
         valid = list(inspect.signature(kind).parameters)
         for name in options:
             if name not in valid:
-                raise ValueError(
+                raise UserError(
                     f"Balancing {method!r}: unknown option {name!r}.{nearest(str(name), valid)} Options: "
                     f"{listed(valid) or 'none'}."
                 )

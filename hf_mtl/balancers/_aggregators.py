@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from hf_mtl._names import listed, nearest
+from hf_mtl_light.errors import MissingExtraError, UserError
 
 if TYPE_CHECKING:
     from torchjd.aggregation import Aggregator, Weighting
@@ -41,7 +42,7 @@ def _classes() -> dict[str, type]:
     try:
         from torchjd import aggregation
     except ImportError as error:
-        raise ImportError(
+        raise MissingExtraError(
             "Balancing 'gradient' needs torchjd, which is not installed: pip install 'hf-mtl[gradients]'."
         ) from error
     bases = (aggregation.Aggregator, aggregation.WeightedAggregator, aggregation.GramianWeightedAggregator)
@@ -82,7 +83,7 @@ class AggregatorRecipe:
         classes = _classes()
         self.name = plain_name(name) if isinstance(name, str) else ""
         if self.name not in classes:
-            raise ValueError(
+            raise UserError(
                 f"Balancing 'gradient': unknown aggregator {name!r}.{nearest(str(name), classes)} Aggregators: "
                 f"{listed(sorted(classes), most=40)}."
             )
@@ -97,16 +98,16 @@ class AggregatorRecipe:
         valid = [*parameters, *(["primary"] if self.name == "pcd" else [])]
         for key in self._options:
             if key not in parameters:
-                raise ValueError(
+                raise UserError(
                     f"Aggregator {self.name!r}: unknown option {key!r}.{nearest(key, valid)} Options: "
                     f"{listed(valid) or 'none'}."
                 )
         for key, parameter in parameters.items():
             if parameter.default is inspect.Parameter.empty and key not in self._options:
-                raise ValueError(f"Aggregator {self.name!r} needs the option {key!r}.")
+                raise UserError(f"Aggregator {self.name!r} needs the option {key!r}.")
         for key in _VECTORS:
             if self._options.get(key) is not None and not isinstance(self._options[key], Mapping):
-                raise ValueError(
+                raise UserError(
                     f"Aggregator {self.name!r}: {key} must be a mapping from tasks to numbers, found "
                     f"{self._options[key]!r}."
                 )
@@ -124,7 +125,7 @@ class AggregatorRecipe:
         from torchjd.aggregation import WeightedAggregator
 
         if self.inner is not None and not issubclass(self.inner._class, WeightedAggregator):
-            raise ValueError(f"Aggregator 'crmogm': {self.inner.name!r} has no weights to smooth. Choose another.")
+            raise UserError(f"Aggregator 'crmogm': {self.inner.name!r} has no weights to smooth. Choose another.")
         vectors = [self._options[key] for key in _VECTORS if self._options.get(key) is not None]
         made_up = [f"task{i}" for i in range(max(2, self.least_tasks))]
         names = list(dict.fromkeys(name for vector in vectors for name in vector)) or made_up
@@ -134,7 +135,7 @@ class AggregatorRecipe:
                 try:
                     built(torch.eye(len(names)))
                 except (TypeError, ValueError) as error:
-                    raise ValueError(f"Aggregator {self.name!r}: {error}") from error
+                    raise UserError(f"Aggregator {self.name!r}: {error}") from error
 
     @property
     def independent_parts(self) -> int:
@@ -174,20 +175,20 @@ class AggregatorRecipe:
             given = self._options.get(key) or dict.fromkeys(names)
             for name in given:
                 if name not in names:
-                    raise ValueError(
+                    raise UserError(
                         f"Aggregator {self.name!r}: {key} names {name!r}, which is no task with training rows."
                         f"{nearest(name, names)} Tasks: {listed(names)}."
                     )
             missing = [name for name in names if name not in given]
             if missing:
-                raise ValueError(f"Aggregator {self.name!r}: {key} has no number for {listed(missing)}.")
+                raise UserError(f"Aggregator {self.name!r}: {key} has no number for {listed(missing)}.")
         if self.primary is not None and self.primary not in names:
-            raise ValueError(
+            raise UserError(
                 f"Aggregator 'pcd': primary {self.primary!r} is no task with training rows."
                 f"{nearest(str(self.primary), names)} Tasks: {listed(names)}."
             )
         if len(names) < self.least_tasks:
-            raise ValueError(
+            raise UserError(
                 f"Aggregator {self.name!r} with these options needs at least {self.least_tasks} tasks, found "
                 f"{len(names)}: {listed(names)}."
             )
@@ -224,9 +225,9 @@ class AggregatorRecipe:
                 return aggregation.GramianWeightedAggregator(self._class(inner.gramian_weighting, **options))
             return aggregation.WeightedAggregator(self._class(inner.weighting, **options))
         except ImportError as error:
-            raise ImportError(
+            raise MissingExtraError(
                 f"Aggregator {self.name!r} needs a solver that is not installed: pip install 'hf-mtl[gradients]'. "
                 f"({error})"
             ) from error
         except (TypeError, ValueError) as error:
-            raise ValueError(f"Aggregator {self.name!r}: {error}") from error
+            raise UserError(f"Aggregator {self.name!r}: {error}") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from hf_mtl._options import check_number
 from hf_mtl.balancers._base import Balancer, Step, TaskFacts
+from hf_mtl_light.errors import UserError
 
 __all__ = ["DynamicWeightAverage"]
 
@@ -46,7 +47,7 @@ class DynamicWeightAverage(Balancer):
         check_number("Balancing 'dwa': temperature", temperature, 0, above=True)
         self._temperature = float(temperature)
         if interval is not None and (isinstance(interval, bool) or not isinstance(interval, int) or interval < 1):
-            raise ValueError(f"Balancing 'dwa': interval must be a whole number of steps from 1, found {interval!r}.")
+            raise UserError(f"Balancing 'dwa': interval must be a whole number of steps from 1, found {interval!r}.")
         self._interval = interval
 
     def start(self, tasks: Sequence[TaskFacts], seed: int) -> None:

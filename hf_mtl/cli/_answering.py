@@ -24,6 +24,7 @@ from hf_mtl.cli._writing import RowWriter, make_writer
 from hf_mtl.inference import Answerer
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.encoding import RowError
+from hf_mtl_light.errors import UserError
 
 __all__ = ["answer_file"]
 
@@ -134,7 +135,7 @@ def _steps(reader: RowReader, done: Done, size: int, skips: bool) -> Iterator[_S
         number += 1
         _take(digest, row)
     if number < done.rows or digest.hexdigest() != done.digest:
-        raise ValueError(
+        raise UserError(
             f"--resume: the first {done.rows:,} rows of {reader.name} are not those that were answered. Begin anew "
             "without --resume."
         )
@@ -150,7 +151,7 @@ def _steps(reader: RowReader, done: Done, size: int, skips: bool) -> Iterator[_S
                 left_out += 1
                 write_line(f"left out: {row.message}")
             else:
-                raise ValueError(row.message)
+                raise UserError(row.message)
         if number == before:
             return
         yield _Step(good, number, left_out, digest.hexdigest())

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["STANDARD", "check_readable", "check_writable", "write_whole"]
 
 #: The name of stdin and stdout.
@@ -22,7 +24,7 @@ def check_readable(path: Path) -> None:
         ValueError: If there is no such file.
     """
     if path != STANDARD and not path.is_file():
-        raise ValueError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}.")
+        raise UserError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}.")
 
 
 def check_writable(path: Path) -> None:
@@ -34,11 +36,11 @@ def check_writable(path: Path) -> None:
     if path == STANDARD:
         return
     if path.is_dir():
-        raise ValueError(f"{path}: is a folder. Name a file in it.")
+        raise UserError(f"{path}: is a folder. Name a file in it.")
     if not path.parent.is_dir():
-        raise ValueError(f"{path}: the folder {str(path.parent)!r} does not exist. Make it first.")
+        raise UserError(f"{path}: the folder {str(path.parent)!r} does not exist. Make it first.")
     if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"{path}: no permission to write in {str(path.parent)!r}.")
+        raise UserError(f"{path}: no permission to write in {str(path.parent)!r}.")
 
 
 @contextmanager

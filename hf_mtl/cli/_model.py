@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hf_mtl.recipe import one_line
+from hf_mtl_light.errors import UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,19 +36,19 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").exists():
-            raise ValueError(f"model {name!r}: the folder has no config.json, so it holds no model.")
+            raise UserError(f"model {name!r}: the folder has no config.json, so it holds no model.")
         name = str(folder)
     elif folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ValueError(f"model {name!r}: no such folder.")
+        raise UserError(f"model {name!r}: no such folder.")
     try:
         config = AutoConfig.from_pretrained(name)
         if not isinstance(config, MultiTaskConfig):
-            raise ValueError(
+            raise UserError(
                 f"it is a plain {config.model_type!r} model, not a multi-task one. Train one with hf-mtl train."
             )
         return MultiTaskModel.from_pretrained(name), AutoTokenizer.from_pretrained(name)
     except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"model {name!r}: {one_line(error)}") from error
+        raise UserError(f"model {name!r}: {one_line(error)}") from error
 
 
 @contextmanager
@@ -76,7 +77,7 @@ def save_changed(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, fold
     from hf_mtl.model_card import CardFacts, write_card
 
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: is a file. Name a folder.")
+        raise UserError(f"{folder}: is a file. Name a folder.")
     folder.mkdir(parents=True, exist_ok=True)
     # Written aside and renamed: the weights in memory may be mapped from the very file that is replaced.
     with TemporaryDirectory(dir=folder, prefix="_") as aside:

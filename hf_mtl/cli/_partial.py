@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["Done", "PartialOutput"]
 
 try:
@@ -67,7 +69,7 @@ class PartialOutput:
                 self._check_settings()
             self.done, size = (found, size) if resume else (Done(), 0)
             if self._stream.seek(0, os.SEEK_END) < self.done.size:
-                raise ValueError(f"{self.path}: shorter than its journal says. Begin anew without --resume.")
+                raise UserError(f"{self.path}: shorter than its journal says. Begin anew without --resume.")
             self._journal = self._journal_path.open("r+b" if self._journal_path.exists() else "x+b")
         except BaseException:
             self._stream.close()
@@ -84,7 +86,7 @@ class PartialOutput:
             try:
                 fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise ValueError(f"{self.output}: another run is writing it.") from None
+                raise UserError(f"{self.output}: another run is writing it.") from None
 
     def _lines(self) -> list[dict[str, Any]]:
         """Return the whole lines of the journal."""
@@ -109,7 +111,7 @@ class PartialOutput:
         changed = [key for key in {**before, **self._settings} if before.get(key) != self._settings.get(key)]
         if changed:
             what = "; ".join(f"{key} was {before.get(key)!r}, is {self._settings.get(key)!r}" for key in changed)
-            raise ValueError(f"--resume: {self.output} was begun otherwise: {what}. Begin anew without --resume.")
+            raise UserError(f"--resume: {self.output} was begun otherwise: {what}. Begin anew without --resume.")
 
     def add(self, data: bytes, done: Done) -> None:
         """Write a step's bytes, then note that they are there; ``done.size`` is filled in."""

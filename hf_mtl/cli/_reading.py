@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from hf_mtl.cli._files import STANDARD
 from hf_mtl.data import Row
 from hf_mtl.inference import as_row
+from hf_mtl_light.errors import UserError
 
 __all__ = ["FIELDS", "INPUT_SCHEMA", "BadRow", "InputRow", "RowReader"]
 
@@ -43,7 +44,7 @@ class BadRow:
     message: str
 
 
-class _BadRowError(ValueError):
+class _BadRowError(UserError):
     """What is wrong with a row."""
 
 
@@ -128,10 +129,10 @@ class RowReader:
     def _header(self, cells: Iterator[list[str]]) -> list[str]:
         names = next(cells, None)
         if not names:
-            raise ValueError(f"{self.name}: no header. The first line of a CSV file names its columns.")
+            raise UserError(f"{self.name}: no header. The first line of a CSV file names its columns.")
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"{self.name}: the header names the column {name!r} twice.")
+                raise UserError(f"{self.name}: the header names the column {name!r} twice.")
         return names
 
     def _csv(self, stream: BinaryIO) -> Iterator[InputRow | BadRow]:
@@ -161,7 +162,7 @@ class RowReader:
             # In small reads: else whole columns of a row group are held, however many rows it has.
             return pq.ParquetFile(self.path, buffer_size=1 << 20)
         except pa.ArrowInvalid as error:
-            raise ValueError(f"{self.name}: not a Parquet file ({str(error).splitlines()[0]})") from None
+            raise UserError(f"{self.name}: not a Parquet file ({str(error).splitlines()[0]})") from None
 
     def _parquet_rows(self) -> Iterator[dict[str, Any]]:
         with self._parquet() as file:

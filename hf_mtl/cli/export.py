@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from hf_mtl_light.errors import UserError
+
 if TYPE_CHECKING:
     from hf_mtl.export import OnnxReport
 
@@ -50,7 +52,7 @@ def export(
 
     for name, value in (("--quantize", quantize), ("--texts", texts)):
         if to is _Form.transformers and value is not None:
-            raise ValueError(f"{name} is for --to onnx. Leave it out.")
+            raise UserError(f"{name} is for --to onnx. Leave it out.")
     if texts is not None:
         check_readable(texts)
     check_folder(output, overwrite, source=model)
@@ -65,7 +67,7 @@ def export(
         try:
             report = _export_onnx(loaded, tokenizer, output, names, quantize, texts, overwrite)
         except ImportError as error:
-            raise ValueError(str(error)) from error
+            raise UserError(str(error)) from error
         _show(report)
         console.print(f"The graph, tokenizer and tasks.json are in {output}", markup=False, soft_wrap=True)
 
@@ -75,10 +77,10 @@ def _task_names(given: list[str] | None, known: list[str], several: bool) -> lis
 
     for name in given or ():
         if name not in known:
-            raise ValueError(f"--task: {name!r} is no task of the model.{nearest(name, known)} Tasks: {listed(known)}.")
+            raise UserError(f"--task: {name!r} is no task of the model.{nearest(name, known)} Tasks: {listed(known)}.")
     names = given or known
     if not several and len(names) != 1:
-        raise ValueError(f"A stock model answers one task. Choose it with --task: {listed(names)}.")
+        raise UserError(f"A stock model answers one task. Choose it with --task: {listed(names)}.")
     return names
 
 
@@ -99,10 +101,10 @@ def _export_onnx(
         rows = []
         for read in RowReader(texts):
             if isinstance(read, BadRow):
-                raise ValueError(read.message)
+                raise UserError(read.message)
             rows.append(read.row)
         if not rows:
-            raise ValueError(f"{texts}: holds no texts.")
+            raise UserError(f"{texts}: holds no texts.")
     return export_onnx(
         model,  # type: ignore[arg-type]
         tokenizer,  # type: ignore[arg-type]

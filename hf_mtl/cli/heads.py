@@ -8,6 +8,8 @@ from pathlib import Path
 
 import typer
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["heads"]
 
 
@@ -55,10 +57,10 @@ def heads(
 
     given = names or []
     if action is not Action.list and output is None:
-        raise ValueError("-o names no folder for the changed model. It may be the model's own.")
+        raise UserError("-o names no folder for the changed model. It may be the model's own.")
     wanted = {Action.list: 0, Action.add: 1, Action.labels: 1, Action.rename: 2}.get(action)
     if wanted is not None and len(given) != wanted:
-        raise ValueError(f"{action.value} takes {wanted} name(s), found {len(given)}.")
+        raise UserError(f"{action.value} takes {wanted} name(s), found {len(given)}.")
     listed = None if labels is None else [label.strip() for label in labels.split(",")]
     with quiet_libraries():
         loaded, tokenizer = load_model(model)
@@ -90,5 +92,5 @@ def heads(
 def _pair(text: str) -> tuple[str, str]:
     old, equals, new = text.partition("=")
     if not equals or not old or not new:
-        raise ValueError(f"--renamed takes old=new, found {text!r}.")
+        raise UserError(f"--renamed takes old=new, found {text!r}.")
     return old, new

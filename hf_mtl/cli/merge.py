@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["merge"]
 
 
@@ -22,14 +24,12 @@ def merge(
     from hf_mtl.surgery import average_models, merge_models
 
     if weights is not None and not average:
-        raise ValueError("--weights belongs to --average.")
+        raise UserError("--weights belongs to --average.")
     with quiet_libraries():
         loaded = [load_model(name) for name in models]
         for name, (_, tokenizer) in zip(models[1:], loaded[1:], strict=True):
             if tokenizer.get_vocab() != loaded[0][1].get_vocab():
-                raise ValueError(
-                    f"{models[0]!r} and {name!r} have other vocabularies: texts would become other tokens."
-                )
+                raise UserError(f"{models[0]!r} and {name!r} have other vocabularies: texts would become other tokens.")
         each = [model for model, _ in loaded]
         factors = None if weights is None else [float(number) for number in weights.split(",")]
         merged = average_models(each, factors) if average else merge_models(each)

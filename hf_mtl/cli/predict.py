@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["predict"]
 
 
@@ -58,7 +60,7 @@ def predict(
     check_readable(input)
     check_writable(output)
     if resume and output == STANDARD:
-        raise ValueError("--resume: stdout cannot be gone on with. Name a file with -o.")
+        raise UserError("--resume: stdout cannot be gone on with. Name a file with -o.")
     if pair_column is not None and text_column is None:
         text_column = "text"
     options = AnswerOptions(aggregation_strategy=aggregation_strategy)
@@ -86,9 +88,7 @@ def _task_names(given: str | None, known: list[str]) -> list[str]:
     names = [name.strip() for name in given.split(",") if name.strip()]
     for name in names:
         if name not in known:
-            raise ValueError(
-                f"--tasks: {name!r} is no task of the model.{nearest(name, known)} Tasks: {listed(known)}."
-            )
+            raise UserError(f"--tasks: {name!r} is no task of the model.{nearest(name, known)} Tasks: {listed(known)}.")
     if not names:
-        raise ValueError(f"--tasks names none. Tasks: {listed(known)}.")
+        raise UserError(f"--tasks names none. Tasks: {listed(known)}.")
     return names

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["push"]
 
 
@@ -31,7 +33,7 @@ def push(
 
     folder = Path(model).expanduser()
     if not folder.is_dir():
-        raise ValueError(f"model {model!r}: no such folder. A model that is to be pushed lies in one.")
+        raise UserError(f"model {model!r}: no such folder. A model that is to be pushed lies in one.")
     with quiet_libraries():
         load_model(model)  # what does not answer here would not answer there
         commit = push_saved(

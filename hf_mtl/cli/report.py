@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["report"]
 
 
@@ -21,14 +23,14 @@ def report(
     from hf_mtl.report import read_run, render_report
 
     if not run.is_dir():
-        raise ValueError(f"{run}: {'is a file, not a run folder' if run.exists() else 'no such folder'}.")
+        raise UserError(f"{run}: {'is a file, not a run folder' if run.exists() else 'no such folder'}.")
     path = run / "report.html" if output is None else output
     check_writable(path)
     with quiet_libraries():
         try:
             page = render_report(read_run(run))
         except ImportError as error:
-            raise ValueError(str(error)) from error
+            raise UserError(str(error)) from error
     with write_whole(path) as stream:
         stream.write(page)
     if path != STANDARD:

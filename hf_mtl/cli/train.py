@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from hf_mtl_light.errors import UserError
+
 if TYPE_CHECKING:
     from hf_mtl.recipe import BuiltRecipe
 
@@ -43,7 +45,7 @@ def train(
     from hf_mtl.recipe import Recipe, one_line
 
     if overwrite and resume:
-        raise ValueError("--overwrite and --resume contradict each other. Give one of them.")
+        raise UserError("--overwrite and --resume contradict each other. Give one of them.")
     with quiet_libraries():
         read = Recipe.load(recipe, overrides or [])
         folder = Path(read.training_arguments().output_dir or "")
@@ -69,21 +71,21 @@ def train(
                 write_line("\nThe last checkpoint is kept: continue with --resume.")
             raise
         except KeyError as error:  # Trainer's, of a metric_for_best_model that there is not
-            raise ValueError(one_line(error)) from error
+            raise UserError(one_line(error)) from error
 
 
 def _check_folder(folder: Path, overwrite: bool, resume: bool) -> None:
     """Refuse a run folder that cannot be written, that holds a model, or that has nothing to resume."""
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not existing.is_dir():
-        raise ValueError(f"training.output_dir: {str(existing)!r} is a file, not a folder. Choose another.")
+        raise UserError(f"training.output_dir: {str(existing)!r} is a file, not a folder. Choose another.")
     checkpoints = _checkpoints(folder)
     if resume and not checkpoints:
-        raise ValueError(f"{str(folder)!r} holds no checkpoint to resume from. Train without --resume.")
+        raise UserError(f"{str(folder)!r} holds no checkpoint to resume from. Train without --resume.")
     holds_model = bool(checkpoints) or (folder / "config.json").exists() or (folder / "model.safetensors").exists()
     if holds_model and not overwrite and not resume:
         more = ", continue it with --resume" if checkpoints else ""
-        raise ValueError(
+        raise UserError(
             f"{str(folder)!r} already holds a trained model. Replace it with --overwrite{more}, or choose "
             "another training.output_dir."
         )

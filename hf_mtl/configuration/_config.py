@@ -17,6 +17,7 @@ from hf_mtl.configuration._task import TaskConfig
 from hf_mtl.configuration._task_names import check_task_names
 from hf_mtl.configuration._ties import check_ties
 from hf_mtl.configuration._untrusted import check_values
+from hf_mtl_light.errors import UserError, UserKeyError
 
 __all__ = ["MultiTaskConfig"]
 
@@ -66,13 +67,13 @@ class MultiTaskConfig(PreTrainedConfig):
         valid = [f.name for f in dataclasses.fields(self)]
         model_type = kwargs.pop("model_type", self.model_type)
         if model_type != self.model_type:
-            raise ValueError(
+            raise UserError(
                 f"This is the config of a plain {model_type!r} checkpoint, not of a multi-task model. "
                 "Start from it with MultiTaskModel.from_encoder(name, tasks)."
             )
         for name in kwargs:
             if not self._knows(name):
-                raise ValueError(
+                raise UserError(
                     f"MultiTaskConfig: unknown field {name!r}.{nearest(name, valid)} Valid fields: "
                     f"{listed([n for n in valid if n in ('encoder_config', 'tasks', 'dtype', 'architectures')])}."
                 )
@@ -80,7 +81,7 @@ class MultiTaskConfig(PreTrainedConfig):
             self.encoder_config = BertConfig()
         elif isinstance(self.encoder_config, dict):
             if "model_type" not in self.encoder_config:
-                raise ValueError("MultiTaskConfig: encoder_config has no 'model_type', so its family is unknown.")
+                raise UserError("MultiTaskConfig: encoder_config has no 'model_type', so its family is unknown.")
             self.encoder_config = AutoConfig.for_model(**self.encoder_config)
         super().__post_init__(**kwargs)
         self.tasks = [
@@ -91,7 +92,7 @@ class MultiTaskConfig(PreTrainedConfig):
         check_ties(self.tasks)
         for task in self.tasks:
             if not task.type:
-                raise ValueError(
+                raise UserError(
                     f"Task {task.name!r} has no type. Give it one, or let hf_mtl.infer_tasks(datasets, tasks) read "
                     "types and labels off the data."
                 )
@@ -119,7 +120,7 @@ class MultiTaskConfig(PreTrainedConfig):
         more = {name: value for name, value in values.items() if not cls._knows(name)}
         for name in more:
             if hasattr(cls, name) or nearest(name, [field for field in own if field not in values]):
-                raise ValueError(f"config.json: unknown field {name!r}.{nearest(name, own)}")
+                raise UserError(f"config.json: unknown field {name!r}.{nearest(name, own)}")
         return more
 
     @classmethod
@@ -144,7 +145,7 @@ class MultiTaskConfig(PreTrainedConfig):
         except Exception as error:
             # Whatever wrong types lead to somewhere in Transformers: the file is wrong, not the program.
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"config.json is not valid, in tasks, encoder_config or beside them: {reason}") from error
+            raise UserError(f"config.json is not valid, in tasks, encoder_config or beside them: {reason}") from error
 
     def task(self, name: str) -> TaskConfig:
         """Return the task of that name.
@@ -156,7 +157,7 @@ class MultiTaskConfig(PreTrainedConfig):
             if task.name == name:
                 return cast(TaskConfig, task)  # the field holds dicts only until __post_init__
         names = [task.name for task in self.tasks]
-        raise KeyError(f"No task {name!r}.{nearest(name, names)} Tasks of this model: {listed(names)}.")
+        raise UserKeyError(f"No task {name!r}.{nearest(name, names)} Tasks of this model: {listed(names)}.")
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
         """Return the encoder's config: vocabulary and sizes live there."""

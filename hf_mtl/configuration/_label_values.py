@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hf_mtl._names import listed, nearest
+from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = ["named_values", "value_text"]
 
@@ -37,15 +38,15 @@ def named_values(task: str, labels: Any, values: Any) -> tuple[Sequence[str] | N
     (('bad', 'good'), {'1': 'bad', '2': 'bad', '3': 'good'})
     """
     if not isinstance(values or {}, Mapping):
-        raise TypeError(f"Task {task!r}: label_values must be a mapping from values to labels, found {values!r}.")
+        raise UserTypeError(f"Task {task!r}: label_values must be a mapping from values to labels, found {values!r}.")
     if isinstance(labels, Mapping):
         if values:
-            raise ValueError(f"Task {task!r}: labels name values, and label_values do, too. Keep one of them.")
+            raise UserError(f"Task {task!r}: labels name values, and label_values do, too. Keep one of them.")
         values, labels = labels, tuple(dict.fromkeys(labels.values()))
     named = {value_text(value): label for value, label in (values or {}).items()}
     for value, label in named.items():
         if label not in (labels or ()):
-            raise ValueError(
+            raise UserError(
                 f"Task {task!r}: label_values names {value!r} {label!r}, which is none of the labels: "
                 f"{listed(labels or ())}.{nearest(label, labels or ())}"
             )

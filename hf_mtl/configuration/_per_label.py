@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hf_mtl_light.errors import UserError, UserTypeError
+
 __all__ = ["BALANCED", "PER_LABEL", "Numbers"]
 
 #: In place of weights: they are learned from the training labels.
@@ -51,11 +53,11 @@ class Numbers:
         is_list = isinstance(value, Iterable) and not isinstance(value, str)
         if not is_list and (isinstance(value, str) or not self.one_for_all):
             kinds = ["a number"] * self.one_for_all + ["a list of numbers"] + [repr(self.word)] * bool(self.word)
-            raise TypeError(f"{where} must be {' or '.join(kinds)}, found {value!r}.")
+            raise UserTypeError(f"{where} must be {' or '.join(kinds)}, found {value!r}.")
         numbers = tuple(value) if is_list else (value,)
         if is_list and len(numbers) != len(labels or ()):
             task, _, name = where.partition(": ")
-            raise ValueError(
+            raise UserError(
                 f"{task}: {len(numbers)} {name} for {len(labels or ())} labels. Give one for each label, in the same "
                 "order."
             )
@@ -63,9 +65,9 @@ class Numbers:
             if number is None and self.nulls and is_list:
                 continue
             if isinstance(number, bool) or not isinstance(number, (int, float)):
-                raise TypeError(f"{where} must be {'numbers' if is_list else 'a number'}, found {number!r}.")
+                raise UserTypeError(f"{where} must be {'numbers' if is_list else 'a number'}, found {number!r}.")
             if not (math.isfinite(number) and self.holds(number)):
-                raise ValueError(f"{where} must be {self.range}, found {number}.")
+                raise UserError(f"{where} must be {self.range}, found {number}.")
         return numbers if is_list else value
 
 

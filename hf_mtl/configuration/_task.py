@@ -12,6 +12,7 @@ from typing import Any
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration._label_values import named_values
 from hf_mtl.configuration._per_label import PER_LABEL
+from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = ["TaskConfig"]
 
@@ -94,9 +95,11 @@ class TaskConfig:
         for name in ("name", "type"):
             value = getattr(self, name)
             if not isinstance(value, str) or (not value.strip() and (value or name == "name")):
-                raise TypeError(f"Task {self.name!r}: {name} must be a non-empty string, found {value!r}.")
+                raise UserTypeError(f"Task {self.name!r}: {name} must be a non-empty string, found {value!r}.")
         if isinstance(self.metrics, str):
-            raise TypeError(f"Task {self.name!r}: metrics must be a list of names, found the string {self.metrics!r}.")
+            raise UserTypeError(
+                f"Task {self.name!r}: metrics must be a list of names, found the string {self.metrics!r}."
+            )
         # Frozen value object: `object.__setattr__` is the documented way to normalise in `__post_init__`.
         labels, values = named_values(self.name, self.labels, self.label_values)
         object.__setattr__(self, "labels", labels)
@@ -106,12 +109,12 @@ class TaskConfig:
                 object.__setattr__(self, name, self._as_tuple(name))
         object.__setattr__(self, "options", dict(self.options or {}))
         if self.tied_to is not None and not isinstance(self.tied_to, str):
-            raise TypeError(f"Task {self.name!r}: tied_to must be a task's name, found {self.tied_to!r}.")
+            raise UserTypeError(f"Task {self.name!r}: tied_to must be a task's name, found {self.tied_to!r}.")
         self._check_labels()
         self._check_choice("problem_type", _PROBLEM_TYPES)
         if self.type == _MULTI_LABEL_TYPE:
             if self.problem_type not in (None, _MULTI_LABEL):
-                raise ValueError(
+                raise UserError(
                     f"Task {self.name!r}: the type {self.type!r} is problem_type {_MULTI_LABEL!r}, found "
                     f"{self.problem_type!r}. Leave it out, or use the type 'sequence-classification'."
                 )
@@ -129,24 +132,24 @@ class TaskConfig:
     def _as_tuple(self, name: str) -> tuple[Any, ...]:
         value = getattr(self, name)
         if isinstance(value, str) or not isinstance(value, Iterable):
-            raise TypeError(f"Task {self.name!r}: {name} must be a list, found {value!r}.")
+            raise UserTypeError(f"Task {self.name!r}: {name} must be a list, found {value!r}.")
         return tuple(value)
 
     def _check_labels(self) -> None:
         if self.labels is not None:
             for label in self.labels:
                 if not isinstance(label, str) or not label:
-                    raise TypeError(
+                    raise UserTypeError(
                         f"Task {self.name!r}: labels must be non-empty strings, found {label!r}. "
                         "Quote it where it is written."
                     )
             if twice := {label for label, count in Counter(self.labels).items() if count > 1}:
-                raise ValueError(f"Task {self.name!r}: labels occur twice: {listed(sorted(twice))}.")
+                raise UserError(f"Task {self.name!r}: labels occur twice: {listed(sorted(twice))}.")
 
     def _check_choice(self, name: str, choices: tuple[str, ...]) -> None:
         value = getattr(self, name)
         if value is not None and value not in choices:
-            raise ValueError(
+            raise UserError(
                 f"Task {self.name!r}: {name} must be one of {listed(choices)} or null, found {value!r}."
                 f"{nearest(value, choices)}"
             )
@@ -155,9 +158,9 @@ class TaskConfig:
         value = self.layers
         if value is None or value == "mix" or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
             if self.layer_dropout and value != "mix":
-                raise ValueError(f"Task {self.name!r}: layer_dropout is for layers='mix', found layers={value!r}.")
+                raise UserError(f"Task {self.name!r}: layer_dropout is for layers='mix', found layers={value!r}.")
             return
-        raise ValueError(
+        raise UserError(
             f"Task {self.name!r}: layers must be the number of a layer from 0 (the embeddings), 'mix' or null, found "
             f"{value!r}."
         )
@@ -167,9 +170,9 @@ class TaskConfig:
         if value is None and name not in ("weight", "label_smoothing", "layer_dropout"):
             return
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"Task {self.name!r}: {name} must be a number, found {value!r}.")
+            raise UserTypeError(f"Task {self.name!r}: {name} must be a number, found {value!r}.")
         if not (math.isfinite(value) and low <= value < high):
-            raise ValueError(f"Task {self.name!r}: {name} must lie in [{low}, {high}), found {value}.")
+            raise UserError(f"Task {self.name!r}: {name} must lie in [{low}, {high}), found {value}.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TaskConfig:
@@ -181,13 +184,13 @@ class TaskConfig:
         valid = [f.name for f in dataclasses.fields(cls)]
         for name in values:
             if name not in valid:
-                raise ValueError(
+                raise UserError(
                     f"Task {values.get('name', '?')!r}: unknown field {name!r}.{nearest(name, valid)} "
                     f"Valid fields: {listed(valid)}."
                 )
         for name in ("name", "type"):
             if name not in values:
-                raise ValueError(f"Task {values.get('name', '?')!r}: {name} is missing.")
+                raise UserError(f"Task {values.get('name', '?')!r}: {name} is missing.")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["INPUT_COLUMNS", "check_task_names"]
 
 #: Columns of a dataset that hold its input.
@@ -29,14 +31,14 @@ def check_task_names(names: Sequence[str]) -> None:
     """
     for position, name in enumerate(names):
         if name in names[:position]:
-            raise ValueError(f"Task name {name!r} occurs twice. Give each task another name.")
+            raise UserError(f"Task name {name!r} occurs twice. Give each task another name.")
         if name in _RESERVED:
-            raise ValueError(
+            raise UserError(
                 f"Task name {name!r} is reserved: it names an input or an output of the model. Choose another, "
                 f"such as {name + '_task'!r}."
             )
         if "." in name or "/" in name or name != name.strip() or hasattr(nn.ModuleDict(), name):
-            raise ValueError(
+            raise UserError(
                 f"Task name {name!r} cannot name a module: no '.', no '/', no space at its ends, and no attribute "
                 f"of torch.nn.ModuleDict. Choose another, such as {name.strip().replace('.', '_') + '_task'!r}."
             )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hf_mtl._names import listed, nearest
+from hf_mtl_light.errors import UserError
 
 __all__ = ["check_ties", "owner_of", "tied_tasks"]
 
@@ -33,7 +34,7 @@ def check_ties(tasks: Iterable[Any]) -> None:
         if other is None:
             continue
         if other not in named:
-            raise ValueError(
+            raise UserError(
                 f"Task {name!r}: tied_to names {other!r}, which is no task of the model."
                 f"{nearest(other, named)} Tasks: {listed(named)}."
             )
@@ -44,11 +45,11 @@ def check_ties(tasks: Iterable[Any]) -> None:
                 if other == name
                 else f"Name the task whose head it is, or let one of them keep its own; {owner.tied_to!r} is next"
             )
-            raise ValueError(f"Task {name!r}: tied_to names {other!r}, which has no head of its own. {advice}.")
+            raise UserError(f"Task {name!r}: tied_to names {other!r}, which has no head of its own. {advice}.")
         for field in _COMMON:
             mine, its = getattr(task, field), getattr(owner, field)
             if mine != its:
-                raise ValueError(
+                raise UserError(
                     f"Task {name!r} is tied to the head of {other!r}, but they differ in {field}: {_told(mine)} and "
                     f"{_told(its)}. Give both the same, in the same order."
                 )

@@ -14,6 +14,7 @@ from torch import nn
 from transformers.utils.hub import cached_file
 
 from hf_mtl._names import listed
+from hf_mtl_light.errors import UserError
 
 __all__ = ["MOST_MISSING", "check_built", "check_values", "checked_weights"]
 
@@ -46,7 +47,7 @@ def check_values(values: Mapping[str, Any]) -> None:
         ValueError: Naming the field.
     """
     if not isinstance(values, Mapping):
-        raise ValueError(f"config.json must hold a mapping, found {type(values).__name__}.")
+        raise UserError(f"config.json must hold a mapping, found {type(values).__name__}.")
     _check_depth(values, "config.json")
     for where, config in (("", values), ("encoder_config.", values.get("encoder_config"))):
         if config is None:
@@ -54,14 +55,14 @@ def check_values(values: Mapping[str, Any]) -> None:
         if not isinstance(config, Mapping):
             if hasattr(config, "model_type"):
                 continue  # a config object, not from a file
-            raise ValueError(f"{where.rstrip('.')} must be a mapping, found {type(config).__name__}.")
+            raise UserError(f"{where.rstrip('.')} must be a mapping, found {type(config).__name__}.")
         for name in _ELSEWHERE:
             # The model's own auto_map names code beside it, which Transformers runs only on trust_remote_code=True.
             if config.get(name) is not None and not (name == "auto_map" and not where):
-                raise ValueError(f"{where}{name} asks for other files or code, which a multi-task model does not need.")
+                raise UserError(f"{where}{name} asks for other files or code, which a multi-task model does not need.")
         for name in ("attn_implementation", "_attn_implementation", "_attn_implementation_internal"):
             if config.get(name) is not None and config[name] not in _ATTENTIONS:
-                raise ValueError(f"{where}{name} must be one of {listed(_ATTENTIONS)}, found {config[name]!r}.")
+                raise UserError(f"{where}{name} must be one of {listed(_ATTENTIONS)}, found {config[name]!r}.")
         for name, value in config.items():
             _check_number(f"{where}{name}", name, value)
     _check_tasks(values.get("tasks", ()))
@@ -74,17 +75,17 @@ def _check_frozen(frozen: Any, tasks: Any) -> None:
         return
     kinds: dict[str, Any] = {"encoder": bool, "layers": int, "heads": list}
     if not isinstance(frozen, Mapping) or not all(isinstance(frozen.get(k, kind()), kind) for k, kind in kinds.items()):
-        raise ValueError(f"frozen must be a mapping of encoder, layers and heads, found {frozen!r}.")
+        raise UserError(f"frozen must be a mapping of encoder, layers and heads, found {frozen!r}.")
     if unknown := sorted({*frozen} - {*kinds}):
-        raise ValueError(f"frozen: unknown field {unknown[0]!r}. Valid fields: {listed(kinds)}.")
+        raise UserError(f"frozen: unknown field {unknown[0]!r}. Valid fields: {listed(kinds)}.")
     for name in frozen.get("heads", ()):
         if name not in names:
-            raise ValueError(f"frozen.heads names {name!r}, which is no task of the model. Tasks: {listed(names)}.")
+            raise UserError(f"frozen.heads names {name!r}, which is no task of the model. Tasks: {listed(names)}.")
 
 
 def _check_depth(value: Any, where: str, depth: int = 0) -> None:
     if depth > _MOST_DEPTH:
-        raise ValueError(f"{where} is nested more than {_MOST_DEPTH} deep.")
+        raise UserError(f"{where} is nested more than {_MOST_DEPTH} deep.")
     if isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -102,18 +103,18 @@ def _check_number(where: str, name: str, value: Any) -> None:
             continue
         most = _MOST_MODULES if _MODULES.search(name) else _MOST_SIZE if _SIZE.search(name) else _MOST
         if abs(number) > most:
-            raise ValueError(f"{where} is {number}, beyond the {most:,} that a model may ask for.")
+            raise UserError(f"{where} is {number}, beyond the {most:,} that a model may ask for.")
 
 
 def _check_tasks(tasks: Any) -> None:
     if not isinstance(tasks, (list, tuple)):
-        raise ValueError(f"tasks must be a list, found {type(tasks).__name__}.")
+        raise UserError(f"tasks must be a list, found {type(tasks).__name__}.")
     if len(tasks) > _MOST_TASKS:
-        raise ValueError(f"tasks: {len(tasks):,} tasks, beyond the {_MOST_TASKS:,} that a model may have.")
+        raise UserError(f"tasks: {len(tasks):,} tasks, beyond the {_MOST_TASKS:,} that a model may have.")
     for number, task in enumerate(tasks):
         labels = task.get("labels") if isinstance(task, Mapping) else getattr(task, "labels", None)
         if isinstance(labels, (list, tuple)) and len(labels) > _MOST_LABELS:
-            raise ValueError(f"tasks[{number}].labels: {len(labels):,} labels, beyond the {_MOST_LABELS:,} allowed.")
+            raise UserError(f"tasks[{number}].labels: {len(labels):,} labels, beyond the {_MOST_LABELS:,} allowed.")
 
 
 @contextmanager
@@ -150,7 +151,7 @@ def check_built(model: nn.Module) -> None:
     found = sum(parameter.numel() for parameter in model.parameters())
     found += sum(buffer.numel() for buffer in model.buffers())
     if found > expected + MOST_MISSING:
-        raise ValueError(
+        raise UserError(
             f"config.json describes a model of {found:,} numbers, and the weights hold {expected:,}. A model may hold "
             f"{MOST_MISSING:,} more than its files, for new heads. Its encoder_config or tasks do not fit the weights."
         )
@@ -182,10 +183,10 @@ def _numbers_in(name: str, options: Mapping[str, Any]) -> int:
     try:
         shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{name!r}: {names[1]} is no index of weights.") from None
+        raise UserError(f"{name!r}: {names[1]} is no index of weights.") from None
     for shard in shards:
         if not isinstance(shard, str) or not re.fullmatch(r"[\w.-]+\.safetensors", shard) or shard.startswith("."):
-            raise ValueError(f"{name!r}: {names[1]} names {shard!r}, which is no file beside it.")
+            raise UserError(f"{name!r}: {names[1]} names {shard!r}, which is no file beside it.")
     paths = [find(shard) for shard in shards]
     for shard, path in zip(shards, paths, strict=True):
         if path is None:

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.samplers import uniforms
 from hf_mtl_light.encoding import Row
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import WordMap
 
 __all__ = ["TokenMasker"]
@@ -40,7 +41,7 @@ class TokenMasker:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, task: str, seed: int) -> None:
         if tokenizer.mask_token_id is None:
-            raise ValueError(
+            raise UserError(
                 f"Task {task!r}: {type(tokenizer).__name__} has no mask token, so there is nothing to mask texts with. "
                 "Load the encoder's own tokenizer, or leave the task out."
             )

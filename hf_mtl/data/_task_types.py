@@ -13,6 +13,7 @@ from datasets import ClassLabel, Dataset, Value
 from hf_mtl.configuration import INPUT_COLUMNS
 from hf_mtl.data._values import count_values
 from hf_mtl.data.labels import list_in, words_in
+from hf_mtl_light.errors import UserError
 
 __all__ = ["InferenceError", "infer_type"]
 
@@ -27,7 +28,7 @@ _NUMBER = re.compile(r"\s*[-+]?\d+([.,]\d+)?\s*")
 _FEW = 20
 
 
-class InferenceError(ValueError):
+class InferenceError(UserError):
     """What the columns of a task leave open.
 
     Args:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torch.utils.data import Sampler
 
 from hf_mtl.samplers import DatasetSampler, SamplingRules, StepShape, make_plan, permute
+from hf_mtl_light.errors import UserError
 
 __all__ = ["BATCHINGS", "DrawnBatch", "MixtureBatchSampler"]
 
@@ -90,7 +91,7 @@ class MixtureBatchSampler(Sampler[Sequence[int]]):
         max_steps: int = -1,
     ) -> None:
         if batching not in BATCHINGS:
-            raise ValueError(f"batching must be one of {BATCHINGS}, found {batching!r}.")
+            raise UserError(f"batching must be one of {BATCHINGS}, found {batching!r}.")
         starts = dict(zip(sizes, accumulate(sizes.values(), initial=0), strict=False))
         ordered = {name: sizes[name] for name in sorted(sizes, key=lambda name: (sizes[name], name))}
         used = (rules or SamplingRules()).limited(ordered)

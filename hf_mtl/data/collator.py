@@ -25,6 +25,7 @@ from hf_mtl_light.encoding import (
     padding_id,
     word_map_of,
 )
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import Reading, WordMap
 
 __all__ = ["EncodedBatch", "MultiTaskCollator", "longest_input"]
@@ -144,7 +145,7 @@ class MultiTaskCollator:
                 labels[task.name] = head.encode_labels(task, [rows[i].labels[task.name] for i in chosen], words)
             except LabelError as error:
                 row = rows[chosen[error.row]]
-                raise ValueError(f"Dataset {row.dataset!r}, row {row.index}, task {task.name!r}: {error}") from None
+                raise UserError(f"Dataset {row.dataset!r}, row {row.index}, task {task.name!r}: {error}") from None
         return labels, numbers
 
     def encode(self, rows: Sequence[Row]) -> tuple[dict[str, torch.Tensor], list[WordMap]]:

@@ -12,6 +12,7 @@ from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
 from hf_mtl.data.labels import LabelReader, words_in
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import Row
+from hf_mtl_light.errors import UserError
 
 __all__ = ["DataError", "LabelledDataset"]
 
@@ -24,7 +25,7 @@ _NEEDED: dict[str, dict[str, str]] = {
 }
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """A row that its tasks cannot learn from.
 
     Args:
@@ -75,7 +76,7 @@ class LabelledDataset:
         columns = list(data.column_names)
         self.tasks = [task.name for task in tasks if task.name in columns]
         if needs_labels and not self.tasks:
-            raise ValueError(
+            raise UserError(
                 f"Dataset {name!r}: no column is named after a task. Columns: {listed(columns)}; tasks: "
                 f"{listed([task.name for task in tasks])}. Rename the label column: "
                 f"data.rename_column({next((c for c in columns if c not in INPUT_COLUMNS), 'label')!r}, "
@@ -88,7 +89,7 @@ class LabelledDataset:
         self.inputs = self._input_columns(columns, tagging, choosing)
         if tagging and self.inputs[:1] != ["tokens"]:
             task = next(task for task in self.tasks if heads[task].needs_words)
-            raise ValueError(
+            raise UserError(
                 f"Dataset {name!r}, task {task!r}: token classification needs a column 'tokens', a list of words with "
                 f"one tag each. Columns: {listed(columns)}."
             )
@@ -118,7 +119,7 @@ class LabelledDataset:
             return ["text", "text_pair", *more] if "text_pair" in columns else ["text", *more]
         if self._masked:
             return []
-        raise ValueError(
+        raise UserError(
             f"Dataset {self.name!r}: no input column. Expected 'text', 'text' and 'text_pair', or 'tokens'; found "
             f"{listed(columns)}. Rename the column that holds the input."
         )
@@ -127,7 +128,7 @@ class LabelledDataset:
         for task in self.tasks:
             for column, use in _NEEDED.get(heads[task].reads, {}).items():
                 if column not in self.inputs:
-                    raise ValueError(
+                    raise UserError(
                         f"Dataset {self.name!r}, task {task!r}: its type needs a column {column!r}, {use}. Columns: "
                         f"{listed(columns)}. Rename the one that holds it."
                     )
@@ -137,7 +138,7 @@ class LabelledDataset:
         inner = getattr(feature, "feature", None) if is_list else feature
         if not _is_text(inner):
             wanted = "a list of strings" if is_list else "strings"
-            raise ValueError(f"Dataset {self.name!r}: column {column!r} must hold {wanted}, found {feature}.")
+            raise UserError(f"Dataset {self.name!r}: column {column!r} must hold {wanted}, found {feature}.")
 
     def __len__(self) -> int:
         return len(self.data)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from datasets import Dataset, DatasetDict
 
 from hf_mtl._names import listed
+from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = ["SPLIT_NAMES", "as_datasets"]
 
@@ -41,7 +42,7 @@ def as_datasets(data: Any, split: str) -> dict[str, Dataset]:
         named = {"data": _one("data", data, split)}
     for name, dataset in named.items():
         if len(dataset) == 0:
-            raise ValueError(f"Dataset {name!r}: the {split} data has no rows. Leave the dataset out, or fill it.")
+            raise UserError(f"Dataset {name!r}: the {split} data has no rows. Leave the dataset out, or fill it.")
     return named
 
 
@@ -50,7 +51,7 @@ def _one(name: str, data: Any, split: str) -> Dataset:
         for candidate in SPLIT_NAMES[split]:
             if candidate in data:
                 return data[candidate]
-        raise ValueError(
+        raise UserError(
             f"Dataset {name!r}: no split {split!r} among {listed(data)}. Pass the split you mean, "
             f"such as data[{next(iter(data), split)!r}]."
         )
@@ -62,13 +63,13 @@ def _one(name: str, data: Any, split: str) -> Dataset:
             found = re.search(r"column (.+) with type", " ".join(map(str, error.args)))
             column = found[1] if found else "x"
             kinds = sorted({type(value).__name__ for value in data[column]}) if column in data else []
-            raise ValueError(
+            raise UserError(
                 f"Dataset {name!r}: column {column!r} mixes types: {listed(kinds)}. Make them one, such as "
                 f"data[{column!r}] = data[{column!r}].astype(str)."
             ) from error
     if isinstance(data, Dataset):
         return data
-    raise TypeError(
+    raise UserTypeError(
         f"Dataset {name!r}: expected a datasets.Dataset, DatasetDict or pandas.DataFrame, found "
         f"{type(data).__name__}. Build one with datasets.Dataset.from_dict or from_list."
     )

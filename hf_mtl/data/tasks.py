@@ -13,6 +13,7 @@ from hf_mtl.data._task_labels import Splits, infer_labels, with_shared_labels
 from hf_mtl.data._task_types import InferenceError, infer_type
 from hf_mtl.data.sources import SPLIT_NAMES, as_datasets
 from hf_mtl.heads import Head, head_class
+from hf_mtl_light.errors import UserError
 
 __all__ = ["InferenceError", "infer_task", "infer_tasks", "infer_type", "with_shared_labels"]
 
@@ -49,7 +50,7 @@ def infer_tasks(
     if tasks is None:
         tasks = [TaskConfig(column) for column in columns if column not in INPUT_COLUMNS]
         if not tasks:
-            raise ValueError(f"No column is left to be a task's. Columns: {listed(columns)}.")
+            raise UserError(f"No column is left to be a task's. Columns: {listed(columns)}.")
     check_task_names([task.name for task in tasks])
     found, all_given = [], {}
     for task in tasks:
@@ -58,7 +59,7 @@ def infer_tasks(
         all_given[task.name] = given
         if not labelling:
             if not task.type:
-                raise ValueError(
+                raise UserError(
                     f"Task {task.name!r}: no dataset has such a column.{nearest(task.name, columns)} Columns: "
                     f"{listed(columns)}. Rename the column of its labels, or give the task's type and labels."
                 )

@@ -19,6 +19,7 @@ from transformers import (
 
 from hf_mtl._names import listed
 from hf_mtl.encoder.finite import check_finite
+from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = [
     "auto_class",
@@ -61,7 +62,7 @@ def auto_class(config: PreTrainedConfig) -> Any:
     if has_encoder_alone(config):
         return AutoModelForTextEncoding
     if getattr(type(config), "is_encoder_decoder", False) or config.is_encoder_decoder:
-        raise TypeError(
+        raise UserTypeError(
             f"The family {config.model_type!r} is an encoder and a decoder, and Transformers has no class for its "
             f"encoder alone. Of such families {', '.join(sorted(_ENCODERS_OF_PAIRS))} can be used."
         )
@@ -83,7 +84,7 @@ def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     except Exception as error:
         # Whatever impossible values lead to somewhere in Transformers and torch.
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
+        raise UserError(
             f"encoder_config describes no encoder of the family {config.model_type!r} that can be built: {reason}"
         ) from error
     return encoder
@@ -109,14 +110,14 @@ def load_encoder(
     has_pooler = True
     if isinstance(encoder, PreTrainedModel):
         if kwargs:
-            raise TypeError(f"A loaded encoder takes no loading arguments, found {listed(kwargs)}.")
+            raise UserTypeError(f"A loaded encoder takes no loading arguments, found {listed(kwargs)}.")
         loaded = encoder
     else:
         config, _ = AutoConfig.from_pretrained(str(encoder), return_unused_kwargs=True, **kwargs)
         loaded, info = auto_class(config).from_pretrained(str(encoder), output_loading_info=True, **kwargs)
         has_pooler = not any(key.startswith("pooler.") for key in info["missing_keys"])
         if missing := sorted(key for key in info["missing_keys"] if not key.startswith("pooler.")):
-            raise ValueError(
+            raise UserError(
                 f"{str(encoder)!r}: its files lack weights of the encoder that its config describes: "
                 f"{listed(missing, 3)}. Get the whole encoder again."
             )
@@ -125,13 +126,13 @@ def load_encoder(
     if loaded.config.model_type == "multi-task":
         loaded = cast(PreTrainedModel, loaded.encoder)
     if not hasattr(loaded.config, "hidden_size"):
-        raise TypeError(
+        raise UserTypeError(
             f"{type(loaded).__name__} has no hidden_size in its config, so heads cannot be put on it. "
             "An encoder must return last_hidden_state [B, L, H] with H = config.hidden_size."
         )
     if loaded.config.is_encoder_decoder and getattr(loaded, "decoder", None) is not None:
         auto_class(loaded.config)  # says which families can be used at all
-        raise TypeError(
+        raise UserTypeError(
             f"{type(loaded).__name__} is an encoder and a decoder. Load its encoder alone: pass the name of the "
             "checkpoint, or AutoModelForTextEncoding.from_pretrained(name)."
         )
@@ -143,11 +144,11 @@ def load_encoder(
 def _open_both_ways(encoder: PreTrainedModel) -> None:
     family = encoder.config.model_type
     if not is_decoder_only(encoder.config):
-        raise ValueError(f"bidirectional is for decoder-only encoders; {family!r} sees both ways by itself.")
+        raise UserError(f"bidirectional is for decoder-only encoders; {family!r} sees both ways by itself.")
     # Transformers' masks and attention follow this, and it is saved with the config.
     encoder.config.is_causal = False
     if not sees_ahead(encoder):
-        raise ValueError(
+        raise UserError(
             f"Encoders of the family {family!r} cannot be made bidirectional: their code does not follow "
             "config.is_causal. Leave bidirectional out."
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 
 from hf_mtl._names import listed
+from hf_mtl_light.errors import UserError
 
 __all__ = ["check_finite"]
 
@@ -25,7 +26,7 @@ def check_finite(weights: Iterable[tuple[str, torch.Tensor]], owner: str) -> Non
     """
     bad = [name for name, value in weights if not _is_finite(value)]
     if bad:
-        raise ValueError(
+        raise UserError(
             f"{owner}: weights are infinite or not a number: {listed(bad, 3)}. Its training diverged, or its file is "
             "broken. Take an earlier checkpoint, or get the model again."
         )

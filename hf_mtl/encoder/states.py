@@ -8,6 +8,8 @@ from functools import cached_property
 
 import torch
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["FlatLayout", "FlatStates", "PaddedStates", "States"]
 
 
@@ -269,7 +271,7 @@ class PaddedStates(States):
 
 def _check_labels(labels: torch.Tensor, wanted: tuple[int, ...]) -> None:
     if tuple(labels.shape[:2]) != wanted:
-        raise ValueError(
+        raise UserError(
             f"labels of tokens have the shape {tuple(labels.shape)}, where one label for each of {wanted[1]} tokens of "
             f"{wanted[0]} texts was expected, padding included: [{wanted[0]}, {wanted[1]}]."
         )

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["check_folder", "written_whole"]
 
 #: What an export leaves, and tells its folder from others that nobody should delete.
@@ -28,21 +30,21 @@ def check_folder(folder: str | Path, overwrite: bool = False, source: str | Path
     folder = Path(folder)
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
-        raise ValueError(f"{str(existing)!r} is a file, not a folder. Choose another.")
+        raise UserError(f"{str(existing)!r} is a file, not a folder. Choose another.")
     if source is not None and Path(source).is_dir():
         mine, theirs = folder.resolve(), Path(source).resolve()
         if mine == theirs or mine in theirs.parents:
-            raise ValueError(f"{str(folder)!r} holds the model that is to be exported. Choose another folder.")
+            raise UserError(f"{str(folder)!r} holds the model that is to be exported. Choose another folder.")
     if folder.is_dir() and any(folder.iterdir()):
         if not overwrite:
-            raise ValueError(f"{str(folder)!r} is not empty. Replace it with --overwrite, or choose another folder.")
+            raise UserError(f"{str(folder)!r} is not empty. Replace it with --overwrite, or choose another folder.")
         if not any((folder / name).is_file() for name in _MARKS):
-            raise ValueError(
+            raise UserError(
                 f"{str(folder)!r} holds no exported model (no {' and no '.join(_MARKS)}), so it is not replaced. "
                 "Choose another folder."
             )
     if not os.access(existing, os.W_OK):
-        raise ValueError(f"{str(folder)!r}: no permission to write in {str(existing)!r}.")
+        raise UserError(f"{str(folder)!r}: no permission to write in {str(existing)!r}.")
 
 
 @contextmanager

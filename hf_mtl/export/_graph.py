@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from hf_mtl.model import MultiTaskModel
+from hf_mtl_light.errors import MissingExtraError, UserError
 
 __all__ = ["TracedModel", "needed", "quiet_exporters", "write_graph"]
 
@@ -33,7 +34,7 @@ def needed(*modules: str) -> None:
         for name in modules:
             import_module(name)
     except ImportError as error:
-        raise ImportError(f"Exporting to ONNX needs {error.name}: pip install 'hf-mtl[onnx]'") from error
+        raise MissingExtraError(f"Exporting to ONNX needs {error.name}: pip install 'hf-mtl[onnx]'") from error
 
 
 class TracedModel(nn.Module):
@@ -113,7 +114,7 @@ def _program(traced: TracedModel) -> torch.onnx.ONNXProgram:
     family = traced.model.encoder.config.model_type
     why = str(failure).strip().partition("## Exception summary")
     reason = next(line for line in (why[2] or why[0]).splitlines() if line.strip())
-    raise ValueError(
+    raise UserError(
         f"torch {torch.__version__} makes no ONNX graph of an encoder of the family {family!r} ({reason}). Export its "
         "tasks as stock models (--to transformers), or try another version of torch."
     ) from failure

@@ -21,6 +21,7 @@ from hf_mtl.heads import Head
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.answering import KINDS
 from hf_mtl_light.description import GraphDescription, TaskDescription
+from hf_mtl_light.errors import UserError
 
 __all__ = ["OnnxReport", "export_onnx"]
 
@@ -85,11 +86,11 @@ def export_onnx(
     from onnxruntime import InferenceSession
 
     if quantize not in (None, "int8"):
-        raise ValueError(f"quantize must be 'int8' or None, found {quantize!r}.")
+        raise UserError(f"quantize must be 'int8' or None, found {quantize!r}.")
     names = list(model.task_heads) if tasks is None else list(dict.fromkeys(tasks))
     chosen = [model.config.task(name) for name in names]
     if not chosen:
-        raise ValueError(f"No task to export. Tasks of this model: {listed(model.task_heads)}.")
+        raise UserError(f"No task to export. Tasks of this model: {listed(model.task_heads)}.")
     for name in names:
         _description(model.task_heads[name])
     longest = longest_input(tokenizer, model.config.encoder_config)
@@ -147,12 +148,12 @@ def _description(head: Head) -> TaskDescription:
     """
     name, task_type = head.task.name, head.task.type
     if head.beyond_graphs is not None:
-        raise ValueError(
+        raise UserError(
             f"Task {name!r}: tasks of the type {task_type!r} have no form in ONNX here: {head.beyond_graphs}. Export "
             f"the other tasks, and this one as a stock model: hf-mtl export MODEL OUT --to transformers --task {name}."
         )
     if head.answering() is not type(head):
-        raise ValueError(
+        raise UserError(
             f"Task {name!r}: answers of the type {task_type!r} need weights that turn logits into answers, and a graph "
             "gives logits alone. Export the other tasks, or train this one with another type, such as "
             "'token-classification' for tags."
@@ -160,7 +161,7 @@ def _description(head: Head) -> TaskDescription:
     description = type(head).describe(head.task)
     has_own = type(head).answers.__func__ is not Head.answers.__func__
     if description is None or has_own:
-        raise ValueError(
+        raise UserError(
             f"Task {name!r}: {type(head).__name__} makes its answers by code of its own, which is not there where a "
             "graph is used. Export the other tasks, or let its method describe() say which of the kinds of answers in "
             f"hf_mtl_light they are: {listed(KINDS)}."
@@ -172,13 +173,13 @@ def _judge(found: dict[str, Agreement], precision: str, least_agreement: float) 
     for name, agreement in found.items():
         bound = FLOAT_BOUND * max(1.0, agreement.largest)
         if precision == "float32" and not agreement.difference <= bound:
-            raise ValueError(
+            raise UserError(
                 f"Task {name!r}: the graph's logits differ from torch's by {agreement.difference:.2g}, more than "
                 f"{bound:.2g}, so it is not written. Please report the encoder's family and the versions of torch and "
                 "onnxruntime."
             )
         if precision == "int8" and agreement.share < least_agreement:
-            raise ValueError(
+            raise UserError(
                 f"Task {name!r}: the int8 graph decides {agreement.share:.1%} as torch does, less than "
                 f"{least_agreement:.1%}, so it is not written. Compare on texts of the task's own kind, accept less, "
                 "or leave quantize out."

@@ -34,6 +34,7 @@ from hf_mtl.heads.sentiment import SentimentHead, SentimentOptions
 from hf_mtl.heads.sequence_classification import SequenceClassificationHead, own_thresholds
 from hf_mtl.heads.token_classification import TaggingOptions, TokenClassificationHead, TokenClassificationOptions
 from hf_mtl_light.answering import STRATEGIES, Answering, AnswerOptions
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.tags import infer_scheme
 
 __all__ = [
@@ -110,7 +111,7 @@ def head_class(task: TaskConfig, heads: Mapping[str, type[Head]] | None = None) 
     """
     table = {**HEADS, **(heads or {})}
     if task.type not in table:
-        raise ValueError(
+        raise UserError(
             f"Task {task.name!r}: unknown type {task.type!r}.{nearest(task.type, table)} "
             f"Task types: {listed(table)}. Pass a head of your own as heads={{{task.type!r}: MyHead}}."
         )

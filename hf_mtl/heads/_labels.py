@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig, value_text
+from hf_mtl_light.errors import UserError
 
 __all__ = ["LabelError", "LabelledRow", "label_index", "shortened"]
 
@@ -14,7 +15,7 @@ __all__ = ["LabelError", "LabelledRow", "label_index", "shortened"]
 _LONGEST = 200
 
 
-class LabelError(ValueError):
+class LabelError(UserError):
     """A label that its task cannot learn from.
 
     Args:

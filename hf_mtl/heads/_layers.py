@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedConfig
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl_light.errors import UserError
 
 __all__ = ["LayerMix", "check_layers"]
 
@@ -23,12 +24,12 @@ def check_layers(task: TaskConfig, encoder_config: PreTrainedConfig) -> int:
     if task.layers is None:
         return count
     if not count:
-        raise ValueError(
+        raise UserError(
             f"Task {task.name!r}: layers={task.layers!r}, but the config of the family {encoder_config.model_type!r} "
             "has no num_hidden_layers. Leave layers out to read the last."
         )
     if isinstance(task.layers, int) and task.layers > count:
-        raise ValueError(
+        raise UserError(
             f"Task {task.name!r}: layers={task.layers}, but the encoder has {count} layers. Choose one from 0 (the "
             f"embeddings) to {count} (the last), or 'mix'."
         )

@@ -17,6 +17,7 @@ from hf_mtl.heads._labels import LabelledRow
 from hf_mtl.heads._stock import StockKind
 from hf_mtl_light.answering import AnswerOptions, answers_of
 from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import Reading, WordMap
 
 __all__ = ["NoOptions", "TaskType"]
@@ -77,7 +78,7 @@ class TaskType:
         cls.options(task)
         cls.check_multi_label(task)
         if not task.labels or len(task.labels) < 2:
-            raise ValueError(
+            raise UserError(
                 f"Task {task.name!r}: {task.type} needs at least 2 labels, found "
                 f"{listed(task.labels) if task.labels else 'none'}. "
                 f"Write TaskConfig({task.name!r}, {task.type!r}, labels=[...])."
@@ -92,7 +93,7 @@ class TaskType:
         """
         if task.is_multi_label:
             if task.class_weights is not None:
-                raise ValueError(
+                raise UserError(
                     f"Task {task.name!r}: class_weights are for tasks with one label a text. In a multi-label task "
                     "pos_weight weighs each label where it holds: write pos_weight in its place."
                 )
@@ -100,7 +101,7 @@ class TaskType:
         for name in ("pos_weight", "thresholds"):
             if getattr(task, name) is not None:
                 use = "class_weights" if name == "pos_weight" else "top_k"
-                raise ValueError(
+                raise UserError(
                     f"Task {task.name!r}: {name} is for multi-label tasks. Leave it out (a task with one label has "
                     f"{use}), or set the type 'multi-label-classification'."
                 )
@@ -115,14 +116,14 @@ class TaskType:
         valid = [f.name for f in dataclasses.fields(cls.Options)]
         for name in task.options:
             if name not in valid:
-                raise ValueError(
+                raise UserError(
                     f"Task {task.name!r}: unknown option {name!r} of type {task.type!r}.{nearest(name, valid)} "
                     f"Valid options: {listed(valid) or 'none'}."
                 )
         try:
             return cls.Options(**task.options)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"Task {task.name!r}: {error}") from None
+            raise UserError(f"Task {task.name!r}: {error}") from None
 
     @classmethod
     def num_outputs(cls, task: TaskConfig) -> int:
@@ -176,7 +177,7 @@ class TaskType:
         Raises:
             ValueError: If no stock class answers this type of task; the message says what does.
         """
-        raise ValueError(
+        raise UserError(
             f"Task {task.name!r}: no stock Transformers class answers tasks of the type {task.type!r}. Export to ONNX, "
             "which takes any head that can describe its answers."
         )

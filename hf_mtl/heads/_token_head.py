@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from hf_mtl.encoder import States
 from hf_mtl.heads._base import Head
 from hf_mtl.heads._output import HeadOutput, ScoredBatch
+from hf_mtl_light.errors import UserError, UserTypeError
 from hf_mtl_light.words import WordMap
 
 __all__ = ["TokenHead"]
@@ -45,7 +46,7 @@ class TokenHead(Head):
             ValueError: If they are not one for each token.
         """
         if not labels.is_floating_point() and not float(self.no_label).is_integer():
-            raise TypeError(
+            raise UserTypeError(
                 f"Task {self.task.name!r}: {type(self).__name__}.encode_labels returned {labels.dtype}, which cannot "
                 f"hold no_label={self.no_label!r}, the mark of a token without a label. Return floating labels, or set "
                 "no_label to a whole number."
@@ -53,7 +54,7 @@ class TokenHead(Head):
         try:
             return states.flatten_labels(labels, self.no_label)
         except ValueError as error:
-            raise ValueError(f"Task {self.task.name!r}: {error}") from None
+            raise UserError(f"Task {self.task.name!r}: {error}") from None
 
     def run(
         self,

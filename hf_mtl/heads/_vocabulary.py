@@ -13,6 +13,8 @@ from torch.nn import functional
 from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["TiedOutput", "embeddings_in_use", "fills_masks", "resize_parameters", "tie_output"]
 
 _in_use: ContextVar[torch.Tensor] = ContextVar("embeddings in use")
@@ -99,7 +101,7 @@ def tie_output(stock: PreTrainedModel) -> None:
         parent, _, last = name.rpartition(".")
         setattr(stock.get_submodule(parent), last, TiedOutput(output.bias, owner))
     elif tied or not hasattr(stock, "lm_predictions"):  # newer DeBERTa's, which reads the embeddings by itself
-        raise ValueError(
+        raise UserError(
             f"{type(stock).__name__} does not tie its last layer to the encoder's input embeddings. Choose an encoder "
             "of another family, such as BERT, RoBERTa or ModernBERT."
         )

@@ -18,6 +18,7 @@ from hf_mtl.heads._numerics import as_array, at_least_float32
 from hf_mtl.heads.token_classification import TaggingOptions, TokenClassificationHead
 from hf_mtl_light.answering import Answering, AnswerOptions, TagAnswers
 from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.errors import UserError, UserTypeError
 from hf_mtl_light.tags import TagDecoder
 from hf_mtl_light.words import Reading, WordMap
 
@@ -68,7 +69,7 @@ class CrfTaggingHead(TokenClassificationHead):
         """Check the labels, and that nothing weighs single tags."""
         super().check(task)
         if task.class_weights or task.label_smoothing:
-            raise ValueError(
+            raise UserError(
                 f"Task {task.name!r}: {task.type} takes no class_weights and no label_smoothing: its loss is that of "
                 "whole sequences. Leave them out, or use the type 'token-classification'."
             )
@@ -112,7 +113,7 @@ class CrfTaggingHead(TokenClassificationHead):
         if not len(words):
             return at_least_float32(logits).sum() * 0.0
         if not begins[0]:
-            raise ValueError(
+            raise UserError(
                 f"Task {self.task.name!r}: labels of {self.task.type} must come from {type(self).__name__}."
                 "encode_labels, which marks where each text begins; plain tag ids do not say it."
             )
@@ -169,7 +170,9 @@ class CrfTaggingHead(TokenClassificationHead):
         Raises:
             TypeError: Always.
         """
-        raise TypeError(f"Task {task.name!r}: answers of {task.type} need its weights. Ask head.answering().answers.")
+        raise UserTypeError(
+            f"Task {task.name!r}: answers of {task.type} need its weights. Ask head.answering().answers."
+        )
 
     @classmethod
     def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
@@ -183,7 +186,7 @@ class CrfTaggingHead(TokenClassificationHead):
         Raises:
             ValueError: Always.
         """
-        raise ValueError(
+        raise UserError(
             f"Task {task.name!r}: the transitions between tags of {task.type} have no stock form, nor one in ONNX. "
             "Train the task with the type 'token-classification', whose answers are legal tags, too."
         )

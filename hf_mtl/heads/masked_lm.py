@@ -19,6 +19,7 @@ from hf_mtl.heads._numerics import cross_entropy_sum
 from hf_mtl.heads._output import HeadOutput, ScoredBatch
 from hf_mtl.heads._vocabulary import TiedOutput, fills_masks, resize_parameters
 from hf_mtl_light.answering import Answering, AnswerOptions
+from hf_mtl_light.errors import UserError, UserTypeError
 from hf_mtl_light.numerics import softmax
 from hf_mtl_light.words import Reading, WordMap
 
@@ -43,9 +44,9 @@ class MaskedLmOptions:
     def __post_init__(self) -> None:
         share = self.mask_probability
         if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share < 1:
-            raise ValueError(f"mask_probability must be a number in (0, 1), found {share!r}.")
+            raise UserError(f"mask_probability must be a number in (0, 1), found {share!r}.")
         if not isinstance(self.whole_word, bool):
-            raise ValueError(f"whole_word must be true or false, found {self.whole_word!r}.")
+            raise UserError(f"whole_word must be true or false, found {self.whole_word!r}.")
 
 
 class MaskedLmHead(Head):
@@ -72,7 +73,7 @@ class MaskedLmHead(Head):
 
     def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
         if not fills_masks(encoder_config):
-            raise ValueError(
+            raise UserError(
                 f"Task {task.name!r}: encoders of the family {encoder_config.model_type!r} know no mask token: "
                 "Transformers has no ...ForMaskedLM that puts prediction layers on them. Leave the task out, or choose "
                 "an encoder such as BERT, RoBERTa or ModernBERT."
@@ -91,7 +92,7 @@ class MaskedLmHead(Head):
         cls.options(task)
         for name in ("labels", "class_weights", "problem_type", "pooling"):
             if getattr(task, name) is not None:
-                raise ValueError(
+                raise UserError(
                     f"Task {task.name!r}: {task.type} takes no {name}: its labels are the tokenizer's vocabulary. "
                     "Leave it out."
                 )
@@ -123,7 +124,7 @@ class MaskedLmHead(Head):
         Raises:
             TypeError: Always.
         """
-        raise TypeError(f"Task {task.name!r}: labels of {task.type} come of masking, not of a column.")
+        raise UserTypeError(f"Task {task.name!r}: labels of {task.type} come of masking, not of a column.")
 
     @classmethod
     def reference(cls, task: TaskConfig, value: Any) -> Any:
@@ -223,7 +224,9 @@ class MaskedLmHead(Head):
         Raises:
             TypeError: Always.
         """
-        raise TypeError(f"Task {task.name!r}: answers of {task.type} need the tokenizer: head.answering(tokenizer).")
+        raise UserTypeError(
+            f"Task {task.name!r}: answers of {task.type} need the tokenizer: head.answering(tokenizer)."
+        )
 
     @classmethod
     def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:

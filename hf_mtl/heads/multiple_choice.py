@@ -15,6 +15,7 @@ from hf_mtl.heads._labels import LabelError, LabelledRow
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
 from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl_light.answering import AnswerOptions
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.numerics import softmax
 from hf_mtl_light.words import WordMap
 
@@ -49,7 +50,7 @@ class MultipleChoiceHead(SequenceHead):
         """Check that the task has nothing that weighs or lists labels."""
         cls.options(task)
         if task.labels or task.class_weights or task.label_smoothing or task.problem_type:
-            raise ValueError(
+            raise UserError(
                 f"Task {task.name!r}: {task.type} takes no labels, class_weights, label_smoothing or problem_type: its "
                 "answers are the choices of each row. Leave them out."
             )

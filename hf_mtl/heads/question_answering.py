@@ -17,6 +17,7 @@ from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
 from hf_mtl.heads._spans import MOST_ANSWERS, best_spans, spread
 from hf_mtl.heads._token_head import TokenHead
 from hf_mtl_light.answering import AnswerOptions
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import WordMap
 
 __all__ = ["QuestionAnsweringHead", "QuestionAnsweringOptions"]
@@ -49,14 +50,14 @@ class QuestionAnsweringOptions:
 
     def __post_init__(self) -> None:
         if self.no_answer is not None and not isinstance(self.no_answer, bool):
-            raise ValueError(f"option no_answer must be true, false or null, found {self.no_answer!r}.")
+            raise UserError(f"option no_answer must be true, false or null, found {self.no_answer!r}.")
         for name in ("max_answer_tokens", "train_windows"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"option {name} must be a whole number of at least 1, found {value!r}.")
+                raise UserError(f"option {name} must be a whole number of at least 1, found {value!r}.")
         value = self.null_threshold
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise ValueError(f"option null_threshold must be a number, found {value!r}.")
+            raise UserError(f"option null_threshold must be a number, found {value!r}.")
 
 
 class QuestionAnsweringHead(TokenHead):
@@ -98,7 +99,7 @@ class QuestionAnsweringHead(TokenHead):
         """Check that the task has nothing that weighs or lists labels."""
         cls.options(task)
         if task.labels or task.class_weights or task.label_smoothing or task.problem_type or task.pooling:
-            raise ValueError(
+            raise UserError(
                 f"Task {task.name!r}: {task.type} takes no labels, class_weights, label_smoothing, problem_type or "
                 "pooling: its answers are spans of the context. Leave them out."
             )

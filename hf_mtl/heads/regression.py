@@ -18,6 +18,7 @@ from hf_mtl.heads._numerics import as_array, at_least_float32
 from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl_light.answering import NumberAnswers
 from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import WordMap
 
 __all__ = ["RegressionHead"]
@@ -53,12 +54,12 @@ class RegressionHead(SequenceHead):
         cls.options(task)
         cls.check_multi_label(task)
         if task.class_weights or task.label_smoothing or task.problem_type is not None:
-            raise ValueError(
+            raise UserError(
                 f"Task {task.name!r}: regression takes no class_weights, label_smoothing or problem_type. Leave them "
                 "out, or use the type 'sequence-classification'."
             )
         if task.labels is not None and not task.labels:
-            raise ValueError(
+            raise UserError(
                 f"Task {task.name!r}: labels name the numbers of a row, found none. Leave labels out for one number."
             )
 

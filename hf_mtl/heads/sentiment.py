@@ -17,6 +17,7 @@ from hf_mtl.heads._labels import label_index
 from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum
 from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import WordMap
 
 __all__ = ["SentimentHead", "SentimentOptions"]
@@ -37,7 +38,7 @@ class SentimentOptions:
 
     def __post_init__(self) -> None:
         if self.loss not in ("cross_entropy", "ordinal"):
-            raise ValueError(f"option loss must be 'cross_entropy' or 'ordinal', found {self.loss!r}.")
+            raise UserError(f"option loss must be 'cross_entropy' or 'ordinal', found {self.loss!r}.")
 
 
 class SentimentHead(SequenceHead):
@@ -77,7 +78,7 @@ class SentimentHead(SequenceHead):
         """
         super().check(task)
         if task.is_multi_label:
-            raise ValueError(
+            raise UserError(
                 f"Task {task.name!r}: a text has one place on a sentiment's scale, so problem_type "
                 f"{task.problem_type!r} makes no sense. Leave it out, or use the type 'multi-label-classification'."
             )
@@ -124,7 +125,7 @@ class SentimentHead(SequenceHead):
             ValueError: For the ordinal loss, whose one score and thresholds no stock class has.
         """
         if cls.is_ordinal(task):
-            raise ValueError(
+            raise UserError(
                 f"Task {task.name!r}: no stock Transformers class has the thresholds of loss='ordinal'. Train the task "
                 "with the option loss left out (cross_entropy), or export to ONNX, which takes it."
             )

@@ -18,6 +18,7 @@ from hf_mtl.heads._numerics import as_array, cross_entropy_sum
 from hf_mtl.heads._token_head import TokenHead
 from hf_mtl_light.answering import TagAnswers
 from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.tags import (
     NO_ANSWER,
     SCHEMES,
@@ -54,12 +55,12 @@ class TaggingOptions:
 
     def __post_init__(self) -> None:
         if self.scheme is not None and self.scheme not in SCHEMES:
-            raise ValueError(
+            raise UserError(
                 f"option scheme must be one of {listed(SCHEMES)}, found {self.scheme!r}.{nearest(self.scheme, SCHEMES)}"
             )
         for name, value in vars(self).items():
             if name != "scheme" and not isinstance(value, bool):
-                raise ValueError(f"option {name} must be true or false, found {value!r}.")
+                raise UserError(f"option {name} must be true or false, found {value!r}.")
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class TokenClassificationHead(TokenHead):
         """Check that the labels follow the scheme."""
         super().check(task)
         if task.problem_type is not None or task.pooling is not None:
-            raise ValueError(f"Task {task.name!r}: {task.type} takes no problem_type and no pooling.")
+            raise UserError(f"Task {task.name!r}: {task.type} takes no problem_type and no pooling.")
         check_tags(task.name, task.labels or (), cls.options(task).scheme)
 
     @classmethod

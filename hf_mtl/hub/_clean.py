@@ -13,6 +13,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["ARGUMENTS_FILE", "clean_copy", "shareable_arguments"]
 
 ARGUMENTS_FILE = "training_args.json"
@@ -54,11 +56,11 @@ def clean_copy(folder: str | Path, into: str | Path, *, with_training_state: boo
     """
     folder, into = Path(folder), Path(into)
     if not (folder / "config.json").is_file():
-        raise ValueError(f"{str(folder)!r} holds no model: there is no config.json.")
+        raise UserError(f"{str(folder)!r} holds no model: there is no config.json.")
     patterns = _SHARED + (_CHECKPOINT if with_training_state else ())
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and any(fnmatch(p.name, q) for q in patterns))
     if not any(name.endswith(".safetensors") for name in names):
-        raise ValueError(f"{str(folder)!r} holds no weights in safetensors. Save the model there: save_pretrained.")
+        raise UserError(f"{str(folder)!r} holds no weights in safetensors. Save the model there: save_pretrained.")
     into.mkdir(parents=True, exist_ok=True)
     for name in names:
         if name.endswith(".json") and name not in ("tokenizer.json", "model.safetensors.index.json"):

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hf_mtl._names import package_version
+from hf_mtl_light.errors import UserError
 
 __all__ = ["AUTO_MAP", "CODE_PREFIX", "flat_modules", "write_code"]
 
@@ -55,7 +56,7 @@ def flat_modules(entry: str = "hf_mtl.model") -> dict[str, str]:
             continue
         spec = importlib.util.find_spec(module)
         if spec is None or spec.origin is None:
-            raise ValueError(f"{module} has no source to flatten.")
+            raise UserError(f"{module} has no source to flatten.")
         sources[name], needed = _flatten(Path(spec.origin).read_text(encoding="utf-8"), module)
         waiting.extend(needed)
     return dict(sorted(sources.items()))
@@ -73,12 +74,12 @@ def _flatten(source: str, module: str) -> tuple[str, list[str]]:
         names = [alias.name for alias in node.names]
         if isinstance(node, ast.Import):
             if any(name.partition(".")[0] in _PACKAGES for name in names):
-                raise ValueError(f"{module}, line {node.lineno}: write 'from {names[0]} import ...', which is flat.")
+                raise UserError(f"{module}, line {node.lineno}: write 'from {names[0]} import ...', which is flat.")
             continue
         if node.level or (node.module or "").partition(".")[0] not in _PACKAGES:
             continue
         if node.module in _PACKAGES:
-            raise ValueError(f"{module}, line {node.lineno}: import from the module that defines {names[0]!r}.")
+            raise UserError(f"{module}, line {node.lineno}: import from the module that defines {names[0]!r}.")
         flat = (node.module or "").replace(".", "_")
         line = lines[node.lineno - 1]
         lines[node.lineno - 1] = _IMPORT.sub(f"from .{flat} import", line, count=1)

@@ -19,6 +19,7 @@ from hf_mtl.hub._clean import clean_copy
 from hf_mtl.hub._code import AUTO_MAP, CODE_PREFIX, write_code
 from hf_mtl.hub._upload import create_repo, push_folder
 from hf_mtl.model_card import CardFacts, add_tags, address_card, write_card
+from hf_mtl_light.errors import UserError
 
 __all__ = ["add_code", "push_model", "push_saved"]
 
@@ -88,7 +89,7 @@ def push_saved(
         values = json.loads((Path(clean) / "config.json").read_text(encoding="utf-8"))
         if values.get("model_type") != MultiTaskConfig.model_type:
             found = values.get("model_type")
-            raise ValueError(f"{str(folder)!r} holds a plain {found!r} model, not a multi-task one.")
+            raise UserError(f"{str(folder)!r} holds a plain {found!r} model, not a multi-task one.")
         if self_contained:
             add_code(Path(clean))
         token = kwargs.get("token")

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from hf_mtl.data import EncodedBatch, MultiTaskCollator, Row, longest_input
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.encoding import can_read
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import Reading
 
 __all__ = ["InferenceBatch", "InferenceCollator", "checked_length", "make_collator"]
@@ -71,7 +72,7 @@ def checked_length(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, ma
     """
     longest = longest_input(tokenizer, model.config.encoder_config)
     if max_length is not None and not 3 <= max_length <= longest:
-        raise ValueError(f"max_length must lie between 3 and {longest}, the most this model takes; found {max_length}.")
+        raise UserError(f"max_length must lie between 3 and {longest}, the most this model takes; found {max_length}.")
     return max_length or longest
 
 

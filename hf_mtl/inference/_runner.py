@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from hf_mtl._names import listed
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.encoding import Window
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference import mask_id_for, pad_windows
 
 __all__ = ["PRECISIONS", "ModelRunner"]
@@ -33,7 +34,7 @@ class ModelRunner:
 
     def __init__(self, model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, precision: str = "float32") -> None:
         if precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {listed(PRECISIONS)}, found {precision!r}.")
+            raise UserError(f"precision must be one of {listed(PRECISIONS)}, found {precision!r}.")
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.precision = precision

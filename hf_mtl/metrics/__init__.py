@@ -45,6 +45,7 @@ from hf_mtl.metrics._spearman import Spearman
 from hf_mtl.metrics._squad import Squad
 from hf_mtl.metrics._tag_accuracy import TagAccuracy
 from hf_mtl.metrics._thresholds import best_threshold, best_thresholds
+from hf_mtl_light.errors import UserError
 
 __all__ = [
     "F1",
@@ -117,7 +118,7 @@ def load_metric(name: str, **options: Any) -> evaluate.Metric:
         return evaluate.load(name, **{"keep_in_memory": True, **options})
     except OSError as error:  # FileNotFoundError, ConnectionError and the Hub client's errors
         nearest_first = difflib.get_close_matches(name, METRICS, n=len(METRICS), cutoff=0.0)
-        raise ValueError(
+        raise UserError(
             f"Metric {name!r} is not built in, and evaluate.load could not load it ({type(error).__name__}: {error}). "
             f"Built in, nearest first: {', '.join(nearest_first)}. Any other metric needs the Hugging Face Hub within "
             "reach, or the path of a folder with its script, such as './my_metric'."

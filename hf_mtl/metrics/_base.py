@@ -7,6 +7,8 @@ import datasets
 import evaluate
 import numpy.typing as npt
 
+from hf_mtl_light.errors import UserError
+
 InputKind: TypeAlias = Literal["classes", "multilabel", "values", "targets", "tags", "tokens", "answers"]
 
 # One row of predictions (and of references) per input kind, in the words of `datasets`.
@@ -103,7 +105,7 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
         prediction = predictions if prediction is None else prediction
         reference = references if reference is None else reference
         if prediction is None or reference is None:
-            raise ValueError(self._incomplete("add", prediction=prediction, reference=reference))
+            raise UserError(self._incomplete("add", prediction=prediction, reference=reference))
         # numpy's ArrayLike does not count a list of ArrayLike as one.
         self.add_batch(predictions=[prediction], references=[reference])  # type: ignore[arg-type]
 
@@ -119,7 +121,7 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
                 state is then as it was before the call.
         """
         if predictions is None or references is None:
-            raise ValueError(self._incomplete("add_batch", predictions=predictions, references=references))
+            raise UserError(self._incomplete("add_batch", predictions=predictions, references=references))
         self._rows += self._update(predictions, references)
 
     def compute(
@@ -141,7 +143,7 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
             # add_batch names the one that is missing.
             self.add_batch(predictions=predictions, references=references)
         if self._rows == 0:
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r} has no data: expected at least one row, found 0 since it was made or last "
                 "computed. Call add_batch(predictions=..., references=...) first, or pass both to compute."
             )

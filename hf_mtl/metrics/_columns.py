@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hf_mtl_light.errors import UserError
+
 
 def paired_columns(
     predictions: npt.ArrayLike, references: npt.ArrayLike, *, metric: str, row: str
@@ -31,7 +33,7 @@ def paired_columns(
         _column(references, "references", metric=metric, row=row),
     )
     if len(columns[0]) != len(columns[1]):
-        raise ValueError(
+        raise UserError(
             f"Metric {metric!r}: expected one prediction per reference, found {len(columns[0])} predictions for "
             f"{len(columns[1])} references. Pass the same rows in both."
         )
@@ -42,11 +44,11 @@ def _column(entries: npt.ArrayLike, name: str, *, metric: str, row: str) -> npt.
     try:
         column = np.asarray(entries)
     except ValueError:
-        raise ValueError(
+        raise UserError(
             f"Metric {metric!r}: expected {name} of shape [R] with {row} per row, found rows of different lengths."
         ) from None
     if column.ndim != 1:
-        raise ValueError(
+        raise UserError(
             f"Metric {metric!r}: expected {name} of shape [R] with {row} per row, found shape {list(column.shape)}. "
             "Decode logits first (argmax over the last dimension for classes), and squeeze a last dimension of 1."
         )

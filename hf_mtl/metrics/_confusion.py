@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hf_mtl.metrics._base import StreamingMetric
 from hf_mtl.metrics._columns import paired_columns
+from hf_mtl_light.errors import UserError
 
 LabelT = TypeVar("LabelT", int, str)
 
@@ -60,13 +61,13 @@ class ClassMetric(ConfusionMetric[int]):
             return 0
         for name, ids in zip(("predictions", "references"), columns, strict=True):
             if ids.dtype.kind not in "iub":
-                raise ValueError(
+                raise UserError(
                     f"Metric {self.name!r}: expected class ids (integers) as {name}, found data type {ids.dtype}. Map "
                     "label names to their index, and take the argmax of scores; floats are not rounded."
                 )
             if ids.min() < 0:
                 row = self._rows + int(np.argmax(ids < 0))
-                raise ValueError(
+                raise UserError(
                     f"Metric {self.name!r}, row {row}: expected a class id of 0 or more in {name}, found "
                     f"{ids[ids < 0][0]}. Drop rows without a label before adding them."
                 )

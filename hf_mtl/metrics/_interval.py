@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["bootstrap_interval"]
 
 #: Cells of the matrix of counts that are drawn at once.
@@ -47,7 +49,7 @@ def bootstrap_interval(
     True
     """
     if len(rows) == 0:
-        raise ValueError("An interval needs at least one row.")
+        raise UserError("An interval needs at least one row.")
     kinds, counts = np.unique(rows, axis=0, return_counts=True)
     generator = np.random.default_rng(seed)
     scores = []

@@ -6,6 +6,7 @@ from typing import Any
 import numpy.typing as npt
 
 from hf_mtl.metrics._base import StreamingMetric
+from hf_mtl_light.errors import UserError
 
 
 class MaskedAccuracy(StreamingMetric):
@@ -26,14 +27,14 @@ class MaskedAccuracy(StreamingMetric):
     def _update(self, predictions: npt.ArrayLike, references: npt.ArrayLike) -> int:
         pair: list[list[Sequence[Any]]] = [list(rows) for rows in (predictions, references)]  # type: ignore[arg-type]  # lists
         if len(pair[0]) != len(pair[1]):
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r}: expected one prediction per reference, found {len(pair[0])} predictions for "
                 f"{len(pair[1])} references. Pass the same rows in both."
             )
         rows = list(zip(*pair, strict=True))
         for number, (predicted, true) in enumerate(rows, start=self._rows):
             if len(predicted) != len(true):
-                raise ValueError(
+                raise UserError(
                     f"Metric {self.name!r}, row {number}: expected one prediction per masked token, found "
                     f"{len(predicted)} for {len(true)}. Pass the same tokens in both."
                 )

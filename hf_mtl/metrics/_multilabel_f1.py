@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_mtl.metrics._base import StreamingMetric
+from hf_mtl_light.errors import UserError
 
 
 class MultilabelF1(StreamingMetric):
@@ -32,7 +33,7 @@ class MultilabelF1(StreamingMetric):
     def _update(self, predictions: npt.ArrayLike, references: npt.ArrayLike) -> int:
         predicted, true = self._flags(predictions, "predictions"), self._flags(references, "references")
         if predicted.shape != true.shape:
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r}: expected predictions and references of one shape [R, C], found "
                 f"{list(predicted.shape)} and {list(true.shape)}. Pass the same rows and classes in both."
             )
@@ -40,7 +41,7 @@ class MultilabelF1(StreamingMetric):
             return 0
         counts = np.stack([side.sum(axis=0) for side in (predicted & true, predicted & ~true, ~predicted & true)])
         if self._counts is not None and self._counts.shape != counts.shape:
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r}: expected {self._counts.shape[1]} classes as in the batches before, found "
                 f"{counts.shape[1]}. Call compute before scoring another task."
             )
@@ -62,21 +63,21 @@ class MultilabelF1(StreamingMetric):
         try:
             flags: npt.NDArray[Any] = np.asarray(rows)
         except ValueError:
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r}: expected {name} of shape [R, C], found rows of different lengths. Give every "
                 "row one flag of 0 or 1 per class."
             ) from None
         if flags.size == 0 and len(flags) == 0:
             return np.zeros((0, 0), dtype=np.bool_)
         if flags.ndim != 2 or flags.shape[1] == 0:
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r}: expected {name} of shape [R, C], found {list(flags.shape)}. Give every row one "
                 "flag of 0 or 1 per class; class ids belong to 'accuracy' or 'f1'."
             )
         wrong = ~np.isin(flags, (0, 1))
         if wrong.any():
             row, column = (int(index) for index in np.argwhere(wrong)[0])
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r}, row {self._rows + row}, class {column}: expected 0 or 1 in {name}, found "
                 f"{flags[row, column]}. Compare scores with the decision threshold first."
             )

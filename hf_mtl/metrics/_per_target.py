@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hf_mtl.metrics._base import StreamingMetric
 from hf_mtl.metrics._row_statistics import RowStatistic
+from hf_mtl_light.errors import UserError
 
 __all__ = ["PerTarget", "per_target_statistic"]
 
@@ -53,7 +54,7 @@ class PerTarget(StreamingMetric):
     def _update(self, predictions: npt.ArrayLike, references: npt.ArrayLike) -> int:
         predicted, true = (self._table(rows) for rows in (predictions, references))
         if len(predicted) != len(true):
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r}: expected one row of predictions per row of references, found {len(predicted)} "
                 f"for {len(true)}."
             )
@@ -69,7 +70,7 @@ class PerTarget(StreamingMetric):
         # Null becomes NaN.
         table = np.array(rows if len(rows) else np.zeros((0, len(self.targets))), dtype=np.float64)
         if table.ndim != 2 or table.shape[1] != len(self.targets):
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r}: expected rows of {len(self.targets)} numbers, found shape {list(table.shape)}."
             )
         return table
@@ -81,7 +82,7 @@ class PerTarget(StreamingMetric):
             if seen
         }
         if not found:
-            raise ValueError(f"Metric {self.name!r}: all references are null, so there is nothing to score.")
+            raise UserError(f"Metric {self.name!r}: all references are null, so there is nothing to score.")
         self._means = tuple(next(iter(found.values())))
         return {**{key: float(np.mean([result[key] for result in found.values()])) for key in self._means}, **found}
 

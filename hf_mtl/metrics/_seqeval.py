@@ -8,6 +8,7 @@ import numpy.typing as npt
 from hf_mtl.metrics._base import StreamingMetric
 from hf_mtl.metrics._spans import SCHEMES, span_reader
 from hf_mtl.metrics._tag_rows import paired_tag_rows
+from hf_mtl_light.errors import UserError
 
 MODES = ("default", "strict")
 
@@ -53,7 +54,7 @@ class Seqeval(StreamingMetric):
     ) -> None:
         for option, value, choices in (("scheme", scheme, SCHEMES), ("mode", mode, MODES)):
             if value not in choices:
-                raise ValueError(f"Metric 'seqeval': expected {option} to be one of {list(choices)}, found {value!r}.")
+                raise UserError(f"Metric 'seqeval': expected {option} to be one of {list(choices)}, found {value!r}.")
         super().__init__(keep_in_memory=keep_in_memory)
         self.scheme = scheme
         self.mode = mode
@@ -78,7 +79,7 @@ class Seqeval(StreamingMetric):
                 true_spans = read_spans(true_tags)
                 predicted_spans = true_spans if predicted_tags == true_tags else read_spans(predicted_tags)
             except ValueError as error:
-                raise ValueError(
+                raise UserError(
                     f"Metric {self.name!r}, row {row}: {error}. Choose the scheme of the data, or mode='default'."
                 ) from None
             true += [span[0] for span in true_spans]
@@ -94,7 +95,7 @@ class Seqeval(StreamingMetric):
 
     def _result(self) -> dict[str, float]:
         if self._tags == 0:
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r}: expected at least one tag, found {self._rows} rows without any. Check that "
                 "the words reach the metric."
             )

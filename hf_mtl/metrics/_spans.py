@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
+from hf_mtl_light.errors import UserError
+
 Span: TypeAlias = tuple[str, int, int]
 """Type, first word, and the word after the last, counted from 0 within the row."""
 
@@ -104,7 +106,7 @@ def strict_spans(tags: Sequence[str], *, scheme: str) -> set[Span]:
     words = [*map(_split_strict, tags), _OUTSIDE]
     for tag, (prefix, _) in zip(tags, words[:-1], strict=True):
         if prefix not in prefixes:
-            raise ValueError(f"expected tags that start with one of {', '.join(prefixes)} in {scheme}, found {tag!r}")
+            raise UserError(f"expected tags that start with one of {', '.join(prefixes)} in {scheme}, found {tag!r}")
     spans: set[Span] = set()
     word = 0
     before = _OUTSIDE

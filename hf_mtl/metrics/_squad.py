@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy.typing as npt
 
 from hf_mtl.metrics._base import StreamingMetric
+from hf_mtl_light.errors import UserError
 
 __all__ = ["Squad", "squad_scores"]
 
@@ -79,13 +80,13 @@ class Squad(StreamingMetric):
         sides: list[list[object]] = []
         for name, values in (("predictions", predictions), ("references", references)):
             if isinstance(values, str) or not isinstance(values, Iterable):
-                raise ValueError(
+                raise UserError(
                     f"Metric {self.name!r}: expected {name} as a list with an entry a row, found "
                     f"{type(values).__name__} {str(values)[:80]!r}."
                 )
             sides.append(list(values))
         if len(sides[0]) != len(sides[1]):
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r}: expected one prediction per reference, found {len(sides[0])} predictions for "
                 f"{len(sides[1])} references. Pass the same rows in both."
             )
@@ -94,7 +95,7 @@ class Squad(StreamingMetric):
             texts = [right] if isinstance(right, str) else right
             if not isinstance(answer, str) or not isinstance(texts, (list, tuple)):
                 wrong, name = (answer, "predictions") if not isinstance(answer, str) else (right, "references")
-                raise ValueError(
+                raise UserError(
                     f"Metric {self.name!r}, row {row}: expected a text as prediction and a list of texts as reference, "
                     f"found {str(wrong)[:80]!r} in {name}."
                 )

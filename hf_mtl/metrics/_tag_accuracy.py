@@ -5,6 +5,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from hf_mtl.metrics._confusion import Cells, ConfusionMetric
 from hf_mtl.metrics._tag_rows import paired_tag_rows
+from hf_mtl_light.errors import UserError
 
 
 class TagAccuracy(ConfusionMetric[str]):
@@ -36,7 +37,7 @@ class TagAccuracy(ConfusionMetric[str]):
 
     def _result(self) -> dict[str, float]:
         if not self._counts:
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r}: expected at least one tag, found {self._rows} rows without any. Check that "
                 "the words reach the metric."
             )

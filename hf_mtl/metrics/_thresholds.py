@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hf_mtl_light.errors import UserError
+
 __all__ = ["DEFAULT_THRESHOLD", "best_threshold", "best_thresholds"]
 
 DEFAULT_THRESHOLD = 0.5
@@ -35,12 +37,12 @@ def best_threshold(scores: npt.ArrayLike, flags: npt.ArrayLike) -> float:
     """
     column, holds = np.asarray(scores, dtype=np.float64), np.asarray(flags).astype(bool)
     if column.ndim != 1 or column.shape != holds.shape:
-        raise ValueError(
+        raise UserError(
             f"Expected scores and flags as two columns of one length, found shapes {list(column.shape)} and "
             f"{list(holds.shape)}."
         )
     if not ((column >= 0) & (column <= 1)).all():  # written so that NaN is wrong, too
-        raise ValueError("Expected scores in [0, 1]; NaN is a model that diverged.")
+        raise UserError("Expected scores in [0, 1]; NaN is a model that diverged.")
     positives = int(holds.sum())
     if positives == 0:
         return DEFAULT_THRESHOLD
@@ -79,7 +81,7 @@ def best_thresholds(scores: npt.ArrayLike, flags: npt.ArrayLike, how: str = "per
     0.30000000000000004
     """
     if how not in ("per-label", "global"):
-        raise ValueError(f"how must be 'per-label' or 'global', found {how!r}.")
+        raise UserError(f"how must be 'per-label' or 'global', found {how!r}.")
     table, holds = np.asarray(scores), np.asarray(flags)
     if how == "global":
         return best_threshold(table.ravel(), holds.ravel())

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from hf_mtl.metrics._base import StreamingMetric
 from hf_mtl.metrics._columns import paired_columns
+from hf_mtl_light.errors import UserError
 
 # Squares of these values, summed over any number of rows, stay within float64.
 LARGEST = 1e100
@@ -34,7 +35,7 @@ class ValueMetric(StreamingMetric):
 
     def _finite(self, values: npt.NDArray[Any], name: str) -> Column:
         if values.dtype.kind not in "iubf":
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r}: expected numbers as {name}, found data type {values.dtype}. Convert them to "
                 "floats, and drop rows without a value."
             )
@@ -43,7 +44,7 @@ class ValueMetric(StreamingMetric):
         wrong = ~(np.abs(doubles) <= LARGEST)
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise ValueError(
+            raise UserError(
                 f"Metric {self.name!r}, row {self._rows + row}: expected a finite number of at most {LARGEST:g} in "
                 f"size in {name}, found {doubles[row]}. Drop rows without a value; NaN in predictions is a model that "
                 "diverged."

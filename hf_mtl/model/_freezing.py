@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import owner_of, tied_tasks
 from hf_mtl.encoder import layer_depth
+from hf_mtl_light.errors import UserError
 
 __all__ = ["FreezableModel"]
 
@@ -56,11 +57,11 @@ class FreezableModel(PreTrainedModel):
     def _set_frozen(self, state: Mapping[str, Any]) -> None:
         deepest = getattr(self.encoder.config, "num_hidden_layers", 0)
         if not 0 <= state["layers"] <= deepest:
-            raise ValueError(f"layers must lie between 0 and {deepest}, the encoder's own; found {state['layers']}.")
+            raise UserError(f"layers must lie between 0 and {deepest}, the encoder's own; found {state['layers']}.")
         names = [task.name for task in self.config.tasks]
         for name in state["heads"]:
             if name not in names:
-                raise ValueError(
+                raise UserError(
                     f"No task {name!r} to freeze.{nearest(name, names)} Tasks of this model: {listed(names)}."
                 )
         # A head that tasks share is frozen for all of them.

@@ -12,6 +12,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from hf_mtl._names import listed
 from hf_mtl.configuration import MultiTaskConfig, checked_weights
 from hf_mtl.encoder import check_finite
+from hf_mtl_light.errors import UserError
 
 __all__ = ["LoadableModel"]
 
@@ -42,14 +43,14 @@ class LoadableModel(PreTrainedModel):
             model = super().from_pretrained(*args, **kwargs)
         else:
             if kwargs.get("use_safetensors") is False:
-                raise ValueError("use_safetensors=False would read a pickle, which can run any code. Leave it out.")
+                raise UserError("use_safetensors=False would read a pickle, which can run any code. Leave it out.")
             if not isinstance(kwargs.get("config"), PreTrainedConfig):
                 # Before the weights, which may be large: a wrong config is found first.
                 known = {key: kwargs[key] for key in _FINDING if key in kwargs}
                 try:
                     MultiTaskConfig.from_pretrained(kwargs.get("config") or name, **known)
                 except (TypeError, AttributeError, RecursionError) as error:  # it is not even a mapping
-                    raise ValueError(f"{str(name)!r}: config.json holds no mapping of fields: {error}") from error
+                    raise UserError(f"{str(name)!r}: config.json holds no mapping of fields: {error}") from error
             with checked_weights(str(name), kwargs), _wrong_files_told(str(name)):
                 options = {**kwargs, "use_safetensors": True, "output_loading_info": True}
                 model = super().from_pretrained(*args, **options)
@@ -79,14 +80,14 @@ def _check_whole(model: Any, info: Mapping[str, Collection[str]], name: str) -> 
         ValueError: Naming weights that are missing, that the config does not describe, or that are not finite.
     """
     if missing := sorted(info["missing_keys"]):
-        raise ValueError(
+        raise UserError(
             f"{name!r}: its files lack weights that its config describes: {listed(missing, 3)}. Get the whole model "
             "again. To put new heads on a model, load it as it was saved and use hf_mtl.surgery.add_head."
         )
     # Heads that the config leaves out are not loaded, which changes no answer; other layers of what is there would.
     held = ("encoder.", *(f"heads.{key}." for key in dict(model.heads.named_children())))
     if unexpected := sorted(key for key in info["unexpected_keys"] if key.startswith(held)):
-        raise ValueError(
+        raise UserError(
             f"{name!r}: its files hold weights that its config does not describe: {listed(unexpected, 3)}. Config and "
             "weights come from different models: get both again from one."
         )
@@ -106,6 +107,6 @@ def _wrong_files_told(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
+        raise UserError(
             f"{name!r}: the tasks and encoder_config of config.json do not go with the weights: {reason}"
         ) from error

@@ -22,6 +22,7 @@ from hf_mtl.model._saving import ShareableModel
 from hf_mtl.model._task_view import TaskView, view_task
 from hf_mtl.model._vocabulary import VocabularyModel, load_prediction_layers
 from hf_mtl.stock import ExchangeableModel
+from hf_mtl_light.errors import UserError
 
 __all__ = ["MultiTaskModel"]
 
@@ -371,7 +372,7 @@ class MultiTaskModel(
         for source, given in (("tasks", tasks), ("labels", labels), ("rows", rows)):
             for name in given or ():
                 if name not in known:
-                    raise ValueError(
+                    raise UserError(
                         f"{source} names {name!r}, which is no task of this model.{nearest(name, known)} "
                         f"Tasks: {listed(known)}."
                     )

@@ -27,6 +27,7 @@ from hf_mtl.encoder.unpadding import (
     is_ready,
     make_ready,
 )
+from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = ["PaddingFreeModel"]
 
@@ -58,7 +59,7 @@ class PaddingFreeModel(PreTrainedModel):
     @unpad.setter
     def unpad(self, value: bool | Literal["auto"]) -> None:
         if value not in (True, False, "auto"):
-            raise ValueError(f"unpad must be True, False or 'auto', found {value!r}.")
+            raise UserError(f"unpad must be True, False or 'auto', found {value!r}.")
         if value and not can_unpad(self.encoder):
             why = (
                 f"Encoders of the family {self.encoder.config.model_type!r} are not known to give the same states "
@@ -66,11 +67,11 @@ class PaddingFreeModel(PreTrainedModel):
                 "does not go through Transformers' attention interface."
             )
             if value is True:
-                raise ValueError(f"{why} Leave unpad at 'auto' to run them padded.")
+                raise UserError(f"{why} Leave unpad at 'auto' to run them padded.")
             logger.info(f"{why} Running padded.")
         make_ready(self.encoder, value is not False and can_unpad(self.encoder))
         if value is True and not is_ready(self.encoder):
-            raise ValueError(
+            raise UserError(
                 f"The attention implementation {self.encoder.config._attn_implementation!r} knows nothing but padded "
                 "texts. Choose 'sdpa', or leave unpad at 'auto' to run them padded."
             )
@@ -109,7 +110,7 @@ class PaddingFreeModel(PreTrainedModel):
     def _check_length(self, length: int) -> None:
         longest = self._learned_positions
         if longest is not None and length > longest:
-            raise ValueError(
+            raise UserError(
                 f"A batch of {length} tokens a text: encoders of the family {self.encoder.config.model_type!r} like "
                 f"this one have positions for {longest}. Truncate: tokenizer(..., truncation=True, "
                 f"max_length={longest})."
@@ -227,10 +228,10 @@ class PaddingFreeModel(PreTrainedModel):
         name = type(self.encoder).__name__
         states = getattr(encoded, "last_hidden_state", None)
         if states is None:
-            raise TypeError(f"{name} returned no last_hidden_state; found {type(encoded).__name__}. {_WANTED}")
+            raise UserTypeError(f"{name} returned no last_hidden_state; found {type(encoded).__name__}. {_WANTED}")
         wanted = (*shape, self.encoder.config.hidden_size)
         if tuple(states.shape) != wanted:
-            raise TypeError(
+            raise UserTypeError(
                 f"{name} returned a last_hidden_state of the shape {tuple(states.shape)} where {wanted} was expected. "
                 f"{_WANTED}"
             )
@@ -238,7 +239,7 @@ class PaddingFreeModel(PreTrainedModel):
             count = int(self.encoder.config.num_hidden_layers) + 1
             found = getattr(encoded, "hidden_states", None)
             if found is None or len(found) != count:
-                raise TypeError(
+                raise UserTypeError(
                     f"{name} returned {'no' if found is None else len(found)} hidden_states where {count} were "
                     "expected: the embeddings and each layer. Leave out the tasks' field layers to read the last."
                 )
@@ -252,7 +253,7 @@ def _mask(inputs: dict[str, torch.Tensor], attention_mask: torch.Tensor | None) 
     tokens = _tokens(inputs)
     mask = torch.ones(tokens.shape[:2], device=tokens.device) if attention_mask is None else attention_mask
     if mask.dim() != 2:
-        raise ValueError(f"attention_mask must be [B, L], found the shape {tuple(mask.shape)}.")
+        raise UserError(f"attention_mask must be [B, L], found the shape {tuple(mask.shape)}.")
     return mask
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from hf_mtl_light.errors import MissingExtraError, UserError
+
 __all__ = ["ShareableModel"]
 
 
@@ -122,10 +124,10 @@ def _code_map(model: Any) -> dict[str, str]:
     try:
         from hf_mtl.hub import AUTO_MAP
     except ImportError:
-        raise ImportError(_NEEDS_PACKAGE) from None
+        raise MissingExtraError(_NEEDS_PACKAGE) from None
     for name, head in model.task_heads.items():
         if not type(head).__module__.startswith("hf_mtl."):
-            raise ValueError(
+            raise UserError(
                 f"Task {name!r}: its head {type(head).__name__} is not part of hf_mtl, so its code cannot go along. "
                 "Save without self_contained, and have users pass heads={...} to from_pretrained."
             )
@@ -136,7 +138,7 @@ def _write_code(folder: Any) -> None:
     try:
         from hf_mtl.hub import write_code
     except ImportError:
-        raise ImportError(_NEEDS_PACKAGE) from None
+        raise MissingExtraError(_NEEDS_PACKAGE) from None
     write_code(folder)
 
 
@@ -144,5 +146,5 @@ def _pusher() -> Any:
     try:
         from hf_mtl.hub import push_model
     except ImportError:
-        raise ImportError(_NEEDS_PACKAGE) from None
+        raise MissingExtraError(_NEEDS_PACKAGE) from None
     return push_model

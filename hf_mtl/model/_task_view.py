@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_mtl.heads import Head, stock_output
+from hf_mtl_light.errors import UserError
 
 __all__ = ["TaskView", "view_task"]
 
@@ -99,7 +100,7 @@ class TaskView(PreTrainedModel):
         Raises:
             ValueError: Always.
         """
-        raise ValueError(
+        raise UserError(
             f"The view of task {self.task.name!r} has no weights of its own to save. Save the multi-task model, or "
             "export the task as a stock model."
         )

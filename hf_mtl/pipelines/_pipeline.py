@@ -11,6 +11,7 @@ from transformers import Pipeline
 from hf_mtl._names import listed, nearest
 from hf_mtl.inference import Answerer, as_row, make_answerer
 from hf_mtl.model import MultiTaskModel
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference import answer_inputs, options_by_task
 
 __all__ = ["MultiTaskPipeline"]
@@ -62,7 +63,7 @@ class MultiTaskPipeline(Pipeline):
 
     def __init__(self, model: MultiTaskModel, tokenizer: Any = None, **kwargs: Any) -> None:
         if not isinstance(model, MultiTaskModel):
-            raise ValueError(
+            raise UserError(
                 f"The pipeline 'multi-task' needs a MultiTaskModel, found a {type(model).__name__}. "
                 "MultiTaskModel.from_encoder(name, tasks) puts heads on a plain encoder."
             )
@@ -93,7 +94,7 @@ class MultiTaskPipeline(Pipeline):
         known = (*_RUNNING, *_ASKING)
         for name in given:
             if name not in (*known, "num_workers"):  # which Transformers' pipelines take, and this one has no use for
-                raise ValueError(f"Unknown argument {name!r}.{nearest(name, known)} Arguments: {listed(known)}.")
+                raise UserError(f"Unknown argument {name!r}.{nearest(name, known)} Arguments: {listed(known)}.")
         arguments = {**self._arguments, **given}
         key = repr(sorted(arguments.items()))
         if key not in self._answerers:
@@ -116,7 +117,7 @@ class MultiTaskPipeline(Pipeline):
         if parameters:
             known = (*_RUNNING, *_ASKING)
             name = next(iter(parameters))
-            raise ValueError(f"Unknown argument {name!r}.{nearest(name, known)} Arguments: {listed(known)}.")
+            raise UserError(f"Unknown argument {name!r}.{nearest(name, known)} Arguments: {listed(known)}.")
         return {}, {}, {}
 
     def preprocess(self, input_: Any, **parameters: Any) -> Any:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hf_mtl.data import InferenceError
+from hf_mtl_light.errors import UserError
 
 __all__ = ["RecipeError", "blamed_on", "one_line"]
 
 
-class RecipeError(ValueError):
+class RecipeError(UserError):
     """A mistake that its user can mend.
 
     Args:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_mtl.recipe._width import local_files
+from hf_mtl_light.errors import UserError
 
 __all__ = ["place_in_file"]
 
@@ -66,12 +67,12 @@ def _lines(file: IO[str], load: Mapping[str, Any]) -> Iterator[int]:
     if load["path"] == "json":
         for number, line in enumerate(file, 1):
             if number == 1 and line.lstrip()[:1] == "[":
-                raise ValueError("one list, not a row a line")
+                raise UserError("one list, not a row a line")
             if line.strip():
                 yield number
         return
     if any(load.get(name) is not None for name in ("skiprows", "comment", "nrows", "escapechar", "lineterminator")):
-        raise ValueError("rows are left out")
+        raise UserError("rows are left out")
     separator = load.get("delimiter") or load.get("sep") or ","
     limit = csv.field_size_limit(2**31 - 1)
     try:

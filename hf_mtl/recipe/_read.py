@@ -16,6 +16,7 @@ from hf_mtl.recipe._schema import RecipeKeys, as_recipe_error
 from hf_mtl.recipe._training import make_arguments
 from hf_mtl.recipe._yaml import apply_overrides, read_yaml
 from hf_mtl.trainer import MultiTaskTrainingArguments
+from hf_mtl_light.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -128,7 +129,7 @@ class ReadRecipe(RecipeKeys):
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, **options)
             # Without files Transformers makes a tokenizer that knows nothing, and all words are unknown.
             if len(tokenizer) <= len(tokenizer.all_special_tokens):
-                raise ValueError(f"{path!r} holds no tokenizer. Save the encoder's own beside it.")
+                raise UserError(f"{path!r} holds no tokenizer. Save the encoder's own beside it.")
         return tokenizer
 
     def encoder_source(self) -> tuple[str, dict[str, Any]]:

@@ -16,6 +16,7 @@ from hf_mtl.heads import HEADS
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.recipe._training import check_training
 from hf_mtl.samplers import make_sampler
+from hf_mtl_light.errors import UserError
 
 __all__ = ["Balancing", "DatasetRecipe", "EncoderOptions", "RecipeKeys", "Sampling", "as_recipe_error"]
 
@@ -35,7 +36,7 @@ class _Strict(BaseModel):
             for key in values:
                 if key not in cls.model_fields:
                     valid = list(cls.model_fields)
-                    raise ValueError(f"unknown key {key!r}.{nearest(str(key), valid)} Keys: {listed(valid)}.")
+                    raise UserError(f"unknown key {key!r}.{nearest(str(key), valid)} Keys: {listed(valid)}.")
         return values
 
 
@@ -95,7 +96,7 @@ class Balancing(BaseModel):
         try:
             make_balancer(self.method, self.options)
         except ImportError as error:
-            raise ValueError(str(error)) from error
+            raise UserError(str(error)) from error
         return self
 
 

@@ -16,6 +16,7 @@ from transformers import TrainingArguments
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import head_class
 from hf_mtl.report._metrics import split_metrics, without_details
+from hf_mtl_light.errors import UserError
 
 __all__ = ["Run", "Series", "read_run"]
 
@@ -107,7 +108,7 @@ def read_run(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"{folder}: {'is a file, not a run folder' if folder.exists() else 'no such folder'}.")
+        raise UserError(f"{folder}: {'is a file, not a run folder' if folder.exists() else 'no such folder'}.")
     state, where = _latest_state(folder)
     places = dict.fromkeys((folder, where, folder.absolute().parent if _CHECKPOINT.fullmatch(folder.name) else folder))
     log = [entry for entry in state["log_history"] if isinstance(entry, dict) and isinstance(entry.get("step"), int)]
@@ -120,7 +121,7 @@ def read_run(folder: str | Path) -> Run:
     }
     found["validation"] = found["validation"] or next((e for e in reversed(log) if "eval_score" in e), {})
     if not log and not any(found.values()):
-        raise ValueError(
+        raise UserError(
             f"{where / _STATE}: its log is empty. Train for at least logging_steps steps, with "
             "logging_strategy='steps'."
         )
@@ -162,14 +163,14 @@ def _latest_state(folder: Path) -> tuple[dict[str, Any], Path]:
     checkpoints = [path for path in folder.iterdir() if _CHECKPOINT.fullmatch(path.name)]
     places = [path for path in (folder, *checkpoints) if (path / _STATE).is_file()]
     if not places:
-        raise ValueError(
+        raise UserError(
             f"{folder}: holds no {_STATE}, nor does a checkpoint in it, so there is no log to draw. hf-mtl train "
             "writes it at the end and with each checkpoint; in Python call trainer.save_state() after trainer.train()."
         )
     states = [(_read(path / _STATE), path) for path in places]
     for state, path in states:
         if not isinstance(state.get("log_history"), list) or not isinstance(state.get("global_step"), int):
-            raise ValueError(f"{path / _STATE}: has no log_history and global_step, so no trainer wrote it.")
+            raise UserError(f"{path / _STATE}: has no log_history and global_step, so no trainer wrote it.")
     return max(states, key=lambda pair: int(pair[0]["global_step"]))  # the first of equals: the folder's own
 
 
@@ -179,11 +180,11 @@ def _read(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
     except (ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(
+        raise UserError(
             f"{path}: is cut or was changed: it is not valid {path.suffix[1:].upper()} ({reason})."
         ) from error
     if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a mapping, found {type(values).__name__}.")
+        raise UserError(f"{path}: expected a mapping, found {type(values).__name__}.")
     return values
 
 

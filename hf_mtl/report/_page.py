@@ -11,6 +11,7 @@ from hf_mtl.report._history import Run, Series
 from hf_mtl.report._style import STYLE
 from hf_mtl.report._tables import dataset_table, result_table
 from hf_mtl.report._text import printable
+from hf_mtl_light.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from hf_mtl.report._figures import Line
@@ -42,7 +43,7 @@ def render_report(run: Run) -> str:
     try:
         import hf_mtl.report._figures  # noqa: F401  # needs matplotlib
     except ImportError as error:
-        raise ImportError(f"A report needs {error.name}: pip install 'hf-mtl[report]'") from error
+        raise MissingExtraError(f"A report needs {error.name}: pip install 'hf-mtl[report]'") from error
     sections = {
         "results": result_table(run) + dataset_table(run),
         "losses": _losses(run),

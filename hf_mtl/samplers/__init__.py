@@ -33,6 +33,7 @@ from hf_mtl.samplers.round_robin import RoundRobinSampler
 from hf_mtl.samplers.schedule import ScheduleSampler
 from hf_mtl.samplers.temperature import TemperatureSampler
 from hf_mtl.samplers.uniform import UniformSampler
+from hf_mtl_light.errors import UserError
 
 __all__ = [
     "EXHAUSTED",
@@ -92,7 +93,7 @@ def make_sampler(strategy: str, options: Mapping[str, Any] | str | None = None) 
     TemperatureSampler(temperature=3)
     """
     if strategy not in SAMPLERS:
-        raise ValueError(
+        raise UserError(
             f"Unknown sampling strategy {strategy!r}.{nearest(strategy, SAMPLERS)} Strategies: {listed(SAMPLERS)}."
         )
     return build_sampler(SAMPLERS[strategy], strategy, parsed_options("sampling_options", options))

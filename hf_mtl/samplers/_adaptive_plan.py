@@ -14,6 +14,7 @@ from hf_mtl.samplers._rules import SamplingRules
 from hf_mtl.samplers._spread import Draws
 from hf_mtl.samplers._stage import Stage
 from hf_mtl.samplers._stepped_plan import SteppedPlan
+from hf_mtl_light.errors import UserError
 
 __all__ = ["AdaptivePlan"]
 
@@ -151,7 +152,7 @@ class AdaptivePlan(SteppedPlan):
             ValueError: If it is of other datasets.
         """
         if state["datasets"] != self.names:
-            raise ValueError(
+            raise UserError(
                 f"The checkpoint's sampling state is of the datasets {sorted(state['datasets'])}, not of "
                 f"{sorted(self.names)}. Resume with the same datasets, or train from the start."
             )

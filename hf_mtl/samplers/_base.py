@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hf_mtl._names import listed, nearest
 from hf_mtl._options import check_number
+from hf_mtl_light.errors import UserError
 
 __all__ = ["DatasetSampler", "Shares", "check_names", "check_shares", "normalised", "shares_by_name"]
 
@@ -90,11 +91,11 @@ def check_shares(where: str, shares: object) -> None:
         ValueError: If it is no mapping to numbers of at least 0, one of them above 0.
     """
     if not isinstance(shares, Mapping) or not shares:
-        raise ValueError(f"{where} must be a mapping such as {{'sst2': 0.7, 'trec': 0.3}}, found {shares!r}.")
+        raise UserError(f"{where} must be a mapping such as {{'sst2': 0.7, 'trec': 0.3}}, found {shares!r}.")
     for name, share in shares.items():
         check_number(f"{where}[{name!r}]", share, 0)
     if not any(shares.values()):
-        raise ValueError(f"{where}: all are 0, so nothing would be drawn. Give one dataset more.")
+        raise UserError(f"{where}: all are 0, so nothing would be drawn. Give one dataset more.")
 
 
 def check_names(
@@ -113,10 +114,10 @@ def check_names(
     """
     for name in named:
         if name not in sizes:
-            raise ValueError(
+            raise UserError(
                 f"{where} names {name!r}, which is no training dataset.{nearest(str(name), sizes)} "
                 f"Datasets: {listed(sizes)}."
             )
     missing = [name for name in sizes if name not in named]
     if all_of_them and missing:
-        raise ValueError(f"{where} names no share for {listed(missing)}. Give one to each dataset; 0 leaves it out.")
+        raise UserError(f"{where} names no share for {listed(missing)}. Give one to each dataset; 0 leaves it out.")

@@ -13,6 +13,7 @@ from hf_mtl.samplers._epoch_plan import EpochPlan
 from hf_mtl.samplers._plan import Plan, StepShape
 from hf_mtl.samplers._rules import SamplingRules
 from hf_mtl.samplers._stage_plan import StagePlan
+from hf_mtl_light.errors import UserError
 
 __all__ = ["first_and_last_shares", "make_plan"]
 
@@ -50,7 +51,7 @@ def make_plan(
     sampler.check(sizes)
     limited = rules.limited(sizes)
     if rules.exhausted != "repeat" and not sampler.is_constant:
-        raise ValueError(
+        raise UserError(
             f"exhausted={rules.exhausted!r} needs constant shares: of shares that change, epochs would differ in "
             "length. Leave it out."
         )

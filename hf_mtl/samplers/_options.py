@@ -9,6 +9,7 @@ from typing import Any
 from hf_mtl._names import listed, nearest
 from hf_mtl.samplers._base import DatasetSampler
 from hf_mtl.samplers._rules import SamplingRules
+from hf_mtl_light.errors import UserError
 
 __all__ = ["build_sampler", "options_of"]
 
@@ -37,7 +38,7 @@ def build_sampler(
     valid = options_of(kind)
     for name in options:
         if name not in valid:
-            raise ValueError(
+            raise UserError(
                 f"Sampling strategy {strategy!r} has no option {name!r}.{nearest(str(name), valid)} "
                 f"Options: {listed(valid)}."
             )

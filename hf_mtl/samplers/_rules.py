@@ -11,6 +11,7 @@ import numpy as np
 from hf_mtl._names import listed, nearest
 from hf_mtl._options import check_number
 from hf_mtl.samplers._base import DatasetSampler, Shares, check_names, normalised
+from hf_mtl_light.errors import UserError
 
 __all__ = ["EXHAUSTED", "SamplingRules"]
 
@@ -38,13 +39,13 @@ class SamplingRules:
 
     def __post_init__(self) -> None:
         if self.exhausted not in EXHAUSTED:
-            raise ValueError(
+            raise UserError(
                 f"exhausted must be one of {listed(EXHAUSTED)}, found {self.exhausted!r}."
                 f"{nearest(str(self.exhausted), EXHAUSTED)}"
             )
         for where, named in (("max_rows", self.max_rows), ("weights", self.weights)):
             if not isinstance(named, Mapping):
-                raise ValueError(f"{where} must be a mapping such as {{'sst2': 1000}}, found {named!r}.")
+                raise UserError(f"{where} must be a mapping such as {{'sst2': 1000}}, found {named!r}.")
         for name, rows in self.max_rows.items():
             check_number(f"max_rows[{name!r}]", rows, 1, whole=True)
         for name, weight in self.weights.items():
@@ -71,7 +72,7 @@ class SamplingRules:
         """
         is_right = np.shape(shares) == (len(sizes),) and np.all(shares >= 0) and abs(float(np.sum(shares)) - 1) < 1e-6
         if not is_right:
-            raise ValueError(
+            raise UserError(
                 f"{type(sampler).__name__} must give each of {len(sizes)} datasets a share of at least 0, 1 in sum, "
                 f"found {np.asarray(shares).tolist()!r:.200}."
             )
@@ -79,7 +80,7 @@ class SamplingRules:
             return shares
         found = shares * np.array([self.weights.get(name, 1.0) for name in sizes])
         if found.sum() <= 0:
-            raise ValueError("weights: they leave no dataset a share. Give one of them more.")
+            raise UserError("weights: they leave no dataset a share. Give one of them more.")
         return normalised(found)
 
     def shares(self, sampler: DatasetSampler, sizes: Mapping[str, int], step: int = 0, steps: int = 1) -> Shares:

@@ -13,6 +13,7 @@ from hf_mtl._options import check_number
 from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation, State, as_list, from_list, mixed_in
 from hf_mtl.samplers._base import Shares
 from hf_mtl.samplers._rewards import HISTORY, scaled
+from hf_mtl_light.errors import UserError
 
 __all__ = ["BanditSampler"]
 
@@ -71,7 +72,7 @@ class BanditSampler(AdaptiveSampler):
     def __post_init__(self) -> None:
         for name, value, choices in (("policy", self.policy, POLICIES), ("reward", self.reward, REWARDS)):
             if value not in choices:
-                raise ValueError(
+                raise UserError(
                     f"{name} must be one of {listed(choices)}, found {value!r}.{nearest(str(value), choices)}"
                 )
         check_number("interval", self.interval, 1, whole=True)

@@ -11,6 +11,7 @@ import numpy as np
 from hf_mtl._options import check_number
 from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation, State, as_list, from_list, mixed_in
 from hf_mtl.samplers._base import Shares, check_names, normalised
+from hf_mtl_light.errors import UserError
 
 __all__ = ["DifficultySampler"]
 
@@ -47,7 +48,7 @@ class DifficultySampler(AdaptiveSampler):
         check_number("interval", self.interval, 1, whole=True)
         check_number("mixing", self.mixing, 0, 1)
         if not isinstance(self.references, Mapping):
-            raise ValueError(f"references must be a mapping such as {{'sst2': 0.9}}, found {self.references!r}.")
+            raise UserError(f"references must be a mapping such as {{'sst2': 0.9}}, found {self.references!r}.")
         for name, score in self.references.items():
             check_number(f"references[{name!r}]", score, -np.inf)
 

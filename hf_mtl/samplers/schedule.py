@@ -9,6 +9,7 @@ from typing import TypeAlias
 from hf_mtl._options import check_number
 from hf_mtl.samplers._base import DatasetSampler, Shares, check_names, check_shares, shares_by_name
 from hf_mtl.samplers._stage_starts import equal_starts
+from hf_mtl_light.errors import UserError
 
 __all__ = ["ScheduleSampler"]
 
@@ -43,21 +44,21 @@ class ScheduleSampler(DatasetSampler):
         if callable(self.schedule):
             return
         if isinstance(self.schedule, str | Mapping) or not self.schedule:
-            raise ValueError(
+            raise UserError(
                 "schedule must be a list such as [[0, {'sst2': 0.7, 'trec': 0.3}], [0.5, {...}]], or a function of "
                 f"(step, steps), found {self.schedule!r}."
             )
         for number, entry in enumerate(self.schedule):
             if not isinstance(entry, Sequence) or len(entry) != 2:
-                raise ValueError(f"schedule[{number}] must be a pair (step or fraction, shares), found {entry!r}.")
+                raise UserError(f"schedule[{number}] must be a pair (step or fraction, shares), found {entry!r}.")
             check_number(f"schedule[{number}][0]", entry[0], 0)
             if isinstance(entry[0], float) and entry[0] >= 1:
-                raise ValueError(
+                raise UserError(
                     f"schedule[{number}][0]: a fraction lies below 1 and a step is whole, found {entry[0]}."
                 )
             check_shares(f"schedule[{number}][1]", entry[1])
         if self.schedule[0][0] != 0:
-            raise ValueError(f"schedule must begin at 0, found {self.schedule[0][0]!r}.")
+            raise UserError(f"schedule must begin at 0, found {self.schedule[0][0]!r}.")
 
     @property
     def is_constant(self) -> bool:
@@ -84,7 +85,7 @@ class ScheduleSampler(DatasetSampler):
             return equal_starts(_STAGES, steps)
         found = [self._step(when, steps) for when, _ in self.schedule]
         if sorted(found) != found:
-            raise ValueError(
+            raise UserError(
                 f"schedule: in a training of {steps} steps its entries begin at {found}. Put them in order."
             )
         return sorted({step for step in found if step < steps})

@@ -16,6 +16,7 @@ from transformers import (
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import HEADS, STOCK_CLASSES, Head, StockKind
+from hf_mtl_light.errors import UserError
 
 __all__ = ["StockTask", "load_head", "plain_encoder", "read_stock", "same_encoder"]
 
@@ -58,7 +59,7 @@ def read_stock(name: str, model: PreTrainedModel | str | Path, type: str | None 
         kind = _kind(name, config, config.architectures or ())
         loaded, info = STOCK_CLASSES[kind].from_pretrained(str(model), output_loading_info=True, **kwargs)
         if info["missing_keys"]:
-            raise ValueError(
+            raise UserError(
                 f"Task {name!r}: {str(model)!r} lacks the weights {sorted(info['missing_keys'])[0]!r}, so its head is "
                 "not trained. Give a model that was saved with its head."
             )
@@ -71,7 +72,7 @@ def _kind(name: str, config: Any, architectures: Any) -> StockKind:
         if config.__class__ in mapping and mapping[config.__class__].__name__ in architectures:
             return kind
     found = ", ".join(architectures) or f"a {config.model_type!r} model that names no class"
-    raise ValueError(f"Task {name!r}: found {found}. Expected {_KINDS}.")
+    raise UserError(f"Task {name!r}: found {found}. Expected {_KINDS}.")
 
 
 def _task(name: str, config: Any, kind: StockKind, given: str | None) -> TaskConfig:
@@ -122,7 +123,7 @@ def same_encoder(one: StockTask, two: StockTask) -> bool:
     sizes = [(config.model_type, config.hidden_size) for config in (first, second)]
     if sizes[0] != sizes[1]:
         (kept, width), (other, other_width) = sizes
-        raise ValueError(
+        raise UserError(
             f"Task {two.task.name!r}: its model is a {other!r} of {other_width} features, and the encoder, that of "
             f"{one.task.name!r}, a {kept!r} of {width}. Heads can share an encoder of their own family and size only."
         )
@@ -154,7 +155,7 @@ def load_head(head: Head, stock: StockTask) -> None:
     weights = {name: value for name, value in model.state_dict().items() if not name.startswith(encoder)}
     if head.classifier.kind == "mask":
         if not model.config.tie_word_embeddings:
-            raise ValueError(
+            raise UserError(
                 f"Task {stock.task.name!r}: the last layer of its {type(model).__name__} is not tied to the input "
                 "embeddings, and a head of masked tokens has no matrix of its own to hold it."
             )
@@ -165,7 +166,7 @@ def load_head(head: Head, stock: StockTask) -> None:
         if head.classifier.pooler is not None and pooler is not None:
             head.classifier.pooler.load_state_dict(pooler.state_dict())
     except RuntimeError as error:
-        raise ValueError(
+        raise UserError(
             f"Task {stock.task.name!r}: the head of {type(model).__name__} does not fit the kept encoder's family: "
             f"{' '.join(str(error).split())}"
         ) from error

@@ -15,6 +15,7 @@ from hf_mtl.configuration import MultiTaskConfig
 from hf_mtl.heads import Head
 from hf_mtl.stock._from_stock import load_head, plain_encoder, read_stock, same_encoder
 from hf_mtl.stock._to_stock import to_stock
+from hf_mtl_light.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -70,7 +71,7 @@ class ExchangeableModel(PreTrainedModel):
             for name in wanted:
                 if name not in models:
                     hint = nearest(str(name), names)
-                    raise ValueError(
+                    raise UserError(
                         f"{source} names {name!r}, which is none of the models.{hint} Models: {listed(names)}."
                     )
         stock = {name: read_stock(name, model, (types or {}).get(name), **kwargs) for name, model in models.items()}

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from hf_mtl.encoder import PaddedStates, is_decoder_only
 from hf_mtl.heads import Head, RegressionHead, stock_logits
+from hf_mtl_light.errors import UserError
 
 __all__ = ["to_stock"]
 
@@ -37,7 +38,7 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
     task, classifier = head.task, head.classifier
     problem_type = head.stock_problem_type(task)
     if head.beyond_stock is not None:
-        raise ValueError(
+        raise UserError(
             f"Task {task.name!r}: its head of {task.type} on an encoder of the family {encoder.config.model_type!r} "
             f"has no stock form: {head.beyond_stock}. Export to ONNX, which takes any layers; or train the task with "
             "pooling and layers left out, if they are why."
@@ -112,7 +113,7 @@ def _check(model: PreTrainedModel, head: Head) -> None:
     scale = float(expected.abs().max())
     if not torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * scale):
         what = f"pooling={head.task.pooling!r}" if head.task.pooling else f"what {type(head).__name__} computes"
-        raise ValueError(
+        raise UserError(
             f"Task {head.task.name!r}: {type(model).__name__} gives other logits than the head, since it has no form "
             f"of {what}. Train the task with pooling left out, the family's own, and a head that keeps the family's "
             "layers, or export to ONNX, which takes any layers."
@@ -133,7 +134,7 @@ def _fold(model: PreTrainedModel, head: RegressionHead) -> None:
     layers = [module for module in map(model.get_submodule, names) if isinstance(module, nn.Linear)]
     last = [layer for layer in layers if layer.out_features == len(mean) and layer.bias is not None]
     if len(last) != 1:
-        raise ValueError(
+        raise UserError(
             f"Task {head.task.name!r}: a last layer with a bias was not found in {type(model).__name__}, so the "
             f"labels' unit (mean {_joined(mean)}, standard deviation {_joined(std)}) cannot be folded into it. Train "
             "with target_mean=0 and target_std=1, or export to ONNX."

@@ -13,6 +13,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import PER_LABEL, TaskConfig, check_task_names, check_ties, owner_of, tied_tasks
 from hf_mtl.heads import Head
 from hf_mtl.model import MultiTaskModel
+from hf_mtl_light.errors import UserError
 
 __all__ = ["add_head", "change_labels", "drop_head", "rename_head", "reorder_heads"]
 
@@ -62,7 +63,7 @@ def drop_head(model: MultiTaskModel, *names: str) -> None:
         _check_there(model, name)
     kept = {name: head for name, head in model.task_heads.items() if name not in names}
     if not kept:
-        raise ValueError("A model needs at least one head. For the encoder alone: model.save_encoder(folder).")
+        raise UserError("A model needs at least one head. For the encoder alone: model.save_encoder(folder).")
     for owner in set(names):
         heirs = [name for name, head in kept.items() if head.task.tied_to == owner]
         for name in heirs:
@@ -104,7 +105,7 @@ def reorder_heads(model: MultiTaskModel, names: Sequence[str]) -> None:
         ValueError: If the names are not those of its tasks.
     """
     if sorted(names) != sorted(model.task_heads):
-        raise ValueError(
+        raise UserError(
             f"The order must name each task once. Tasks: {listed(model.task_heads)}; found {listed(names)}."
         )
     heads = model.task_heads
@@ -133,10 +134,10 @@ def change_labels(
     head, renamed = heads[owner_of(model.tasks, name)], dict(renamed or {})
     old = head.task
     if old.labels is None:
-        raise ValueError(f"Task {name!r} has no labels: it is of the type {old.type!r}.")
+        raise UserError(f"Task {name!r} has no labels: it is of the type {old.type!r}.")
     for before, after in renamed.items():
         if before not in old.labels or after not in labels:
-            raise ValueError(
+            raise UserError(
                 f"Task {name!r}: cannot rename {before!r} to {after!r}. Labels: {listed(old.labels)}; new ones: "
                 f"{listed(labels)}."
             )
@@ -160,7 +161,7 @@ def change_labels(
     axes, learned = _label_axes(model, head), head.state_dict()
     is_moved = sources != list(range(len(known)))
     if is_moved and any(len(learned[key]) != len(known) for key in axes):
-        raise ValueError(
+        raise UserError(
             f"Task {name!r}: an ordinal scale has one score and thresholds between its labels, which a new or moved "
             "label would unsettle. Rename labels only, or drop the head and add a new one."
         )
@@ -232,6 +233,6 @@ def _set_heads(model: MultiTaskModel, heads: Mapping[str, Head], frozen: Sequenc
 
 def _check_there(model: MultiTaskModel, name: str) -> None:
     if name not in model.task_heads:
-        raise ValueError(
+        raise UserError(
             f"No task {name!r}.{nearest(name, model.task_heads)} Tasks of this model: {listed(model.task_heads)}."
         )

@@ -12,6 +12,7 @@ from torch import nn
 from hf_mtl._names import listed
 from hf_mtl.configuration import MultiTaskConfig, check_task_names
 from hf_mtl.model import MultiTaskModel
+from hf_mtl_light.errors import UserError
 
 __all__ = ["average_models", "encoder_digest", "merge_models"]
 
@@ -41,11 +42,11 @@ def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
         ValueError: If there are fewer than two, their encoders differ, or two have a task of the same name.
     """
     if len(models) < 2:
-        raise ValueError(f"A merge needs at least two models, found {len(models)}.")
+        raise UserError(f"A merge needs at least two models, found {len(models)}.")
     first = models[0]
     for number, model in enumerate(models[1:], start=2):
         if encoder_digest(model) != encoder_digest(first):
-            raise ValueError(
+            raise UserError(
                 f"The encoders of model 1 and model {number} differ: {_difference(first, model)}. Heads fit only the "
                 "encoder that they were trained on; train them with freeze_encoder=True on the same one."
             )
@@ -53,7 +54,7 @@ def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
     for number, model in enumerate(models, start=1):
         for name in model.task_heads:
             if name in owners:
-                raise ValueError(
+                raise UserError(
                     f"Models {owners[name]} and {number} both have a task {name!r}. Rename or drop one: "
                     f"rename_head(model, {name!r}, ...), or hf-mtl heads MODEL rename."
                 )
@@ -104,10 +105,10 @@ def average_models(models: Sequence[MultiTaskModel], weights: Sequence[float] | 
     Source: M. Wortsman et al., Model soups, ICML 2022, section 2, https://arxiv.org/abs/2203.05482.
     """
     if len(models) < 2:
-        raise ValueError(f"An average needs at least two models, found {len(models)}.")
+        raise UserError(f"An average needs at least two models, found {len(models)}.")
     factors = list(weights) if weights is not None else [1.0] * len(models)
     if len(factors) != len(models) or any(not 0 <= w < float("inf") for w in factors) or sum(factors) == 0:
-        raise ValueError(f"weights must be {len(models)} numbers of at least 0, not all 0; found {factors}.")
+        raise UserError(f"weights must be {len(models)} numbers of at least 0, not all 0; found {factors}.")
     for number, model in enumerate(models[1:], start=2):
         _check_alike(models[0], model, number)
     average = copy.deepcopy(models[0])
@@ -125,11 +126,11 @@ def _check_alike(first: MultiTaskModel, model: MultiTaskModel, number: int) -> N
         return [(task.name, task.type, tuple(task.labels) if task.labels else None) for task in config.tasks]
 
     if told(first.config) != told(model.config):
-        raise ValueError(
+        raise UserError(
             f"Models 1 and {number} answer different tasks or labels: {listed(first.task_heads)} and "
             f"{listed(model.task_heads)}. An average needs the same, in the same order."
         )
     shapes = [{name: value.shape for name, value in each.state_dict().items()} for each in (first, model)]
     unlike = sorted(name for name in shapes[0].keys() | shapes[1].keys() if shapes[0].get(name) != shapes[1].get(name))
     if unlike:
-        raise ValueError(f"Models 1 and {number} have tensors of other shapes, such as {unlike[0]!r}.")
+        raise UserError(f"Models 1 and {number} have tensors of other shapes, such as {unlike[0]!r}.")

@@ -10,6 +10,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 from hf_mtl.samplers import AdaptivePlan, AdaptiveSampler, DatasetSampler
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._step_loss import StepRecord
+from hf_mtl_light.errors import UserError
 
 __all__ = ["SamplingFeedback", "check_adaptive", "resume_feedback", "take_saved"]
 
@@ -31,18 +32,18 @@ def check_adaptive(sampler: DatasetSampler, args: MultiTaskTrainingArguments) ->
     ahead = 1 + workers * (args.dataloader_prefetch_factor or 2)
     steps = -(-ahead // args.gradient_accumulation_steps)
     if sampler.interval < steps:
-        raise ValueError(
+        raise UserError(
             f"Adaptive sampling: {workers} loader workers fetch up to {steps} steps ahead, but shares are decided "
             f"every {sampler.interval} steps, one interval ahead. Raise interval to at least {steps}, or lower "
             "dataloader_num_workers."
         )
     if sampler.needs_scores and args.eval_strategy == "no":
-        raise ValueError(
+        raise UserError(
             f"{type(sampler).__name__} learns from validation scores, and there are none while training. Set "
             f"eval_strategy='steps' and, say, eval_steps={sampler.interval}, and pass an eval_dataset."
         )
     if args.ignore_data_skip:
-        raise ValueError(
+        raise UserError(
             "Adaptive sampling goes on where it stopped: leave ignore_data_skip out. No batch is computed to get there."
         )
 
@@ -131,7 +132,7 @@ def resume_feedback(feedback: SamplingFeedback | None, saved: Any) -> None:
     if feedback is None:
         return
     if saved is None:
-        raise ValueError(
+        raise UserError(
             "The checkpoint holds no state of an adaptive sampler: it was trained with another strategy. Resume "
             "with that one, or train from the start."
         )

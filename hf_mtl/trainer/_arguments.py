@@ -19,6 +19,7 @@ from hf_mtl.compatibility import cpu_has_fast_bfloat16
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import BATCHINGS
 from hf_mtl.samplers import SAMPLERS, StepShape, make_sampler
+from hf_mtl_light.errors import UserError
 
 __all__ = ["MultiTaskTrainingArguments"]
 
@@ -168,21 +169,21 @@ class MultiTaskTrainingArguments(TrainingArguments):
             ("tune_thresholds", self.tune_thresholds, TUNINGS),
         ):
             if value not in choices:
-                raise ValueError(
+                raise UserError(
                     f"{name} must be one of {listed(choices)}, found {value!r}.{nearest(str(value), choices)}"
                 )
         self.sampling_options = parsed_options("sampling_options", self.sampling_options)
         make_sampler(self.sampling, self.sampling_options)  # finds wrong options now, not when training starts
         if not 0 < self.encoder_layer_decay <= 1:
-            raise ValueError(f"encoder_layer_decay must lie in (0, 1], found {self.encoder_layer_decay}.")
+            raise UserError(f"encoder_layer_decay must lie in (0, 1], found {self.encoder_layer_decay}.")
         self.balancing_options = parsed_options("balancing_options", self.balancing_options)
         self.make_balancer()
         self._check_head_learning_rate()
         if self.gradient_cosine_steps is not None and self.gradient_cosine_steps < 1:
-            raise ValueError(f"gradient_cosine_steps must be at least 1, found {self.gradient_cosine_steps}.")
+            raise UserError(f"gradient_cosine_steps must be at least 1, found {self.gradient_cosine_steps}.")
         for name in ("frozen_layers", "unfreeze_at_step"):
             if (getattr(self, name) or 0) < 0:
-                raise ValueError(f"{name} must be at least 0, found {getattr(self, name)}.")
+                raise UserError(f"{name} must be at least 0, found {getattr(self, name)}.")
         self._choose_precision()
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model, self.greater_is_better = "score", True
@@ -205,11 +206,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
         rates = rate if isinstance(rate, Mapping) else {"": 0.0 if rate is None else rate}
         for name, value in rates.items():
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ValueError(
+                raise UserError(
                     f"head_learning_rate must be a number, or a mapping from tasks to numbers, found {rate!r}."
                 )
             if not value >= 0:
-                raise ValueError(
+                raise UserError(
                     f"head_learning_rate must be at least 0, found {value}{f' for task {name!r}' if name else ''}."
                 )
         self.head_learning_rate = dict(rate) if isinstance(rate, Mapping) else rate
@@ -231,7 +232,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
             if name not in names:
                 owner = next((task.tied_to for task in tasks if task.name == name), None)
                 what = "is no task of the model" if owner is None else f"is tied to the head of {owner!r}"
-                raise ValueError(
+                raise UserError(
                     f"head_learning_rate names {name!r}, which {what}.{nearest(name, names)} Tasks: {listed(names)}."
                 )
         return {name: float(rate.get(name, 10 * self.learning_rate)) for name in names}

@@ -20,6 +20,7 @@ from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._balancer_files import load_balancer, save_balancer
 from hf_mtl.trainer._jacobian import StepJacobian
 from hf_mtl.trainer._step_loss import StepLog, StepRecord
+from hf_mtl_light.errors import UserError
 
 __all__ = ["EndOfStep", "TaskBalancing"]
 
@@ -200,7 +201,7 @@ class TaskBalancing:
         weights = self.balancer.weights(step)
         for name in step.shares:
             if name not in weights or not weights[name] >= 0:
-                raise ValueError(
+                raise UserError(
                     f"{type(self.balancer).__name__}.weights gave {weights.get(name)!r} for task {name!r} in step "
                     f"{step.number}. Each task of step.shares needs a number of at least 0."
                 )

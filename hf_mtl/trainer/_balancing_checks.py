@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from hf_mtl._names import listed
 from hf_mtl.balancers import Balancer, GradientBalancer
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl_light.errors import UserError
 
 __all__ = ["check_balancing"]
 
@@ -29,7 +30,7 @@ def check_balancing(
     every = {task for tasks in labelled.values() for task in tasks}
     lacking = [dataset for dataset, tasks in labelled.items() if set(tasks) != every]
     if balancer.requires_all_tasks and lacking and args.batching == "homogeneous":
-        raise ValueError(
+        raise UserError(
             f"Balancing {name!r} needs rows of all tasks in each step, but batching='homogeneous' fills a step with "
             f"rows of one dataset, and {listed(lacking)} label only some of the tasks {listed(sorted(every))}. Set "
             "batching='mixed', or choose a method that works with one dataset a step: 'fixed', 'equal', "
@@ -39,24 +40,24 @@ def check_balancing(
     wanted = f"Balancing {name!r}" if is_gradient else "gradient_cosine_steps"
     if is_gradient or args.gradient_cosine_steps:
         if is_sharded:
-            raise ValueError(
+            raise UserError(
                 f"{wanted} takes each task's gradient of the whole encoder, which FSDP, DeepSpeed and tensor "
                 "parallelism spread over devices. Train with data parallelism alone, or without it."
             )
         if args.torch_compile:
-            raise ValueError(
+            raise UserError(
                 f"{wanted} runs backward once for each task over one graph, which torch_compile gives away after the "
                 "first. Set torch_compile=False."
             )
     if isinstance(balancer, GradientBalancer):
         if args.fp16:
-            raise ValueError(
+            raise UserError(
                 f"Balancing {name!r} takes gradients without the scaling that fp16 needs. Set bf16=True, or "
                 "precision='float32'."
             )
         parts = balancer.independent_parts
         if args.gradient_accumulation_steps < parts:
-            raise ValueError(
+            raise UserError(
                 f"Aggregator {balancer.recipe.name!r} compares gradients of {parts} independent parts of a step. Set "
                 f"gradient_accumulation_steps to at least {parts}, found {args.gradient_accumulation_steps}."
             )

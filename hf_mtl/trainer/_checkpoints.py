@@ -19,6 +19,7 @@ from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
 from hf_mtl.trainer._whole import checkpoints_in, fault_of, flush, flush_names
+from hf_mtl_light.errors import UserError
 
 __all__ = ["UNFINISHED", "CheckpointingTrainer"]
 
@@ -70,7 +71,7 @@ class CheckpointingTrainer(Trainer):
                 return True  # Transformers says that there is none
             whole = [step for step, fault in found.items() if fault is None]
             if not whole:
-                raise ValueError(
+                raise UserError(
                     f"No checkpoint in {output} is whole: {_told(found)}. Train from the start: train() without "
                     "resume_from_checkpoint."
                 )
@@ -84,7 +85,7 @@ class CheckpointingTrainer(Trainer):
             if fault:
                 others = [n for n, other in checkpoints_in(output).items() if fault_of(other) is None]
                 remedy = f"Resume from checkpoint-{max(others)}, which is whole" if others else "Train from the start"
-                raise ValueError(f"Cannot resume from {wanted}: {fault}. {remedy}.")
+                raise UserError(f"Cannot resume from {wanted}: {fault}. {remedy}.")
         if wanted and os.path.isdir(wanted):
             ranks = self.args.world_size
             files = ["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]

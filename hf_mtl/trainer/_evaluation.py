@@ -21,6 +21,7 @@ from hf_mtl.inference import InferenceBatch, InferenceCollator, answer_rows
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
+from hf_mtl_light.errors import UserError
 
 __all__ = ["EvaluatingTrainer"]
 
@@ -101,7 +102,7 @@ class EvaluatingTrainer(Trainer):
             return self._eval_parts
         if isinstance(data, str):
             if data not in self._eval_parts:
-                raise ValueError(
+                raise UserError(
                     f"No evaluation dataset {data!r}.{nearest(data, self._eval_parts)} "
                     f"Datasets: {listed(self._eval_parts)}."
                 )
@@ -131,10 +132,10 @@ class EvaluatingTrainer(Trainer):
         """
         parts = self._parts(eval_dataset, "validation" if metric_key_prefix == "eval" else "test")
         if not parts:
-            raise ValueError("Evaluation needs an eval_dataset, such as {'sst2': dataset}.")
+            raise UserError("Evaluation needs an eval_dataset, such as {'sst2': dataset}.")
         metrics = self._pass(parts, metric_key_prefix, details=not self.is_in_train)
         if metrics is None:
-            raise ValueError(f"Datasets {listed(parts)}: all labels are null, so there is nothing to score.")
+            raise UserError(f"Datasets {listed(parts)}: all labels are null, so there is nothing to score.")
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self._memory_tracker.stop_and_update_metrics(metrics)

@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 from hf_mtl._names import listed
 from hf_mtl.data import LabelledDataset
 from hf_mtl.model import MultiTaskModel
+from hf_mtl_light.errors import UserError
 
 __all__ = ["FreezingCallback"]
 
@@ -45,7 +46,7 @@ class FreezingCallback(TrainerCallback):
             learning = [task for task in part.tasks if task not in self._model.frozen["heads"]]
             if not learning:
                 self._model._set_frozen(self._own)
-                raise ValueError(
+                raise UserError(
                     f"Dataset {name!r} labels {listed(part.tasks)}, and both the encoder and those heads are frozen: "
                     "its steps would train nothing. Leave the dataset out, or unfreeze one of them."
                 )

@@ -10,6 +10,7 @@ from hf_mtl.configuration import TaskConfig, tied_tasks
 from hf_mtl.data import LabelledDataset
 from hf_mtl.heads import Head, LabelError
 from hf_mtl.model import MultiTaskModel
+from hf_mtl_light.errors import UserError
 
 __all__ = ["learn_from_labels"]
 
@@ -53,4 +54,4 @@ def _learned(head: Head, task: TaskConfig, sources: Sequence[str], parts: Mappin
         return head.learn(task, labels())
     except LabelError as error:
         # Heads look at each label as they read it, so the last one read is the wrong one.
-        raise ValueError(f"Dataset {read[0]!r}, row {read[1]}, task {read[2]!r}: {error}") from None
+        raise UserError(f"Dataset {read[0]!r}, row {read[1]}, task {read[2]!r}: {error}") from None

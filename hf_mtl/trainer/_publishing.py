@@ -18,6 +18,7 @@ from hf_mtl.hub import ARGUMENTS_FILE, add_code, clean_copy, create_repo, push_f
 from hf_mtl.inference import predict
 from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts, address_card, write_card
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
+from hf_mtl_light.errors import UserError
 
 __all__ = ["PublishingTrainer"]
 
@@ -102,7 +103,7 @@ class PublishingTrainer(EvaluatingTrainer):
         refused = {"tasks": tasks, "dataset_tags": dataset_tags, "dataset": dataset, "dataset_args": dataset_args}
         for key, value in refused.items():
             if value is not None:
-                raise ValueError(
+                raise UserError(
                     f"create_model_card({key}=...): the card names each task and dataset itself. Leave it out; "
                     "give the datasets' ids on the Hub as dataset_ids={'name of the dataset': 'owner/id'}."
                 )

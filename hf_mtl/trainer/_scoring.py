@@ -23,6 +23,7 @@ from hf_mtl.metrics import (
     per_target_statistic,
     row_statistic,
 )
+from hf_mtl_light.errors import UserError
 
 __all__ = ["Metric", "ScoredRows", "TaskScorer", "join_scores"]
 
@@ -101,7 +102,7 @@ class TaskScorer:
     def _check_kind(self, metric: str, names: Sequence[str]) -> None:
         if metric in METRICS and METRICS[metric].input_kind != METRICS[names[0]].input_kind:
             fitting = [n for n, m in METRICS.items() if m.input_kind == METRICS[names[0]].input_kind]
-            raise ValueError(
+            raise UserError(
                 f"Task {self.task.name!r}: metric {metric!r} does not fit the type {self.task.type!r}. "
                 f"Metrics that do: {listed(fitting)}."
             )
@@ -170,7 +171,7 @@ class TaskScorer:
         scores.update(self.head.scores_of_loss(loss))
         if self.main not in scores:
             if self.task.main_metric is not None:
-                raise ValueError(
+                raise UserError(
                     f"Task {self.task.name!r}: main_metric {self.main!r} is not among its metrics: {listed(scores)}."
                 )
             self.main = next(iter(scores))
@@ -198,7 +199,7 @@ def _numbers(task: str, result: Any, name: str) -> dict[str, float]:
             numbers[str(key)] = float(value)
         elif not isinstance(result, Mapping):
             kind = type(value).__name__
-            raise ValueError(f"Task {task!r}: metric {name!r} returned {kind}; expected a number or a dict.")
+            raise UserError(f"Task {task!r}: metric {name!r} returned {kind}; expected a number or a dict.")
     return numbers
 
 
@@ -222,7 +223,7 @@ def join_scores(scores: Mapping[str, Mapping[str, float]], weights: Mapping[str,
             if metric == "score":
                 continue
             if key in joined:
-                raise ValueError(f"Two metrics share the key {key!r}. Rename the task {task!r}.")
+                raise UserError(f"Two metrics share the key {key!r}. Rename the task {task!r}.")
             joined[key] = value
     joined["loss"] = sum(values["loss"] * weights[task] for task, values in scores.items())
     joined["score"] = sum(values["score"] for values in scores.values()) / len(scores)

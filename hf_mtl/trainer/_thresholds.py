@@ -17,6 +17,7 @@ from hf_mtl.heads import SequenceClassificationHead, own_thresholds
 from hf_mtl.inference import InferenceBatch
 from hf_mtl.metrics import MultilabelF1, best_thresholds
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
+from hf_mtl_light.errors import UserError
 
 __all__ = ["ThresholdTrainer", "TunedThresholds", "check_tuning"]
 
@@ -81,7 +82,7 @@ class ThresholdTrainer(EvaluatingTrainer):
             tuned[name] = TunedThresholds(new.thresholds, before, after, len(scores))  # type: ignore[arg-type]
             model.replace_task(new)
         if not tuned:
-            raise ValueError(
+            raise UserError(
                 "No row labels a multi-label task, so there are no thresholds to tune. Multi-label tasks of the model: "
                 f"{listed(names) or 'none'}. Pass labelled validation rows as eval_dataset."
             )
@@ -131,9 +132,9 @@ def check_tuning(how: str, tasks: Sequence[TaskConfig], labelled: Collection[str
     names = [task.name for task in tasks if task.is_multi_label]
     without = [name for name in names if name not in labelled]
     if not names:
-        raise ValueError(f"tune_thresholds={how!r} is for multi-label tasks, and there is none. Leave it out.")
+        raise UserError(f"tune_thresholds={how!r} is for multi-label tasks, and there is none. Leave it out.")
     if without == names:
-        raise ValueError(
+        raise UserError(
             f"tune_thresholds={how!r} needs validation rows of the multi-label tasks {listed(names)}, and there are "
             "none. Thresholds are not tuned on training rows, which the model knows, nor on test rows, which are to "
             "judge them. Give an eval_dataset (in a recipe a validation split), or leave tune_thresholds out."

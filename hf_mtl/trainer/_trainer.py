@@ -33,6 +33,7 @@ from hf_mtl.trainer._speed import SpeedCallback
 from hf_mtl.trainer._step_loss import CountingCollator, StepCounts, StepRecord
 from hf_mtl.trainer._summary import SummaryCallback, training_summary
 from hf_mtl.trainer._thresholds import ThresholdTrainer, check_tuning
+from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = ["MultiTaskTrainer"]
 
@@ -92,13 +93,13 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
     ) -> None:
         args = MultiTaskTrainingArguments() if args is None else args
         if not isinstance(args, MultiTaskTrainingArguments):
-            raise TypeError(f"args must be MultiTaskTrainingArguments, found {type(args).__name__}.")
+            raise UserTypeError(f"args must be MultiTaskTrainingArguments, found {type(args).__name__}.")
         if processing_class is None:
-            raise ValueError(
+            raise UserError(
                 "No tokenizer. Pass processing_class=AutoTokenizer.from_pretrained(name), the encoder's own."
             )
         if args.n_gpu > 1:
-            raise ValueError(
+            raise UserError(
                 "torch.nn.DataParallel cannot split a batch of several tasks. Start one process a GPU instead: "
                 "torchrun --nproc_per_node N, or accelerate launch."
             )
@@ -118,7 +119,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
             optimizers=optimizers,
         )
         if not isinstance(self._plain_model, MultiTaskModel):
-            raise TypeError(f"model must be a MultiTaskModel, found {type(self._plain_model).__name__}.")
+            raise UserTypeError(f"model must be a MultiTaskModel, found {type(self._plain_model).__name__}.")
         self.data_collator: MultiTaskCollator = data_collator or make_collator(
             self._plain_model,
             processing_class,
@@ -181,7 +182,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the task mixture; any batch of any epoch is computed, not walked to."""
         if not self._train_parts:
-            raise ValueError("Training needs a train_dataset, such as {'sst2': dataset}.")
+            raise UserError("Training needs a train_dataset, such as {'sst2': dataset}.")
         learn_from_labels(self._plain_model, self._train_parts)
         args = self.args
         parts = list(self._train_parts.values())
@@ -204,7 +205,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         if self._feedback is not None:
             self.add_callback(self._feedback)
         if len(batch_sampler) == 0:
-            raise ValueError(
+            raise UserError(
                 f"{sum(map(len, parts))} training rows do not fill one batch of {self._train_batch_size} rows and "
                 "dataloader_drop_last leaves it out. Lower per_device_train_batch_size."
             )

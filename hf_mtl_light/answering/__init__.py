@@ -15,6 +15,7 @@ from hf_mtl_light.answering.numbers import NumberAnswers
 from hf_mtl_light.answering.scale import ScaleAnswers
 from hf_mtl_light.answering.tags import TagAnswers
 from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.names import listed
 
 __all__ = [
@@ -50,7 +51,7 @@ def answers_of(task: TaskDescription) -> type[Answers]:
         ValueError: If the task's kind of answers is unknown.
     """
     if task.answers not in KINDS:
-        raise ValueError(
+        raise UserError(
             f"Task {task.name!r}: answers of the kind {task.answers!r} are unknown to this hf-mtl, which knows "
             f"{listed(KINDS)}. Install the version that exported it, or a later one."
         )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hf_mtl_light.answering._options import AnswerOptions
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import WordMap
 
 __all__ = ["aggregate"]
@@ -38,7 +39,7 @@ def aggregate(
     """
     pieces = words.pieces
     if pieces is None:
-        raise ValueError("An aggregation_strategy needs the tokens of the text; this row was encoded without them.")
+        raise UserError("An aggregation_strategy needs the tokens of the text; this row was encoded without them.")
     if not pieces.index:
         return []
     own = probabilities[list(pieces.index)]

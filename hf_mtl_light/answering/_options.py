@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from hf_mtl_light.description import TaskDescription
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.names import listed, nearest
 
 __all__ = ["STRATEGIES", "AnswerOptions", "best_first", "threshold_of"]
@@ -43,18 +44,18 @@ class AnswerOptions:
     def __post_init__(self) -> None:
         is_count = isinstance(self.top_k, int) and not isinstance(self.top_k, bool) and self.top_k >= 1
         if self.top_k is not None and self.top_k != "all" and not is_count:
-            raise ValueError(f"top_k must be a whole number of at least 1, or 'all'; found {self.top_k!r}.")
+            raise UserError(f"top_k must be a whole number of at least 1, or 'all'; found {self.top_k!r}.")
         if self.aggregation_strategy is not None and self.aggregation_strategy not in STRATEGIES:
-            raise ValueError(
+            raise UserError(
                 f"aggregation_strategy must be one of {listed(STRATEGIES)} or None, found "
                 f"{self.aggregation_strategy!r}.{nearest(str(self.aggregation_strategy), STRATEGIES)}"
             )
         if isinstance(self.ignore_labels, str):
-            raise ValueError(f"ignore_labels must be a list of labels, found the string {self.ignore_labels!r}.")
+            raise UserError(f"ignore_labels must be a list of labels, found the string {self.ignore_labels!r}.")
         given = self.thresholds.values() if isinstance(self.thresholds, Mapping) else [self.thresholds]
         for value in given:
             if value is not None and (isinstance(value, (bool, str)) or not 0 <= value <= 1):
-                raise ValueError(f"A threshold is a number in [0, 1], found {value!r}.")
+                raise UserError(f"A threshold is a number in [0, 1], found {value!r}.")
 
 
 def threshold_of(task: TaskDescription, options: AnswerOptions) -> list[float]:
@@ -69,7 +70,7 @@ def threshold_of(task: TaskDescription, options: AnswerOptions) -> list[float]:
     if isinstance(given, Mapping):
         for name in given:
             if name not in labels:
-                raise ValueError(
+                raise UserError(
                     f"Task {task.name!r}: a threshold is given for {name!r}, which is none of its labels."
                     f"{nearest(name, labels)} Labels: {listed(labels)}."
                 )

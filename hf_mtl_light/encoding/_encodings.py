@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from hf_mtl_light.encoding._rows import Row
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import Pieces, WordMap
 
 __all__ = ["Tokenizer", "check_tokenizer", "encode_rows", "is_word_aware", "padding_id", "pieces_of", "word_map_of"]
@@ -26,7 +27,7 @@ def check_tokenizer(tokenizer: Tokenizer) -> None:
         ValueError: If the tokenizer is not a fast one.
     """
     if not getattr(tokenizer, "is_fast", False):
-        raise ValueError(
+        raise UserError(
             f"{type(tokenizer).__name__} is not a fast tokenizer, so words and tokens cannot be matched. "
             "Load it with AutoTokenizer.from_pretrained(name), which needs a tokenizer.json or a conversion."
         )
@@ -41,7 +42,7 @@ def padding_id(tokenizer: Tokenizer) -> int:
     if tokenizer.pad_token_id is not None:
         return int(tokenizer.pad_token_id)
     if tokenizer.eos_token_id is None:
-        raise ValueError(
+        raise UserError(
             f"{type(tokenizer).__name__} has neither a padding token nor an end of text to pad with. Set one: "
             "tokenizer.pad_token = '<a token of its vocabulary>'."
         )

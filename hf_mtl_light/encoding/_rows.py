@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.names import listed
 
 __all__ = ["Row", "RowError", "as_row"]
@@ -34,7 +35,7 @@ class Row:
     drawn: int | None = None
 
 
-class RowError(ValueError):
+class RowError(UserError):
     """A row that reads well but that a model cannot take in, such as a question longer than a window.
 
     Args:
@@ -79,21 +80,21 @@ def as_row(value: Any, number: int, source: str = "input") -> Row:
     elif isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words) and pair is None:
         read = list(words)
     if read is None:
-        raise ValueError(
+        raise UserError(
             f"{source}, row {number}: expected 'text' (a string), 'text' and 'text_pair', or 'tokens' (a list of "
             f"strings); found {found}."
         )
     if choices is not None:
         choices = list(choices) if isinstance(choices, (list, tuple)) else []
         if len(choices) < 2 or not all(isinstance(choice, str) for choice in choices):
-            raise ValueError(
+            raise UserError(
                 f"{source}, row {number}: 'choices' must be a list of at least 2 strings, found "
                 f"{value['choices']!r:.80}."
             )
     try:
         "".join([*read, pair or "", *(choices or ())]).encode()
     except UnicodeEncodeError as error:
-        raise ValueError(
+        raise UserError(
             f"{source}, row {number}: character {error.start} is half of a surrogate pair, which is no text. Decode "
             "the text as UTF-16 where it comes from, or drop the character."
         ) from None

@@ -16,6 +16,7 @@ from hf_mtl_light.encoding._encodings import (
 )
 from hf_mtl_light.encoding._readings import choice_words, encode_choices, encode_contexts
 from hf_mtl_light.encoding._rows import Row
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import Reading, WordMap
 
 __all__ = ["EncodedRow", "Window", "WindowEncoder"]
@@ -100,7 +101,7 @@ class WindowEncoder:
         self.stride = stride
         self._half = (max_length - int(tokenizer.num_special_tokens_to_add(pair=True))) // 2
         if stride is not None and not 0 <= stride < self._half:
-            raise ValueError(
+            raise UserError(
                 f"stride must lie between 0 and {self._half - 1} tokens for windows of {max_length}, found {stride}."
             )
 

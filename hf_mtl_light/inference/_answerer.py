@@ -10,6 +10,7 @@ import numpy as np
 
 from hf_mtl_light.answering import Answering, AnswerOptions
 from hf_mtl_light.encoding import EncodedRow, Row, Window, WindowEncoder, as_row, can_read
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference._batches import plan_batches
 from hf_mtl_light.inference._merge import merge_windows
 from hf_mtl_light.inference._runner import Runner, mask_id_for
@@ -131,10 +132,10 @@ class Answerer:
         self.names = known if chosen is None else list(dict.fromkeys(chosen))
         for name in self.names:
             if name not in known:
-                raise ValueError(f"{name!r} is no task of this model.{nearest(name, known)} Tasks: {listed(known)}.")
+                raise UserError(f"{name!r} is no task of this model.{nearest(name, known)} Tasks: {listed(known)}.")
         for what, value in (("batch_tokens", batch_tokens), ("batch_size", batch_size), ("look_ahead", look_ahead)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ValueError(f"{what} must be a whole number of at least 1, found {value!r}.")
+                raise UserError(f"{what} must be a whole number of at least 1, found {value!r}.")
         self.run = run
         self.encoder = encoder
         self.tasks = {task.name: task for task in tasks}

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from hf_mtl_light.answering import AnswerOptions
 from hf_mtl_light.encoding import as_row
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference._answerer import Answerer
 from hf_mtl_light.names import listed, nearest
 
@@ -40,7 +41,7 @@ def options_by_task(
     if isinstance(thresholds, Mapping):
         for name in thresholds:
             if name not in tasks:
-                raise ValueError(
+                raise UserError(
                     f"thresholds names {name!r}, which is no task of this model.{nearest(name, tasks)} "
                     f"Tasks: {listed(tasks)}. Write {{task: {{label: number}}}}."
                 )
@@ -82,7 +83,7 @@ def answer_inputs(answerer: Answerer, inputs: Any) -> Any:
         return answerer(inputs[i] for i in range(len(inputs)))
     if isinstance(inputs, Iterable):
         return answerer(inputs)
-    raise ValueError(
+    raise UserError(
         f"Expected a text, a pair, a dict with 'text' or 'tokens', a list or an iterable of them; found a "
         f"{type(inputs).__name__}."
     )

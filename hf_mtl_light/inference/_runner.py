@@ -9,6 +9,7 @@ import numpy as np
 
 from hf_mtl_light.answering import Answering
 from hf_mtl_light.encoding import Tokenizer, Window, padding_id
+from hf_mtl_light.errors import UserError
 
 __all__ = ["Runner", "mask_id_for", "pad_windows"]
 
@@ -57,7 +58,7 @@ def mask_id_for(heads: Mapping[str, Answering], tokenizer: Tokenizer) -> int | N
     if name is None:
         return None
     if tokenizer.mask_token_id is None:
-        raise ValueError(
+        raise UserError(
             f"Task {name!r} fills mask tokens, and {type(tokenizer).__name__} has none. Load the encoder's own "
             "tokenizer."
         )

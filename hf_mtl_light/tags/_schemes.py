@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.names import listed
 
 __all__ = ["SCHEMES", "as_iobes", "check_tags", "infer_scheme", "inside_tag", "observed_scheme", "split_tag"]
@@ -109,12 +110,12 @@ def check_tags(task: str, labels: Sequence[str], scheme: str | None) -> None:
         if label == "O":
             continue
         if several := _SEVERAL.search(label):
-            raise ValueError(
+            raise UserError(
                 f"Task {task!r}: label {label!r} holds several tags, parted by {several[0][0]!r}. A word has one tag: "
                 "give each layer of nested or overlapping entities a column and a task of its own."
             )
         if split_tag(label)[0] not in SCHEMES[given]:
-            raise ValueError(
+            raise UserError(
                 f"Task {task!r}: label {label!r} is not a tag of {given}, whose tags are 'O' and a prefix of "
                 f"{listed(f'{p}-' for p in sorted(SCHEMES[given]))} before a type. "
                 "Mend the label, or set the option scheme to 'plain'."

@@ -37,6 +37,7 @@ LIGHT_ROWS = [
     {"description"},
     {"tags"},
     {"words", "numerics", "names"},
+    {"errors"},
 ]
 #: Parts that may import others of their own row.
 FREE = {"recipe"}
@@ -157,3 +158,19 @@ def test_answers_without_torch_need_nothing_but_numpy_to_import():
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=PACKAGE.parent)
     imported = set(ast.literal_eval(done.stdout))
     assert not imported & {"torch", "transformers", "hf_mtl", "tokenizers", "onnxruntime", "onnx"}
+
+
+#: Whose kind `UserError` and its subclasses have: raised bare, the command line takes a user's mistake for a bug.
+_OF_USERS = {"ValueError", "TypeError", "KeyError", "ImportError"}
+
+
+def test_what_a_user_can_mend_is_raised_as_a_user_error():
+    bare = []
+    for package in (PACKAGE, LIGHT):
+        for file in package.rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                raised = node.exc if isinstance(node, ast.Raise) else None
+                raised = raised.func if isinstance(raised, ast.Call) else raised
+                if isinstance(raised, ast.Name) and raised.id in _OF_USERS:
+                    bare.append(f"{file.relative_to(package.parent)}:{node.lineno}")
+    assert not bare, f"raise hf_mtl_light.errors.UserError, or its subclass of that kind: {bare}"
