@@ -11,16 +11,16 @@ from rich.text import Text
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import kind_of
+from hf_mtl.metrics import METRICS
 from hf_mtl.trainer import TunedThresholds, share_text
 
 __all__ = ["head_table", "score_table", "training_table", "tuning_text"]
 
-#: Metrics of one entity type, or other detail, are in the JSON files; the table shows these.
-_SHOWN = (
-    *("accuracy", "exact_match", "f1", "f1_macro", "precision", "recall", "matthews_correlation"),
-    *("quadratic_weighted_kappa", "pearson", "spearman", "mean_absolute_error", "masked_accuracy"),
-    *("perplexity", "loss"),
-)
+
+def _headlines() -> list[str]:
+    """Return the keys that tables show; those of single labels and entity types are in the JSON files."""
+    keys = [key for metric in METRICS.values() for key in metric.headline_keys or metric.summary_keys]
+    return list(dict.fromkeys([*keys, "perplexity", "loss"]))
 
 
 def _table(*columns: str, right: Sequence[str] = ()) -> Table:
@@ -79,7 +79,7 @@ def score_table(
     for task in tasks:
         main = main_metrics[task.name]
         name = task.name
-        for metric in dict.fromkeys((main, *task.metrics, *_SHOWN)):
+        for metric in dict.fromkeys((main, *task.metrics, *_headlines())):
             cells = [values[split].get(f"{task.name}_{metric}") for split in metrics]
             if any(cell is not None for cell in cells):
                 style = "bold" if metric == main else "dim"

@@ -260,7 +260,7 @@ class TaskType:
     def describe(cls, task: TaskConfig) -> TaskDescription | None:
         """Return what answers must know of a task besides its logits, as it is written into an exported graph's folder.
 
-        ``None``: that is not enough for them. A head then makes its `answers` itself, and cannot leave for ONNX.
+        ``None``: that is not enough for them. A head then makes its `answers` itself, and cannot be exported to ONNX.
         """
         return None
 

@@ -13,7 +13,7 @@ What one row of predictions and references is depends on the metric's ``input_ki
 - ``"tokens"``: a list of token ids, one per masked token; a batch is a list of R lists.
 - ``"answers"``: a text, empty for no answer; as reference a list of the right ones.
 
-A new metric is one file and one row in `METRICS`.
+A new metric is one file and one row in `METRICS`; of a new kind of rows, also one row in `INPUT_KINDS`.
 
 >>> metric = load_metric("f1")
 >>> for batch in ([0, 1], [1, 1]):
@@ -28,8 +28,9 @@ from typing import Any
 import evaluate
 
 from hf_mtl.metrics._accuracy import Accuracy
-from hf_mtl.metrics._base import InputKind, StreamingMetric
+from hf_mtl.metrics._base import StreamingMetric
 from hf_mtl.metrics._f1 import F1
+from hf_mtl.metrics._input_kinds import INPUT_KINDS, InputKind, RowKind
 from hf_mtl.metrics._interval import bootstrap_interval
 from hf_mtl.metrics._masked_accuracy import MaskedAccuracy
 from hf_mtl.metrics._matthews_correlation import MatthewsCorrelation
@@ -37,9 +38,9 @@ from hf_mtl.metrics._mean_absolute_error import MeanAbsoluteError
 from hf_mtl.metrics._mean_squared_error import MeanSquaredError
 from hf_mtl.metrics._multilabel_f1 import MultilabelF1
 from hf_mtl.metrics._pearson import Pearson
-from hf_mtl.metrics._per_target import PerTarget, per_target_statistic
+from hf_mtl.metrics._per_target import PerTarget
 from hf_mtl.metrics._quadratic_weighted_kappa import QuadraticWeightedKappa
-from hf_mtl.metrics._row_statistics import RowStatistic, row_statistic
+from hf_mtl.metrics._row_statistics import RowStatistic
 from hf_mtl.metrics._seqeval import Seqeval
 from hf_mtl.metrics._spearman import Spearman
 from hf_mtl.metrics._squad import Squad
@@ -49,6 +50,7 @@ from hf_mtl_light.errors import UserError
 
 __all__ = [
     "F1",
+    "INPUT_KINDS",
     "METRICS",
     "Accuracy",
     "InputKind",
@@ -60,6 +62,7 @@ __all__ = [
     "Pearson",
     "PerTarget",
     "QuadraticWeightedKappa",
+    "RowKind",
     "RowStatistic",
     "Seqeval",
     "Spearman",
@@ -70,8 +73,6 @@ __all__ = [
     "best_thresholds",
     "bootstrap_interval",
     "load_metric",
-    "per_target_statistic",
-    "row_statistic",
 ]
 
 METRICS: dict[str, type[StreamingMetric]] = {

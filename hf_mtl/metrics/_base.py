@@ -1,26 +1,16 @@
 """What every built-in metric shares: `evaluate`'s interface over a small running state."""
 
 import os
-from typing import ClassVar, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import datasets
 import evaluate
 import numpy.typing as npt
 
+from hf_mtl.metrics._input_kinds import INPUT_KINDS, InputKind
+from hf_mtl.metrics._row_statistics import RowStatistic
 from hf_mtl_light.errors import UserError
-
-InputKind: TypeAlias = Literal["classes", "multilabel", "values", "targets", "tags", "tokens", "answers"]
-
-# One row of predictions (and of references) per input kind, in the words of `datasets`.
-_ROW_FEATURES: dict[str, object] = {
-    "classes": datasets.Value("int64"),
-    "multilabel": [datasets.Value("int8")],
-    "values": datasets.Value("float64"),
-    "targets": [datasets.Value("float64")],
-    "tags": [datasets.Value("string")],
-    "tokens": [datasets.Value("int64")],
-    "answers": [datasets.Value("string")],
-}
 
 
 class _Description(str):
@@ -43,8 +33,10 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
     statistics at once, so memory depends on the number of classes or types, not on the number of rows (`Spearman` is
     the exception and says so). The calls are `evaluate`'s own: ``add``, ``add_batch``, ``compute``, `evaluate.combine`.
 
-    A subclass sets ``input_kind`` and writes three methods: ``_reset`` empties the state, ``_update`` folds one batch
-    into it and returns its number of rows (and changes nothing if it raises), ``_result`` reads the score off it.
+    A subclass writes three methods: ``_reset`` empties the state, ``_update`` folds one batch into it and returns its
+    number of rows (and changes nothing if it raises), ``_result`` reads the score off it. It sets ``input_kind`` and
+    ``summary_keys``, and where they do not follow from these the other attributes. For an interval beside a score it
+    says by `row_statistic` what single rows add to it. That is all that the library asks of a metric.
 
     Attributes:
         input_kind: What one row is. ``"classes"``: a class id. ``"multilabel"``: C flags of 0 or 1. ``"values"``: a
@@ -52,6 +44,9 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
             ``"tokens"``: a list with one id per masked token. ``"answers"``: a text, and as reference a list of right
             ones.
         greater_is_better: Whether a model selector should look for the maximum.
+        summary_keys: Keys of the result that sum it up, in the order of tables; empty: all do.
+        headline_keys: Those of them that a table of many tasks shows; empty: all.
+        detail_keys: What the result says of single labels, entity types or targets, each as ``<label>_<key>``.
 
     Args:
         keep_in_memory: Accepted because `evaluate.load` takes it. No value writes a file: the state is always held in
@@ -67,8 +62,9 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
 
     input_kind: ClassVar[InputKind]
     greater_is_better: ClassVar[bool] = True
-    #: Keys that sum the result up, where others tell of single types; empty: all do.
     summary_keys: ClassVar[tuple[str, ...]] = ()
+    headline_keys: ClassVar[tuple[str, ...]] = ()
+    detail_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, keep_in_memory: bool = True) -> None:
         super().__init__(keep_in_memory=keep_in_memory)
@@ -153,6 +149,23 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
             self._rows = 0
             self._reset()
 
+    def row_statistic(self, key: str, num_classes: int | None) -> RowStatistic | None:
+        """Return what single rows add to a score, for its interval; ``None`` if it is no function of sums over rows.
+
+        Args:
+            key: A key of the result.
+            num_classes: C; ``None`` where it is not known.
+        """
+        return None
+
+    def example_rows(self, labels: Sequence[str]) -> list[Any]:
+        """Return rows that serve as predictions and references, so that the result has all its keys.
+
+        Args:
+            labels: The task's labels; none where it has no list of them.
+        """
+        return INPUT_KINDS[self.input_kind].examples(labels)
+
     def _reset(self) -> None:
         raise NotImplementedError
 
@@ -170,7 +183,7 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
         )
 
     def _info(self) -> evaluate.MetricInfo:
-        row = _ROW_FEATURES[self.input_kind]
+        row = INPUT_KINDS[self.input_kind].feature
         return evaluate.MetricInfo(
             description=(type(self).__doc__ or "").partition("\n")[0],
             citation="",

@@ -2,17 +2,21 @@
 
 import warnings
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hf_mtl.metrics._base import StreamingMetric
 from hf_mtl.metrics._columns import paired_columns
+from hf_mtl.metrics._row_statistics import Numbers, RowStatistic, divided
 from hf_mtl_light.errors import UserError
 
 LabelT = TypeVar("LabelT", int, str)
+#: Of more classes, three numbers a class for every row would fill the memory.
+_MOST_CLASSES = 64
 
 
 @dataclass(frozen=True)
@@ -74,3 +78,27 @@ class ClassMetric(ConfusionMetric[int]):
         predicted, true = (ids.astype(np.int64).tolist() for ids in columns)
         self._counts.update(zip(true, predicted, strict=True))
         return len(true)
+
+
+def counts_of_classes(num_classes: int | None, value: Callable[[Numbers], Numbers]) -> RowStatistic | None:
+    """Return the statistic of a score of three counts a class: right, predicted and true rows.
+
+    Args:
+        num_classes: C; ``None`` where it is not known.
+        value: From the sums [S, 3 C] to scores [S].
+    """
+    if num_classes is None or num_classes > _MOST_CLASSES:
+        return None
+    one_hot = np.eye(num_classes)
+
+    def rows(predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
+        predicted, true = one_hot[np.asarray(predictions, dtype=int)], one_hot[np.asarray(references, dtype=int)]
+        return np.concatenate([predicted * true, predicted, true], axis=1)
+
+    return RowStatistic(rows, value)
+
+
+def f1_by_class(sums: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+    """Return [S, C]: F1, predicted rows and true rows of each class."""
+    right, predicted, true = np.split(sums, 3, axis=1)
+    return divided(2 * right, predicted + true), predicted, true

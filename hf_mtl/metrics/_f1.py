@@ -1,8 +1,10 @@
 """F1 of class ids, averaged over classes in three ways."""
 
+import numpy as np
 from sklearn.metrics import f1_score
 
-from hf_mtl.metrics._confusion import Cells, ClassMetric
+from hf_mtl.metrics._confusion import Cells, ClassMetric, counts_of_classes, f1_by_class
+from hf_mtl.metrics._row_statistics import Numbers, RowStatistic, divided, mean_of_rows
 
 
 class F1(ClassMetric):
@@ -19,6 +21,16 @@ class F1(ClassMetric):
     {'f1_macro': 0.5, 'f1_micro': 0.5, 'f1_weighted': 0.5}
     """
 
+    summary_keys = ("f1_macro", "f1_micro", "f1_weighted")
+    headline_keys = ("f1_macro",)
+
+    def row_statistic(self, key: str, num_classes: int | None) -> RowStatistic | None:
+        """Return what single rows add to a score: see `StreamingMetric.row_statistic`."""
+        if key == "f1_micro":  # for one class per row the accuracy
+            return mean_of_rows(lambda p, r: p == r)
+        value = {"f1_macro": _macro, "f1_weighted": _weighted}.get(key)
+        return None if value is None else counts_of_classes(num_classes, value)
+
     def _score(self, cells: Cells[int]) -> dict[str, float]:
         return {
             f"f1_{average}": float(
@@ -28,3 +40,14 @@ class F1(ClassMetric):
             )
             for average in ("macro", "micro", "weighted")
         }
+
+
+def _macro(sums: Numbers) -> Numbers:
+    f1, predicted, true = f1_by_class(sums)
+    occurs = predicted + true > 0
+    return divided((f1 * occurs).sum(1), occurs.sum(1).astype(np.float64))
+
+
+def _weighted(sums: Numbers) -> Numbers:
+    f1, _, true = f1_by_class(sums)
+    return divided((f1 * true).sum(1), true.sum(1))

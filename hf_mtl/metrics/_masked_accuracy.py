@@ -6,6 +6,7 @@ from typing import Any
 import numpy.typing as npt
 
 from hf_mtl.metrics._base import StreamingMetric
+from hf_mtl.metrics._row_statistics import RowStatistic, share_of_items
 from hf_mtl_light.errors import UserError
 
 
@@ -20,6 +21,11 @@ class MaskedAccuracy(StreamingMetric):
     """
 
     input_kind = "tokens"
+    summary_keys = ("masked_accuracy",)
+
+    def row_statistic(self, key: str, num_classes: int | None) -> RowStatistic | None:
+        """Return what single rows add to a score: see `StreamingMetric.row_statistic`."""
+        return share_of_items(int.__eq__) if key == "masked_accuracy" else None
 
     def _reset(self) -> None:
         self._right = self._tokens = 0

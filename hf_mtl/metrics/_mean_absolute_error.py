@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hf_mtl.metrics._row_statistics import RowStatistic, mean_of_rows
 from hf_mtl.metrics._value_metric import Column, ValueMetric
 
 
@@ -17,6 +18,13 @@ class MeanAbsoluteError(ValueMetric):
     """
 
     greater_is_better = False
+
+    summary_keys = ("mean_absolute_error",)
+    detail_keys = summary_keys
+
+    def row_statistic(self, key: str, num_classes: int | None) -> RowStatistic | None:
+        """Return what single rows add to a score: see `StreamingMetric.row_statistic`."""
+        return mean_of_rows(lambda p, r: abs(p - r)) if key == "mean_absolute_error" else None
 
     def _reset(self) -> None:
         self._total = 0.0

@@ -1,5 +1,6 @@
 """Mean squared error of real numbers."""
 
+from hf_mtl.metrics._row_statistics import RowStatistic, mean_of_rows
 from hf_mtl.metrics._value_metric import Column, ValueMetric
 
 
@@ -15,6 +16,13 @@ class MeanSquaredError(ValueMetric):
     """
 
     greater_is_better = False
+
+    summary_keys = ("mean_squared_error",)
+    detail_keys = summary_keys
+
+    def row_statistic(self, key: str, num_classes: int | None) -> RowStatistic | None:
+        """Return what single rows add to a score: see `StreamingMetric.row_statistic`."""
+        return mean_of_rows(lambda p, r: (p - r) ** 2) if key == "mean_squared_error" else None
 
     def _reset(self) -> None:
         self._total = 0.0

@@ -1,11 +1,13 @@
 """F1 of rows that carry any number of labels."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hf_mtl.metrics._base import StreamingMetric
+from hf_mtl.metrics._row_statistics import Numbers, RowStatistic, columns, f1_of_sums, mean_of_rows
 from hf_mtl_light.errors import UserError
 
 
@@ -24,6 +26,14 @@ class MultilabelF1(StreamingMetric):
     """
 
     input_kind = "multilabel"
+    summary_keys = ("f1_micro", "f1_macro", "subset_accuracy")
+    headline_keys = ("f1_macro",)
+
+    def row_statistic(self, key: str, num_classes: int | None) -> RowStatistic | None:
+        """Return what single rows add to a score: see `StreamingMetric.row_statistic`."""
+        if key == "subset_accuracy":
+            return mean_of_rows(lambda p, r: bool(np.array_equal(p, r)))
+        return RowStatistic(_flags, f1_of_sums) if key == "f1_micro" else None
 
     def _reset(self) -> None:
         # Rows are true positives, false positives, false negatives: int64 [3, C]. None until C is known.
@@ -82,3 +92,8 @@ class MultilabelF1(StreamingMetric):
                 f"{flags[row, column]}. Compare scores with the decision threshold first."
             )
         return flags.astype(np.bool_)
+
+
+def _flags(predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
+    predicted, true = np.asarray(predictions, dtype=bool), np.asarray(references, dtype=bool)
+    return columns((predicted & true).sum(1), predicted.sum(1), true.sum(1))

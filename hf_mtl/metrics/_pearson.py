@@ -1,10 +1,12 @@
 """Pearson correlation of real numbers, in one pass."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from hf_mtl.metrics._row_statistics import Numbers, RowStatistic, columns, divided
 from hf_mtl.metrics._value_metric import Column, ValueMetric
 
 
@@ -37,6 +39,13 @@ class Pearson(ValueMetric):
     >>> round(scores["pearson"], 6)
     -0.5
     """
+
+    summary_keys = ("pearson",)
+    detail_keys = summary_keys
+
+    def row_statistic(self, key: str, num_classes: int | None) -> RowStatistic | None:
+        """Return what single rows add to a score: see `StreamingMetric.row_statistic`."""
+        return RowStatistic(_moments_of_rows, _of_sums) if key == "pearson" else None
 
     def _reset(self) -> None:
         self._moments: _Moments | None = None
@@ -85,3 +94,14 @@ def _merge(a: _Moments, b: _Moments) -> _Moments:
         range_x=(min(a.range_x[0], b.range_x[0]), max(a.range_x[1], b.range_x[1])),
         range_y=(min(a.range_y[0], b.range_y[0]), max(a.range_y[1], b.range_y[1])),
     )
+
+
+def _moments_of_rows(predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
+    x, y = np.asarray(predictions, dtype=np.float64), np.asarray(references, dtype=np.float64)
+    return columns(np.ones(len(x)), x, y, x * x, y * y, x * y)
+
+
+def _of_sums(sums: Numbers) -> Numbers:
+    n, x, y, xx, yy, xy = sums.T
+    below = np.sqrt(np.maximum(n * xx - x * x, 0.0) * np.maximum(n * yy - y * y, 0.0))
+    return divided(n * xy - x * y, below)

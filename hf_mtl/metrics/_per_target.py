@@ -48,6 +48,12 @@ class PerTarget(StreamingMetric):
         """The keys of the means that were computed last."""
         return self._means
 
+    def row_statistic(self, key: str, num_classes: int | None) -> RowStatistic | None:
+        """Return what single rows add to the mean over targets: see `StreamingMetric.row_statistic`."""
+        metric = self.metrics[0]
+        statistic = metric.row_statistic(key, None) if isinstance(metric, StreamingMetric) else None
+        return None if statistic is None else per_target_statistic(statistic, len(self.targets))
+
     def _reset(self) -> None:
         self._seen = [False] * len(self.targets)
 

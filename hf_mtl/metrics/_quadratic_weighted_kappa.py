@@ -23,6 +23,8 @@ class QuadraticWeightedKappa(ClassMetric):
     {'quadratic_weighted_kappa': 0.8}
     """
 
+    summary_keys = ("quadratic_weighted_kappa",)
+
     def _score(self, cells: Cells[int]) -> dict[str, float]:
         ids = {*cells.references, *cells.predictions}
         if len(ids) == 1:

@@ -1,11 +1,13 @@
 """Precision, recall and F1 of tagged spans."""
 
 from collections import Counter
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy.typing as npt
 
 from hf_mtl.metrics._base import StreamingMetric
+from hf_mtl.metrics._row_statistics import Numbers, RowStatistic, columns, f1_of_sums, share_of_items
 from hf_mtl.metrics._spans import SCHEMES, span_reader
 from hf_mtl.metrics._tag_rows import paired_tag_rows
 from hf_mtl_light.errors import UserError
@@ -44,6 +46,8 @@ class Seqeval(StreamingMetric):
 
     input_kind = "tags"
     summary_keys = ("precision", "recall", "f1", "accuracy")
+    headline_keys = ("accuracy", "f1", "precision", "recall")
+    detail_keys = ("precision", "recall", "f1", "support")
 
     def __init__(
         self,
@@ -58,6 +62,17 @@ class Seqeval(StreamingMetric):
         super().__init__(keep_in_memory=keep_in_memory)
         self.scheme = scheme
         self.mode = mode
+
+    def row_statistic(self, key: str, num_classes: int | None) -> RowStatistic | None:
+        """Return what single rows add to a score: see `StreamingMetric.row_statistic`."""
+        if key == "accuracy":
+            return share_of_items(str.__eq__)
+        return RowStatistic(self._counts_of_rows, f1_of_sums) if key == "f1" else None
+
+    def _counts_of_rows(self, predictions: Sequence[Any], references: Sequence[Any]) -> Numbers:
+        read = span_reader(mode=self.mode, scheme=self.scheme)
+        pairs = [(read(p), read(r)) for p, r in zip(predictions, references, strict=True)]
+        return columns([len(p & r) for p, r in pairs], [len(p) for p, _ in pairs], [len(r) for _, r in pairs])
 
     def _reset(self) -> None:
         self._correct: Counter[str] = Counter()

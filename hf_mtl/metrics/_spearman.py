@@ -23,6 +23,9 @@ class Spearman(ValueMetric):
     1.0
     """
 
+    summary_keys = ("spearman",)
+    detail_keys = summary_keys
+
     def _reset(self) -> None:
         self._predicted, self._true = array("d"), array("d")
 

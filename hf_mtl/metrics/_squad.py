@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy.typing as npt
 
 from hf_mtl.metrics._base import StreamingMetric
+from hf_mtl.metrics._row_statistics import RowStatistic, mean_of_rows
 from hf_mtl_light.errors import UserError
 
 __all__ = ["Squad", "squad_scores"]
@@ -62,6 +63,12 @@ class Squad(StreamingMetric):
 
     input_kind = "answers"
     summary_keys = ("exact_match", "f1")
+    detail_keys = summary_keys
+
+    def row_statistic(self, key: str, num_classes: int | None) -> RowStatistic | None:
+        """Return what single rows add to a score: see `StreamingMetric.row_statistic`."""
+        number = {"exact_match": 0, "f1": 1}.get(key)
+        return None if number is None else mean_of_rows(lambda p, r: squad_scores(p, r)[number])
 
     def _reset(self) -> None:
         # Without and with an answer: questions, exact ones, and the sum of F1.

@@ -4,6 +4,7 @@ import numpy.typing as npt
 from sklearn.metrics import accuracy_score, f1_score
 
 from hf_mtl.metrics._confusion import Cells, ConfusionMetric
+from hf_mtl.metrics._row_statistics import RowStatistic, share_of_items
 from hf_mtl.metrics._tag_rows import paired_tag_rows
 from hf_mtl_light.errors import UserError
 
@@ -21,6 +22,11 @@ class TagAccuracy(ConfusionMetric[str]):
     """
 
     input_kind = "tags"
+    summary_keys = ("accuracy", "f1_macro")
+
+    def row_statistic(self, key: str, num_classes: int | None) -> RowStatistic | None:
+        """Return what single rows add to a score: see `StreamingMetric.row_statistic`."""
+        return share_of_items(str.__eq__) if key == "accuracy" else None
 
     def _update(self, predictions: npt.ArrayLike, references: npt.ArrayLike) -> int:
         rows = paired_tag_rows(predictions, references, metric=self.name, first_row=self._rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
@@ -29,7 +28,7 @@ def metric_names(task: TaskConfig) -> list[str] | None:
         if not isinstance(module, StreamingMetric):
             return None
         # Every label once, and right: the metric answers with all its keys.
-        rows = _rows(module.input_kind, task)
+        rows = module.example_rows(task.labels or ())
         module.add_batch(predictions=rows, references=rows)
         names += [key for key, value in (module.compute() or {}).items() if not isinstance(value, dict)]
     names += head_class(task).scores_of_loss(1.0)
@@ -39,23 +38,6 @@ def metric_names(task: TaskConfig) -> list[str] | None:
             f"{task.main_metric!r} is not among the task's metrics: {listed(names)}.{nearest(task.main_metric, names)}",
         )
     return names
-
-
-def _rows(kind: str, task: TaskConfig) -> list[Any]:
-    labels = task.labels or ()
-    if kind == "classes":
-        return list(range(len(labels) or 2))
-    if kind == "multilabel":
-        return [[int(i == k) for i in range(len(labels))] for k in range(len(labels))]
-    if kind == "answers":
-        return ["a text", ""]
-    if kind == "tags":
-        return [list(labels)]
-    if kind == "targets":
-        return [[number] * len(labels) for number in (0.0, 1.0, 2.0)]
-    if kind == "tokens":
-        return [[0, 1]]
-    return [0.0, 1.0, 2.0]
 
 
 def check_best_metric(name: str | None, tasks: Sequence[TaskConfig]) -> None:

@@ -6,16 +6,12 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.metrics import METRICS
 
 __all__ = ["split_metrics", "without_details"]
 
 #: What an evaluation tells of all tasks together.
 _GENERAL = ("loss", "score", "runtime", "samples", "samples_per_second", "steps_per_second", "jit_compilation_time")
-#: What `hf_mtl.metrics` tells of single labels, entity types and numbers: ``<label>_f1``.
-_DETAILS = (
-    *("f1", "precision", "recall", "support"),
-    *("pearson", "spearman", "mean_absolute_error", "mean_squared_error"),
-)
 
 
 def split_metrics(metrics: Mapping[str, Any], prefix: str, tasks: Collection[str]) -> dict[str, dict[str, float]]:
@@ -55,6 +51,7 @@ def without_details(metrics: Mapping[str, float], task: TaskConfig | None) -> di
     """
     labels = [] if task is None else [str(label) for label in task.labels or ()]
     named = {*labels, *(label.partition("-")[2] or label for label in labels)}
-    details = {f"{label}_{kind}" for label in named for kind in _DETAILS}
+    kinds = {key for metric in METRICS.values() for key in metric.detail_keys}
+    details = {f"{label}_{kind}" for label in named for kind in kinds}
     kept = (task.main_metric,) if task is not None else ()
     return {key: value for key, value in metrics.items() if key not in details or key in kept}

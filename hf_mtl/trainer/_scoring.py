@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +17,9 @@ from hf_mtl.metrics import (
     METRICS,
     PerTarget,
     RowStatistic,
+    StreamingMetric,
     bootstrap_interval,
     load_metric,
-    per_target_statistic,
-    row_statistic,
 )
 from hf_mtl_light.errors import UserError
 
@@ -86,17 +84,19 @@ class TaskScorer:
                 self.functions.append(metric)
         self._kept: tuple[list[Any], list[Any]] = ([], [])
         self.loss_sum, self.items, self.rows = 0.0, 0, 0
-        self._statistic = self._row_statistic(chosen)
+        self._statistic = self._row_statistic()
         self._row_sums: dict[str, list[Any]] = {}
 
-    def _row_statistic(self, chosen: Sequence[Metric]) -> RowStatistic | None:
-        if all(isinstance(metric, str) and metric in METRICS for metric in chosen):
-            kinds = {METRICS[str(metric)].input_kind for metric in chosen}
-            if len(kinds) == 1:
-                # Of a task without a list of labels the number of classes is not known.
-                classes = self.task.num_labels if self.task.labels else sys.maxsize
-                statistic, targets = row_statistic(kinds.pop(), self.main, classes), self.head.targets(self.task)
-                return per_target_statistic(statistic, len(targets)) if statistic and targets else statistic
+    def _row_statistic(self) -> RowStatistic | None:
+        """Return what rows add to the main score; of equal keys the last is reported, and a function can have any."""
+        # Of a task without a list of labels the number of classes is not known.
+        classes = self.task.num_labels if self.task.labels else None
+        for module in () if self.functions else reversed(self.modules):
+            if not isinstance(module, StreamingMetric):
+                return None
+            statistic = module.row_statistic(self.main, classes)
+            if statistic is not None:
+                return statistic
         return None
 
     def _check_kind(self, metric: str, names: Sequence[str]) -> None:

@@ -29,6 +29,9 @@ def random_rows(kind: str, rows: int, seed: int) -> tuple[list[object], list[obj
         answers = [[texts[i] for i in generator.integers(1, 6, count)] for count in generator.integers(0, 3, rows)]
         return [texts[i] for i in generator.integers(0, 6, rows)], answers
     lengths = generator.integers(1, 8, rows)
+    if kind == "tokens":
+        true_ids = [generator.integers(0, 3, length).tolist() for length in lengths]
+        return [generator.integers(0, 3, len(ids)).tolist() for ids in true_ids], true_ids
     true_tags = [generator.choice(TAGS, length).tolist() for length in lengths]
     predicted_tags = [
         tags if generator.random() < 0.3 else generator.choice(TAGS, len(tags)).tolist() for tags in true_tags

@@ -9,7 +9,7 @@ import sklearn.metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_mtl.metrics import METRICS, PerTarget, per_target_statistic, row_statistic
+from hf_mtl.metrics import METRICS, PerTarget
 from tests.unit.metrics.metric_cases import add_cut
 
 NAMES = ["valence", "arousal", "power"]
@@ -57,7 +57,7 @@ def test_sums_over_rows_give_the_mean_over_targets(table):
     if all(number is None for row in references for number in row):
         return
     for name in ("pearson", "mean_absolute_error", "mean_squared_error"):
-        statistic = per_target_statistic(row_statistic("values", name, 0), 3)
+        statistic = PerTarget(METRICS[name], NAMES).row_statistic(name, None)
         sums = statistic.rows(predictions, references).sum(0, keepdims=True)
         expected = PerTarget(METRICS[name], NAMES).compute(predictions=predictions, references=references)[name]
         found = statistic.value(sums)[0]

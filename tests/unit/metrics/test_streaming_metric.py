@@ -43,6 +43,48 @@ def test_any_cut_into_batches_gives_the_same_scores(name: str, rows: int, cut: i
 
 
 @every_metric
+@settings(deadline=None, max_examples=15)
+@given(rows=st.integers(1, 60), seed=st.integers(0, 2**16))
+def test_result_is_summed_up_by_the_keys_that_the_class_names(name: str, rows: int, seed: int) -> None:
+    metric = METRICS[name]()
+    result = scores_of(metric, rows, seed)
+    assert metric.summary_keys
+    assert set(metric.headline_keys) <= set(metric.summary_keys) <= set(result)
+    for key in result.keys() - set(metric.summary_keys):
+        assert key.endswith(tuple(f"_{detail}" for detail in metric.detail_keys)), key
+
+
+@every_metric
+@settings(deadline=None, max_examples=15)
+@given(rows=st.integers(1, 60), seed=st.integers(0, 2**16))
+def test_sums_over_rows_give_the_metrics_own_value(name: str, rows: int, seed: int) -> None:
+    metric = METRICS[name]()
+    predictions, references = random_rows(metric.input_kind, rows, seed)
+    result = metric.compute(predictions=predictions, references=references)
+    for key in metric.summary_keys:
+        statistic = metric.row_statistic(key, 4)
+        if statistic is not None:
+            added = statistic.rows(predictions, references)
+            assert len(added) == rows
+            assert statistic.value(added.sum(0, keepdims=True))[0] == pytest.approx(result[key], abs=1e-6), key
+
+
+@every_metric
+def test_example_rows_give_a_result_with_all_keys(name: str) -> None:
+    metric = METRICS[name]()
+    for labels in (["O", "B-x", "I-x"], ["a", "b"]):
+        rows = metric.example_rows(labels)
+        assert set(metric.summary_keys) <= metric.compute(predictions=rows, references=rows).keys()
+
+
+def test_which_scores_have_intervals() -> None:
+    found = {name for name, kind in METRICS.items() if kind().row_statistic(kind.summary_keys[0], 4) is not None}
+    assert METRICS.keys() - found == {"quadratic_weighted_kappa", "spearman", "seqeval"}
+    assert METRICS["seqeval"]().row_statistic("f1", None) is not None
+    assert METRICS["f1"]().row_statistic("f1_macro", 65) is METRICS["f1"]().row_statistic("f1_macro", None) is None
+
+
+@every_metric
 def test_rows_one_at_a_time_give_the_same_scores(name: str) -> None:
     metric = METRICS[name]()
     predictions, references = random_rows(metric.input_kind, 10, seed=1)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_mtl import TaskConfig
-from hf_mtl.metrics import METRICS, bootstrap_interval, load_metric, row_statistic
+from hf_mtl.metrics import METRICS, bootstrap_interval, load_metric
 from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts, render_card
 from tests.hub_server import check_metadata
 
@@ -167,14 +167,14 @@ def test_sums_over_rows_give_the_metrics_own_value_for_classes(rows):
 
 def agrees(name, key, predictions, references, classes):
     expected = load_metric(name).compute(predictions=predictions, references=references)[key]
-    statistic = row_statistic(METRICS[name].input_kind, key, classes)
+    statistic = METRICS[name]().row_statistic(key, classes)
     sums = statistic.rows(predictions, references).sum(0, keepdims=True)
     assert statistic.value(sums)[0] == pytest.approx(expected, abs=1e-9), name
 
 
 def test_interval_of_span_f1_is_that_of_resampled_rows():
     generator = np.random.default_rng(3)
-    statistic = row_statistic("tags", "f1", 0)
+    statistic = METRICS["seqeval"]().row_statistic("f1", None)
     tags = [list(generator.choice(["O", "B-x", "B-y"], size=5)) for _ in range(60)]
     guesses = [[tag if generator.random() < 0.8 else "O" for tag in row] for row in tags]
     low, high = bootstrap_interval(statistic.rows(guesses, tags), statistic.value, resamples=4000)
