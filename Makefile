@@ -16,13 +16,14 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 # Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint upstream bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    fetch the demo's data, train one model for three tasks, evaluate it, answer sentences"
 	@echo "make test    lint, then all tests and doctests"
 	@echo "make lint    ruff check, ruff format --check, mypy --strict"
+	@echo "make upstream Transformers' own test suites on our model; fetches them through pip, a quarter of an hour"
 	@echo "make bench   every benchmark; BENCH_ARGS='--encoder FOLDER --data FOLDER', or --quick, which needs neither"
 	@echo "make clean   remove the environment, caches and what the demo made"
 
@@ -48,6 +49,12 @@ lint: $(INSTALLED)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy --strict
+
+# Not a part of make test: it needs pip's index. Nothing of what it fetches is kept in the repository.
+upstream: $(INSTALLED)
+	$(PYTHON) -m pip install --quiet --constraint constraints.txt --editable ".[upstream]"
+	HF_MTL_UPSTREAM=$$($(PYTHON) tests/upstream/fetch.py build/upstream) OMP_NUM_THREADS=1 \
+		$(PYTHON) -m pytest -c tests/upstream/pytest.ini tests/upstream $(PYTEST_ARGS)
 
 # The other files of the folder are what benchmarks share.
 bench: $(INSTALLED)

@@ -106,6 +106,8 @@ def _wrong_files_told(name: str) -> Iterator[None]:
     except (ValueError, OSError, ImportError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        if torch.get_default_device().type == "meta":
+            raise  # Transformers' own words: nothing is wrong with the files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"{name!r}: the tasks and encoder_config of config.json do not go with the weights: {reason}"

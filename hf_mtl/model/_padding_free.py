@@ -150,13 +150,21 @@ class PaddingFreeModel(PreTrainedModel):
             encoded.last_hidden_state = layout.pad(states.values)
             if asked:
                 count = len(layout.index)
-                encoded.hidden_states = tuple(layout.pad(values[0, :count]) for values in encoded.hidden_states)
+                # Where single layers are asked for, there is nothing of the others.
+                encoded.hidden_states = tuple(
+                    None if values is None else layout.pad(values[0, :count]) for values in encoded.hidden_states
+                )
         else:
             encoded = self._encode_padded(inputs, attention_mask, layers, kwargs)
             states = PaddedStates(encoded.last_hidden_state.flatten(0, 1), mask)
             of_layers = [values.flatten(0, 1) for values in encoded.hidden_states] if layers else []
         if layers and not asked:
             encoded.hidden_states = None  # of a ModelOutput the attribute, not the item
+        elif layers and isinstance(asked, (list, tuple)):
+            chosen = {number % len(encoded.hidden_states) for number in asked}
+            encoded.hidden_states = tuple(
+                values if number in chosen else None for number, values in enumerate(encoded.hidden_states)
+            )
         return states, of_layers, encoded
 
     def encode_states(

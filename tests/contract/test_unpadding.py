@@ -193,6 +193,20 @@ def test_given_positions_token_types_and_embeddings_are_heeded(family):
         assert_same(unpadded, outcome(model, inputs), inputs)
 
 
+@pytest.mark.parametrize("mixes", [False, True])
+@pytest.mark.parametrize("unpad", ["auto", False])
+def test_hidden_states_of_single_layers_can_be_asked_for(mixes, unpad):
+    tasks = [TaskConfig("mix", "regression", pooling="mean", layers="mix")] if mixes else TASKS
+    model = MultiTaskModel.from_encoder(tiny_encoder("bert", **NO_DROPOUT), tasks, unpad=unpad)
+    inputs = {name: batch()[name] for name in ("input_ids", "attention_mask")}
+    every = model(**inputs, output_hidden_states=True).hidden_states
+    found = model(**inputs, output_hidden_states=[0, -1]).hidden_states
+    assert len(found) == len(every) == 3
+    assert found[1] is None
+    assert torch.equal(found[0], every[0])
+    assert torch.equal(found[2], every[2])
+
+
 def test_hidden_states_come_back_padded():
     model, inputs = model_of("bert"), batch()
     unpadded = model(**inputs, output_hidden_states=True).hidden_states

@@ -1,0 +1,1 @@
+"""Transformers' own test suites, run on `MultiTaskModel`: ``make upstream``."""
