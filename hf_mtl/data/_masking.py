@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.samplers import uniforms
+from hf_mtl.samplers.plan import uniforms
 from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import WordMap

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
-from hf_mtl.samplers import DatasetSampler, SamplingRules, StepShape, make_plan, permute
+from hf_mtl.samplers import DatasetSampler
+from hf_mtl.samplers.plan import SamplingRules, StepShape, make_plan, permute
 from hf_mtl_light.errors import UserError
 
 __all__ = ["BATCHINGS", "DrawnBatch", "MixtureBatchSampler"]

@@ -19,7 +19,8 @@ from hf_mtl.recipe._mistakes import blamed_on
 from hf_mtl.recipe._paths import portable, portable_load
 from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import dump_yaml
-from hf_mtl.samplers import first_and_last_shares, make_sampler
+from hf_mtl.samplers import make_sampler
+from hf_mtl.samplers.plan import first_and_last_shares
 from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments
 
 __all__ = ["BuiltRecipe", "PreparedRecipe"]

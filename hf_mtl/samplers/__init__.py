@@ -1,11 +1,8 @@
 """Samplers: how often each dataset is drawn.
 
 A `DatasetSampler` says which share of the rows each dataset has. `SAMPLERS` is the table of strategies by name; a new
-one is one file and one row here. A user's own is passed to ``MultiTaskTrainer(sampler=...)`` instead. `SamplingRules`
-are what goes with any strategy: weights, limits, where an epoch ends.
-
-A `Plan`, which `make_plan` returns, turns shares into whole draws, evenly spread: at any step each dataset's count is
-within two of its share, any draw is known without the ones before, and every rank computes the same.
+one is one file and one row here. A user's own is passed to ``MultiTaskTrainer(sampler=...)`` instead. How shares become
+draws is in `hf_mtl.samplers.plan`.
 """
 
 from __future__ import annotations
@@ -16,18 +13,14 @@ from typing import Any
 from hf_mtl._names import listed, nearest
 from hf_mtl._options import parsed_options
 from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation
-from hf_mtl.samplers._adaptive_plan import AdaptivePlan
 from hf_mtl.samplers._base import DatasetSampler, Shares
-from hf_mtl.samplers._make_plan import first_and_last_shares, make_plan
 from hf_mtl.samplers._options import build_sampler, options_of
-from hf_mtl.samplers._permutation import permute, uniforms
-from hf_mtl.samplers._plan import Plan, StepShape
-from hf_mtl.samplers._rules import EXHAUSTED, SamplingRules
 from hf_mtl.samplers.annealed import AnnealedSampler
 from hf_mtl.samplers.bandit import BanditSampler
 from hf_mtl.samplers.capped import CappedSampler
 from hf_mtl.samplers.difficulty import DifficultySampler
 from hf_mtl.samplers.fixed import FixedSampler
+from hf_mtl.samplers.plan import SamplingRules
 from hf_mtl.samplers.proportional import ProportionalSampler
 from hf_mtl.samplers.round_robin import RoundRobinSampler
 from hf_mtl.samplers.schedule import ScheduleSampler
@@ -36,9 +29,7 @@ from hf_mtl.samplers.uniform import UniformSampler
 from hf_mtl_light.errors import UserError
 
 __all__ = [
-    "EXHAUSTED",
     "SAMPLERS",
-    "AdaptivePlan",
     "AdaptiveSampler",
     "AnnealedSampler",
     "BanditSampler",
@@ -47,21 +38,14 @@ __all__ = [
     "DifficultySampler",
     "FixedSampler",
     "Observation",
-    "Plan",
     "ProportionalSampler",
     "RoundRobinSampler",
-    "SamplingRules",
     "ScheduleSampler",
     "Shares",
-    "StepShape",
     "TemperatureSampler",
     "UniformSampler",
-    "first_and_last_shares",
-    "make_plan",
     "make_sampler",
     "options_of",
-    "permute",
-    "uniforms",
 ]
 
 #: Strategy -> sampler.

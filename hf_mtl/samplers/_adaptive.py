@@ -88,7 +88,7 @@ def mixed_in(shares: Shares, mixing: float) -> Shares:
 
 
 def as_list(values: npt.NDArray[np.float64]) -> list[float | None]:
-    """Return numbers as JSON holds them; ``None`` for NaN, which JSON has not."""
+    """Return numbers as JSON holds them; ``None`` for NaN, which JSON lacks."""
     return [None if value != value else value for value in values.tolist()]
 
 

@@ -22,7 +22,7 @@ Shares = npt.NDArray[np.float64]
 class DatasetSampler(ABC):
     """Decides each dataset's share of the rows.
 
-    In which order they are drawn is not its business: draws are spread evenly (`hf_mtl.samplers.Plan`), and a
+    The order in which they are drawn is another matter: draws are spread evenly (`hf_mtl.samplers.plan`), and a
     dataset's rows come in a new permutation each time it is used up (`hf_mtl.data.MixtureBatchSampler`).
 
     Subclasses are frozen dataclasses; their fields are the strategy's options.
@@ -51,7 +51,7 @@ class DatasetSampler(ABC):
 
     @property
     def is_constant(self) -> bool:
-        """Whether shares never change, however long the training: those of a sampler without `starts` of its own."""
+        """Whether shares never change, however long the training: so it is where a subclass leaves `starts` alone."""
         return type(self).starts is DatasetSampler.starts
 
     def check(self, sizes: Mapping[str, int]) -> None:  # noqa: B027  # most strategies go by no names

@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.samplers._base import DatasetSampler
-from hf_mtl.samplers._rules import SamplingRules
+from hf_mtl.samplers.plan._rules import SamplingRules
 from hf_mtl_light.errors import UserError
 
 __all__ = ["build_sampler", "options_of"]

@@ -30,6 +30,6 @@ def scaled(rewards: npt.NDArray[np.float64], history: Sequence[float]) -> npt.ND
     """
     low, high = np.quantile(history, [0.2, 0.8]) if len(history) else (0.0, 0.0)
     if high <= low:
-        # All alike, so none tells more than another.
+        # All alike: no reward is larger than another.
         return np.where(np.isnan(rewards), np.nan, 0.0)
     return np.clip(2 * (rewards - low) / (high - low) - 1, -1, 1)

@@ -6,7 +6,7 @@ __all__ = ["equal_starts"]
 
 
 def equal_starts(stages: int, steps: int) -> list[int]:
-    """Return the first step of each stage: those that ``step * stages // steps`` tells apart.
+    """Return the first step of each stage: where ``step * stages // steps`` changes.
 
     Args:
         stages: Number of stages, no more than steps are used.

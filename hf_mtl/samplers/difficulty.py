@@ -1,4 +1,4 @@
-"""Sampling by difficulty: draw more of the datasets that lag behind what they could reach."""
+"""Sampling by difficulty: draw more of the datasets whose scores are far below what they could reach."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class ScheduleSampler(DatasetSampler):
         return sorted({step for step in found if step < steps})
 
     def probabilities(self, sizes: Mapping[str, int], step: int = 0, steps: int = 1) -> Shares:
-        """Return the shares of the last entry that has begun."""
+        """Return the shares of the last entry that has started."""
         if callable(self.schedule):
             given = self.schedule(step, steps)
             check_shares(f"schedule({step}, {steps})", given)

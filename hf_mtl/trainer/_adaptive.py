@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from hf_mtl.samplers import AdaptivePlan, AdaptiveSampler, DatasetSampler
+from hf_mtl.samplers import AdaptiveSampler, DatasetSampler
+from hf_mtl.samplers.plan import AdaptivePlan
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._step_loss import StepRecord
 from hf_mtl_light.errors import UserError

@@ -18,7 +18,8 @@ from hf_mtl.balancers import BALANCERS, Balancer, make_balancer
 from hf_mtl.compatibility import cpu_has_fast_bfloat16
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import BATCHINGS
-from hf_mtl.samplers import SAMPLERS, StepShape, make_sampler
+from hf_mtl.samplers import SAMPLERS, make_sampler
+from hf_mtl.samplers.plan import StepShape
 from hf_mtl_light.errors import UserError
 
 __all__ = ["MultiTaskTrainingArguments"]

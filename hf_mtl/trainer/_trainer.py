@@ -18,7 +18,8 @@ from hf_mtl.balancers import Balancer
 from hf_mtl.data import DatasetMixture, LabelledDataset, MixtureBatchSampler, MultiTaskCollator, as_datasets
 from hf_mtl.inference import make_collator
 from hf_mtl.model import MultiTaskModel
-from hf_mtl.samplers import AdaptivePlan, DatasetSampler, first_and_last_shares, make_sampler
+from hf_mtl.samplers import DatasetSampler, make_sampler
+from hf_mtl.samplers.plan import AdaptivePlan, first_and_last_shares
 from hf_mtl.trainer._adaptive import SamplingFeedback, check_adaptive, resume_feedback, take_saved
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._balancing import EndOfStep, TaskBalancing

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_mtl.data import MixtureBatchSampler
-from hf_mtl.samplers import SAMPLERS, AdaptivePlan, AdaptiveSampler, StepShape, make_plan, make_sampler
+from hf_mtl.samplers import SAMPLERS, AdaptiveSampler, make_sampler
 from hf_mtl.samplers._base import normalised
-from hf_mtl.samplers._stepped_plan import SteppedPlan
+from hf_mtl.samplers.plan import AdaptivePlan, StepShape, make_plan
+from hf_mtl.samplers.plan._stepped_plan import SteppedPlan
 
 STEPS = 6  # of an adaptive stage
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_mtl.data import MixtureBatchSampler
-from hf_mtl.samplers import ProportionalSampler, make_sampler, permute
+from hf_mtl.samplers import ProportionalSampler, make_sampler
+from hf_mtl.samplers.plan import permute
 
 sizes = st.lists(st.integers(1, 400), min_size=1, max_size=8)
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_mtl.samplers import AdaptiveSampler, DatasetSampler, StepShape, make_plan
-from hf_mtl.samplers._spread import Spread, _divided, apportioned, whole_weights
-from hf_mtl.samplers._stage import Stage
+from hf_mtl.samplers import AdaptiveSampler, DatasetSampler
+from hf_mtl.samplers.plan import StepShape, make_plan
+from hf_mtl.samplers.plan._spread import Spread, _divided, apportioned, whole_weights
+from hf_mtl.samplers.plan._stage import Stage
 
 # Sizes whose ratios are small, large or anything between.
 any_size = st.integers(0, 9).flatmap(lambda power: st.integers(1, 10**power))

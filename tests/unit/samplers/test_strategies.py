@@ -15,15 +15,12 @@ from hf_mtl.samplers import (
     FixedSampler,
     Observation,
     ProportionalSampler,
-    SamplingRules,
     ScheduleSampler,
-    StepShape,
     TemperatureSampler,
     UniformSampler,
-    first_and_last_shares,
-    make_plan,
     make_sampler,
 )
+from hf_mtl.samplers.plan import SamplingRules, StepShape, first_and_last_shares, make_plan
 
 SIZES = {"trec": 5452, "sst2": 67349, "mrpc": 3668}
 

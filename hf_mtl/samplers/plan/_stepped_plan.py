@@ -6,8 +6,8 @@ from abc import abstractmethod
 
 import numpy as np
 
-from hf_mtl.samplers._plan import Plan, StepShape
-from hf_mtl.samplers._spread import Draws
+from hf_mtl.samplers.plan._plan import Plan, StepShape
+from hf_mtl.samplers.plan._spread import Draws
 
 __all__ = ["SteppedPlan"]
 

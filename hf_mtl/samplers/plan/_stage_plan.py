@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from hf_mtl.samplers._base import DatasetSampler, Shares
-from hf_mtl.samplers._plan import StepShape
-from hf_mtl.samplers._rules import SamplingRules
-from hf_mtl.samplers._spread import Draws
-from hf_mtl.samplers._stage import Stage
-from hf_mtl.samplers._stepped_plan import SteppedPlan
+from hf_mtl.samplers.plan._plan import StepShape
+from hf_mtl.samplers.plan._rules import SamplingRules
+from hf_mtl.samplers.plan._spread import Draws
+from hf_mtl.samplers.plan._stage import Stage
+from hf_mtl.samplers.plan._stepped_plan import SteppedPlan
 
 __all__ = ["StagePlan"]
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from hf_mtl.samplers._base import Shares
-from hf_mtl.samplers._spread import Draws
+from hf_mtl.samplers.plan._spread import Draws
 
 __all__ = ["Plan", "StepShape"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_mtl.samplers._base import Shares
-from hf_mtl.samplers._spread import Draws, Ints, Spread, apportioned, whole_weights
+from hf_mtl.samplers.plan._spread import Draws, Ints, Spread, apportioned, whole_weights
 
 __all__ = ["Stage"]
 

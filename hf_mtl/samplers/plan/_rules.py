@@ -24,7 +24,7 @@ class SamplingRules:
 
     Args:
         exhausted: Where an epoch ends: ``"repeat"``: after as many rows as the datasets have together, whichever of
-            them are used up before and begin anew; ``"stop-at-first"``: when the first dataset is used up;
+            them are used up before and start again; ``"stop-at-first"``: when the first dataset is used up;
             ``"stop-at-last"``: when the last one is.
         max_rows: Dataset -> the most of its rows that are used: a random choice of them, the same in every epoch.
         weights: Dataset -> factor of its share, at least 0; 1 for those that are not named.

@@ -9,11 +9,11 @@ import numpy as np
 
 from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation, as_list, from_list
 from hf_mtl.samplers._base import Shares
-from hf_mtl.samplers._plan import StepShape
-from hf_mtl.samplers._rules import SamplingRules
-from hf_mtl.samplers._spread import Draws
-from hf_mtl.samplers._stage import Stage
-from hf_mtl.samplers._stepped_plan import SteppedPlan
+from hf_mtl.samplers.plan._plan import StepShape
+from hf_mtl.samplers.plan._rules import SamplingRules
+from hf_mtl.samplers.plan._spread import Draws
+from hf_mtl.samplers.plan._stage import Stage
+from hf_mtl.samplers.plan._stepped_plan import SteppedPlan
 from hf_mtl_light.errors import UserError
 
 __all__ = ["AdaptivePlan"]
@@ -23,7 +23,7 @@ class AdaptivePlan(SteppedPlan):
     """Draws in shares that are decided while training, one stage ahead.
 
     The shares of stage s + 1 are decided when stage s begins, from what was observed until then. So batches that a
-    loader fetches up to ``interval`` steps ahead are decided already, and the first two stages know nothing.
+    loader fetches up to ``interval`` steps ahead are decided already, and for the first two stages nothing is known.
 
     What rounding leaves over in a stage, the next one makes good (`Stage`).
 
@@ -86,7 +86,7 @@ class AdaptivePlan(SteppedPlan):
         ahead = step // self.sampler.interval - self._number
         return self._ended if ahead < 0 else self._stages[min(ahead, 1)].shares
 
-    # What the training tells
+    # What is seen of the training
 
     def end_step(self, step: int, losses: Mapping[str, float]) -> None:
         """Note a step's losses; where a stage ends, learn from it and decide the stage after the next.
@@ -146,7 +146,7 @@ class AdaptivePlan(SteppedPlan):
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` returned.
+        """Resume from what `state` returned.
 
         Raises:
             ValueError: If it is of other datasets.

@@ -29,7 +29,7 @@ def permute(
     r"""Return where each position goes in the permutation of ``range(size)`` that belongs to ``key``.
 
     A Feistel network permutes the pairs (l, r) of :math:`\mathbb{Z}_a \times \mathbb{Z}_b`, where a is the root of
-    ``size`` and a b the first multiple of it that reaches ``size``; the few pairs behind ``size`` are sent through
+    ``size`` and a b the first multiple of it that reaches ``size``; the few pairs past ``size`` are sent through
     again until they fall inside (cycle-walking), which keeps it a permutation. Time and memory are O(1) a position.
 
     Args:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from hf_mtl.samplers._adaptive import AdaptiveSampler
-from hf_mtl.samplers._adaptive_plan import AdaptivePlan
 from hf_mtl.samplers._base import DatasetSampler
-from hf_mtl.samplers._epoch_plan import EpochPlan
-from hf_mtl.samplers._plan import Plan, StepShape
-from hf_mtl.samplers._rules import SamplingRules
-from hf_mtl.samplers._stage_plan import StagePlan
+from hf_mtl.samplers.plan._adaptive_plan import AdaptivePlan
+from hf_mtl.samplers.plan._epoch_plan import EpochPlan
+from hf_mtl.samplers.plan._plan import Plan, StepShape
+from hf_mtl.samplers.plan._rules import SamplingRules
+from hf_mtl.samplers.plan._stage_plan import StagePlan
 from hf_mtl_light.errors import UserError
 
 __all__ = ["first_and_last_shares", "make_plan"]
@@ -43,8 +43,8 @@ def make_plan(
         seed: Of the random choices of adaptive strategies.
 
     Raises:
-        ValueError: If an option names a dataset that there is not, or does not fit the strategy; if a sampler of the
-            user's own returns anything but shares.
+        ValueError: If an option names an unknown dataset, or does not fit the strategy; if a user's sampler returns
+            anything but shares.
     """
     rules = rules or SamplingRules()
     rules.check(sizes)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hf_mtl.samplers._base import Shares, normalised
-from hf_mtl.samplers._plan import Plan, StepShape
-from hf_mtl.samplers._spread import Draws, Spread
+from hf_mtl.samplers.plan._plan import Plan, StepShape
+from hf_mtl.samplers.plan._spread import Draws, Spread
 
 __all__ = ["EpochPlan"]
 

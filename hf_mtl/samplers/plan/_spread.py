@@ -16,7 +16,7 @@ Ints = npt.NDArray[np.int64]
 #: For each position the dataset, and how many draws that dataset had before: both int64.
 Draws = tuple[Ints, Ints]
 
-#: The sum of whole weights that stand for shares: float64 numbers tell no more parts of 1 apart.
+#: The sum of whole weights that stand for shares: as finely as float64 numbers below 1 are spaced.
 _WHOLE = 2**50
 
 
