@@ -13,7 +13,7 @@ import numpy as np
 from hf_mtl_light.answering import answers_of
 from hf_mtl_light.description import GraphDescription
 from hf_mtl_light.encoding import FileTokenizer, Window, WindowEncoder, as_row
-from hf_mtl_light.errors import MissingExtraError, UserError
+from hf_mtl_light.errors import MissingExtraError, UserError, library_errors_name
 from hf_mtl_light.inference import (
     BATCH_TOKENS,
     LOOK_AHEAD,
@@ -61,9 +61,10 @@ class OnnxPredictor:
         options = runtime.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
-        self.session = runtime.InferenceSession(
-            str(folder / description.model), options, providers=list(providers or ["CPUExecutionProvider"])
-        )
+        with library_errors_name(str(folder / description.model)):
+            self.session = runtime.InferenceSession(
+                str(folder / description.model), options, providers=list(providers or ["CPUExecutionProvider"])
+            )
         self.tokenizer = FileTokenizer(
             folder / description.tokenizer,
             description.inputs,

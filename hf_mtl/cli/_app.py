@@ -20,19 +20,23 @@ from hf_mtl.cli.push import push
 from hf_mtl.cli.report import report
 from hf_mtl.cli.train import train
 from hf_mtl.cli.tune import tune
+from hf_mtl_light.errors import UserError
+from hf_mtl_light.text import terminal_text
 
 __all__ = ["app"]
 
 #: What typer raises for a wrong command line: click's class, or typer's own copy of it from 0.17 on.
 _CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
 
-_MISTAKE, _INTERRUPTED = 2, 130
+_MISTAKE, _BUG, _INTERRUPTED = 2, 70, 130  # 70: EX_SOFTWARE of sysexits.h
+_OUT_OF_MEMORY = "out of memory. Fewer rows at once need less: per_device_train_batch_size, --batch-tokens."
 
 
 class _Group(TyperGroup):
     """Ends with ``error: ...`` on stderr and exit code 2 for a user's mistake; shows tracebacks only on ``--debug``.
 
-    The library raises ValueError or OSError for what a user can mend. Anything else is a bug and keeps its traceback.
+    The library raises `UserError` for what a user can mend, and the system OSError. Anything else is a bug: its
+    traceback goes to a file, one line names it, and the exit code is 70.
     """
 
     def main(
@@ -55,12 +59,16 @@ class _Group(TyperGroup):
             code = _fail(f"{message.rstrip('.')}{'' if message.endswith('?') else '.'} See hf-mtl --help.")
         except BrokenPipeError:
             code = 1  # whoever read our output has left
-        except (ValueError, OSError) as error:
+        except (UserError, OSError, MemoryError) as error:
             if is_debug:
                 traceback.print_exc()
-            code = _fail(" ".join(str(error).split()) or type(error).__name__)
+            code = _fail(_OUT_OF_MEMORY if isinstance(error, MemoryError) else str(error) or type(error).__name__)
         except typer.Abort:
             code = _INTERRUPTED
+        except Exception as error:
+            if is_debug:
+                traceback.print_exc()
+            code = _fail(_OUT_OF_MEMORY) if type(error).__name__ == "OutOfMemoryError" else _crash(error, args)
         sys.exit(code or 0)
 
     def invoke(self, ctx: Any) -> Any:
@@ -73,8 +81,18 @@ class _Group(TyperGroup):
 
 def _fail(message: str) -> int:
     # print, not rich: a message may hold brackets.
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {terminal_text(' '.join(message.split()))}", file=sys.stderr)
     return _MISTAKE
+
+
+def _crash(error: Exception, args: Sequence[str]) -> int:
+    from hf_mtl.cli._crash import write_report
+
+    report = write_report(error, args)
+    where = "" if report is None else f" Its traceback is in {report}."
+    reason = " ".join(str(error).split())[:300]
+    _fail(f"this is a bug of hf-mtl: {type(error).__name__}{': ' if reason else ''}{reason}.{where}")
+    return _BUG
 
 
 app = typer.Typer(

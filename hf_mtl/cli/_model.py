@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from hf_mtl.recipe import one_line
-from hf_mtl_light.errors import UserError
+from hf_mtl_light.errors import UserError, library_errors_name
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -41,13 +41,16 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
     elif folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise UserError(f"model {name!r}: no such folder.")
     try:
-        config = AutoConfig.from_pretrained(name)
+        with library_errors_name("its files cannot be read"):
+            config = AutoConfig.from_pretrained(name)
         if not isinstance(config, MultiTaskConfig):
             raise UserError(
                 f"it is a plain {config.model_type!r} model, not a multi-task one. Train one with hf-mtl train."
             )
-        return MultiTaskModel.from_pretrained(name), AutoTokenizer.from_pretrained(name)
-    except (ValueError, OSError, KeyError) as error:
+        model = MultiTaskModel.from_pretrained(name)
+        with library_errors_name("its tokenizer cannot be read"):
+            return model, AutoTokenizer.from_pretrained(name)
+    except (UserError, OSError) as error:
         raise UserError(f"model {name!r}: {one_line(error)}") from error
 
 

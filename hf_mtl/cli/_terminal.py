@@ -7,13 +7,17 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import datasets
 from datasets.utils import logging as datasets_logging
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
 from tqdm.auto import tqdm
 from transformers.utils import logging as transformers_logging
+
+from hf_mtl_light.text import terminal_text
 
 __all__ = ["is_terminal", "quiet_libraries", "stdout_console", "write_line"]
 
@@ -25,13 +29,21 @@ def is_terminal() -> bool:
 
 def write_line(text: str) -> None:
     """Write a line to stderr, above a progress bar if there is one."""
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(terminal_text(text), file=sys.stderr)
+
+
+class _Console(Console):
+    """Shows whatever it is given: rich writes its own escape sequences, and none that a text holds."""
+
+    def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else terminal_text(text), style, control)
 
 
 def stdout_console() -> Console:
     """Return a console on stdout; written to a file, lines are not cut at 80 columns."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=140)
+    console = _Console(highlight=False, markup=False, emoji=False)
+    return console if console.is_terminal else _Console(highlight=False, markup=False, emoji=False, width=140)
 
 
 class _Lines(logging.Handler):
@@ -39,7 +51,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        write_line(prefix + record.getMessage())
+        write_line(prefix + " ".join(record.getMessage().split("\n")))
 
 
 @contextmanager

@@ -31,7 +31,14 @@ def merge(
             if tokenizer.get_vocab() != loaded[0][1].get_vocab():
                 raise UserError(f"{models[0]!r} and {name!r} have other vocabularies: texts would become other tokens.")
         each = [model for model, _ in loaded]
-        factors = None if weights is None else [float(number) for number in weights.split(",")]
+        factors = None if weights is None else _numbers(weights)
         merged = average_models(each, factors) if average else merge_models(each)
         save_changed(merged, loaded[0][1], output)
     stdout_console().print(head_table(merged))
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise UserError(f"--weights takes numbers with commas between them, found {text!r}.") from None

@@ -40,6 +40,7 @@ def train(
     resume: bool = typer.Option(False, "--resume", help="Continue from the run folder's last checkpoint."),
 ) -> None:
     """Train a model as a recipe says, evaluate it, and write it to the recipe's training.output_dir."""
+    from hf_mtl.cli._crash import report_crashes_in
     from hf_mtl.cli._tables import training_table
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console, write_line
     from hf_mtl.recipe import Recipe, one_line
@@ -64,6 +65,7 @@ def train(
             if overwrite:
                 _clear(folder)
             prepared.write(folder)
+        report_crashes_in(folder)
         try:
             _run(built, resume)
         except KeyboardInterrupt:

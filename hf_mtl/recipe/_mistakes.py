@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hf_mtl.data import InferenceError
-from hf_mtl_light.errors import UserError
+from hf_mtl_light.errors import UserError, is_bug
 
 __all__ = ["RecipeError", "blamed_on", "one_line"]
 
@@ -62,4 +62,6 @@ def blamed_on(where: str, *kinds: type[Exception]) -> Iterator[None]:
         place = f"{where}.{error.field}" if where and error.field else where
         raise RecipeError(place, one_line(ValueError(error.message))) from error
     except expected as error:
+        if is_bug(error):
+            raise
         raise RecipeError(where, one_line(error)) from error

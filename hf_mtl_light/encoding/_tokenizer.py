@@ -8,6 +8,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from hf_mtl_light.errors import library_errors_name
+
 __all__ = ["FileTokenizer"]
 
 
@@ -47,7 +49,8 @@ class FileTokenizer:
     ) -> None:
         from tokenizers import Tokenizer
 
-        self.backend_tokenizer: Any = Tokenizer.from_file(str(file))
+        with library_errors_name(str(file)):
+            self.backend_tokenizer: Any = Tokenizer.from_file(str(file))
         self.backend_tokenizer.no_padding()
         # Its truncation is set for each call, and must not change while another thread's call runs.
         self._lock = Lock()
