@@ -45,8 +45,9 @@ class MixtureBatchSampler(Sampler[Sequence[int]]):
     """Computes the batches of an epoch: any of them alone, in O(1), the same on every rank.
 
     A dataset's rows come in a new permutation each time it is used up. Ranks share each batch of ``batch_size *
-    world_size`` rows, so two ranks see what one would with twice the batch. Neither the order in which datasets are
-    given nor their names change what is drawn: they are put in order by size, those of equal size by name.
+    world_size`` rows, so two ranks see what one would with twice the batch. The order in which datasets are given does
+    not change what is drawn: they are put in order by size, those of equal size by name. So names matter only between
+    datasets of equal size.
 
     It has no attribute ``batch_size``, ``drop_last`` or ``sampler`` on purpose: `accelerate` takes one that has for a
     plain batch sampler and drops a short batch in mid-stream.

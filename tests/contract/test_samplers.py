@@ -43,7 +43,7 @@ def batches_of(strategy, sizes, batch_size=4, **kwargs):
 
 
 def played(plan, until):
-    """Yield each step's datasets, while an adaptive plan is told of losses that depend on its draws alone."""
+    """Yield each step's datasets, while an adaptive plan sees losses that depend on its draws alone."""
     steps = plan.epoch_units // plan._shape.step_units
     for step in range(until):
         epoch, inside = divmod(step, steps)
@@ -230,14 +230,17 @@ def test_two_ranks_together_are_one_with_twice_the_batch(strategy, batching, siz
 @ALL
 @BOTH
 @settings(max_examples=4)
-@given(sizes=st.lists(st.integers(1, 99), min_size=1, max_size=6, unique=True), data=st.data())
-def test_names_and_order_change_nothing_but_the_names(strategy, batching, sizes, data):
+@given(sizes=st.lists(st.integers(1, 4) | st.integers(1, 99), min_size=1, max_size=6), data=st.data())
+def test_neither_order_nor_names_change_draws_but_names_between_equal_sizes(strategy, batching, sizes, data):
     sizes = named(sizes)
     options = options_of(strategy, sizes)
     order = data.draw(st.permutations(list(sizes)))
     renamed = {name: f"x{number}" for number, name in enumerate(order)}
+    for size in set(sizes.values()):
+        equal = sorted(name for name in sizes if sizes[name] == size)
+        renamed |= dict(zip(equal, sorted(renamed[name] for name in equal), strict=True))
 
-    def told(sizes, options):
+    def rows_drawn(sizes, options):
         sampler = MixtureBatchSampler(sizes, make_sampler(strategy, options)[0], 4, batching=batching, epochs=2)
         names, starts = list(sizes), np.cumsum([0, *sizes.values()])
         found = []
@@ -248,8 +251,8 @@ def test_names_and_order_change_nothing_but_the_names(strategy, batching, sizes,
             )
         return found
 
-    expected = told(sizes, options)
-    assert told({name: sizes[name] for name in order}, options) == expected
+    expected = rows_drawn(sizes, options)
+    assert rows_drawn({name: sizes[name] for name in order}, options) == expected
 
     def with_names(value):
         if isinstance(value, dict):
@@ -257,8 +260,23 @@ def test_names_and_order_change_nothing_but_the_names(strategy, batching, sizes,
         return [with_names(v) for v in value] if isinstance(value, list) else value
 
     options = {key: with_names(value) for key, value in options.items()}
-    found = told({renamed[name]: size for name, size in sizes.items()}, options)
+    found = rows_drawn({renamed[name]: size for name, size in sizes.items()}, options)
     assert found == [[(renamed[name], row) for name, row in step] for step in expected]
+
+
+@BOTH
+def test_of_datasets_of_equal_size_the_name_decides(batching):
+    def batches(*names):
+        sampler = MixtureBatchSampler(dict.fromkeys(names, 9), made("uniform", []), 4, seed=3, batching=batching)
+        batches = [sampler.batch(0, step) for step in range(len(sampler))]
+        return [[(names[row // 9], row % 9) for row in batch] for batch in batches]
+
+    first = batches("a", "b")
+    assert batches("b", "a") == first
+    other = {"a": "b", "b": "a"}
+    # Renamed to what sorts the other way round, each draws what the other drew.
+    assert batches("a", "A") == [[({"a": "A", "b": "a"}[name], row) for name, row in batch] for batch in first]
+    assert first != [[(other[name], row) for name, row in batch] for batch in first]
 
 
 @pytest.mark.parametrize("strategy", [name for name, kind in SAMPLERS.items() if issubclass(kind, AdaptiveSampler)])
