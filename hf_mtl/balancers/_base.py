@@ -111,4 +111,4 @@ class Balancer(ABC):
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027  # most methods remember nothing
-        """Go on from what `state` returned; called after `start`."""
+        """Take up what `state` returned; called after `start`."""

@@ -63,7 +63,7 @@ def recall(module: nn.Module, state: dict[str, Any], like: torch.Tensor) -> None
 
 
 def _set_key(owner: nn.Module, like: torch.Tensor) -> None:
-    """Set what an aggregator compares with each matrix, to begin anew where it differs."""
+    """Set what an aggregator compares with each matrix, to start again where it differs."""
     rows, columns = like.shape
     keys: dict[str, Any] = {
         "GradVacWeighting": (rows, like.dtype),

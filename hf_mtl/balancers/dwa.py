@@ -89,7 +89,7 @@ class DynamicWeightAverage(Balancer):
             self._sums[name] = [total + loss, count + 1]
 
     def state(self) -> dict[str, Any]:
-        """Return the averages, and the sums of the period that has not ended."""
+        """Return the averages, and the sums of the current period."""
         return {
             "period": self._period,
             "sums": {name: list(pair) for name, pair in self._sums.items()},
@@ -97,7 +97,7 @@ class DynamicWeightAverage(Balancer):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from them."""
+        """Take up what `state` returned."""
         self._period = state["period"]
         self._sums = {name: list(pair) for name, pair in state["sums"].items()}
         self._averages = {name: list(values) for name, values in state["averages"].items()}

@@ -94,5 +94,5 @@ class FamoBalancer(Balancer):
         return self._adam.state()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from them."""
+        """Take up what `state` returned."""
         self._adam.load_state(state)

@@ -95,7 +95,7 @@ class GradientBalancer(Balancer):
         with torch.random.fork_rng(devices), torch.no_grad():
             torch.manual_seed(step_seed(self.seed, step.number))
             if self.independent_parts > 1:
-                # MoDo steps along the mean of both parts, SDMGrad along a third that its weights have not seen.
+                # MoDo steps along the mean of both subsets, SDMGrad along a third that its weights never saw.
                 weights = aggregator(parts[0] @ parts[1].T)
                 jacobian = parts[2] if len(parts) > 2 else (parts[0] + parts[1]) / 2
             elif self.recipe.is_weighted:
@@ -122,5 +122,5 @@ class GradientBalancer(Balancer):
         return self._tensors if self._built is None else remember(self._built)
 
     def load_tensors(self, tensors: Mapping[str, Any]) -> None:
-        """Go on from what `tensors` returned; called after `start`."""
+        """Take up what `tensors` returned; called after `start`."""
         self._tensors, self._built = cast(dict[str, Any], dict(tensors)), None

@@ -1,4 +1,4 @@
-"""Ways out of hf_mtl: a task as a stock Transformers folder, or all tasks as one ONNX graph.
+"""Models in other formats: a task as a stock Transformers folder, or all tasks as one ONNX graph.
 
 `export_transformers` writes what ``AutoModelForSequenceClassification.from_pretrained`` loads where hf_mtl is not
 installed; `export_onnx` writes what `hf_mtl_light.OnnxPredictor` answers with where torch is not installed. Either

@@ -12,7 +12,7 @@ from hf_mtl_light.errors import UserError
 
 __all__ = ["check_folder", "written_whole"]
 
-#: What an export leaves, and tells its folder from others that nobody should delete.
+#: What an export writes. Only a folder with these files may be replaced.
 _MARKS = ("config.json", "tasks.json")
 
 

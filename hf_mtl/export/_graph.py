@@ -109,7 +109,7 @@ def _program(traced: TracedModel) -> torch.onnx.ONNXProgram:
             # torch (2.13) cannot view what T5's SDPA attention returns.
             failure = error
         else:
-            assert program is not None  # None is for the exporter that dynamo=True leaves behind
+            assert program is not None  # None is for the exporter that dynamo=True replaces
             return program
     family = traced.model.encoder.config.model_type
     why = str(failure).strip().partition("## Exception summary")

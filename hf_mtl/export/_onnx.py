@@ -162,7 +162,7 @@ def _description(head: Head) -> TaskDescription:
     has_own = type(head).answers.__func__ is not Head.answers.__func__
     if description is None or has_own:
         raise UserError(
-            f"Task {name!r}: {type(head).__name__} makes its answers by code of its own, which is not there where a "
+            f"Task {name!r}: {type(head).__name__} makes its answers by custom code, which is missing where a "
             "graph is used. Export the other tasks, or let its method describe() say which of the kinds of answers in "
             f"hf_mtl_light they are: {listed(KINDS)}."
         )

@@ -15,7 +15,7 @@ _OPERATORS = ["MatMul", "Gemm", "Gather"]
 def quantize_int8(source: Path, target: Path) -> None:
     """Write a graph with weights in 8 bits; activations are scaled and rounded as they come.
 
-    Each output channel has a scale of its own, and weights keep to 7 bits: CPUs without VNNI add pairs of products in
+    Each output channel has its own scale, and weights keep to 7 bits: CPUs without VNNI add pairs of products in
     16 bits, which 8 would overflow.
 
     Args:

@@ -52,7 +52,7 @@ def export_transformers(
 
 
 def _padding_right(tokenizer: PreTrainedTokenizerBase, stock: PreTrainedModel) -> PreTrainedTokenizerBase:
-    """Return a tokenizer that pads as the library does, where a stock class looks for the padding behind a text."""
+    """Return a tokenizer that pads as the library does, where a stock class looks for the padding after a text."""
     if not is_decoder_only(stock.config):
         return tokenizer
     tokenizer = copy.deepcopy(tokenizer)

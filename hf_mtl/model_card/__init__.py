@@ -1,7 +1,7 @@
 """The model card: ``README.md`` in the model's folder, written at every save.
 
 `CardFacts` holds what is known of a model, `write_card` writes it. A card has sections between HTML comments,
-``<!-- hf_mtl:begin results -->`` and ``<!-- hf_mtl:end results -->``. Only what stands between them is written anew;
+``<!-- hf_mtl:begin results -->`` and ``<!-- hf_mtl:end results -->``. Only what is between them is written again;
 all else, sections whose comments were removed, and metadata that was edited or added, is its editor's and stays.
 """
 

@@ -34,7 +34,7 @@ def render_card(facts: CardFacts, existing: str | None = None, *, model_id: str 
     """Return the text of a card.
 
     Args:
-        facts: What it tells.
+        facts: What it says.
         existing: The card that there is: what lies outside of marked sections is kept.
         model_id: The name by which the snippets load the model; ``None``: the model's name.
 
@@ -79,7 +79,7 @@ def write_card(path: str | Path, facts: CardFacts, *, model_id: str | None = Non
 
     Args:
         path: The file, ``README.md`` of the model's folder.
-        facts: What the card tells.
+        facts: What the card says.
         model_id: See `render_card`.
     """
     path = Path(path)

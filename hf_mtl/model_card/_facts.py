@@ -1,4 +1,4 @@
-"""What a model card tells: plain values, gathered by whoever knows them."""
+"""What a model card says: plain values, gathered by whoever knows them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class ResultFacts:
 
 @dataclass(frozen=True)
 class CardFacts:
-    """All that a card tells.
+    """All that a card says.
 
     Args:
         name: The model's name.
@@ -122,12 +122,12 @@ class CardFacts:
 
     @classmethod
     def of_model(cls, model: Any, name: str, **more: Any) -> CardFacts:
-        """Return what a model itself tells.
+        """Return what a model itself says.
 
         Args:
             model: A `hf_mtl.MultiTaskModel`.
             name: Its name.
-            more: Further fields; they go before what the model tells.
+            more: Further fields; they take precedence over what the model says.
         """
         config = model.encoder.config
         encoder = public_name(config.name_or_path)

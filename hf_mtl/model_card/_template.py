@@ -15,7 +15,7 @@ model = AutoModel.from_pretrained("{model_id}", trust_remote_code=True)
 ```
 """
 
-#: What stands between ``begin`` and ``end`` is written anew at every save.
+#: What is between ``begin`` and ``end`` is written again at every save.
 TEMPLATE = """\
 ---
 {{ card_data }}
@@ -93,7 +93,7 @@ stock.save_pretrained("{{ tasks[0].folder }}")
 | `{{ result.task }}` | {{ result.dataset }} | {{ result.split }} | {{ result.rows }} | {{ result.metric }} \
 | {{ result.value }} | {{ result.interval }} |
 {% endfor %}
-Intervals: percentiles of 1,000 resamples of the rows, drawn with replacement and a fixed seed. They tell how far the \
+Intervals: percentiles of 1,000 resamples of the rows, drawn with replacement and a fixed seed. They show how far the \
 value could lie off for want of rows; not what another training seed would give.
 {%- else -%}
 This model was not evaluated when this card was written.

@@ -194,7 +194,7 @@ def _references(node: ElementTree.Element) -> list[str]:
 
 
 def _adapt(node: ElementTree.Element, used: set[str], name: str) -> None:
-    """Give an element the page's colours and font, and an id of its own among all figures of the page."""
+    """Give an element the page's colours and font, and an id that no other figure of the page has."""
     if (key := node.attrib.pop("id", None)) in used:
         node.set("id", f"{name}-{key}")
     if reference := node.get(f"{{{_LINK}}}href"):

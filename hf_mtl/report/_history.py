@@ -1,4 +1,4 @@
-"""What a run folder tells of its training: logs, results, and how it was trained."""
+"""What a run folder holds of its training: logs, results, and how it was trained."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Run:
-    """A training run as its folder tells of it.
+    """A training run as its folder holds it.
 
     Args:
         name: Name of the folder.
@@ -227,7 +227,7 @@ def _facts(
     recipe: Mapping[str, Any],
     arguments: Mapping[str, Any],
 ) -> dict[str, str]:
-    """Return what stands at the head; what no file tells is left out."""
+    """Return what the head shows; what no file says is left out."""
     encoder, training = _mapping(config.get("encoder_config")), _mapping(recipe.get("training"))
     facts = {}
     if name := recipe.get("encoder") or encoder.get("_name_or_path"):

@@ -1,4 +1,4 @@
-"""Which task a key such as ``eval_qa_long_f1`` tells of: told by the names that there are."""
+"""Which task a key such as ``eval_qa_long_f1`` belongs to, by the names of the tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hf_mtl.metrics import METRICS
 
 __all__ = ["split_metrics", "without_details"]
 
-#: What an evaluation tells of all tasks together.
+#: What an evaluation reports of all tasks together.
 _GENERAL = ("loss", "score", "runtime", "samples", "samples_per_second", "steps_per_second", "jit_compilation_time")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = ["STYLE"]
 
-#: The series' colours are those of Okabe and Ito (Color Universal Design, 2008), which colour-blind people tell apart;
-#: darker in the light and lighter in the dark where they would not stand out, grey in place of black.
+#: The series' colours are those of Okabe and Ito (Color Universal Design, 2008), which colour-blind people distinguish;
+#: darker in the light and lighter in the dark where they would be too faint, grey in place of black.
 STYLE = """
 :root {
   --paper: #ffffff; --ink: #1c1e21; --faint: #5f656d; --grid: #e3e5e8;

@@ -103,7 +103,7 @@ def _task(name: str, config: Any, kind: StockKind, given: str | None) -> TaskCon
 
 
 def plain_encoder(stock: StockTask) -> PreTrainedModel:
-    """Return a copy of a stock model's encoder that knows nothing of its labels."""
+    """Return a copy of a stock model's encoder without its labels."""
     encoder = copy.deepcopy(cast(PreTrainedModel, stock.model.base_model))
     config = encoder.config
     config.id2label = {0: "LABEL_0", 1: "LABEL_1"}
@@ -125,7 +125,7 @@ def same_encoder(one: StockTask, two: StockTask) -> bool:
         (kept, width), (other, other_width) = sizes
         raise UserError(
             f"Task {two.task.name!r}: its model is a {other!r} of {other_width} features, and the encoder, that of "
-            f"{one.task.name!r}, a {kept!r} of {width}. Heads can share an encoder of their own family and size only."
+            f"{one.task.name!r}, a {kept!r} of {width}. Heads can share an encoder of the same family and size only."
         )
     weights = dict(_weights(one.model))
     others = dict(_weights(two.model))
@@ -136,7 +136,7 @@ def same_encoder(one: StockTask, two: StockTask) -> bool:
 
 
 def _weights(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
-    # Sequence heads have poolers of their own.
+    # Each sequence head has its own pooler.
     return ((name, value) for name, value in model.base_model.state_dict().items() if not name.startswith("pooler."))
 
 
@@ -157,7 +157,7 @@ def load_head(head: Head, stock: StockTask) -> None:
         if not model.config.tie_word_embeddings:
             raise UserError(
                 f"Task {stock.task.name!r}: the last layer of its {type(model).__name__} is not tied to the input "
-                "embeddings, and a head of masked tokens has no matrix of its own to hold it."
+                "embeddings, and a head of masked tokens has no matrix to hold it."
             )
         weights = {name: value for name, value in weights.items() if name not in model.all_tied_weights_keys}
     pooler = getattr(model.base_model, "pooler", None)

@@ -20,9 +20,9 @@ _DROPOUTS = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropo
 
 
 def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
-    """Build the stock model of a task, with weights of its own.
+    """Build the stock model of a task, with its own parameters.
 
-    Its logits equal those of the head behind a padded run of the encoder bit for bit. Regression is the exception:
+    Its logits equal those of the head after a padded run of the encoder bit for bit. Regression is the exception:
     the unit of the labels is folded into the last layer, which rounds once more.
 
     Args:
@@ -51,7 +51,7 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
     prefix = model.base_model_prefix
     weights = {f"{prefix}.{name}": value for name, value in encoder.state_dict().items()}
     weights |= classifier.stock.state_dict()
-    # What the class ties to the embeddings, and to itself, has names of its own.
+    # What the class ties to the embeddings, and to itself, has its own names.
     tied = model.all_tied_weights_keys.items()
     weights |= {to: weights[source] for to, source in tied if to not in weights and source in weights}
     if classifier.pooler is not None:
@@ -125,7 +125,7 @@ def _fold(model: PreTrainedModel, head: RegressionHead) -> None:
     r"""Have the last layer answer in the labels' unit: with weights :math:`\sigma W` and :math:`\sigma b + \mu`.
 
     Raises:
-        ValueError: If there is not one last layer with a bias.
+        ValueError: If no last layer has a bias.
     """
     mean, std = (torch.from_numpy(values).to(model.device) for values in head.scale(head.task))
     if not mean.any() and (std == 1).all():

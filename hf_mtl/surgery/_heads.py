@@ -115,7 +115,7 @@ def reorder_heads(model: MultiTaskModel, names: Sequence[str]) -> None:
 def change_labels(
     model: MultiTaskModel, name: str, labels: Sequence[str], *, renamed: Mapping[str, str] | None = None
 ) -> None:
-    """Give a task other labels: those that it knows keep what they learned, new ones start anew.
+    """Give a task other labels: those that it knows keep what they learned, new ones start from scratch.
 
     Tasks that share a head get them together.
 

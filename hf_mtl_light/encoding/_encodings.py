@@ -106,7 +106,7 @@ def word_map_of(
     """
     if isinstance(row.text, list):
         return WordMap(" ".join(row.text), _word_spans(row.text), word_ids, pieces)
-    # The tokenizer's own words, numbered anew: some of its numbers own no token.
+    # The tokenizer's own words, numbered again: some of its numbers own no token.
     found: dict[int, int] = {}
     spans: list[tuple[int, int]] = []
     numbered: list[int | None] = []
@@ -136,14 +136,14 @@ def _word_spans(words: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _with_marks(text: str, end: int, limit: int) -> int:
-    """Return the end behind the marks on a word's last letter: tokenizers that strip accents end before them."""
+    """Return the end after the marks on a word's last letter: tokenizers that strip accents end before them."""
     while 0 < end < limit and unicodedata.category(text[end]).startswith("M"):
         end += 1
     return end
 
 
 def is_word_aware(tokenizer: Tokenizer) -> bool:
-    """Return whether tokens that go on with a word carry a mark, such as WordPiece's ``##``."""
+    """Return whether tokens that continue a word carry a mark, such as WordPiece's ``##``."""
     return bool(getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None))
 
 
@@ -157,7 +157,7 @@ def pieces_of(
 ) -> Pieces:
     """Return the tokens of a row by themselves.
 
-    Which of them go on with a word is decided as Transformers' token-classification pipeline decides it.
+    Which of them continue a word is decided as Transformers' token-classification pipeline decides it.
 
     Args:
         row: The row.

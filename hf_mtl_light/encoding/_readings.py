@@ -49,7 +49,7 @@ class EncodedContext:
         text: The context.
         spans: The start and end of each of its tokens, in characters.
         parts: The windows.
-        tokens: For each window its first token of the context and the one behind its last.
+        tokens: For each window its first token of the context and the one after its last.
         before: Tokens in front of the context in each window.
     """
 
@@ -128,9 +128,9 @@ def encode_contexts(
 
 
 def encode_choices(tokenizer: Tokenizer, rows: Sequence[Row], max_length: int) -> tuple[list[list[Any]], list[str]]:
-    """Tokenise each choice of rows as the second text behind the row's own.
+    """Tokenise each choice of rows as the second text after the row's own.
 
-    Of a row with a second text the choice stands behind that, as the ending of a sentence. What is too long is cut off
+    Of a row with a second text the choice follows that, as the ending of a sentence. What is too long is cut off
     from the longer of the two.
 
     Returns:

@@ -40,7 +40,7 @@ class RowError(UserError):
 
     Args:
         row: The row.
-        message: What is wrong with it, behind its dataset and number.
+        message: What is wrong with it, without its dataset and number.
     """
 
     def __init__(self, row: Row, message: str) -> None:

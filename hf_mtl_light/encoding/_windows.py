@@ -26,13 +26,13 @@ __all__ = ["EncodedRow", "Window", "WindowEncoder"]
 class Window:
     """What the encoder sees at once: a row, or a part of a long one.
 
-    Every token of the row is one window's own: that in which it stands farther from an end.
+    Every token of the row is one window's own: that in which it is farther from an end.
 
     Args:
         ids: Token ids, with special tokens.
         type_ids: Which text of a pair each token belongs to; ``None`` if the encoder does not want it.
         start: Place of the first token that is this window's own.
-        stop: Place behind the last one.
+        stop: Place after the last one.
         weight: Number of own tokens of text, at least 1.
     """
 
@@ -162,7 +162,7 @@ class WindowEncoder:
         return found
 
     def _cut(self, row: Row, encoding: Any) -> tuple[list[Any], list[tuple[int, int]]]:
-        """Cut a row into windows over its first text; the second stands in each, at most half a window of it."""
+        """Cut a row into windows over its first text; the second is in each, at most half a window of it."""
         assert self.stride is not None
         if row.text_pair is not None:
             second = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
@@ -189,7 +189,7 @@ class WindowEncoder:
         return parts, list(zip(starts, stops, strict=True))
 
     def _middle(self, word_ids: Sequence[int | None]) -> int:
-        """Return where to part the tokens that two windows share: near the middle, between two words."""
+        """Return where to divide the tokens that two windows share: near the middle, between two words."""
         assert self.stride is not None
         middle = self.stride // 2
         cuts = [i for i in range(1, self.stride + 1) if i < len(word_ids) and word_ids[i] != word_ids[i - 1]]

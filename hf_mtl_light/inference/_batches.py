@@ -13,7 +13,7 @@ def plan_batches(lengths: Sequence[int], batch_tokens: int, batch_size: int | No
     Args:
         lengths: Tokens of each window.
         batch_tokens: The most tokens of a batch, counted as if it were padded to its longest window; a window that is
-            longer makes a batch of its own.
+            longer makes a separate batch.
         batch_size: The most windows of a batch; ``None``: any number.
 
     Returns:

@@ -32,7 +32,7 @@ class TagDecoder(Protocol):
 
 @dataclass(frozen=True)
 class WordByWord:
-    """Words whose tags know nothing of each other but what is legal.
+    """Words whose tags depend on each other by what is legal only.
 
     Args:
         legal: Which sequences may be answered; ``None``: all.

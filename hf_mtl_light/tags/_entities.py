@@ -14,7 +14,7 @@ __all__ = ["entities", "tagged_words"]
 def entities(words: WordMap, tags: Sequence[str], scores: Sequence[float]) -> list[dict[str, Any]]:
     """Join words into entities, leniently: what follows the scheme gives what the scheme says.
 
-    An entity begins at ``B-`` or ``S-``, where the type changes, and behind a word without a tag; it ends at ``E-``
+    An entity begins at ``B-`` or ``S-``, where the type changes, and after a word without a tag; it ends at ``E-``
     or ``S-`` and before the next one.
 
     Args:

@@ -41,10 +41,10 @@ class LegalTags:
             scheme: One of ``"IOB1"``, ``"IOB2"``, ``"IOBES"``, ``"BILOU"`` and ``"plain"``.
 
         Returns:
-            ``None`` where nothing is ruled out: in plain tags, and where no label can stand alone and repeatedly (no
+            ``None`` where nothing is ruled out: in plain tags, and where no label is legal alone and repeatedly (no
             ``O`` and the like), so that a text of some length has no legal tags at all.
 
-        >>> LegalTags.of(["O", "B-x", "I-x", "I-y"], "IOB2").pairs.tolist()[1]  # behind B-x
+        >>> LegalTags.of(["O", "B-x", "I-x", "I-y"], "IOB2").pairs.tolist()[1]  # after B-x
         [True, True, True, False]
         """
         return _legal_tags(tuple(labels), scheme)
@@ -86,7 +86,7 @@ def _may_follow(before: tuple[str, str], tag: tuple[str, str], scheme: str) -> b
     """Return whether a tag, as prefix and type in the letters of IOBES, may follow another; ends of texts are O."""
     continues = before[0] in "BI" and before[1] == tag[1]
     if scheme == "IOB1":
-        # B parts two entities of one type and stands nowhere else.
+        # B separates two entities of one type and is used nowhere else.
         return tag[0] != "B" or continues
     if tag[0] in "IE":
         return continues

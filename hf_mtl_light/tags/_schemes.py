@@ -25,7 +25,7 @@ SCHEMES: dict[str, frozenset[str]] = {
 _IOBES_PREFIX = {"L": "E", "U": "S"}
 #: Two tags in one: ``B-A|B-B``, ``B-A|O``.
 _SEVERAL = re.compile(r"[|,;+/\s]\s*(?:O\s*$|O\s*[|,;+/]|[BIESLU]-)")
-#: Openings of entities that tell IOB1 from IOB2: enough to outvote mistakes, few enough to be found at once.
+#: Openings of entities that distinguish IOB1 from IOB2: enough to outvote mistakes, few enough to be found at once.
 _OPENINGS = 100
 
 
@@ -51,7 +51,7 @@ def as_iobes(tag: str) -> str:
 def infer_scheme(labels: Sequence[str]) -> str:
     """Return the scheme that a set of tags is written in.
 
-    IOB1 cannot be told from IOB2 by its tags, so both are taken for ``"IOB2"``; see `observed_scheme`.
+    IOB1 and IOB2 have the same tags, so both are taken for ``"IOB2"``; see `observed_scheme`.
 
     >>> infer_scheme(["O", "B-city", "I-city"]), infer_scheme(["O", "U-city"]), infer_scheme(["NOUN", "VERB"])
     ('IOB2', 'BILOU', 'plain')
@@ -65,7 +65,7 @@ def infer_scheme(labels: Sequence[str]) -> str:
 def observed_scheme(rows: Iterable[Any]) -> str:
     """Return whether rows of tags with the prefixes B and I are written in ``"IOB1"`` or in ``"IOB2"``.
 
-    An entity that does not follow one of its own type opens with I in IOB1 and with B in IOB2. The first hundred
+    An entity that does not follow one of the same type opens with I in IOB1 and with B in IOB2. The first hundred
     decide; rows that are no lists of tags are passed over.
 
     >>> observed_scheme([["O", "I-city", "I-city"]]), observed_scheme([["B-city", "I-city", "O"]])
@@ -99,7 +99,7 @@ def check_tags(task: str, labels: Sequence[str], scheme: str | None) -> None:
         scheme: The scheme; ``None`` where it is inferred from the labels.
 
     Raises:
-        ValueError: If a label is no tag of the scheme, holds several tags, or stands out among tags.
+        ValueError: If a label is no tag of the scheme, holds several tags, or is no tag among tags.
     """
     given = scheme or infer_scheme(labels)
     if scheme is None and given == "plain" and "O" in labels and any(label.startswith("B-") for label in labels):
@@ -111,8 +111,8 @@ def check_tags(task: str, labels: Sequence[str], scheme: str | None) -> None:
             continue
         if several := _SEVERAL.search(label):
             raise UserError(
-                f"Task {task!r}: label {label!r} holds several tags, parted by {several[0][0]!r}. A word has one tag: "
-                "give each layer of nested or overlapping entities a column and a task of its own."
+                f"Task {task!r}: label {label!r} holds several tags, separated by {several[0][0]!r}. A word has one "
+                "tag: give each layer of nested or overlapping entities its own column and task."
             )
         if split_tag(label)[0] not in SCHEMES[given]:
             raise UserError(

@@ -28,21 +28,21 @@ def best_sequences(
     .. math:: s(y) = b_{y_1} + \sum_{t=1}^{W} e_{t, y_t} + \sum_{t=2}^{W} T_{y_{t-1}, y_t} + f_{y_W}
 
     Args:
-        emissions: e, [R, W, C] float64. What lies behind a chain's end is not read.
+        emissions: e, [R, W, C] float64. What lies after a chain's end is not read.
         lengths: [R], the words of each chain, 0 to W.
         starts: b, [C].
         pairs: T, [C, C], from the row's tag to the column's.
         ends: f, [C].
 
     Returns:
-        [R, W] int64; of tags that tie the first one, from the end. Behind a chain's end stands its last tag again.
+        [R, W] int64; of tags that tie the first one, from the end. After a chain's end its last tag is repeated.
 
     Source: A. J. Viterbi, Error Bounds for Convolutional Codes, IEEE Trans. Inf. Theory 13(2), 1967.
     """
     rows, width, _ = emissions.shape
     if 0 in (rows, width):
         return np.zeros((rows, width), dtype=np.int64)
-    # Longest first: those that have a further word are the first ones, and no step is made behind an end.
+    # Longest first: those that have a further word are the first ones, and no step is made after an end.
     order = np.argsort(-lengths, kind="stable")
     emissions, last = emissions[order], np.maximum(lengths[order] - 1, 0)
     going_on = (last[:, None] > np.arange(width)).sum(0).tolist()
@@ -64,7 +64,7 @@ def best_sequences(
 
 
 class _Steps:
-    """Steps along chains. Where rules leave most tags few that may stand before them, only these are looked at.
+    """Steps along chains. Where rules leave most tags few that may precede them, only these are looked at.
 
     Args:
         pairs: [C, C], minus infinity where the column's tag may not follow the row's.
@@ -76,7 +76,7 @@ class _Steps:
         counts = may.sum(0)
         bound = counts <= len(pairs) // 8
         self._bound, self._free = np.flatnonzero(bound), np.flatnonzero(~bound)
-        # [K, S]: what may stand before each of the S bound tags; others stand in where fewer than K may.
+        # [K, S]: what may precede each of the S bound tags; others fill up where fewer than K may.
         self._before = np.argsort(~may[:, bound], axis=0, kind="stable")[: max(1, counts[bound].max(initial=0))]
         self._pairs_bound = np.take_along_axis(pairs[:, bound], self._before, 0)
         free = pairs[:, ~bound]

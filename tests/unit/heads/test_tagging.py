@@ -72,7 +72,7 @@ def test_scheme_is_inferred_from_the_labels(labels, scheme):
 @pytest.mark.parametrize(
     ("labels", "options", "words"),
     [
-        (["O", "B-A|B-B", "I-A"], {}, "holds several tags, parted by '|'.*a task of its own"),
+        (["O", "B-A|B-B", "I-A"], {}, "holds several tags, separated by '|'.*its own column and task"),
         (["O", "B-A", "B-A|O", "I-A"], {}, "holds several tags"),
         (["O", "B-A", "B-A, I-B"], {}, "holds several tags"),
         (["O", "B-A", "I-A", "B_B"], {}, "label 'B_B' is not a tag of IOBES.*'plain'"),

@@ -85,7 +85,7 @@ def test_head_that_makes_its_own_answers_answers_and_cannot_leave(tmp_path, toke
     task = TaskConfig("topic", "shout", labels=["x", "y"])
     assert Shout.answers(task, np.array([[0.0, 1.0]]), []) == ["Y"]
     model = MultiTaskModel.from_encoder(tiny_encoder(), [task], heads={"shout": Shout})
-    with pytest.raises(ValueError, match=r"Task 'topic': Shout makes its answers by code of its own.*describe\(\)"):
+    with pytest.raises(ValueError, match=r"Task 'topic': Shout makes its answers by custom code.*describe\(\)"):
         export_onnx(model, tokenizer, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

@@ -309,7 +309,7 @@ def test_stock_model_that_never_saw_us_comes_in(tmp_path):
 def test_what_cannot_be_brought_together_says_why(tmp_path):
     bert, roberta = make().to_transformers("topic"), make("roberta").to_transformers("topic")
     with pytest.raises(
-        ValueError, match=r"Task 'b': its model is a 'roberta' of 32 features.*own family and size only"
+        ValueError, match=r"Task 'b': its model is a 'roberta' of 32 features.*same family and size only"
     ):
         MultiTaskModel.from_transformers({"a": bert, "b": roberta})
     with pytest.raises(ValueError, match=r"encoder names 'aa', which is none of the models. Models: 'abc'"):
