@@ -15,6 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_mtl.hub import push_folder
+from hf_mtl.surgery import rename_head
 from tests.conftest import make_tokenizer
 from tests.encoders import tiny_encoder
 from tests.trainers import TASKS, make_data
@@ -65,6 +66,12 @@ def pushes():
     save_logits(model, "second")
     info = model.push_to_hub("anna/assistant", revision="v2", tokenizer=make_tokenizer(), commit_message="Second")
     REPORT["second"] = info.oid
+    for old, new in (("intent", "score (0-5)"), ("slots", "C:\\x"), ("mood", "a.b/[c"), ("similarity", " keys\n😀")):
+        rename_head(model, old, new)
+    save_logits(model, "named")
+    model.push_to_hub("anna/named", tokenizer=make_tokenizer(), self_contained=True)
+    for old, task in zip(list(model.task_heads), TASKS, strict=True):
+        rename_head(model, old, task.name)
     # A private repository, with shards first and then without: no old shard may stay.
     model.push_to_hub("sharded", private=True, tokenizer=make_tokenizer(), max_shard_size=40_000)
     REPORT["sharded"] = HfApi().list_repo_files("anna/sharded")

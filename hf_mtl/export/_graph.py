@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hf_mtl.model import MultiTaskModel
+from hf_mtl.model import MultiTaskModel, TaskModules
 from hf_mtl_light.errors import MissingExtraError, UserError
 
 __all__ = ["TracedModel", "needed", "quiet_exporters", "write_graph"]
@@ -56,6 +57,13 @@ class TracedModel(nn.Module):
         self.attentions = ["sdpa", "eager"] if self.model.encoder._supports_sdpa else ["eager"]
         self.model.unpad = False
         self.tasks, self.inputs = list(tasks), list(inputs)
+        # torch writes code with the names of modules in it, which any name of a task would break.
+        plain = {task.name: f"task_{number}" for number, task in enumerate(model.tasks)}
+        self._plain = [plain[name] for name in self.tasks]
+        self.model.heads = TaskModules({plain[name]: head for name, head in self.model.heads.items()})
+        self.model.config.tasks = [
+            replace(task, name=plain[task.name], tied_to=plain.get(task.tied_to or "")) for task in model.tasks
+        ]
 
     def attend(self, attention: str) -> None:
         """Choose the encoder's attention implementation."""
@@ -64,8 +72,8 @@ class TracedModel(nn.Module):
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return each task's logits: [B, C], or [B, L, C]."""
         inputs: dict[str, Any] = dict(zip(self.inputs, tensors, strict=True))
-        logits = self.model(**inputs, tasks=self.tasks).logits
-        return tuple(logits[task] for task in self.tasks)
+        logits = self.model(**inputs, tasks=self._plain).logits
+        return tuple(logits[task] for task in self._plain)
 
 
 def write_graph(traced: TracedModel, file: Path) -> None:
@@ -84,7 +92,21 @@ def write_graph(traced: TracedModel, file: Path) -> None:
         program.model.graph.metadata_props.clear()
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()
+        _rename_like_outputs(program.model.graph)
         program.save(str(file))
+
+
+def _rename_like_outputs(graph: Any) -> None:
+    """Give values within a graph that have the name of one of its outputs, which are named after tasks, another."""
+    outputs = {value.name for value in graph.outputs}
+    within = [value for node in graph.all_nodes() for value in node.outputs if not value.is_graph_output()]
+    within += graph.initializers.values()
+    taken = {*outputs, *(value.name for value in within), *(value.name for value in graph.inputs)}
+    for value in within:
+        if value.name in outputs:
+            number = next(n for n in range(len(taken) + 1) if f"{value.name}_{n}" not in taken)
+            value.name = f"{value.name}_{number}"
+            taken.add(value.name)
 
 
 def _program(traced: TracedModel) -> torch.onnx.ONNXProgram:

@@ -19,6 +19,7 @@ from hf_mtl.model._loading import LoadableModel
 from hf_mtl.model._outputs import MultiTaskOutput
 from hf_mtl.model._padding_free import PaddingFreeModel
 from hf_mtl.model._saving import ShareableModel
+from hf_mtl.model._task_modules import TaskModules
 from hf_mtl.model._task_view import TaskView, view_task
 from hf_mtl.model._vocabulary import VocabularyModel, load_prediction_layers
 from hf_mtl.stock import ExchangeableModel
@@ -80,7 +81,7 @@ class MultiTaskModel(
             # Sequence heads hold poolers of their own: see `StockClassifier`.
             setattr(encoder, "pooler", None)  # noqa: B010  # to torch's types it is a module
         self.encoder = encoder
-        self.heads = nn.ModuleDict(
+        self.heads = TaskModules(
             {
                 task.name: head_class(task, heads)(task, config.get_text_config())
                 for task in config.tasks

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import PER_LABEL, TaskConfig, check_task_names, check_ties, owner_of, tied_tasks
 from hf_mtl.heads import Head
-from hf_mtl.model import MultiTaskModel
+from hf_mtl.model import MultiTaskModel, TaskModules
 from hf_mtl_light.errors import UserError
 
 __all__ = ["add_head", "change_labels", "drop_head", "rename_head", "reorder_heads"]
@@ -225,7 +224,7 @@ def _new_head(model: MultiTaskModel, task: TaskConfig, heads: Mapping[str, type[
 def _set_heads(model: MultiTaskModel, heads: Mapping[str, Head], frozen: Sequence[str] | None = None) -> None:
     kept = [name for name in (model.frozen["heads"] if frozen is None else frozen) if name in heads]
     state = {**model.frozen, "heads": kept}
-    model.heads = nn.ModuleDict({name: head for name, head in heads.items() if head.task.tied_to is None})
+    model.heads = TaskModules({name: head for name, head in heads.items() if head.task.tied_to is None})
     model.config.tasks = [head.task for head in heads.values()]
     model.fast_dropout = model.fast_dropout  # of new heads, too
     model._set_frozen(state)

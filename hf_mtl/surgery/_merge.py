@@ -7,11 +7,10 @@ import hashlib
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import MultiTaskConfig, check_task_names
-from hf_mtl.model import MultiTaskModel
+from hf_mtl.model import MultiTaskModel, TaskModules
 from hf_mtl_light.errors import UserError
 
 __all__ = ["average_models", "encoder_digest", "merge_models"]
@@ -62,7 +61,7 @@ def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
     check_task_names(list(owners))
     merged = copy.deepcopy(first)
     # Those that are held: a head that tasks share is copied once.
-    merged.heads = nn.ModuleDict({n: copy.deepcopy(head) for model in models for n, head in model.heads.items()})
+    merged.heads = TaskModules({n: copy.deepcopy(head) for model in models for n, head in model.heads.items()})
     merged.config.tasks = [task for model in models for task in model.tasks]
     dtype, device = next(first.heads.parameters()).dtype, first.device
     merged.heads.to(dtype=dtype, device=device)

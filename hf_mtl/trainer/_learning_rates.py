@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hf_mtl.configuration import task_of_key
 from hf_mtl.encoder import layer_depth
 
 __all__ = ["rate_factor", "split_learning_rates"]
@@ -54,7 +55,7 @@ def split_learning_rates(
     factors = {id(p): rate_factor(name, num_layers, layer_decay) for name, p in encoder.named_parameters()}
     # Poolers start from the checkpoint, like the encoder, so they learn at its rate.
     rates = {
-        id(p): head_learning_rates[name.partition(".")[0]]
+        id(p): head_learning_rates[task_of_key(name.partition(".")[0])]
         for name, p in heads.named_parameters()
         if ".classifier.pooler." not in name
     }

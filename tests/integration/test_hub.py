@@ -31,6 +31,7 @@ report = {
     "second": same(MultiTaskModel.from_pretrained("anna/assistant", revision="v2"), "second"),
     "by commit": same(MultiTaskModel.from_pretrained("anna/assistant", revision=sys.argv[2]), "second"),
     "auto": same(AutoModel.from_pretrained("anna/assistant"), "first"),
+    "named": same(MultiTaskModel.from_pretrained("anna/named"), "named"),
     "code is local": type(AutoModel.from_pretrained("anna/alone", trust_remote_code=True)) is MultiTaskModel,
     "answer": list(predict(first, AutoTokenizer.from_pretrained("anna/assistant"), ["play a good song"]))[0],
     "pipeline": pipeline("multi-task", model="anna/assistant")("play a good song"),
@@ -124,6 +125,7 @@ def test_second_revision_is_loaded_by_branch_and_by_commit_and_leaves_the_first(
     assert loaded["first"]
     assert loaded["second"]
     assert loaded["by commit"]
+    assert loaded["named"]
 
 
 def test_model_loaded_by_name_takes_tokenizer_and_card_along(hub, loaded):

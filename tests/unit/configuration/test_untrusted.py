@@ -73,7 +73,7 @@ def changed(config, path, value):
         ("tasks.0.labels", "abc", "labels must be a list"),
         ("tasks.0.labels", [1, 2], "labels must be non-empty strings"),
         ("tasks.0.labels", [str(n) for n in range(100_001)], r"tasks\[0\].labels: 100,001 labels"),
-        ("tasks.0.name", "../up", "cannot name a module"),
+        ("tasks.0.name", "input_ids", "is reserved"),
         ("tasks.0.name", None, "name must be a non-empty string"),
         ("tasks.0.options", {"x": 1}, "unknown option 'x'"),
         ("tasks.0.options", 5, "config.json|options"),
