@@ -141,7 +141,14 @@ class PaddingFreeModel(PreTrainedModel):
             TypeError: If the encoder returns no state a token.
         """
         mask = _mask(inputs, attention_mask)
-        asked = kwargs.get("output_hidden_states", getattr(self.encoder.config, "output_hidden_states", False))
+        # As any model of Transformers: what a call leaves out is as the config says, the model's or its encoder's.
+        for name in ("output_hidden_states", "output_attentions"):
+            if kwargs.get(name) is None:
+                kwargs.pop(name, None)
+                for config in (self.config, self.encoder.config):
+                    if value := getattr(config, name, False):
+                        kwargs[name] = value
+        asked = kwargs.get("output_hidden_states", False)
         kwargs = self._arguments(inputs, layers, kwargs)
         states: States
         if self._runs_flat(kwargs):
@@ -160,11 +167,11 @@ class PaddingFreeModel(PreTrainedModel):
             of_layers = [values.flatten(0, 1) for values in encoded.hidden_states] if layers else []
         if layers and not asked:
             encoded.hidden_states = None  # of a ModelOutput the attribute, not the item
-        elif layers and isinstance(asked, (list, tuple)):
-            chosen = {number % len(encoded.hidden_states) for number in asked}
-            encoded.hidden_states = tuple(
-                values if number in chosen else None for number, values in enumerate(encoded.hidden_states)
-            )
+        elif layers and asked is not True:
+            # Some layers by number, as Transformers' models take them: the others are None.
+            count = len(encoded.hidden_states)
+            chosen = {number % count for number in ([asked] if isinstance(asked, int) else asked)}
+            encoded.hidden_states = tuple(v if i in chosen else None for i, v in enumerate(encoded.hidden_states))
         return states, of_layers, encoded
 
     def encode_states(

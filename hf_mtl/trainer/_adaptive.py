@@ -7,13 +7,14 @@ from typing import Any, cast
 
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
+from hf_mtl.data import LabelledDataset
 from hf_mtl.samplers import AdaptiveSampler, DatasetSampler
 from hf_mtl.samplers.plan import AdaptivePlan
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._step_loss import StepRecord
 from hf_mtl_light.errors import UserError
 
-__all__ = ["SamplingFeedback", "check_adaptive", "resume_feedback", "take_saved"]
+__all__ = ["SamplingFeedback", "check_adaptive", "feedback_of", "resume_feedback", "take_saved"]
 
 #: Under which the state stands in ``trainer_state.json``, among those of stateful callbacks.
 _STATE = "SamplingFeedback"
@@ -108,6 +109,22 @@ class SamplingFeedback(TrainerCallback):
     def save(self, state: TrainerState) -> None:
         """Put what was learnt into the state that a checkpoint holds."""
         _callback_states(state)[_STATE] = {"args": {}, "attributes": self.plan.state()}
+
+
+def feedback_of(
+    plan: Any, parts: Mapping[str, LabelledDataset], main_metrics: Mapping[str, str], homogeneous: bool
+) -> SamplingFeedback | None:
+    """Return what teaches a plan; ``None`` if it learns nothing.
+
+    Args:
+        plan: What is drawn when.
+        parts: The training datasets.
+        main_metrics: The main metric of each task that is evaluated.
+        homogeneous: Whether a step holds rows of one dataset.
+    """
+    if not isinstance(plan, AdaptivePlan):
+        return None
+    return SamplingFeedback(plan, {name: part.tasks for name, part in parts.items()}, main_metrics, homogeneous)
 
 
 def _callback_states(state: TrainerState) -> dict[str, Any]:

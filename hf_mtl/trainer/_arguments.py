@@ -20,6 +20,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import BATCHINGS
 from hf_mtl.samplers import SAMPLERS, make_sampler
 from hf_mtl.samplers.plan import StepShape
+from hf_mtl.trainer._refused import refuse_unused
 from hf_mtl_light.errors import UserError
 
 __all__ = ["MultiTaskTrainingArguments"]
@@ -34,6 +35,8 @@ TUNINGS = ("none", "per-label", "global")
 @dataclass
 class MultiTaskTrainingArguments(TrainingArguments):
     """`transformers.TrainingArguments` and what several tasks need besides.
+
+    Fields that Transformers' trainer reads and this one has no use for are refused: docs/arguments.md lists them.
 
     With ``load_best_model_at_end`` and no ``metric_for_best_model``, the best model is the one with the highest
     ``eval_score``, the mean of the tasks' main metrics.
@@ -189,6 +192,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model, self.greater_is_better = "score", True
         super().__post_init__()
+        refuse_unused(self)
 
     def make_balancer(self) -> Balancer:
         """Return a new balancer, as the arguments say.

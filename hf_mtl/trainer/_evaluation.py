@@ -20,6 +20,7 @@ from hf_mtl.data import DatasetMixture, LabelledDataset, MultiTaskCollator, as_d
 from hf_mtl.inference import InferenceBatch, InferenceCollator, answer_rows
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._construction import refuse_ignored_keys
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
 from hf_mtl_light.errors import UserError
 
@@ -49,6 +50,7 @@ class EvaluatingTrainer(Trainer):
 
     def _loader(self, dataset: Any, batch_sampler: Any, collate: Any, **kwargs: Any) -> DataLoader[Any]:
         args = self.args
+        accelerator_config: Any = args.accelerator_config  # made from what was given, mapping or file
         loader = DataLoader(
             dataset,
             batch_sampler=batch_sampler,
@@ -64,7 +66,12 @@ class EvaluatingTrainer(Trainer):
         # The batches are this rank's own already: accelerate is told that there is one process, or it would share
         # them out once more.
         prepared: DataLoader[Any] = prepare_data_loader(
-            loader, device=args.device, num_processes=1, process_index=0, put_on_device=True
+            loader,
+            device=args.device,
+            num_processes=1,
+            process_index=0,
+            put_on_device=True,
+            non_blocking=accelerator_config.non_blocking,
         )
         return prepared
 
@@ -119,7 +126,7 @@ class EvaluatingTrainer(Trainer):
 
         Args:
             eval_dataset: Datasets in place of those of the trainer, or the name of one of them.
-            ignore_keys: Not used: the outputs are scored, not kept.
+            ignore_keys: Refused: outputs are scored, not kept.
             metric_key_prefix: First part of the metrics' names.
 
         Returns:
@@ -130,6 +137,8 @@ class EvaluatingTrainer(Trainer):
         Raises:
             ValueError: If there is nothing to evaluate on.
         """
+        refuse_ignored_keys("ignore_keys", ignore_keys)
+        self._memory_tracker.start()
         parts = self._parts(eval_dataset, "validation" if metric_key_prefix == "eval" else "test")
         if not parts:
             raise UserError("Evaluation needs an eval_dataset, such as {'sst2': dataset}.")
@@ -159,7 +168,6 @@ class EvaluatingTrainer(Trainer):
         Returns:
             The metrics; ``None`` if no row has a label.
         """
-        self._memory_tracker.start()
         start = time.time()
         scorers = self._scorers(parts)
         for batch in self._batches(parts, answers is not None):
@@ -249,6 +257,12 @@ class EvaluatingTrainer(Trainer):
                     answers[i].update(answer)
         return answers
 
+    def _sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
+        if self.accelerator.num_processes == 1:
+            return values
+        total: torch.Tensor = self.accelerator.reduce(values.to(self.args.device), reduction="sum")
+        return total.to(values.device)
+
     def _gather(self, found: list[Any]) -> list[Any]:
         """Return what all ranks found, in the order of the ranks: decoded predictions, not logits."""
         gathered: list[Any] = gather_object(found) if self.args.world_size > 1 else found
@@ -283,15 +297,50 @@ class EvaluatingTrainer(Trainer):
 
         Args:
             test_dataset: The datasets, in any form that `hf_mtl.data.as_datasets` takes.
-            ignore_keys: Not used.
+            ignore_keys: Refused: answers are given, not outputs of the model.
             metric_key_prefix: First part of the metrics' names.
 
         Returns:
             ``predictions``: for each dataset a list with one dict of answers by task a row, in the order of the rows;
             ``metrics``: those of the tasks that are labelled, ``None`` if none is.
         """
+        refuse_ignored_keys("ignore_keys", ignore_keys)
+        self._memory_tracker.start()
         parts = self._columns(as_datasets(test_dataset, "test"), needs_labels=False)
         answers: dict[str, list[dict[str, Any]]] = {name: [] for name in parts}
         metrics = self._pass(parts, metric_key_prefix, answers=answers)
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics or {})
+        self._memory_tracker.stop_and_update_metrics(metrics)
         return PredictionOutput(predictions=answers, label_ids=None, metrics=metrics)  # type: ignore[arg-type]
+
+    # What Transformers' trainer evaluates with, and this one does not: its own loop scores and answers in one pass.
+
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> Any:
+        """Refuse: ``evaluate(datasets)`` scores and ``predict(datasets)`` answers.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError(
+            "A MultiTaskTrainer has no evaluation_loop: evaluate(datasets) scores, predict(datasets) answers."
+        )
+
+    def prediction_step(
+        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> Any:
+        """Refuse: ``model(**batch)`` gives the logits of every task.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError(
+            "A MultiTaskTrainer has no prediction_step: model(**batch).logits are the logits of every task, "
+            "predict(datasets) answers."
+        )

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from accelerate import DistributedDataParallelKwargs
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase, TrainerCallback
@@ -19,16 +18,28 @@ from hf_mtl.data import DatasetMixture, LabelledDataset, MixtureBatchSampler, Mu
 from hf_mtl.inference import make_collator
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.samplers import DatasetSampler, make_sampler
-from hf_mtl.samplers.plan import AdaptivePlan, first_and_last_shares
-from hf_mtl.trainer._adaptive import SamplingFeedback, check_adaptive, resume_feedback, take_saved
+from hf_mtl.samplers.plan import first_and_last_shares
+from hf_mtl.trainer._adaptive import SamplingFeedback, check_adaptive, feedback_of, resume_feedback, take_saved
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._balancing import EndOfStep, TaskBalancing
 from hf_mtl.trainer._balancing_checks import check_balancing
 from hf_mtl.trainer._checkpoints import CheckpointingTrainer
+from hf_mtl.trainer._construction import (
+    check_given,
+    check_optimizers,
+    check_sizes,
+    metrics_by_task,
+    no_collator,
+    refuse_ignored_keys,
+    refuse_stock_functions,
+)
+from hf_mtl.trainer._data_parallel import allow_unused_heads
+from hf_mtl.trainer._embedding_noise import EmbeddingNoise
 from hf_mtl.trainer._freezing import FreezingCallback
 from hf_mtl.trainer._label_statistics import learn_from_labels
 from hf_mtl.trainer._learning_rates import split_learning_rates
 from hf_mtl.trainer._publishing import PublishingTrainer
+from hf_mtl.trainer._refused import refuse_unused
 from hf_mtl.trainer._scoring import Metric
 from hf_mtl.trainer._speed import SpeedCallback
 from hf_mtl.trainer._step_loss import CountingCollator, StepCounts, StepRecord
@@ -58,14 +69,20 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         train_dataset: A mapping from names to `datasets.Dataset`, or any form that `hf_mtl.data.as_datasets` takes.
         eval_dataset: The same, for `evaluate`.
         processing_class: The model's fast tokenizer.
-        metrics: For a task the metrics in place of its own.
+        metrics: For a task the metrics in place of its own: names, modules of ``evaluate``, or functions of predictions
+            and references.
         sampler: How often each dataset is drawn, in place of ``args.sampling``; of ``args.sampling_options`` those that
             go with any strategy hold for it, too.
         balancer: How the tasks' losses become one, in place of ``args.balancing``.
         data_collator: Turns rows into a batch, in place of `MultiTaskCollator`.
         model_init: Builds a model for each trial of `hyperparameter_search`.
         callbacks: Further callbacks.
-        optimizers: An optimizer and a scheduler, or ``None`` for each.
+        optimizers: An optimizer and a scheduler, or ``None`` for each; they take precedence over the arguments'.
+        optimizer_cls_and_kwargs: An optimizer's class and arguments, in place of ``args.optim``.
+        compute_loss_func: Refused, as the next two: of Transformers' trainer, for models of one task. The message says
+            what to do instead.
+        compute_metrics: Refused: pass ``metrics``.
+        preprocess_logits_for_metrics: Refused.
 
     Raises:
         ValueError: If a dataset does not fit the tasks, a sampling option not the datasets, a balancer not the batches,
@@ -91,6 +108,10 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         model_init: Callable[..., MultiTaskModel] | None = None,
         callbacks: list[TrainerCallback] | None = None,
         optimizers: tuple[torch.optim.Optimizer | None, Any] = (None, None),
+        optimizer_cls_and_kwargs: tuple[type[torch.optim.Optimizer], dict[str, Any]] | None = None,
+        compute_loss_func: None = None,
+        compute_metrics: None = None,
+        preprocess_logits_for_metrics: None = None,
     ) -> None:
         args = MultiTaskTrainingArguments() if args is None else args
         if not isinstance(args, MultiTaskTrainingArguments):
@@ -104,6 +125,13 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
                 "torch.nn.DataParallel cannot split a batch of several tasks. Start one process a GPU instead: "
                 "torchrun --nproc_per_node N, or accelerate launch."
             )
+        refuse_stock_functions(
+            compute_loss_func=compute_loss_func,
+            compute_metrics=compute_metrics,
+            preprocess_logits_for_metrics=preprocess_logits_for_metrics,
+        )
+        check_given(args, data_collator, sampler, balancer, optimizers)
+        self.metrics = metrics_by_task(metrics)
         train_parts, eval_parts = as_datasets(train_dataset, "train"), as_datasets(eval_dataset, "validation")
         self._scored_rows = {}
         self._card_fields = {}
@@ -111,14 +139,16 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         super().__init__(
             model=model,
             args=args,
-            data_collator=_no_collator,
+            data_collator=no_collator,
             train_dataset=train_parts or None,
             eval_dataset=eval_parts or None,
             processing_class=processing_class,
             model_init=model_init,
             callbacks=callbacks,
             optimizers=optimizers,
+            optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
         )
+        self.neftune_noise_alpha = None  # Transformers' hook scales by the batch's length: see EmbeddingNoise
         if not isinstance(self._plain_model, MultiTaskModel):
             raise UserTypeError(f"model must be a MultiTaskModel, found {type(self._plain_model).__name__}.")
         self.data_collator: MultiTaskCollator = data_collator or make_collator(
@@ -133,7 +163,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         made, self.sampling_rules = make_sampler(args.sampling, args.sampling_options)
         self.sampler = sampler or made
         check_adaptive(self.sampler, args)
-        self.metrics = dict(metrics or {})
+        check_optimizers(self.optimizer, self._plain_model)
         for name in self.metrics:
             self._plain_model.config.task(name)
         # Every dataset is checked here, not hours into the training.
@@ -144,6 +174,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
             pairs = ((part, task) for part in self._eval_parts.values() for task in part.tasks)
             labelled = {task for part, task in pairs if any(True for _ in part.labels(task))}
             check_tuning(args.tune_thresholds, self._plain_model.tasks, labelled)
+        check_sizes(args, {name: len(part) for name, part in self._train_parts.items()})
         self.balancer = balancer or args.make_balancer()
         is_sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled or self.is_distributed_loading_by_transformers
         tasks_of = {name: list(part.tasks) for name, part in self._train_parts.items()}
@@ -155,13 +186,17 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         self.add_callback(SummaryCallback(self.summary))
         self.add_callback(FreezingCallback(self._plain_model, self._train_parts))
         self.add_callback(SpeedCallback(self.accelerator.unwrap_model))
+        self.add_callback(EmbeddingNoise(self.accelerator.unwrap_model))
 
     # Training
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
+    def train(
+        self, resume_from_checkpoint: Any = None, trial: Any = None, ignore_keys_for_eval: list[str] | None = None
+    ) -> Any:
         """Train, from the start or from a checkpoint, and tune thresholds: see `CheckpointingTrainer.train`."""
+        refuse_ignored_keys("ignore_keys_for_eval", ignore_keys_for_eval)
         self._start_balancing()
-        result = super().train(*args, **kwargs)
+        result = super().train(resume_from_checkpoint, trial)
         if self.args.tune_thresholds != "none":
             self.tune_thresholds(how=self.args.tune_thresholds)
         return result
@@ -174,16 +209,11 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
             self.balancer, heads, self.args, self.accelerator, self._prepare_inputs, self._sum_over_ranks
         )
 
-    def _sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
-        if self.accelerator.num_processes == 1:
-            return values
-        total: torch.Tensor = self.accelerator.reduce(values.to(self.args.device), reduction="sum")
-        return total.to(values.device)
-
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the task mixture; any batch of any epoch is computed, not walked to."""
         if not self._train_parts:
             raise UserError("Training needs a train_dataset, such as {'sst2': dataset}.")
+        refuse_unused(self.args)  # a sweep may have changed them
         learn_from_labels(self._plain_model, self._train_parts)
         args = self.args
         parts = list(self._train_parts.values())
@@ -202,7 +232,8 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
             max_steps=args.max_steps,
         )
         self.remove_callback(SamplingFeedback)  # of an earlier training
-        self._feedback = self._feedback_of(batch_sampler)
+        mains = {task: scorer.main for task, scorer in self._scorers(self._eval_parts).items()}
+        self._feedback = feedback_of(batch_sampler.plan, self._train_parts, mains, args.batching == "homogeneous")
         if self._feedback is not None:
             self.add_callback(self._feedback)
         if len(batch_sampler) == 0:
@@ -216,14 +247,6 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
             CountingCollator(self.data_collator),
             worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
         )
-
-    def _feedback_of(self, batch_sampler: MixtureBatchSampler) -> SamplingFeedback | None:
-        if not isinstance(batch_sampler.plan, AdaptivePlan):
-            return None
-        tasks = {name: part.tasks for name, part in self._train_parts.items()}
-        main_metrics = {task: scorer.main for task, scorer in self._scorers(self._eval_parts).items()}
-        is_homogeneous = self.args.batching == "homogeneous"
-        return SamplingFeedback(batch_sampler.plan, tasks, main_metrics, is_homogeneous)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -280,17 +303,8 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         return (loss, outputs) if return_outputs else loss
 
     def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:
-        # A head without rows on a rank takes no part in that rank's step, so `DistributedDataParallel` has to look for
-        # parameters without a gradient. Trainer has it look, but not under activation checkpointing, where the
-        # reentrant kind, no longer its default, breaks it: then such a step would fail. The other way, to touch every
-        # head with a term of weight zero, is no faster (benchmarks/results/unused_heads.md), and it gives heads
-        # without rows on any rank a gradient of zeros: AdamW would let their weights decay, unlike in one process.
-        # Where the first batch has rows for all heads, torch remarks once that it found none unused: it may be ignored.
         built: dict[str, Any] = super()._build_accelerator_args(**kwargs)
-        if self.args.ddp_find_unused_parameters is None:
-            for handler in built["kwargs_handlers"]:
-                if isinstance(handler, DistributedDataParallelKwargs):
-                    handler.find_unused_parameters = True
+        allow_unused_heads(built, self.args)
         return built
 
     # Checkpoints: what the balancer and an adaptive sampler have learnt goes with the optimizer's state.
@@ -378,8 +392,3 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
 
 def _score_of(metrics: dict[str, float]) -> float:
     return metrics["eval_score"]
-
-
-def _no_collator(rows: Any) -> Any:
-    """Stand in until the model is known; Trainer's own default would be wrong for rows."""
-    raise RuntimeError("The collator is set once the model is known.")

@@ -214,7 +214,7 @@ RECIPES = {
     ),
     "batch that is never full": (
         lambda v: v["training"].update(per_device_train_batch_size=100, dataloader_drop_last=True),
-        "30 training rows do not fill one batch of 100 rows",
+        "rows do not fill one batch of 100 rows",
     ),
     "too long an input": (("training.max_length", 1000), "recipe.yaml: training: max_length must lie between 3 and 64"),
     "run folder that is a file": (("training.output_dir", "films.jsonl"), "training.output_dir: "),

@@ -258,3 +258,29 @@ def test_own_head_is_passed_in_and_needs_no_registry(tmp_path):
     assert torch.equal(logits(loaded)["urgent"], logits(model)["urgent"])
     with pytest.raises(ValueError, match="unknown type 'urgency'"):
         MultiTaskModel.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("unpad", [True, False])
+def test_what_a_call_leaves_out_is_as_the_config_says(model, tmp_path, unpad):
+    model.save_pretrained(tmp_path)
+    loaded = MultiTaskModel.from_pretrained(tmp_path, output_hidden_states=True, unpad=unpad)
+    assert len(loaded(**INPUTS).hidden_states) == 3
+    assert loaded(**INPUTS, output_hidden_states=False).hidden_states is None
+    assert model(**INPUTS).hidden_states is None
+    model.config.output_hidden_states = True
+    assert len(model(**INPUTS).hidden_states) == 3
+
+
+@pytest.mark.parametrize("layers", [None, "mix"])
+@pytest.mark.parametrize("unpad", [True, False])
+@pytest.mark.parametrize("asked", [[0, -1], [1], 1])
+def test_hidden_states_are_given_by_number(asked, unpad, layers):
+    tasks = [TaskConfig("mood", "sentiment", labels=["bad", "good"], layers=layers)]
+    model = MultiTaskModel.from_encoder(tiny_encoder(), tasks, unpad=unpad)
+    every = model(**INPUTS, output_hidden_states=True).hidden_states
+    found = model(**INPUTS, output_hidden_states=asked).hidden_states
+    chosen = {number % 3 for number in ([asked] if isinstance(asked, int) else asked)}
+    for number, values in enumerate(found):
+        assert (values is not None) == (number in chosen)
+        if values is not None:
+            torch.testing.assert_close(values, every[number], rtol=0, atol=0)

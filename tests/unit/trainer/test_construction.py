@@ -1,0 +1,153 @@
+"""Every argument of the trainer's constructor is honoured, or refused in words."""
+
+import inspect
+
+import pytest
+import torch
+from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
+
+from hf_mtl import MultiTaskModel, MultiTaskTrainer
+from hf_mtl.balancers import EqualBalancer
+from hf_mtl.samplers import UniformSampler
+from tests.encoders import tiny_encoder
+from tests.trainers import TASKS
+
+
+def own_model():
+    return MultiTaskModel.from_encoder(tiny_encoder(), TASKS)
+
+
+class Noted(TrainerCallback):
+    def __init__(self):
+        self.began = False
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.began = True
+
+
+#: What is refused: arguments of the constructor, the error, and words of it.
+REFUSED = {
+    "compute_metrics": (lambda m, t: {"compute_metrics": print}, ValueError, "Pass metrics="),
+    "compute_loss_func": (lambda m, t: {"compute_loss_func": print}, ValueError, "pass balancer="),
+    "preprocess_logits_for_metrics": (
+        lambda m, t: {"preprocess_logits_for_metrics": print},
+        ValueError,
+        "metrics are given predictions",
+    ),
+    "a stock collator": (lambda m, t: {"data_collator": DataCollatorWithPadding(t)}, TypeError, "MultiTaskCollator"),
+    "a sampler by name": (lambda m, t: {"sampler": "uniform"}, TypeError, r"MultiTaskTrainingArguments\(sampling="),
+    "a balancer by name": (lambda m, t: {"balancer": "equal"}, TypeError, r"MultiTaskTrainingArguments\(balancing="),
+    "metrics without tasks": (lambda m, t: {"metrics": ["accuracy"]}, TypeError, "must be a mapping"),
+    "no metric": (lambda m, t: {"metrics": {"mood": []}}, ValueError, "'mood' is empty"),
+    "metrics of another task": (lambda m, t: {"metrics": {"moud": ["accuracy"]}}, KeyError, "mood"),
+    "an optimizer of another model": (
+        lambda m, t: {"optimizers": (torch.optim.SGD(own_model().parameters(), lr=0.1), None)},
+        ValueError,
+        "none of the model's parameters",
+    ),
+    "a scheduler alone": (lambda m, t: {"optimizers": (None, object())}, ValueError, "without its optimizer"),
+}
+#: What would be without effect beside another: arguments of the constructor and training arguments.
+BESIDE = [
+    (lambda m: {"sampler": UniformSampler()}, {"sampling": "temperature", "sampling_options": {"temperature": 2.0}}),
+    (lambda m: {"balancer": EqualBalancer()}, {"balancing": "uncertainty"}),
+    (lambda m: {"optimizers": (torch.optim.SGD(m.parameters(), lr=0.1), None)}, {"head_learning_rate": 0.1}),
+    (lambda m: {"optimizers": (torch.optim.SGD(m.parameters(), lr=0.1), None)}, {"encoder_layer_decay": 0.5}),
+]
+
+
+def test_every_argument_of_transformers_constructor_is_one_of_ours():
+    ours, theirs = (inspect.signature(cls.__init__).parameters for cls in (MultiTaskTrainer, Trainer))
+    assert set(theirs) <= set(ours)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_has_no_use_is_refused(build, tokenizer, case):
+    given, error, words = REFUSED[case]
+    model = own_model()
+    with pytest.raises(error, match=words):
+        build(model, trainer_kwargs=given(model, tokenizer))
+
+
+@pytest.mark.parametrize(("given", "kwargs"), BESIDE)
+def test_an_argument_without_effect_beside_another_is_refused(build, given, kwargs):
+    model = own_model()
+    with pytest.raises(ValueError, match="would be without effect beside"):
+        build(model, trainer_kwargs=given(model), **kwargs)
+
+
+def test_stock_training_arguments_are_refused(tmp_path, tokenizer, data):
+    with pytest.raises(TypeError, match="must be MultiTaskTrainingArguments"):
+        MultiTaskTrainer(own_model(), TrainingArguments(str(tmp_path), use_cpu=True), data, None, tokenizer)
+
+
+def test_what_is_given_is_used(build):
+    noted = Noted()
+    sampler, balancer = UniformSampler(), EqualBalancer()
+    given = {"sampler": sampler, "balancer": balancer, "callbacks": [noted]}
+    given["optimizer_cls_and_kwargs"] = (torch.optim.SGD, {"lr": 0.1, "momentum": 0.5})
+    trainer = build(max_steps=1, trainer_kwargs=given)
+    trainer.train()
+    assert trainer.sampler is sampler
+    assert trainer.balancer is balancer
+    assert noted.began
+    assert trainer.summary()[0]["share"] == pytest.approx(1 / 3)
+    assert {group["momentum"] for group in trainer.optimizer.param_groups} == {0.5}
+
+
+def test_an_optimizer_and_its_scheduler_are_used(build):
+    model = own_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5**step)
+    trainer = build(model, max_steps=2, trainer_kwargs={"optimizers": (optimizer, scheduler)})
+    trainer.train()
+    assert optimizer.param_groups[0]["lr"] == 0.125
+
+
+def test_a_model_made_by_model_init_is_trained_from_the_start_each_time(build, tokenizer):
+    def make():
+        torch.manual_seed(5)
+        return own_model()
+
+    trainer = build(max_steps=2)
+    expected = trainer.train().training_loss
+    args = trainer.args
+    other = MultiTaskTrainer(
+        args=args, train_dataset=trainer.train_dataset, processing_class=tokenizer, model_init=make
+    )
+    assert [other.train().training_loss for _ in range(2)] == pytest.approx([expected] * 2, rel=0.2)
+    assert other.train().training_loss == other.train().training_loss
+
+
+@pytest.mark.parametrize("metrics", [{"mood": "accuracy"}, {"mood": ["accuracy"]}, {"mood": [lambda p, r: 1.0]}])
+def test_metrics_are_a_list_or_one(build, metrics):
+    found = build(trainer_kwargs={"metrics": metrics}).evaluate()
+    assert len([name for name in found if name.startswith("eval_mood_")]) == 2  # and its loss
+
+
+@pytest.mark.parametrize("way", ["evaluate", "predict", "train"])
+def test_keys_of_outputs_cannot_be_left_out(build, data, way):
+    given = {"evaluate": (data, ["logits"]), "predict": (data, ["logits"]), "train": (None, None, ["logits"])}
+    with pytest.raises(ValueError, match="outputs are scored and answered"):
+        getattr(build(eval_strategy="epoch"), way)(*given[way])
+
+
+def test_loops_of_transformers_say_what_takes_their_place(build, data):
+    trainer = build()
+    with pytest.raises(NotImplementedError, match=r"evaluate\(datasets\)"):
+        trainer.evaluation_loop(trainer.get_eval_dataloader(), "Evaluation")
+    with pytest.raises(NotImplementedError, match=r"predict\(datasets\)"):
+        trainer.prediction_step(trainer.model, {}, False)
+
+
+@pytest.mark.parametrize("name", ["tasks", "dataset_tags", "dataset", "dataset_args"])
+def test_what_the_card_knows_is_not_asked_for(build, name):
+    with pytest.raises(ValueError, match="dataset_ids="):
+        build().create_model_card(**{name: "a"})
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_dataset_that_would_be_left_out_whole_is_refused(build, accumulation):
+    kwargs = {"dataloader_drop_last": True, "batching": "homogeneous", "gradient_accumulation_steps": accumulation}
+    with pytest.raises(ValueError, match=r"'sts': 8 rows|a whole step"):
+        build(per_device_train_batch_size=10, **kwargs)
