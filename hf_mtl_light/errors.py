@@ -52,7 +52,7 @@ def is_bug(error: BaseException) -> bool:
 def library_errors_name(what: str) -> Iterator[None]:
     """Turn what a library raises over a user's file into a `UserError` that names it.
 
-    Libraries written in Rust and C++ (safetensors, tokenizers, onnxruntime) raise classes of their own, tokenizers
+    Libraries written in Rust and C++ (safetensors, tokenizers, onnxruntime) raise their own classes, tokenizers
     even Exception itself, so the place where an error was raised decides, not its class.
 
     Args:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 
-def told(answer: Any) -> str:
+def in_words(answer: Any) -> str:
     """Return one task's answer in words."""
     if isinstance(answer, list):
         return "; ".join(f"{entity['entity_group']} {entity['word']!r}" for entity in answer) or "nothing found"
@@ -29,7 +29,7 @@ def main(path: str) -> None:
         row = json.loads(line)
         console.print(Text(row.pop("text"), style="bold"))
         for task, answer in row.items():
-            console.print(Text(f"  {task:<10}", style="cyan") + Text(told(answer)))
+            console.print(Text(f"  {task:<10}", style="cyan") + Text(in_words(answer)))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ __all__ = ["answer_file"]
 
 @dataclass(frozen=True)
 class _Step:
-    """Rows that are answered together, and how far the input has been read behind them.
+    """Rows that are answered together, and how far the input has been read after them.
 
     Args:
         rows: The rows that could be read.
@@ -62,10 +62,10 @@ def answer_file(
         reader: The input.
         output: The output; ``-`` is stdout.
         skips_bad_rows: Whether a row that cannot be read is reported and left out, or ends it all.
-        resume: Whether to go on with an unfinished output.
+        resume: Whether to continue an unfinished output.
 
     Raises:
-        ValueError: If a row cannot be read, or an output cannot be gone on with.
+        ValueError: If a row cannot be read, or an output cannot be continued.
     """
     kinds = {name: answerer.heads[name] for name in answerer.names}
     options = answerer.options
@@ -103,7 +103,7 @@ def _fill(
             bar.update(len(step.rows))
     except BaseException:
         if partial.done.rows:
-            write_line(f"{partial.done.rows:,} rows are done; the same command with --resume goes on behind them.")
+            write_line(f"{partial.done.rows:,} rows are done; the same command with --resume continues after them.")
         raise
 
 
@@ -124,9 +124,9 @@ def _answered(step: _Step, answerer: Answerer, writer: RowWriter, skips: bool) -
 
 
 def _steps(reader: RowReader, done: Done, size: int, skips: bool) -> Iterator[_Step]:
-    """Yield the input's rows behind those that are done, ``size`` input rows at a time.
+    """Yield the input's rows after those that are done, ``size`` input rows at a time.
 
-    The cut depends on nothing but the input, so a resumed run answers together what an unbroken one would.
+    The cut depends on the input alone, so a resumed run answers together what an unbroken one would.
     """
     digest = hashlib.blake2b(digest_size=16)
     rows = iter(reader)
@@ -136,7 +136,7 @@ def _steps(reader: RowReader, done: Done, size: int, skips: bool) -> Iterator[_S
         _take(digest, row)
     if number < done.rows or digest.hexdigest() != done.digest:
         raise UserError(
-            f"--resume: the first {done.rows:,} rows of {reader.name} are not those that were answered. Begin anew "
+            f"--resume: the first {done.rows:,} rows of {reader.name} are not those that were answered. Start again "
             "without --resume."
         )
     while True:

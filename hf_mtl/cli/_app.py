@@ -49,7 +49,7 @@ class _Group(TyperGroup):
         **extra: Any,
     ) -> Any:
         args = list(sys.argv[1:] if args is None else args)
-        # Taken wherever it stands: it is typed at the end of the line that has just failed.
+        # Taken at any position: it is typed at the end of the line that has just failed.
         is_debug = "--debug" in args
         args = [arg for arg in args if arg != "--debug"]
         try:

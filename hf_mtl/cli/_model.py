@@ -58,7 +58,7 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
 def idle_trainer(
     model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe
 ) -> Iterator[MultiTaskTrainer]:
-    """Yield a trainer that scores a trained model as a recipe says, and leaves nothing behind."""
+    """Yield a trainer that scores a trained model as a recipe says, and leaves no file."""
     from hf_mtl.trainer import MultiTaskTrainer
 
     # A trainer makes its output folder, and there is nothing to keep.
@@ -76,7 +76,7 @@ def idle_trainer(
 
 
 def save_changed(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Save a model whose heads were changed, with its tokenizer and a card that tells of it as it is now."""
+    """Save a model whose heads were changed, with its tokenizer and a card that describes it as it is now."""
     from hf_mtl.model_card import CardFacts, write_card
 
     if folder.exists() and not folder.is_dir():

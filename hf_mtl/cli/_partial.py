@@ -1,4 +1,4 @@
-"""An output in the making: it survives a kill, can be gone on with, and gets its name only when it is whole."""
+"""An output in the making: it survives a kill, can be continued, and gets its name only when it is whole."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Done:
 class PartialOutput:
     """The bytes so far (``.<name>.partial``) and, a line a step, how far they go (``.<name>.journal``).
 
-    A step's bytes are on the disk before its line is. What stands behind the last whole line is cut off when the
-    output is gone on with. Left with an error, the two files stay if a step was done; else they go.
+    A step's bytes are on the disk before its line is. What follows the last whole line is cut off when the
+    output is continued. Left with an error, the two files stay if a step was done; else they go.
 
     Args:
         output: The file that is to be.
         settings: What the bytes depend on; a resumed run must have the same.
-        resume: Whether to go on with what is there.
+        resume: Whether to continue what is there.
 
     Raises:
         ValueError: If the settings differ, or another run is writing the same output.
@@ -69,7 +69,7 @@ class PartialOutput:
                 self._check_settings()
             self.done, size = (found, size) if resume else (Done(), 0)
             if self._stream.seek(0, os.SEEK_END) < self.done.size:
-                raise UserError(f"{self.path}: shorter than its journal says. Begin anew without --resume.")
+                raise UserError(f"{self.path}: shorter than its journal says. Start again without --resume.")
             self._journal = self._journal_path.open("r+b" if self._journal_path.exists() else "x+b")
         except BaseException:
             self._stream.close()
@@ -111,7 +111,7 @@ class PartialOutput:
         changed = [key for key in {**before, **self._settings} if before.get(key) != self._settings.get(key)]
         if changed:
             what = "; ".join(f"{key} was {before.get(key)!r}, is {self._settings.get(key)!r}" for key in changed)
-            raise UserError(f"--resume: {self.output} was begun otherwise: {what}. Begin anew without --resume.")
+            raise UserError(f"--resume: {self.output} was started otherwise: {what}. Start again without --resume.")
 
     def add(self, data: bytes, done: Done) -> None:
         """Write a step's bytes, then note that they are there; ``done.size`` is filled in."""

@@ -180,7 +180,7 @@ class RowReader:
     def _row(self, values: dict[str, Any], where: str, number: int) -> InputRow:
         given = self._input(values)
         if self.format == "csv":
-            # CSV knows no null: an empty cell is an empty text, but no second text and no words.
+            # CSV has no null: an empty cell is an empty text, but no second text and no words.
             given = {name: value for name, value in given.items() if value or name == "text"}
             given |= {name: _list(given[name]) for name in ("tokens", "choices") if name in given}
         tokens, text = given.get("tokens"), given.get("text")

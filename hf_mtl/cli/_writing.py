@@ -26,7 +26,7 @@ _TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 
 
 class RowWriter(ABC):
-    """Turns rows into bytes that follow one another, so that an unfinished file can be gone on with.
+    """Turns rows into bytes that follow one another, so that an unfinished file can be continued.
 
     Args:
         fields: What each task's answer holds: see `hf_mtl.heads.Head.answer_fields`.
@@ -108,7 +108,7 @@ class _Csv(_Table):
 
 
 class _Parquet(_Table):
-    """Kept as a stream of Arrow until it is whole: Parquet's own files cannot be gone on with."""
+    """Kept as a stream of Arrow until it is whole: Parquet's own files cannot be continued."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

@@ -41,13 +41,13 @@ def predict(
         None, help="none, simple, first, average or max, as in Transformers' pipeline; whole words by default."
     ),
     on_error: OnError = typer.Option(OnError.fail, help="What to do about a row that cannot be read."),
-    resume: bool = typer.Option(False, "--resume", help="Go on with an output that was not finished."),
+    resume: bool = typer.Option(False, "--resume", help="Continue an output that was not finished."),
 ) -> None:
     """Answer every task for every row.
 
     A row's fields are kept and each task's answer is added under the task's name. A field of the input that has a
     task's name, such as a label that is known, is kept as input_<name>. The output appears when it is whole; until
-    then it is a hidden file beside it, which --resume goes on with after a kill.
+    then it is a hidden file beside it, which --resume continues after a kill.
     """
     from hf_mtl.cli._answering import answer_file
     from hf_mtl.cli._files import STANDARD, check_readable, check_writable
@@ -60,7 +60,7 @@ def predict(
     check_readable(input)
     check_writable(output)
     if resume and output == STANDARD:
-        raise UserError("--resume: stdout cannot be gone on with. Name a file with -o.")
+        raise UserError("--resume: an output on stdout cannot be continued. Name a file with -o.")
     if pair_column is not None and text_column is None:
         text_column = "text"
     options = AnswerOptions(aggregation_strategy=aggregation_strategy)

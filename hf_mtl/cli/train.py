@@ -72,7 +72,7 @@ def train(
             if _checkpoints(folder):
                 write_line("\nThe last checkpoint is kept: continue with --resume.")
             raise
-        except KeyError as error:  # Trainer's, of a metric_for_best_model that there is not
+        except KeyError as error:  # Trainer's, of a metric_for_best_model that does not exist
             raise UserError(one_line(error)) from error
 
 

@@ -128,7 +128,7 @@ class MultiTaskConfig(PreTrainedConfig):
         """Build a config from what a file holds: see ``transformers.PreTrainedConfig.from_dict``.
 
         Raises:
-            ValueError: If a field is wrong, or asks for what no honest model needs: other code, other files, absurd
+            ValueError: If a field is wrong, or asks for what no model needs: other code, other files, absurd
                 sizes.
         """
         if not isinstance(config_dict, dict) or config_dict.get("model_type", cls.model_type) == cls.model_type:

@@ -22,7 +22,7 @@ class Numbers:
     Args:
         range: The range of a number, in words.
         holds: Whether a finite number lies in it.
-        word: A word that may stand in place of the numbers.
+        word: A word that may replace the numbers.
         one_for_all: Whether one number may stand for all labels.
         nulls: Whether a number of the list may be missing, to be learned.
     """
@@ -43,7 +43,7 @@ class Numbers:
 
         Raises:
             TypeError: If it holds something else than numbers.
-            ValueError: If a number is out of its range, or there is not one for each label.
+            ValueError: If a number is out of its range, or one is missing for a label.
 
         >>> PER_LABEL["thresholds"].checked("Task 'a': thresholds", [0.5, 0.2], ["x", "y"])
         (0.5, 0.2)

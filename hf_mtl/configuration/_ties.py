@@ -19,7 +19,7 @@ _COMMON = (
 
 
 def check_ties(tasks: Iterable[Any]) -> None:
-    """Check that each task with ``tied_to`` names one that has a head of its own, which fits it.
+    """Check that each task with ``tied_to`` names one that is not tied itself, and that they fit together.
 
     Args:
         tasks: All tasks of a model, as `hf_mtl.TaskConfig`.
@@ -45,17 +45,17 @@ def check_ties(tasks: Iterable[Any]) -> None:
                 if other == name
                 else f"Name the task whose head it is, or let one of them keep its own; {owner.tied_to!r} is next"
             )
-            raise UserError(f"Task {name!r}: tied_to names {other!r}, which has no head of its own. {advice}.")
+            raise UserError(f"Task {name!r}: tied_to names {other!r}, which is tied itself. {advice}.")
         for field in _COMMON:
             mine, its = getattr(task, field), getattr(owner, field)
             if mine != its:
                 raise UserError(
-                    f"Task {name!r} is tied to the head of {other!r}, but they differ in {field}: {_told(mine)} and "
-                    f"{_told(its)}. Give both the same, in the same order."
+                    f"Task {name!r} is tied to the head of {other!r}, but they differ in {field}: {_shown(mine)} and "
+                    f"{_shown(its)}. Give both the same, in the same order."
                 )
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     return listed(value) if isinstance(value, tuple) else repr(value)
 
 

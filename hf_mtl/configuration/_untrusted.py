@@ -38,7 +38,7 @@ _expected: contextvars.ContextVar[int | None] = contextvars.ContextVar("numbers 
 
 
 def check_values(values: Mapping[str, Any]) -> None:
-    """Check a model's config, as read from JSON, for what no honest one asks.
+    """Check a model's config, as read from JSON, for what no model needs.
 
     Args:
         values: The config.

@@ -1,4 +1,4 @@
-"""Which tokens of a text are to be predicted, and what stands in their place: a function of the seed and the draw."""
+"""Which tokens of a text are to be predicted, and what replaces them: a function of the seed and the draw."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TokenMasker:
 
     Of a text's n tokens, special and unknown ones not counted, p n are chosen, rounded up or down at random so that
     this is the mean, and at least one. The numbers belong to the seed, the pass over the dataset, the row's number and
-    its tokens: each pass masks anew, a resumed training as an unbroken one, and every process and worker alike.
+    its tokens: each pass has new masks, a resumed training as an unbroken one, and every process and worker alike.
 
     Args:
         tokenizer: The tokenizer.
@@ -84,7 +84,7 @@ class TokenMasker:
             numbers = uniforms((*draw, row.index, zlib.crc32(ids[maskable].tobytes())), 3 * len(maskable) + 1)
             units = _words(word_ids, maskable) if options.whole_word else [[k] for k in range(len(maskable))]
             picked = _pick(units, len(maskable), options.mask_probability, numbers)
-            # What a token becomes is told by its own two numbers, behind those that chose it.
+            # What a token becomes follows from its own two numbers, after those that chose it.
             kinds, others = numbers[1 + len(maskable) + picked], numbers[1 + 2 * len(maskable) + picked]
             at = maskable[picked]
             labels[number, at] = torch.from_numpy(ids[at])

@@ -20,7 +20,7 @@ __all__ = ["InferenceError", "infer_type"]
 logger = logging.getLogger(__name__)
 
 _TEXTS = ("string", "large_string", "string_view")
-#: Cells that are looked at to tell what a column of texts holds.
+#: Cells that are looked at to find what a column of texts holds.
 _LOOK = 200
 _DECIMAL = re.compile(r"\s*[-+]?\d+[.,]\d+\s*")
 _NUMBER = re.compile(r"\s*[-+]?\d+([.,]\d+)?\s*")

@@ -141,7 +141,7 @@ class _ColumnCheck:
             fits = self._is_list and hasattr(part.data.features["tokens"], "feature")
         else:
             fits = not self._is_list and not isinstance(column, Mapping)
-        #: Whether values alone tell: not where a label must fit its row, or is a list that is one label as a whole.
+        #: Whether values alone decide: not where a label must fit its row, or is a list that is one label as a whole.
         self.is_enough = reads_plainly and fits
 
     def count(self, table: _Table) -> LabelCounts | None:

@@ -238,7 +238,7 @@ class LabelledDataset:
             raise self._mistake(
                 (dataset, index),
                 f": its text is masked for task {task!r}, and {listed(others)} would learn from what is left of it. "
-                "Put the texts to mask into a dataset, or rows, of their own.",
+                "Put the texts to mask into a separate dataset, or into separate rows.",
             )
         return Row(dataset, index, labels[task], labels=labels)
 

@@ -27,7 +27,7 @@ class DatasetMixture(Dataset[Row]):
 
     Args:
         parts: The datasets.
-        batch_sampler: The sampler whose epoch follows this dataset's: `accelerate` tells an epoch's number to the
+        batch_sampler: The sampler whose epoch follows this dataset's: `accelerate` passes an epoch's number to the
             dataset, whatever it has wrapped the sampler in.
     """
 

@@ -1,4 +1,4 @@
-"""Tasks as the data show them: the types and the labels that nobody wrote down."""
+"""Tasks as the data show them: the types and the labels that were not written down."""
 
 from __future__ import annotations
 

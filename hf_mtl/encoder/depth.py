@@ -1,4 +1,4 @@
-"""How deep in the encoder a parameter lies, told from its name."""
+"""How deep in the encoder a parameter lies, by its name."""
 
 from __future__ import annotations
 

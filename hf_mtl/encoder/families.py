@@ -35,9 +35,9 @@ __all__ = [
 
 #: Families of an encoder and a decoder whose encoder alone is a class of Transformers.
 _ENCODERS_OF_PAIRS = frozenset({"mt5", "t5", "umt5"})
-#: Families that model language without a mask token, and yet each token sees the tokens behind it.
+#: Families that model language without a mask token, and yet each token sees the tokens after it.
 _NOT_CAUSAL = frozenset({"bert-generation", "xlnet"})
-#: Families whose learned positions begin behind the padding token's id.
+#: Families whose learned positions begin after the padding token's id.
 _BEHIND_PADDING = frozenset(
     {
         *("camembert", "data2vec-text", "ibert", "lilt", "longformer", "luke", "mpnet"),
@@ -101,7 +101,7 @@ def load_encoder(
         kwargs: Arguments of ``from_pretrained``, where ``encoder`` is a name.
 
     Returns:
-        The encoder, and whether a pooler in it has weights of its own.
+        The encoder, and whether a pooler in it has weights.
 
     Raises:
         ValueError: If the encoder cannot be made bidirectional, or weights of it are missing, infinite or not a number.
@@ -155,7 +155,7 @@ def _open_both_ways(encoder: PreTrainedModel) -> None:
 
 
 def is_decoder_only(config: PreTrainedConfig) -> bool:
-    """Return whether a family was made to continue texts, each token seeing none behind it.
+    """Return whether a family was made to continue texts, each token seeing none after it.
 
     >>> from transformers import BertConfig, GPT2Config
     >>> is_decoder_only(GPT2Config()), is_decoder_only(BertConfig())
@@ -173,7 +173,7 @@ def is_decoder_only(config: PreTrainedConfig) -> bool:
 def default_pooling(config: PreTrainedConfig) -> str:
     """Return the pooling of a sequence head whose family has no stock class.
 
-    The last token of a decoder-only family has seen the whole text. T5's texts begin with no token of their own, and
+    The last token of a decoder-only family has seen the whole text. T5's texts begin with no special token, and
     the mean is what served best in J. Ni et al., Sentence-T5, Findings of ACL 2022, section 5.
     """
     if is_decoder_only(config):
@@ -210,17 +210,17 @@ def learned_positions(encoder: PreTrainedModel) -> int | None:
     """Return how many positions an encoder has learned, found in its layers; ``None`` where it computes them."""
     for name, module in encoder.named_modules():
         if isinstance(module, nn.Embedding) and name.rpartition(".")[2] in _POSITION_TABLES:
-            # RoBERTa begins to count behind the padding, OPT behind two places of its own.
+            # RoBERTa begins to count after the padding, OPT after two extra places.
             skipped = getattr(module, "offset", 0) if module.padding_idx is None else module.padding_idx + 1
             learned = module.num_embeddings - int(skipped)
-            # Nystromformer and others skip places of which nothing in their layers tells.
+            # Nystromformer and others skip places, and nothing in their layers says so.
             return min(learned, longest_text(encoder.config) or learned)
     return None
 
 
 @torch.no_grad()
 def sees_ahead(encoder: PreTrainedModel) -> bool:
-    """Return whether an encoder's first state depends on the tokens behind it, tried on two texts of three tokens."""
+    """Return whether an encoder's first state depends on the tokens after it, tried on two texts of three tokens."""
     was_training = encoder.training
     encoder.eval()
     one, two = (

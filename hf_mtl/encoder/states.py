@@ -15,7 +15,7 @@ __all__ = ["FlatLayout", "FlatStates", "PaddedStates", "States"]
 
 @dataclass(frozen=True)
 class FlatLayout:
-    """Where the tokens of B padded texts lie once they stand end to end.
+    """Where the tokens of B padded texts lie once they are joined end to end.
 
     Args:
         index: [N] int64, each token's place in the padded batch [B, L], read row by row.
@@ -67,7 +67,7 @@ class FlatLayout:
         lengths = self.lengths[rows]
         offsets = _offsets(lengths)
         row = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), lengths)
-        # Token i of the selection sits as far behind its text's start here as there.
+        # Token i of the selection is as far from its text's start here as there.
         tokens = torch.arange(len(row), device=row.device) + (self.offsets[rows] - offsets[:-1])[row]
         column = self.index[tokens] - rows[row] * self.length
         return FlatLayout(row * self.length + column, offsets, self.length), tokens
@@ -97,7 +97,7 @@ class States(ABC):
         """Return the states of some texts, in the order of ``rows`` [R] int64."""
 
     def tokens(self, index: torch.Tensor) -> FlatStates:
-        """Return the states of some of the N tokens, ``index`` [m] int64, each as a text of its own."""
+        """Return the states of some of the N tokens, ``index`` [m] int64, each as a separate text."""
         numbers = torch.arange(len(index) + 1, device=index.device)
         return FlatStates(self.values.index_select(0, index), FlatLayout(numbers[:-1], numbers, 1))
 

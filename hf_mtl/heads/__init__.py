@@ -5,8 +5,8 @@ tensors, its layers, its loss, its answers, its metrics. `HEADS` is the table of
 row here. A user's own subclass of `Head` is passed to the model instead: ``MultiTaskModel.from_encoder(...,
 heads={"my-type": MyHead})``.
 
-The layers of a head are by default those of the encoder family's own stock class, so that a trained head can leave
-for a stock model.
+The layers of a head are by default those of the encoder family's own stock class, so that a trained head can be
+exported as a stock model.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ __all__ = ["Chains", "lay_out"]
 
 
 def lay_out(lengths: torch.Tensor) -> FlatLayout:
-    """Return where words that stand end to end, ``lengths`` [R] int64 a chain, lie when padded to the longest chain.
+    """Return where words that are joined end to end, ``lengths`` [R] int64 a chain, lie when padded.
 
     >>> lay_out(torch.tensor([2, 0, 1])).pad(torch.tensor([5, 6, 7])).tolist()
     [[5, 6], [0, 0], [7, 0]]
@@ -57,7 +57,7 @@ class Chains:
     """Scores of R chains of at most W words, each of which bears one of C tags.
 
     Args:
-        emissions: e, [R, W, C]; minus infinity forbids a tag. What lies behind a chain's end is not read.
+        emissions: e, [R, W, C]; minus infinity forbids a tag. What lies after a chain's end is not read.
         lengths: [R] int64, the words of each chain, 0 to W.
         starts: b, [C].
         pairs: T, [C, C], from the row's tag to the column's.
@@ -71,7 +71,7 @@ class Chains:
     ends: torch.Tensor
 
     def _forward(self) -> torch.Tensor:
-        """Return the logarithm of the summed scores of what leads to each tag, [R, W, C]; stale behind the end."""
+        """Return the logarithm of the summed scores of what leads to each tag, [R, W, C]; stale after the end."""
         moves = _Moves(self.pairs)
         sums = [self.starts + self.emissions[:, 0]]
         for word in range(1, self.emissions.shape[1]):
@@ -90,7 +90,7 @@ class Chains:
         return torch.where(self.lengths > 0, total, 0.0)
 
     def score(self, tags: torch.Tensor) -> torch.Tensor:
-        """Return s of given tags [R, W] int64, [R]; what lies behind a chain's end is not read."""
+        """Return s of given tags [R, W] int64, [R]; what lies after a chain's end is not read."""
         if self._is_empty():
             return self.emissions.sum((1, 2))
         inside = torch.arange(tags.shape[1], device=tags.device) < self.lengths[:, None]
@@ -103,13 +103,13 @@ class Chains:
     def best(self) -> torch.Tensor:
         """Return a sequence of the highest s (Viterbi), [R, W] int64; of tags that tie the first one, from the end.
 
-        Behind a chain's end stands its last tag again.
+        After a chain's end its last tag is repeated.
         """
         scores = (self.emissions, self.lengths, self.starts, self.pairs, self.ends)
         return torch.from_numpy(best_sequences(*map(as_array, scores))).to(self.emissions.device)
 
     def marginals(self) -> torch.Tensor:
-        """Return the probability of each tag of each word, exp(s) normalised, [R, W, C]; 0 behind a chain's end."""
+        """Return the probability of each tag of each word, exp(s) normalised, [R, W, C]; 0 after a chain's end."""
         if self._is_empty():
             return self.emissions.clone()
         width = self.emissions.shape[1]

@@ -18,7 +18,7 @@ def check_layers(task: TaskConfig, encoder_config: PreTrainedConfig) -> int:
     """Return the number of the encoder's layers, L.
 
     Raises:
-        ValueError: If the task reads a layer that the encoder has not.
+        ValueError: If the task reads a layer that the encoder lacks.
     """
     count = int(getattr(encoder_config, "num_hidden_layers", 0))
     if task.layers is None:

@@ -19,7 +19,7 @@ def at_least_float32(values: torch.Tensor) -> torch.Tensor:
 
 
 def as_array(values: torch.Tensor) -> np.ndarray:
-    """Return the values without torch, floating ones in float32 or wider: numpy knows no bfloat16."""
+    """Return the values without torch, floating ones in float32 or wider: numpy has no bfloat16."""
     values = values.detach()
     array: np.ndarray = (at_least_float32(values) if values.is_floating_point() else values).cpu().numpy()
     return array

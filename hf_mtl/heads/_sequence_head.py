@@ -30,7 +30,7 @@ class SequenceHead(Head):
     @property
     def reads_first_tokens(self) -> bool:
         """Whether each text's first token, in the last layer, is all that the head reads, as far as is known."""
-        # What a user's own forward reads nobody knows.
+        # What a user's own forward reads is unknown.
         if self.reads_layers or type(self).forward is not SequenceHead.forward:
             return False
         if self.pooling is None:

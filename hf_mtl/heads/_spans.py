@@ -24,7 +24,7 @@ def best_spans(
         logits: [n, 2], the logits of beginning and ending the answer, of the tokens of all windows.
         words: The tokens of the context; its ``word_ids`` run over the n.
         longest: The most tokens of an answer.
-        null_threshold: How much more than the best span's the sum of logits of "no answer" must be to go before it;
+        null_threshold: How much more than the best span's the sum of logits of "no answer" must be to win over it;
             ``None``: there is an answer.
         count: How many are wanted.
 

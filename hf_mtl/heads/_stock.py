@@ -153,7 +153,7 @@ class PlainClassifier(nn.Module):
 class StockClassifier(nn.Module):
     """The layers that a family's stock class, such as ``...ForSequenceClassification``, puts on its encoder.
 
-    Where that class reads a pooler inside the encoder (BERT, ALBERT), this module holds a pooler of its own, so that
+    Where that class reads a pooler inside the encoder (BERT, ALBERT), this module holds its own pooler, so that
     the heads of one model do not share it.
 
     Args:
@@ -202,7 +202,7 @@ class StockClassifier(nn.Module):
             self.stock = PlainClassifier(kind, config, num_outputs)
         if torch.get_default_device().type != "meta":
             self.to_empty(device=torch.get_default_device())
-        #: Before the stock layers, where a probability is asked for and they have no dropout of their own.
+        #: Before the stock layers, where a probability is asked for and they have no dropout themselves.
         self.dropout: nn.Dropout | None = None
         if dropout is not None:
             own = [module for module in self.modules() if isinstance(module, nn.Dropout)]
@@ -217,7 +217,7 @@ class StockClassifier(nn.Module):
 
     @property
     def own_poolings(self) -> tuple[str, ...]:
-        """Which poolings the family's own class may have, as far as its config tells."""
+        """Which poolings the family's own class may have, as far as its config says."""
         if not isinstance(self.stock, PreTrainedModel):
             return ()
         if hasattr(self.stock.config, "classifier_pooling"):  # ModernBERT can do either

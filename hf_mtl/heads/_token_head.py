@@ -28,7 +28,7 @@ class TokenHead(Head):
 
     def forward(self, states: States) -> torch.Tensor:
         """Return the logits [n, C] of n tokens."""
-        # The stock layers act on each token by itself, so the flat tokens may stand as one text.
+        # The stock layers act on each token by itself, so the flat tokens may be passed as one text.
         mask = states.values.new_ones(1, states.values.shape[0], dtype=torch.long)
         logits: torch.Tensor = self.classifier(states.values[None], mask)[0]
         return logits

@@ -37,7 +37,7 @@ def embeddings_in_use(encoder: PreTrainedModel, dtype: torch.dtype) -> Iterator[
 
 
 class TiedOutput(nn.Module):
-    """Stands where a stock class has its linear layer over the vocabulary, with that layer's bias and no matrix.
+    """Replaces a stock class's linear layer over the vocabulary, with that layer's bias and no matrix.
 
     So the embeddings are one parameter of one module: in files, optimizers, gradients, counts, and when they are
     frozen or resized.

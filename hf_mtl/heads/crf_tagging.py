@@ -181,7 +181,7 @@ class CrfTaggingHead(TokenClassificationHead):
 
     @classmethod
     def stock_problem_type(cls, task: TaskConfig) -> None:
-        """Refuse: stock classes know no transitions.
+        """Refuse: stock classes have no transitions.
 
         Raises:
             ValueError: Always.

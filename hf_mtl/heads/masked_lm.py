@@ -74,7 +74,7 @@ class MaskedLmHead(Head):
     def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
         if not fills_masks(encoder_config):
             raise UserError(
-                f"Task {task.name!r}: encoders of the family {encoder_config.model_type!r} know no mask token: "
+                f"Task {task.name!r}: encoders of the family {encoder_config.model_type!r} have no mask token: "
                 "Transformers has no ...ForMaskedLM that puts prediction layers on them. Leave the task out, or choose "
                 "an encoder such as BERT, RoBERTa or ModernBERT."
             )
@@ -88,7 +88,7 @@ class MaskedLmHead(Head):
 
     @classmethod
     def check(cls, task: TaskConfig) -> None:
-        """Check that the task has no labels of its own, and nothing that goes with them."""
+        """Check that the task has no labels, and nothing that goes with them."""
         cls.options(task)
         for name in ("labels", "class_weights", "problem_type", "pooling"):
             if getattr(task, name) is not None:

@@ -38,7 +38,7 @@ class MultipleChoiceHead(SequenceHead):
 
     reads = "choices"
     stock_kind = "choice"
-    beyond_graphs = "each choice is a row of its own, which OnnxPredictor does not make"
+    beyond_graphs = "each choice is a separate row, which OnnxPredictor does not make"
     takes_labels = False
     hub_task = "multiple-choice"
     answer_phrase = "one of `choices`"

@@ -139,14 +139,14 @@ class QuestionAnsweringHead(TokenHead):
         """Return SQuAD's struct of lists.
 
         Raises:
-            LabelError: If an answer does not stand in the context where the label says.
+            LabelError: If an answer is not in the context where the label says.
         """
         context = row.text_pair or ""
         pairs = _pairs(value, 0)
         for text, start in pairs:
             if context[start : start + len(text)] != text or start < 0:
                 place = context.find(text)
-                hint = f" It stands at {place}." if place >= 0 else " It stands nowhere in it."
+                hint = f" It is at {place}." if place >= 0 else " It is nowhere in it."
                 raise LabelError(
                     0,
                     f"answer {text!r} has the answer_start {start}, where the context has "

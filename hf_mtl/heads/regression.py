@@ -33,7 +33,7 @@ class RegressionHead(SequenceHead):
 
     A label is a number; of several targets a list of C numbers in their order, or a mapping from their names. A null
     among them trains the other targets alone. An item of the loss is a number that is there, so that each weighs the
-    same whichever row it stands in.
+    same whichever row it is in.
 
     Answers: ``{"value"}``; of several targets ``{"values": {target: number}}``.
 

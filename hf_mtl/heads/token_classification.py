@@ -43,8 +43,8 @@ class TaggingOptions:
     Args:
         scheme: ``"IOB1"``, ``"IOB2"``, ``"IOBES"``, ``"BILOU"``, or ``"plain"`` for tags that form no entities;
             ``None`` infers it from the labels, and IOB1 or IOB2 from the training rows.
-        constrained_decoding: Whether answers and predictions are legal in the scheme, such as no ``I-`` behind ``O``
-            in IOB2; plain tags know no such rule.
+        constrained_decoding: Whether answers and predictions are legal in the scheme, such as no ``I-`` after ``O``
+            in IOB2; plain tags have no such rule.
 
     Raises:
         ValueError: If the scheme is unknown, or a switch neither true nor false.
@@ -68,7 +68,7 @@ class TokenClassificationOptions(TaggingOptions):
     """Options of a tagging task.
 
     Args:
-        label_all_tokens: Whether every sub-word of a word is trained, with the inside tag behind the first; else
+        label_all_tokens: Whether every sub-word of a word is trained, with the inside tag after the first; else
             only the first is. Answers are those of the first either way.
 
     The others are those of `TaggingOptions`.
@@ -108,7 +108,7 @@ class TokenClassificationHead(TokenHead):
 
     @classmethod
     def learn(cls, task: TaskConfig, values: Iterable[Any]) -> TaskConfig:
-        """Return the task with the scheme IOB1 if its training rows are written in it: the labels alone do not tell.
+        """Return the task with the scheme IOB1 if its training rows are written in it: the labels alone do not say.
 
         Weights that are to be balanced are learned from the tags of words.
         """
@@ -152,7 +152,7 @@ class TokenClassificationHead(TokenHead):
                 raise LabelError(
                     row,
                     f"found several tags for one token, {tag!r}. A token has one tag: give each layer of nested or "
-                    "overlapping entities a column and a task of its own.",
+                    "overlapping entities its own column and task.",
                 )
         if len(tags) != words:
             raise LabelError(row, f"{len(tags)} tags for {words} tokens. Token classification needs one tag per token.")

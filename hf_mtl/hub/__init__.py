@@ -1,6 +1,6 @@
 """Models on the Hub: what goes along, how it gets there whole, and code that runs without this package.
 
-`clean_copy` takes from a folder what may be shared and leaves behind what tells of the machine it was made on.
+`clean_copy` takes from a folder what may be shared and drops what describes the machine it was made on.
 `push_folder` uploads it in one commit, so that a repository holds all of a push or nothing of it. `write_code` adds
 the modelling code to a model's folder, for those who load it with ``trust_remote_code=True``.
 """

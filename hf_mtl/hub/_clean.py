@@ -1,4 +1,4 @@
-"""What of a model's folder may be shared: nothing that tells of the machine it was made on."""
+"""What of a model's folder may be shared: nothing that describes the machine it was made on."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ __all__ = ["AUTO_MAP", "CODE_PREFIX", "flat_modules", "write_code"]
 
 #: How the files' names begin.
 CODE_PREFIX = "hf_mtl_"
-#: What ``config.json`` tells Transformers' Auto classes.
+#: What ``config.json`` says to Transformers' Auto classes.
 AUTO_MAP = {
     "AutoConfig": "hf_mtl_configuration.MultiTaskConfig",
     "AutoModel": "hf_mtl_model.MultiTaskModel",

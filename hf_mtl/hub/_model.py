@@ -40,7 +40,7 @@ def push_model(
     revision: str | None = None,
     **kwargs: Any,
 ) -> CommitInfo:
-    """Push a model that was saved to a folder of its own.
+    """Push a model that was saved to a separate folder.
 
     Args:
         model: The model.
@@ -108,7 +108,7 @@ def add_code(folder: Path) -> None:
     config = folder / "config.json"
     values = json.loads(config.read_text(encoding="utf-8"))
     for task in values.get("tasks", ()):
-        head_class(TaskConfig.from_dict(task))  # knows no types of a user's own: their code is elsewhere
+        head_class(TaskConfig.from_dict(task))  # refuses custom types: their code is elsewhere
     write_code(folder)
     text = json.dumps({**values, "auto_map": AUTO_MAP}, indent=2, sort_keys=True, ensure_ascii=False)
     config.write_text(f"{text}\n", encoding="utf-8")
@@ -124,7 +124,7 @@ def _tokenizer_of(model: Any) -> Any:
         except (OSError, ValueError):
             continue
         size = model.get_input_embeddings().weight.shape[0]
-        # Without files Transformers makes a tokenizer that knows nothing.
+        # Without files Transformers makes a tokenizer with an empty vocabulary.
         if len(tokenizer.all_special_tokens) < len(tokenizer) <= size:
             return tokenizer
     logger.warning("The model goes without a tokenizer: none was found. Pass tokenizer= to send one along.")

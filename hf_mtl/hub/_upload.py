@@ -59,7 +59,7 @@ def push_folder(
     read them along. A push that is repeated sends nothing twice.
 
     Args:
-        folder: The folder; hidden files and those of hidden folders stay behind.
+        folder: The folder; hidden files and those of hidden folders are left out.
         repo_id: ``user/name``.
         revision: A branch, made if there is none; ``None`` is the main one.
         token: The token; ``None`` is the one that ``hf auth login`` stored.
@@ -79,7 +79,7 @@ def push_folder(
     def commit() -> CommitInfo:
         there = api.list_repo_files(repo_id, revision=revision, token=token)
         stale = [name for name in there if name not in files and any(fnmatch(name, p) for p in _REPLACED)]
-        # Made anew for each attempt: an operation remembers that it was committed.
+        # Made again for each attempt: an operation remembers that it was committed.
         operations: list[CommitOperationAdd | CommitOperationDelete] = []
         operations += [CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(p)) for name, p in files.items()]
         operations += [CommitOperationDelete(path_in_repo=name) for name in stale]

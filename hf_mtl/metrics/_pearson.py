@@ -57,7 +57,7 @@ class Pearson(ValueMetric):
     def _result(self) -> dict[str, float]:
         moments = self._moments
         assert moments is not None  # compute has seen rows
-        # The range tells a constant exactly; the sum of squares of a constant may be rounding noise above 0.
+        # The range finds a constant exactly; the sum of squares of a constant may be rounding noise above 0.
         constant = moments.range_x[0] == moments.range_x[1] or moments.range_y[0] == moments.range_y[1]
         scale = math.sqrt(moments.squares_x) * math.sqrt(moments.squares_y)
         if constant or scale == 0.0:

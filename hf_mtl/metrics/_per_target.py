@@ -17,10 +17,10 @@ __all__ = ["PerTarget", "per_target_statistic"]
 
 
 class PerTarget(StreamingMetric):
-    """Score each target of rows of C numbers by a metric of its own.
+    """Score each target of rows of C numbers by a separate metric.
 
     A null reference is passed over. A result's key is the mean over the targets that have a reference; each target's
-    own result stands under the target's name.
+    own result is stored under the target's name.
 
     Args:
         make: Makes a metric of single numbers.
@@ -94,7 +94,7 @@ class PerTarget(StreamingMetric):
 
 
 def per_target_statistic(statistic: RowStatistic, targets: int) -> RowStatistic:
-    """Return the statistic behind the mean over targets of a score that is a function of sums over rows.
+    """Return the statistic of the mean over targets of a score that is a function of sums over rows.
 
     Args:
         statistic: That of a single target.

@@ -1,4 +1,4 @@
-"""Encoder and heads together: `MultiTaskModel`, what it returns, and one of its tasks as a model of its own."""
+"""Encoder and heads together: `MultiTaskModel`, what it returns, and one of its tasks as a model by itself."""
 
 from __future__ import annotations
 

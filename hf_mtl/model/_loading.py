@@ -51,7 +51,7 @@ class LoadableModel(PreTrainedModel):
                     MultiTaskConfig.from_pretrained(kwargs.get("config") or name, **known)
                 except (TypeError, AttributeError, RecursionError) as error:  # it is not even a mapping
                     raise UserError(f"{str(name)!r}: config.json holds no mapping of fields: {error}") from error
-            with checked_weights(str(name), kwargs), _wrong_files_told(str(name)):
+            with checked_weights(str(name), kwargs), _wrong_files_named(str(name)):
                 options = {**kwargs, "use_safetensors": True, "output_loading_info": True}
                 model = super().from_pretrained(*args, **options)
             if not kwargs.get("output_loading_info"):
@@ -64,7 +64,7 @@ class LoadableModel(PreTrainedModel):
             if parameter.device.type == "cpu" and parameter.data_ptr() % 64:
                 parameter.data = parameter.data.clone()
         if loaded.config.frozen:
-            loaded._apply_frozen()  # loading makes parameters anew
+            loaded._apply_frozen()  # loading makes new parameters
         return model
 
 
@@ -95,7 +95,7 @@ def _check_whole(model: Any, info: Mapping[str, Collection[str]], name: str) -> 
 
 
 @contextmanager
-def _wrong_files_told(name: str) -> Iterator[None]:
+def _wrong_files_named(name: str) -> Iterator[None]:
     """Turn what wrong files lead to somewhere in Transformers and torch into one kind of error.
 
     Raises:

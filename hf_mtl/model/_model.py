@@ -78,7 +78,7 @@ class MultiTaskModel(
             for module in encoder.modules():
                 setattr(module, "_is_hf_initialized", True)  # noqa: B010  # Transformers' mark, unknown to torch's types
         if getattr(encoder, "pooler", None) is not None:
-            # Sequence heads hold poolers of their own: see `StockClassifier`.
+            # Each sequence head holds its own pooler: see `StockClassifier`.
             setattr(encoder, "pooler", None)  # noqa: B010  # to torch's types it is a module
         self.encoder = encoder
         self.heads = TaskModules(
@@ -113,8 +113,8 @@ class MultiTaskModel(
     def is_custom_code(cls) -> bool:
         """Return whether the code came from the Hub.
 
-        For code outside of Transformers the base class says yes, and then takes a module without parameters of its
-        own for initialised: ModernBERT's prediction head would lose its family's rule.
+        For code outside of Transformers the base class says yes, and then takes a module that holds no parameters
+        itself for initialised: ModernBERT's prediction head would lose its family's rule.
         """
         return bool(cls.is_remote_code())
 
@@ -141,8 +141,8 @@ class MultiTaskModel(
             tasks: The tasks, in the order of the heads.
             heads: Further task types and their heads.
             unpad: Whether the encoder computes the tokens alone; ``"auto"``: where its family allows it.
-            bidirectional: Whether each token of a decoder-only encoder sees its whole text and not only what stands
-                before it, where the family allows it.
+            bidirectional: Whether each token of a decoder-only encoder sees its whole text and not only what
+                precedes it, where the family allows it.
             kwargs: Arguments of ``AutoModel.from_pretrained``, such as ``dtype``, ``attn_implementation``,
                 ``device_map`` or ``revision``.
 
@@ -200,7 +200,7 @@ class MultiTaskModel(
         self.task_heads[task.name].task = task
 
     def for_task(self, name: str) -> TaskView:
-        """Return a task as a model of its own, for Transformers' stock pipelines; it shares this model's weights.
+        """Return a task as a separate model, for Transformers' stock pipelines; it shares this model's weights.
 
         Args:
             name: The task.

@@ -52,7 +52,7 @@ class PaddingFreeModel(PreTrainedModel):
 
         ``"auto"`` does where the family allows it; ``True`` says so and is refused elsewhere. Padded runs give the same
         answers: with ``output_attentions``, while exporting, and with the ``eager`` attention implementation, which
-        knows nothing but padded attention.
+        supports padded attention only.
         """
         return self._unpad
 
@@ -72,8 +72,8 @@ class PaddingFreeModel(PreTrainedModel):
         make_ready(self.encoder, value is not False and can_unpad(self.encoder))
         if value is True and not is_ready(self.encoder):
             raise UserError(
-                f"The attention implementation {self.encoder.config._attn_implementation!r} knows nothing but padded "
-                "texts. Choose 'sdpa', or leave unpad at 'auto' to run them padded."
+                f"The attention implementation {self.encoder.config._attn_implementation!r} supports padded "
+                "inputs only. Choose 'sdpa', or leave unpad at 'auto' to run them padded."
             )
         self._unpad = value
 
@@ -239,7 +239,7 @@ class PaddingFreeModel(PreTrainedModel):
         return encoded
 
     def _check_states(self, encoded: Any, shape: tuple[int, ...], layers: bool) -> None:
-        """Check that an encoder returned what heads read: families that nobody tried may do otherwise."""
+        """Check that an encoder returned what heads read: families that were never tried may do otherwise."""
         name = type(self.encoder).__name__
         states = getattr(encoded, "last_hidden_state", None)
         if states is None:

@@ -1,4 +1,4 @@
-"""The half of the model that leaves for elsewhere: saved with its code, pushed to the Hub."""
+"""How a model is published: saved with its code, pushed to the Hub."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class ShareableModel(PreTrainedModel):
             tags: Tags for the card.
 
         Returns:
-            The commit, as ``huggingface_hub`` tells it.
+            The commit, as ``huggingface_hub`` reports it.
 
         Raises:
             OSError: If the Hub refuses, or the connection stays broken.

@@ -101,7 +101,7 @@ class TaskView(PreTrainedModel):
             ValueError: Always.
         """
         raise UserError(
-            f"The view of task {self.task.name!r} has no weights of its own to save. Save the multi-task model, or "
+            f"The view of task {self.task.name!r} has no weights to save. Save the multi-task model, or "
             "export the task as a stock model."
         )
 

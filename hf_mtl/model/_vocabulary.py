@@ -48,7 +48,7 @@ def load_prediction_layers(heads: Mapping[str, Head], name: str, **kwargs: Any) 
         return
     stock, info = AutoModelForMaskedLM.from_pretrained(name, output_loading_info=True, **kwargs)
     if info["missing_keys"] or not config.tie_word_embeddings:
-        logger.warning(f"{name!r} lacks tied prediction layers: those of {type(stock).__name__} start anew.")
+        logger.warning(f"{name!r} lacks tied prediction layers: those of {type(stock).__name__} start from scratch.")
         return
     layers = {key: value.float() for key, value in stock.state_dict().items()}
     for head in masked:

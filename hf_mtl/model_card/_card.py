@@ -155,7 +155,7 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
             for task in facts.tasks
         ],
         "examples": [
-            {"text": _harmless(" ".join(text.split())), "answer": _harmless(_told(given))}
+            {"text": _harmless(" ".join(text.split())), "answer": _harmless(_as_json(given))}
             for text, answers in facts.examples
             # A text alone is no input for some tasks.
             if (given := {task: answer for task, answer in answers.items() if answer is not None})
@@ -225,7 +225,7 @@ def _answer(task: TaskConfig, head: type[Head]) -> str:
     return f"any of {shown}{more}{', from the score in brackets on' if isinstance(task.thresholds, Sequence) else ''}"
 
 
-def _told(answers: Mapping[str, Any]) -> str:
+def _as_json(answers: Mapping[str, Any]) -> str:
     """Return answers as JSON, a task a line, numbers to three places."""
     lines = [
         f"  {json.dumps(task)}: {json.dumps(_rounded(answer), ensure_ascii=False)}" for task, answer in answers.items()

@@ -70,6 +70,6 @@ def _numbers(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, dict[str, int]] 
     except pa.ArrowInvalid:
         return None
     if numbers.null_count == len(numbers):
-        return None  # nothing but words
+        return None  # only words
     words = {item["values"]: item["counts"] for item in pc.value_counts(column.filter(is_word)).to_pylist()}
     return numbers, words

@@ -25,7 +25,7 @@ __all__ = ["ReadRecipe"]
 
 
 class ReadRecipe(RecipeKeys):
-    """What stands in a recipe, and in which file."""
+    """What a recipe holds, and in which file."""
 
     _source: str = PrivateAttr(default="")
     _folder: Path = PrivateAttr(default=Path())
@@ -127,7 +127,7 @@ class ReadRecipe(RecipeKeys):
         with self.blamed(), blamed_on("encoder", OSError, ValueError, KeyError, ImportError):
             AutoConfig.from_pretrained(path, **options)
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, **options)
-            # Without files Transformers makes a tokenizer that knows nothing, and all words are unknown.
+            # Without files Transformers makes a tokenizer with an empty vocabulary, and all words are unknown.
             if len(tokenizer) <= len(tokenizer.all_special_tokens):
                 raise UserError(f"{path!r} holds no tokenizer. Save the encoder's own beside it.")
         return tokenizer
@@ -140,7 +140,7 @@ class ReadRecipe(RecipeKeys):
 
 
 def _sourced(error: RecipeError, source: str, overridden: Sequence[str]) -> RecipeError:
-    """Name the file, or the override, that a mistake stands in."""
+    """Name the file, or the override, that a mistake is in."""
     for override in overridden:
         key = override.partition("=")[0]
         if error.where == key or error.where.startswith(f"{key}."):

@@ -131,7 +131,7 @@ class DatasetRecipe(_Strict):
         """Check what can be checked without the data.
 
         Args:
-            where: Where it stands in the recipe.
+            where: Where it is in the recipe.
             masked: The tasks of masked tokens, whose columns are inputs, too.
 
         Raises:
@@ -267,7 +267,7 @@ _EXPECTED = {
 def as_recipe_error(error: ValidationError) -> RecipeError:
     """Return pydantic's first finding as one line."""
     first = error.errors(include_url=False)[0]
-    # pydantic names the key of a mapping by a step of its own.
+    # pydantic names the key of a mapping by an extra step.
     where = ".".join(str(step) for step in first["loc"] if step != "[key]")
     kind = first["type"]
     if kind == "missing":

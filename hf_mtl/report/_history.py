@@ -250,8 +250,8 @@ def _facts(
         options = dict(_mapping(recipe.get(part)))
         chosen = options.pop(key, None) or arguments.get(argument)
         if chosen:
-            told = ", ".join(f"{name}: {json.dumps(value, default=str)}" for name, value in options.items())
-            facts[fact] = f"{chosen} ({told})" if told else str(chosen)
+            shown = ", ".join(f"{name}: {json.dumps(value, default=str)}" for name, value in options.items())
+            facts[fact] = f"{chosen} ({shown})" if shown else str(chosen)
     if isinstance(best := state.get("best_global_step"), int):
         facts["best step"] = f"{best:,}"
     last = log[-1] if log else {}

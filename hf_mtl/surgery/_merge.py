@@ -121,10 +121,10 @@ def average_models(models: Sequence[MultiTaskModel], weights: Sequence[float] | 
 
 
 def _check_alike(first: MultiTaskModel, model: MultiTaskModel, number: int) -> None:
-    def told(config: MultiTaskConfig) -> list[tuple[str, str, tuple[str, ...] | None]]:
+    def described(config: MultiTaskConfig) -> list[tuple[str, str, tuple[str, ...] | None]]:
         return [(task.name, task.type, tuple(task.labels) if task.labels else None) for task in config.tasks]
 
-    if told(first.config) != told(model.config):
+    if described(first.config) != described(model.config):
         raise UserError(
             f"Models 1 and {number} answer different tasks or labels: {listed(first.task_heads)} and "
             f"{listed(model.task_heads)}. An average needs the same, in the same order."

@@ -16,7 +16,7 @@ from hf_mtl_light.errors import UserError
 
 __all__ = ["SamplingFeedback", "check_adaptive", "feedback_of", "resume_feedback", "take_saved"]
 
-#: Under which the state stands in ``trainer_state.json``, among those of stateful callbacks.
+#: Under which the state is stored in ``trainer_state.json``, among those of stateful callbacks.
 _STATE = "SamplingFeedback"
 
 
@@ -46,12 +46,12 @@ def check_adaptive(sampler: DatasetSampler, args: MultiTaskTrainingArguments) ->
         )
     if args.ignore_data_skip:
         raise UserError(
-            "Adaptive sampling goes on where it stopped: leave ignore_data_skip out. No batch is computed to get there."
+            "Adaptive sampling continues where it stopped: leave ignore_data_skip out. No batch is computed for it."
         )
 
 
 class SamplingFeedback(TrainerCallback):
-    """Tells an `AdaptivePlan` of each step's losses and each evaluation's scores, the same on every rank.
+    """Gives an `AdaptivePlan` each step's losses and each evaluation's scores, the same on every rank.
 
     A dataset's loss is the mean of its tasks', its score the mean of their main metrics. In a mixed step a task that
     several datasets label has one loss for all of them.
@@ -104,7 +104,7 @@ class SamplingFeedback(TrainerCallback):
         self.plan.see_scores({name: sum(of) / len(of) for name, of in found.items() if of})
 
     # Checkpoints: where Transformers keeps its callbacks' states. It would restore a callback of its kind as a new
-    # object that knows no plan, so the trainer calls these.
+    # object without a plan, so the trainer calls these.
 
     def save(self, state: TrainerState) -> None:
         """Put what was learnt into the state that a checkpoint holds."""

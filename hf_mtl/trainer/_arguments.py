@@ -59,7 +59,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         default="homogeneous",
         metadata={
             "help": "'homogeneous': an optimizer step holds rows of one dataset; 'mixed': of all. Gradient clipping "
-            "then acts on each dataset by itself, which small encoders need: tagging falls behind where large "
+            "then acts on each dataset by itself, which small encoders need: tagging learns less where large "
             "gradients of other tasks share its steps."
         },
     )
@@ -92,7 +92,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         default="auto",
         metadata={
             "help": "'float32', 'bfloat16' (autocast), or 'auto': bfloat16 where the machine computes it fast. "
-            "bf16, fp16 and use_cpu, if given, go before it."
+            "bf16, fp16 and use_cpu, if given, take precedence."
         },
     )
     unpad: bool | None = field(

@@ -43,9 +43,9 @@ def save_balancer(
 def load_balancer(
     folder: Path, balancer: Balancer, tasks: Sequence[str], sketches: CosineSketches | None = None
 ) -> None:
-    """Let a balancer that has just started go on from a checkpoint.
+    """Let a balancer that has just started continue from a checkpoint.
 
-    One of another kind, or of other tasks, begins anew and says so.
+    One of another kind, or of other tasks, starts from scratch and says so.
 
     Args:
         folder: The checkpoint.
@@ -61,11 +61,11 @@ def load_balancer(
     kind = type(balancer).__name__
     if saved is None:
         if balancer.state():
-            warnings.warn(f"{folder.name} holds no state of a balancer. {kind} begins anew.", stacklevel=2)
+            warnings.warn(f"{folder.name} holds no state of a balancer. {kind} starts from scratch.", stacklevel=2)
     elif saved["balancer"] != kind or sorted(saved["tasks"]) != sorted(tasks):
         warnings.warn(
             f"{folder.name} holds the state of {saved['balancer']} for tasks {saved['tasks']}. {kind} for "
-            f"{list(tasks)} begins anew.",
+            f"{list(tasks)} starts from scratch.",
             stacklevel=2,
         )
     else:

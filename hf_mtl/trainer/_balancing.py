@@ -112,7 +112,7 @@ class TaskBalancing:
 
     @property
     def is_in_step(self) -> bool:
-        """Whether a step has begun and is not over."""
+        """Whether a step has started and is not over."""
         return self._running is not None
 
     @property
@@ -142,7 +142,7 @@ class TaskBalancing:
         if not self.balancer.weighs_current_losses:
             running.weights = self._weights(running.step)
         elif len(running.batches) > 1:
-            # A step of one micro-batch is weighed by the losses of its own forward pass, in `loss`.
+            # A step of one micro-batch is weighed by the losses of the forward pass itself, in `loss`.
             running.step = replace(running.step, losses=self._measure(model, running))
             running.weights = self._weights(running.step)
 

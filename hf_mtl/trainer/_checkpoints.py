@@ -72,13 +72,13 @@ class CheckpointingTrainer(Trainer):
             whole = [step for step, fault in found.items() if fault is None]
             if not whole:
                 raise UserError(
-                    f"No checkpoint in {output} is whole: {_told(found)}. Train from the start: train() without "
+                    f"No checkpoint in {output} is whole: {_faults_text(found)}. Train from the start: train() without "
                     "resume_from_checkpoint."
                 )
             step = max(whole)
             passed = {other: fault for other, fault in found.items() if other > step}
             if passed:
-                self._warn(f"Resuming from checkpoint-{step}. Passed over as not whole: {_told(passed)}.")
+                self._warn(f"Resuming from checkpoint-{step}. Passed over as not whole: {_faults_text(passed)}.")
             wanted = str(output / f"checkpoint-{step}")
         elif wanted and os.path.isdir(wanted):
             fault = fault_of(Path(wanted))
@@ -132,7 +132,7 @@ class CheckpointingTrainer(Trainer):
         run = Path(super()._get_output_dir(trial))
         name = f"checkpoint-{self.state.global_step}"
         whole, unfinished = run / name, run / UNFINISHED / name
-        # On machines without a common disk each has a folder of its own.
+        # On machines without a common disk each has its own folder.
         is_first_here = self.args.local_process_index == 0
         with self._failing_cleanly(f"Saving {name}", run, is_first_here):
             if is_first_here:
@@ -165,7 +165,7 @@ class CheckpointingTrainer(Trainer):
             )
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        # The upload goes on in the background and reads the folder by its name, so it waits for the final one.
+        # The upload continues in the background and reads the folder by its name, so it waits for the final one.
         if not self._staging:
             super()._push_from_checkpoint(checkpoint_folder)
 
@@ -192,7 +192,7 @@ class CheckpointingTrainer(Trainer):
 
     @contextmanager
     def _failing_cleanly(self, what: str, run: Path, clears: bool = True) -> Iterator[None]:
-        """Leave nothing unfinished behind an error, and say what is still there.
+        """Leave nothing unfinished after an error, and say what is still there.
 
         Raises:
             OSError: If writing failed: the disk is full, say.
@@ -202,7 +202,7 @@ class CheckpointingTrainer(Trainer):
         except BaseException as error:
             if clears:
                 _clear(run)
-            # torch and safetensors raise errors of their own where a write fails.
+            # torch and safetensors raise their own errors where a write fails.
             is_write = isinstance(error, OSError | RuntimeError | SafetensorError)
             if not is_write or isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -213,7 +213,7 @@ class CheckpointingTrainer(Trainer):
             raise OSError(f"{what} failed: {error}. {left}; what was written of the new one is removed.") from error
 
 
-def _told(faults: dict[int, str | None]) -> str:
+def _faults_text(faults: dict[int, str | None]) -> str:
     return "; ".join(f"checkpoint-{step} ({fault})" for step, fault in sorted(faults.items()))
 
 

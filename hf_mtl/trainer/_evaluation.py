@@ -63,7 +63,7 @@ class EvaluatingTrainer(Trainer):
             in_order=args.dataloader_in_order,
             **kwargs,
         )
-        # The batches are this rank's own already: accelerate is told that there is one process, or it would share
+        # The batches are this rank's own already: accelerate is shown one process, or it would share
         # them out once more.
         prepared: DataLoader[Any] = prepare_data_loader(
             loader,

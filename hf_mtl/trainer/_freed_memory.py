@@ -19,7 +19,7 @@ _LARGEST = 2**31 - 1
 def keep_freed_memory() -> bool:
     """Have the C library keep large freed blocks for the process, instead of handing them back to the system.
 
-    A step allocates the gradient of the token embeddings anew (47 MB for a BERT vocabulary of 384 features, 770 MB for
+    A step allocates the gradient of the token embeddings again (47 MB for a BERT vocabulary of 384 features, 770 MB for
     XLM-RoBERTa). glibc maps blocks of that size one by one, so the system clears each page once more in every step:
     measured, five sixths of the time of that gradient and 3 % of a MiniLM step. The process's memory stays at its peak
     afterwards.

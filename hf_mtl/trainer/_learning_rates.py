@@ -42,7 +42,7 @@ def split_learning_rates(
     layer_decay: float,
     head_learning_rates: Mapping[str, float],
 ) -> None:
-    """Split the optimizer's groups so that heads and encoder layers have rates of their own.
+    """Split the optimizer's groups so that heads and encoder layers have their own rates.
 
     Args:
         optimizer: A fresh optimizer, without state.

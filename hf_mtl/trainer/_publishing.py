@@ -41,7 +41,7 @@ class PublishingTrainer(EvaluatingTrainer):
 
     sampler: Any
     push_in_progress: Any
-    #: What `create_model_card` was told.
+    #: What `create_model_card` was given.
     _card_fields: dict[str, Any]
 
     def summary(self) -> list[dict[str, Any]]:
@@ -107,11 +107,11 @@ class PublishingTrainer(EvaluatingTrainer):
                     f"create_model_card({key}=...): the card names each task and dataset itself. Leave it out; "
                     "give the datasets' ids on the Hub as dataset_ids={'name of the dataset': 'owner/id'}."
                 )
-        told: dict[str, Any] = {"language": language, "license": license, "tags": tags, "encoder": finetuned_from}
+        given: dict[str, Any] = {"language": language, "license": license, "tags": tags, "encoder": finetuned_from}
         for name in ("language", "tags"):
-            told[name] = [told[name]] if isinstance(told[name], str) else told[name]
-        told |= {"model_name": model_name, "dataset_ids": dataset_ids}
-        self._card_fields.update({name: value for name, value in told.items() if value is not None})
+            given[name] = [given[name]] if isinstance(given[name], str) else given[name]
+        given |= {"model_name": model_name, "dataset_ids": dataset_ids}
+        self._card_fields.update({name: value for name, value in given.items() if value is not None})
         # Sharded models cannot answer examples on one process alone.
         if not self.is_world_process_zero() or self.is_fsdp_enabled or self.is_deepspeed_enabled:
             return
@@ -141,8 +141,8 @@ class PublishingTrainer(EvaluatingTrainer):
                 )
                 for part in self.summary()
             ],
-            sampler=_told(self.sampler, self.args.sampling),
-            balancer=None if balancer is None else _told(balancer, ""),
+            sampler=_with_options(self.sampler, self.args.sampling),
+            balancer=None if balancer is None else _with_options(balancer, ""),
             arguments={key: value for key, value in shared.items() if not key.startswith(_NOT_ON_CARD)},
             steps=self.state.global_step or None,
             results=[
@@ -253,7 +253,7 @@ class PublishingTrainer(EvaluatingTrainer):
             return
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         self.create_model_card()
-        # Linked into a folder of its own: the checkpoint may be deleted while it is uploaded, and the output folder
+        # Linked into a separate folder: the checkpoint may be deleted while it is uploaded, and the output folder
         # keeps the model that was saved there.
         staged = self._stage(checkpoint)
         card = Path(args.output_dir or "") / "README.md"
@@ -278,7 +278,7 @@ class PublishingTrainer(EvaluatingTrainer):
         self._tell_failed_pushes()
 
     def _tell_failed_pushes(self) -> None:
-        """Say which uploads in the background came to nothing; the training goes on without them."""
+        """Say which uploads in the background came to nothing; the training continues without them."""
         progress = getattr(self, "push_in_progress", None)
         for job in progress.jobs if progress is not None else ():
             error = job.exception() if job.done() and not job.cancelled() else None
@@ -288,9 +288,11 @@ class PublishingTrainer(EvaluatingTrainer):
             progress.jobs = [job for job in progress.jobs if not job.done()]
 
 
-def _told(part: Any, name: str) -> str:
+def _with_options(strategy: Any, name: str) -> str:
     """Return a sampler's or balancer's name and settings."""
     settings = ", ".join(
-        f"{key} {value}" for key, value in vars(part).items() if isinstance(value, (int, float, str)) and key[0] != "_"
+        f"{key} {value}"
+        for key, value in vars(strategy).items()
+        if isinstance(value, (int, float, str)) and key[0] != "_"
     )
-    return f"{name or type(part).__name__}{f' ({settings})' if settings else ''}"
+    return f"{name or type(strategy).__name__}{f' ({settings})' if settings else ''}"

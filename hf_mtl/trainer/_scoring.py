@@ -122,7 +122,7 @@ class TaskScorer:
             labels: The rows' labels as read.
             loss_sum: The loss summed over the batch's items.
             items: The batch's items.
-            datasets: The dataset of each row, where `by_dataset` is to tell of single ones.
+            datasets: The dataset of each row, where `by_dataset` reports single ones.
         """
         references = [self.head.reference(self.task, label) for label in labels]
         self._add_sums(predictions, references, datasets or ())

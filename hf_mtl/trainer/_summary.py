@@ -1,4 +1,4 @@
-"""What will be trained, as a table that stands above the progress bar."""
+"""What will be trained, as a table above the progress bar."""
 
 from __future__ import annotations
 

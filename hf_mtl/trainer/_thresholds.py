@@ -29,7 +29,7 @@ class TunedThresholds:
     """What tuning a task's thresholds changed.
 
     The figures are of the rows that the thresholds were tuned on, so those of ``after`` flatter: what the thresholds
-    are worth is told by rows that were not seen, such as those of a test split.
+    are worth is shown by rows that were not seen, such as those of a test split.
 
     Args:
         thresholds: The new ones: one number, or one for each label.

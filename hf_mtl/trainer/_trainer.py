@@ -69,7 +69,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         train_dataset: A mapping from names to `datasets.Dataset`, or any form that `hf_mtl.data.as_datasets` takes.
         eval_dataset: The same, for `evaluate`.
         processing_class: The model's fast tokenizer.
-        metrics: For a task the metrics in place of its own: names, modules of ``evaluate``, or functions of predictions
+        metrics: For a task the metrics in place of the type's: names, modules of ``evaluate``, or functions of predictions
             and references.
         sampler: How often each dataset is drawn, in place of ``args.sampling``; of ``args.sampling_options`` those that
             go with any strategy hold for it, too.
@@ -202,7 +202,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         return result
 
     def _start_balancing(self) -> None:
-        """Begin a training: balancer and log know nothing yet."""
+        """Begin a training: balancer and log are empty."""
         labelled = {task for part in self._train_parts.values() for task in part.tasks}
         heads = {name: head for name, head in self._plain_model.task_heads.items() if name in labelled}
         self._balancing = TaskBalancing(

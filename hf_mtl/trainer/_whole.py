@@ -1,4 +1,4 @@
-"""Whether a checkpoint is whole: told from its files' heads and ends, without reading weights."""
+"""Whether a checkpoint is whole: judged by its files' heads and ends, without reading weights."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _fault_of_file(path: Path) -> str | None:
     if path.suffix == ".safetensors":
         return _fault_of_safetensors(path)
     if path.suffix in (".pt", ".pth", ".bin"):
-        # What torch saves is a zip file, and a zip file's table stands at its end.
+        # What torch saves is a zip file, and a zip file's table is at its end.
         return None if zipfile.is_zipfile(path) else "is cut: its end is missing"
     if path.name in (_STATE, "config.json", "balancer.json") or path.name.endswith(".index.json"):
         try:

@@ -340,5 +340,5 @@ def test_new_heads_are_initialised_as_the_family_initialises_its_own(family):
 
 @pytest.mark.parametrize("family", WITHOUT_MASKS)
 def test_families_without_masks_refuse_to_fill_them(family):
-    with pytest.raises(ValueError, match=f"Task 'filled': encoders of the family '{family}' know no mask token"):
+    with pytest.raises(ValueError, match=f"Task 'filled': encoders of the family '{family}' have no mask token"):
         MultiTaskModel.from_encoder(tiny_encoder(family), TASKS)

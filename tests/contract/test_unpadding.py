@@ -115,7 +115,7 @@ def test_unpad_takes_no_other_value():
 
 def test_forced_unpadding_needs_attention_that_can(tmp_path):
     model_of("bert").save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="'eager' knows nothing but padded"):
+    with pytest.raises(ValueError, match="'eager' supports padded inputs only"):
         MultiTaskModel.from_pretrained(tmp_path, attn_implementation="eager", unpad=True)
 
 

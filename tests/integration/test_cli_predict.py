@@ -213,7 +213,7 @@ def test_files_that_are_not_what_their_name_says_are_one_line(model, tmp_path):
 def test_pipes_stream(model):
     result = call(model, "-", "-o", "-", "--tasks", "topic", input='{"text": "caf\u00e9"}\n{"text": "b"}\n')
     assert [json.loads(line)["text"] for line in result.stdout.splitlines()] == ["caf\u00e9", "b"]
-    assert "stdout cannot be gone on with" in call(model, "-", "-o", "-", "--resume", code=2, input="").stderr
+    assert "an output on stdout cannot be continued" in call(model, "-", "-o", "-", "--resume", code=2, input="").stderr
 
 
 class _CutError(Exception):
@@ -271,7 +271,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(model, many, tmp_path):
 
 @pytest.fixture
 def unfinished(model, many, tmp_path, monkeypatch):
-    """An output that was cut behind its first step."""
+    """An output that was cut after its first step."""
     answer, calls = Answerer.answer, []
 
     def cut(self, rows):
@@ -288,7 +288,7 @@ def unfinished(model, many, tmp_path, monkeypatch):
 
 def test_an_output_is_resumed_only_with_the_settings_and_rows_it_was_begun_with(model, many, unfinished):
     result = call(model, many, "-o", unfinished, "--resume", "--tasks", "mood", code=2)
-    assert "was begun otherwise: --tasks was ['mood', 'topic'," in result.stderr
+    assert "was started otherwise: --tasks was ['mood', 'topic'," in result.stderr
     lines = many.read_text(encoding="utf-8").splitlines(keepends=True)
     many.write_text("".join([lines[1], lines[0], *lines[2:]]), encoding="utf-8")
     result = call(model, many, "-o", unfinished, "--resume", code=2)

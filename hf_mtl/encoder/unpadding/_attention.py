@@ -38,7 +38,7 @@ class Sight:
 
     @property
     def window(self) -> tuple[int, int]:
-        """How many tokens before and behind, as flash attention takes it: -1 is all."""
+        """How many tokens before and after, as flash attention takes it: -1 is all."""
         side = -1 if self.sliding_window is None else self.sliding_window - 1
         return side, 0 if self.is_causal else side
 
@@ -83,7 +83,7 @@ def attend_flat(
         scaling: Factor of the scores; ``None`` is ``D ** -0.5``.
         rows: Where the texts lie; ``None``: plain attention, `torch.nn.functional.scaled_dot_product_attention`.
         sliding_window: Tokens see those less than this many places away; ``None``: all of their text.
-        is_causal: Whether tokens see none behind them; ``None`` asks the layer's attribute of that name.
+        is_causal: Whether tokens see none after them; ``None`` asks the layer's attribute of that name.
         kwargs: Passed on where ``rows`` is ``None``.
 
     Returns:
@@ -108,9 +108,9 @@ def attend_flat(
     shared = query.shape[1] // key.shape[1]
     if shared > 1:
         key, value = (states.repeat_interleave(shared, 1) for states in (key, value))
-    # [N, heads, D]; behind them may lie tokens without meaning, of no text.
+    # [N, heads, D]; after them may follow tokens without meaning, of no text.
     q, k, v = (states[0, :, :tokens].transpose(0, 1) for states in (query, key, value))
-    varlen = varlen_attention(q) if dropout == 0 else None  # the kernel knows no dropout
+    varlen = varlen_attention(q) if dropout == 0 else None  # the kernel has no dropout
     if varlen is not None:
         flat = varlen(
             *(q, k, v, rows.offsets, rows.offsets, rows.longest, rows.longest),
@@ -138,7 +138,7 @@ def _attend_groups(
     if q.device.type != "cpu":
         return _attend_padded(q, k, v, cut, masks, scale, dropout)
     # In 16 bits torch's kernel for whole attention is several times slower on CPUs without AMX, softmax is slow at
-    # most lengths, and oneDNN compiles each product anew for every cut. What is computed here is little.
+    # most lengths, and oneDNN compiles each product again for every cut. What is computed here is little.
     wide = torch.promote_types(torch.float32, v.dtype)
     with torch.autocast("cpu", enabled=False):
         if dropout > 0:
@@ -207,6 +207,6 @@ class _Ungroup(torch.autograd.Function):
         return zeros.index_copy(0, scatter, gradient), None
 
 
-# Kept from torch.compile: the groups differ from batch to batch, and each cut would be compiled anew.
+# Kept from torch.compile: the groups differ from batch to batch, and each cut would be compiled again.
 AttentionInterface.register(FLAT_ATTENTION, torch.compiler.disable(attend_flat))
 AttentionMaskInterface.register(FLAT_ATTENTION, sdpa_mask)

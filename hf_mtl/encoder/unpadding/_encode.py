@@ -14,7 +14,7 @@ from hf_mtl.encoder.unpadding._attention_layout import AttentionLayout
 
 __all__ = ["can_unpad", "encode_flat", "is_ready", "make_ready"]
 
-#: Attention implementations of Transformers that keep the rows apart by themselves when told their offsets.
+#: Attention implementations of Transformers that keep the rows apart by themselves when given their offsets.
 _VARIABLE_LENGTH = ("flash_attention_2", "flash_attention_3", "flash_attention_4")
 
 
@@ -24,7 +24,7 @@ def _columns(config: Any, input_ids: torch.Tensor | None, layout: FlatLayout) ->
 
 
 def _behind_padding_id(config: Any, input_ids: torch.Tensor | None, layout: FlatLayout) -> torch.Tensor:
-    """Count the tokens that are not padding, beginning behind the padding token's id, as RoBERTa does."""
+    """Count the tokens that are not padding, beginning after the padding token's id, as RoBERTa does."""
     if input_ids is None:
         return _columns(config, None, layout) + int(config.pad_token_id) + 1
     real = input_ids.ne(config.pad_token_id).long()
@@ -68,7 +68,7 @@ def can_unpad(encoder: PreTrainedModel) -> bool:
 
 
 def make_ready(encoder: PreTrainedModel, ready: bool = True) -> None:
-    """Have an encoder's SDPA attention keep rows apart when told to; its padded results stay the same."""
+    """Have an encoder's SDPA attention keep rows apart when asked to; its padded results stay the same."""
     old, new = ("sdpa", FLAT_ATTENTION) if ready else (FLAT_ATTENTION, "sdpa")
     if encoder.config._attn_implementation == old:
         encoder.config._attn_implementation = new
@@ -97,7 +97,7 @@ def encode_flat(
         kwargs: Passed to the encoder.
 
     Returns:
-        The encoder's output, with states [1, N', H]; behind the N tokens may lie others without meaning.
+        The encoder's output, with states [1, N', H]; after the N tokens may follow others without meaning.
     """
     config = encoder.config
     flat = {name: layout.flatten(value) for name, value in inputs.items() if name != "position_ids"}
@@ -112,7 +112,7 @@ def encode_flat(
         flat = {name: torch.cat([value, value[:1].expand(dead, *value.shape[1:])]) for name, value in flat.items()}
     rows = AttentionLayout(layout, fast_dropout)
     if config._attn_implementation == FLAT_ATTENTION:
-        # Transformers hands a mask of four dimensions on as it is; nobody looks at this one.
+        # Transformers hands a mask of four dimensions on as it is; this one is not used.
         how: dict[str, Any] = {"attention_mask": positions.new_ones(1, 1, 1, 1, dtype=torch.bool), "rows": rows}
     else:
         how = {
@@ -128,7 +128,7 @@ def encode_flat(
 def _dead_tokens(encoder: PreTrainedModel, tokens: int) -> int:
     """Return how many tokens without meaning to add, so that a CPU meets few different numbers of tokens.
 
-    oneDNN, which torch hands matrix products to in 16 bits, compiles a kernel for each shape it has not seen and keeps
+    oneDNN, which torch hands matrix products to in 16 bits, compiles a kernel for each new shape and keeps
     it: milliseconds and most of a megabyte for each layer shape. An evaluation of 200,000 rows grew by 800 MB; in
     float32, for which torch has other libraries, by 104. With 8 steps an octave, a thirtieth more tokens on average and
     at most an eighth, it grows by 55 and 46.

@@ -28,14 +28,14 @@ _wanted = _Wanted()
 
 
 def can_end_in_first_tokens(encoder: PreTrainedModel) -> bool:
-    """Return whether the last layer of an encoder can be told to go on with some tokens alone."""
+    """Return whether the last layer of an encoder can be made to compute some tokens alone."""
     config = encoder.config
     return config.model_type in _BERT_LAYERS and not getattr(config, "is_decoder", False)
 
 
 @contextmanager
 def first_tokens_alone(encoder: PreTrainedModel, tokens: torch.Tensor) -> Iterator[None]:
-    """Have an encoder's last layer go on with some tokens behind its attention; its states are then [1, B, H].
+    """Have an encoder's last layer compute some tokens alone after its attention; its states are then [1, B, H].
 
     In a layer of BERT that spares nine of twelve parts of the matrix products. Other threads that run the encoder are
     not concerned.

@@ -36,7 +36,7 @@ class LengthGroup:
 
     @property
     def stop(self) -> int:
-        """Place behind the group's last token."""
+        """Place after the group's last token."""
         return self.start + self.rows * self.length
 
     def part(self, heads: int) -> slice:
@@ -49,7 +49,7 @@ class HeadPlaces:
     """Where each head of each token goes when a group holds one text's head after the other.
 
     Args:
-        gather: [P * heads] int64, the place in [N, heads] that stands at each padded place.
+        gather: [P * heads] int64, the place in [N, heads] that is at each padded place.
         scatter: [N * heads] int64, the padded place of each head of each token.
     """
 
@@ -63,7 +63,7 @@ class LengthGroups:
 
     Args:
         groups: The groups, longest first.
-        gather: [P] int64, the token that stands at each padded place; padding repeats its text's last token.
+        gather: [P] int64, the token that is at each padded place; padding repeats its text's last token.
         scatter: [N] int64, each token's padded place.
     """
 
@@ -79,7 +79,7 @@ class LengthGroups:
             for group in self.groups:
                 places = torch.arange(group.start, group.stop).view(group.rows, group.length, 1) * heads
                 order.append((places + torch.arange(heads)).transpose(1, 2).flatten())
-            # Which (padded token, head) stands at each place, and the other way round.
+            # Which (padded token, head) is at each place, and the other way round.
             here = torch.cat(order)
             place = torch.empty_like(here)
             place[here] = torch.arange(len(here))

@@ -107,8 +107,8 @@ def test_answers_come_as_structs_of_lists_lists_of_structs_or_one_struct(tokeniz
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (squad("rome", 4), r"answer 'rome' has the answer_start 4, where the context has 'ome'. It stands at 3. Count"),
-        (squad("Rome", 3), r"answer 'Rome' has the answer_start 3, where the context has 'rome'. It stands nowhere"),
+        (squad("rome", 4), r"answer 'rome' has the answer_start 4, where the context has 'ome'. It is at 3. Count"),
+        (squad("Rome", 3), r"answer 'Rome' has the answer_start 3, where the context has 'rome'. It is nowhere"),
         (squad("rome", -4), "answer_start -4"),
         (squad("", 0), "texts that are not empty"),
         ({"text": ["rome"], "answer_start": []}, "as many whole numbers"),

@@ -230,14 +230,14 @@ def test_either_leaves_as_a_stock_model(model):
     ("tasks", "message"),
     [
         ([NEWS, MOOD], "'news': tied_to names 'ner', which is no task of the model"),
-        ([replace(NER, tied_to="ner")], "'ner', which has no head of its own. A task cannot be tied to itself"),
+        ([replace(NER, tied_to="ner")], "'ner', which is tied itself. A task cannot be tied to itself"),
         (
             [NER, NEWS, replace(NER, name="third", tied_to="news")],
-            "'third': tied_to names 'news', which has no head of its own",
+            "'third': tied_to names 'news', which is tied itself",
         ),
         (
             [replace(NER, tied_to="news"), NEWS],
-            "'ner': tied_to names 'news', which has no head of its own",
+            "'ner': tied_to names 'news', which is tied itself",
         ),
         ([NER, replace(NEWS, labels=["O", "I-city", "B-city"])], "they differ in labels"),
         ([NER, replace(NEWS, layers=1)], "they differ in layers: 1 and None"),

@@ -1,4 +1,4 @@
-"""A task leaves for a stock model and comes back, with the same answers."""
+"""A task is exported as a stock model and comes back, with the same answers."""
 
 import dataclasses
 import warnings

@@ -109,7 +109,7 @@ def test_a_balancer_of_ones_own(tmp_path):
 def test_a_checkpoint_of_another_balancer_is_told(tmp_path):
     trained(tmp_path, balancing="dwa", save_strategy="steps", save_steps=2)
     checkpoint = str(tmp_path / "out" / "checkpoint-2")
-    with pytest.warns(UserWarning, match="checkpoint-2 holds the state of DynamicWeightAverage.*begins anew"):
+    with pytest.warns(UserWarning, match="checkpoint-2 holds the state of DynamicWeightAverage.*starts from scratch"):
         trained(tmp_path, checkpoint, balancing="uncertainty")
 
 
