@@ -16,7 +16,7 @@ from hf_mtl_light.errors import UserError, UserTypeError
 __all__ = ["SPLIT_NAMES", "as_datasets"]
 
 #: For each use of a dataset the names that its split may have, best first.
-SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "dev", "valid"), "test": ("test",)}
+SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "dev", "val", "valid"), "test": ("test",)}
 
 
 def as_datasets(data: Any, split: str) -> dict[str, Dataset]:

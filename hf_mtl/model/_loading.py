@@ -14,7 +14,7 @@ from hf_mtl.configuration import MultiTaskConfig, checked_weights
 from hf_mtl.encoder import check_finite
 from hf_mtl_light.errors import UserError
 
-__all__ = ["LoadableModel"]
+__all__ = ["LoadableModel", "refuse_fields_of_one_task"]
 
 #: How a model is found, of the arguments of `LoadableModel.from_pretrained`.
 _FINDING = ("revision", "subfolder", "token", "cache_dir", "force_download", "local_files_only", "proxies")
@@ -38,6 +38,7 @@ class LoadableModel(PreTrainedModel):
                 weights of the encoder or of a head that the config does not describe.
         """
         name = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        refuse_fields_of_one_task(kwargs)
         model: Any
         if name is None or kwargs.get("state_dict") is not None:
             model = super().from_pretrained(*args, **kwargs)
@@ -92,6 +93,27 @@ def _check_whole(model: Any, info: Mapping[str, Collection[str]], name: str) -> 
             "weights come from different models: get both again from one."
         )
     check_finite(model.named_parameters(), f"{name!r}")
+
+
+#: Fields of a config of Transformers that say what one task is, and would be without effect on several.
+_OF_ONE_TASK = ("num_labels", "id2label", "label2id", "problem_type", "is_encoder_decoder", "chunk_size_feed_forward")
+
+
+def refuse_fields_of_one_task(given: Mapping[str, Any]) -> None:
+    """Refuse fields of the config that would be without effect.
+
+    Args:
+        given: Keyword arguments of a loading method.
+
+    Raises:
+        UserError: If one is among them.
+    """
+    for name in _OF_ONE_TASK:
+        if name in given:
+            raise UserError(
+                f"{name}={given[name]!r} would be without effect: labels and types belong to tasks. Set them by "
+                "TaskConfig(name, type, labels=...) when the model is made, or change them by hf_mtl.surgery."
+            )
 
 
 @contextmanager

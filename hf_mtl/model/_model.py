@@ -15,7 +15,7 @@ from hf_mtl.configuration import MultiTaskConfig, TaskConfig, check_built
 from hf_mtl.encoder import States, build_encoder, load_encoder
 from hf_mtl.heads import Head, OwnLayers, head_class
 from hf_mtl.model._freezing import FreezableModel
-from hf_mtl.model._loading import LoadableModel
+from hf_mtl.model._loading import LoadableModel, refuse_fields_of_one_task
 from hf_mtl.model._outputs import MultiTaskOutput
 from hf_mtl.model._padding_free import PaddingFreeModel
 from hf_mtl.model._saving import ShareableModel
@@ -81,6 +81,8 @@ class MultiTaskModel(
             # Each sequence head holds its own pooler: see `StockClassifier`.
             setattr(encoder, "pooler", None)  # noqa: B010  # to torch's types it is a module
         self.encoder = encoder
+        # Activation checkpointing is the encoder's, and so is the refusal where its family knows none.
+        self.supports_gradient_checkpointing = encoder.supports_gradient_checkpointing
         self.heads = TaskModules(
             {
                 task.name: head_class(task, heads)(task, config.get_text_config())
@@ -158,6 +160,7 @@ class MultiTaskModel(
         torch.Size([1, 2])
         """
         tasks = list(tasks)
+        refuse_fields_of_one_task(kwargs)
         MultiTaskConfig(tasks=tasks)  # a wrong task is found before a large encoder is loaded
         loaded, has_pooler = load_encoder(encoder, bidirectional, **kwargs)
         pooler = getattr(loaded, "pooler", None) if has_pooler else None

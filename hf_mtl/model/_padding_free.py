@@ -99,7 +99,7 @@ class PaddingFreeModel(PreTrainedModel):
             and is_ready(self.encoder)
             and not kwargs.get("output_attentions", self.encoder.config.output_attentions)
             # A tensor that this class does not know may need the padded shape.
-            and not any(isinstance(value, torch.Tensor) for value in kwargs.values())
+            and not _holds_tensor(kwargs)
             and not _is_recorded()
         )
 
@@ -258,6 +258,15 @@ class PaddingFreeModel(PreTrainedModel):
                     f"{name} returned {'no' if found is None else len(found)} hidden_states where {count} were "
                     "expected: the embeddings and each layer. Leave out the tasks' field layers to read the last."
                 )
+
+
+def _holds_tensor(value: Any) -> bool:
+    """Return whether a value is a tensor, or a list, tuple or mapping that holds one."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_tensor, value))
+    return isinstance(value, torch.Tensor)
 
 
 def _tokens(inputs: dict[str, torch.Tensor]) -> torch.Tensor:

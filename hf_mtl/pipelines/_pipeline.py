@@ -18,6 +18,11 @@ __all__ = ["MultiTaskPipeline"]
 
 #: Arguments of `make_answerer`, and those of `AnswerOptions`.
 _RUNNING = ("tasks", "max_length", "stride", "batch_tokens", "batch_size", "look_ahead", "precision")
+#: Of Transformers' pipelines: refused, where they ask for something.
+_OF_OTHER_PIPELINES = (
+    *("feature_extractor", "image_processor", "video_processor", "processor"),
+    *("binary_output", "num_workers"),
+)
 _ASKING = ("top_k", "thresholds", "aggregation_strategy", "ignore_labels")
 
 
@@ -67,6 +72,11 @@ class MultiTaskPipeline(Pipeline):
                 f"The pipeline 'multi-task' needs a MultiTaskModel, found a {type(model).__name__}. "
                 "MultiTaskModel.from_encoder(name, tasks) puts heads on a plain encoder."
             )
+        for name in _OF_OTHER_PIPELINES:
+            if kwargs.get(name):
+                raise UserError(
+                    f"{name} is not supported: texts are read by the tokenizer, in this process. Leave it out."
+                )
         own = {name: kwargs.pop(name) for name in (*_RUNNING, *_ASKING) if name in kwargs}
         super().__init__(model, tokenizer, **kwargs)
         self._arguments = own
@@ -93,7 +103,9 @@ class MultiTaskPipeline(Pipeline):
     def _answerer(self, given: Mapping[str, Any]) -> Answerer:
         known = (*_RUNNING, *_ASKING)
         for name in given:
-            if name not in (*known, "num_workers"):  # which Transformers' pipelines take, and this one has no use for
+            if name == "num_workers" and not given[name]:
+                continue  # as Transformers' pipelines take it: no process besides this one
+            if name not in known:
                 raise UserError(f"Unknown argument {name!r}.{nearest(name, known)} Arguments: {listed(known)}.")
         arguments = {**self._arguments, **given}
         key = repr(sorted(arguments.items()))

@@ -7,10 +7,10 @@ from typing import Any
 
 import evaluate
 import torch
-from torch import nn
 
 from hf_mtl.balancers import Balancer
 from hf_mtl.data import MultiTaskCollator
+from hf_mtl.model import MultiTaskModel
 from hf_mtl.samplers import DatasetSampler
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._scoring import Metric
@@ -18,7 +18,7 @@ from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = [
     "check_given",
-    "check_optimizers",
+    "check_model",
     "check_sizes",
     "metrics_by_task",
     "no_collator",
@@ -132,16 +132,25 @@ def check_sizes(args: MultiTaskTrainingArguments, sizes: Mapping[str, int]) -> N
             )
 
 
-def check_optimizers(optimizer: torch.optim.Optimizer | None, model: nn.Module) -> None:
-    """Check that an optimizer that was passed in trains the model.
+def check_model(
+    args: MultiTaskTrainingArguments, optimizer: torch.optim.Optimizer | None, model: MultiTaskModel
+) -> None:
+    """Check that the model can be trained as it is asked for.
 
     Args:
-        optimizer: The optimizer.
+        args: The arguments.
+        optimizer: An optimizer that was passed in.
         model: The model, where it will be trained.
 
     Raises:
-        ValueError: If it holds none of the model's parameters.
+        ValueError: If the optimizer holds none of the model's parameters, or the encoder cannot forget activations.
     """
+    if args.activation_checkpointing and not model.supports_gradient_checkpointing:
+        raise UserError(
+            f"activation_checkpointing=True is not supported: encoders of the family "
+            f"{model.encoder.config.model_type!r} do not support it. Leave it out, and lower "
+            "per_device_train_batch_size where memory is short."
+        )
     if optimizer is None:
         return
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}

@@ -26,7 +26,7 @@ from hf_mtl.trainer._balancing_checks import check_balancing
 from hf_mtl.trainer._checkpoints import CheckpointingTrainer
 from hf_mtl.trainer._construction import (
     check_given,
-    check_optimizers,
+    check_model,
     check_sizes,
     metrics_by_task,
     no_collator,
@@ -163,7 +163,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         made, self.sampling_rules = make_sampler(args.sampling, args.sampling_options)
         self.sampler = sampler or made
         check_adaptive(self.sampler, args)
-        check_optimizers(self.optimizer, self._plain_model)
+        check_model(args, self.optimizer, self._plain_model)
         for name in self.metrics:
             self._plain_model.config.task(name)
         # Every dataset is checked here, not hours into the training.

@@ -52,6 +52,11 @@ class AnswerOptions:
             )
         if isinstance(self.ignore_labels, str):
             raise UserError(f"ignore_labels must be a list of labels, found the string {self.ignore_labels!r}.")
+        if self.aggregation_strategy is None and list(self.ignore_labels) != ["O"]:
+            raise UserError(
+                f"ignore_labels={list(self.ignore_labels)!r} would be without effect: without an aggregation_strategy "
+                "words are joined by the task's own tag scheme. Set aggregation_strategy='first', say, or leave it out."
+            )
         given = self.thresholds.values() if isinstance(self.thresholds, Mapping) else [self.thresholds]
         for value in given:
             if value is not None and (isinstance(value, (bool, str)) or not 0 <= value <= 1):

@@ -129,6 +129,8 @@ class Answerer:
         look_ahead: int = LOOK_AHEAD,
     ) -> None:
         known = [task.name for task in tasks]
+        if isinstance(chosen, str):
+            raise UserError(f"tasks must be a list of names, found the text {chosen!r}. Write tasks=[{chosen!r}].")
         self.names = known if chosen is None else list(dict.fromkeys(chosen))
         for name in self.names:
             if name not in known:

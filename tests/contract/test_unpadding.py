@@ -193,6 +193,22 @@ def test_given_positions_token_types_and_embeddings_are_heeded(family):
         assert_same(unpadded, outcome(model, inputs), inputs)
 
 
+@pytest.mark.parametrize("unknown", [torch.ones(1), [torch.ones(1)], {"a": (torch.ones(1),)}, 1.0])
+def test_a_batch_with_a_tensor_that_is_not_known_runs_padded(unknown):
+    # It may need the padded shape: only who gave it knows.
+    model, inputs, seen = model_of("bert"), batch(), []
+
+    def take(module, args, kwargs):
+        kwargs.pop("unknown")
+        seen.append(kwargs["input_ids"].shape)
+        return args, kwargs
+
+    model.encoder.register_forward_pre_hook(take, with_kwargs=True)
+    model(**inputs, unknown=unknown)
+    padded = inputs["input_ids"].shape
+    assert (seen[0] == padded) == (not isinstance(unknown, float))
+
+
 @pytest.mark.parametrize("mixes", [False, True])
 @pytest.mark.parametrize("unpad", ["auto", False])
 def test_hidden_states_of_single_layers_can_be_asked_for(mixes, unpad):

@@ -284,3 +284,18 @@ def test_hidden_states_are_given_by_number(asked, unpad, layers):
         assert (values is not None) == (number in chosen)
         if values is not None:
             torch.testing.assert_close(values, every[number], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["num_labels", "id2label", "label2id", "problem_type", "is_encoder_decoder"])
+def test_fields_of_a_model_of_one_task_are_refused(model, tmp_path, name):
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"^{name}=.* belong to tasks"):
+        MultiTaskModel.from_pretrained(tmp_path, **{name: 3})
+    with pytest.raises(ValueError, match=f"^{name}=.* belong to tasks"):
+        MultiTaskModel.from_encoder(str(tmp_path), model.tasks, **{name: 3})
+
+
+@pytest.mark.parametrize(("family", "supports"), [("bert", True), ("mpnet", False)])
+def test_activation_checkpointing_is_the_encoders(family, supports):
+    model = MultiTaskModel.from_encoder(tiny_encoder(family), [TaskConfig("mood", "sentiment", labels=["bad", "good"])])
+    assert model.supports_gradient_checkpointing is supports

@@ -261,6 +261,9 @@ def test_bfloat16_trades_digits_for_speed():
         ({"thresholds": {"tone": 0.1}}, "Did you mean 'tones'"),
         ({"thresholds": {"tones": {"w": 0.1}}}, "Task 'tones': a threshold is given for 'w'"),
         ({"thresholds": 2}, "A threshold is a number in"),
+        ({"ignore_labels": ["x"]}, "would be without effect: without an aggregation_strategy"),
+        ({"tasks": "topic"}, r"Write tasks=\['topic'\]"),
+        ({"num_workers": 2}, "num_workers"),
         ({"ignore_labels": "O"}, "ignore_labels must be a list"),
         ({"stride": 40}, "stride must lie between 0 and 29 tokens for windows of 64, found 40"),
         ({"max_length": 65}, "max_length must lie between 3 and 64"),
@@ -299,3 +302,52 @@ def check_fields(fields, value):
             check_fields(fields[0], item)
     else:
         assert isinstance(value, fields)
+
+
+#: Each argument that answers are asked for by, and a value that changes them.
+SEEN = {
+    "tasks": ["topic"],
+    "top_k": None,
+    "thresholds": 0.0,
+    "aggregation_strategy": "none",
+    "ignore_labels": ["O", "B-film"],
+    "stride": 2,
+    "max_length": 5,
+    "batch_tokens": 8,
+    "batch_size": 1,
+    "look_ahead": 1,
+    "precision": "bfloat16",
+}
+#: Which answers do not depend on, but how they are computed.
+QUIET = ("batch_tokens", "batch_size", "look_ahead")
+
+
+def test_every_argument_of_the_pipeline_is_tried_here():
+    from hf_mtl.pipelines import _pipeline
+
+    assert set(SEEN) == {*_pipeline._RUNNING, *_pipeline._ASKING}
+    assert set(AnswerOptions.__dataclass_fields__) == set(_pipeline._ASKING)
+
+
+@pytest.mark.parametrize("name", [name for name in SEEN if name not in ("stride", "ignore_labels", *QUIET)])
+def test_an_argument_changes_the_answers(name):
+    text = " ".join(TEXTS)
+    assert PIPE(text, **{name: SEEN[name]}) != PIPE(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [("stride", {"max_length": 12}), ("ignore_labels", {"aggregation_strategy": "none"})],
+)
+def test_an_argument_changes_the_answers_beside_another(name, beside):
+    text = " ".join(TEXTS)
+    assert PIPE(text, **beside, **{name: SEEN[name]}) != PIPE(text, **beside)
+
+
+@pytest.mark.parametrize(
+    "name", ["feature_extractor", "image_processor", "video_processor", "processor", "binary_output", "num_workers"]
+)
+def test_arguments_of_other_pipelines_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} is not supported"):
+        MultiTaskPipeline(MODEL, TOKENIZER, device="cpu", **{name: 1})
+    MultiTaskPipeline(MODEL, TOKENIZER, device="cpu", **{name: None})

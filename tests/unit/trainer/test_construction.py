@@ -151,3 +151,8 @@ def test_a_dataset_that_would_be_left_out_whole_is_refused(build, accumulation):
     kwargs = {"dataloader_drop_last": True, "batching": "homogeneous", "gradient_accumulation_steps": accumulation}
     with pytest.raises(ValueError, match=r"'sts': 8 rows|a whole step"):
         build(per_device_train_batch_size=10, **kwargs)
+
+
+def test_activation_checkpointing_that_the_encoder_lacks_is_refused(build):
+    with pytest.raises(ValueError, match="'mpnet' do not support it"):
+        build(MultiTaskModel.from_encoder(tiny_encoder("mpnet"), TASKS), activation_checkpointing=True)
