@@ -109,7 +109,7 @@ def check_given(
             if is_given:
                 raise UserError(
                     f"{field}={getattr(args, field)!r} would be without effect beside optimizers=, whose groups have "
-                    "rates of their own. Leave one out."
+                    "their own rates. Leave one out."
                 )
 
 
@@ -181,5 +181,5 @@ def metrics_by_task(metrics: Mapping[str, Any] | None) -> dict[str, Sequence[Met
 
 
 def no_collator(rows: Any) -> Any:
-    """Stand in until the model is known; Trainer's own default would be wrong for rows."""
+    """Serve until the model is known; Trainer's own default would be wrong for rows."""
     raise RuntimeError("The collator is set once the model is known.")

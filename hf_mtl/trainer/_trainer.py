@@ -69,8 +69,8 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         train_dataset: A mapping from names to `datasets.Dataset`, or any form that `hf_mtl.data.as_datasets` takes.
         eval_dataset: The same, for `evaluate`.
         processing_class: The model's fast tokenizer.
-        metrics: For a task the metrics in place of the type's: names, modules of ``evaluate``, or functions of predictions
-            and references.
+        metrics: For a task the metrics in place of the type's: names, modules of ``evaluate``, or functions of
+            predictions and references.
         sampler: How often each dataset is drawn, in place of ``args.sampling``; of ``args.sampling_options`` those that
             go with any strategy hold for it, too.
         balancer: How the tasks' losses become one, in place of ``args.balancing``.
