@@ -80,7 +80,7 @@ def trained(folder, resume=None, data=None, model=None, trainer_kwargs=None, **k
         None,
         make_tokenizer(),
         callbacks=[keeper],
-        **(trainer_kwargs or {}),
+        **{"check_data": False, **(trainer_kwargs or {})},  # of tasks without rows
     )
     trainer.train(resume_from_checkpoint=resume)
     return trainer, keeper

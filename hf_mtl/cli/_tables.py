@@ -47,14 +47,19 @@ def training_table(summary: Sequence[Mapping[str, Any]], main_metrics: Mapping[s
     """
     is_narrow = width < 110
     numbers = ("train/val/test", "share")
-    table = _table("dataset", *numbers, "task", "type", "labels", "metric", right=numbers)
+    # Rows without a label are always shown where there are some.
+    some = any(count for item in summary for by_use in item["unlabelled"].values() for count in by_use.values())
+    more = ["unlabelled"] * some
+    table = _table("dataset", *numbers, "task", *more, "type", "labels", "metric", right=(*numbers, *more))
     for item in summary:
         rows = "/".join(f"{count:,}" if count else "-" for count in item["rows"].values())
         first = [item["dataset"], rows, share_text(item)]
         for task in item["tasks"]:
             kind = task.type.removesuffix("-classification") if is_narrow else task.type
             labels = str(len(task.labels or ()) or "-") if is_narrow else _labels(task)
-            cells = [*first, task.name, kind, labels, main_metrics[task.name]]
+            by_use = item["unlabelled"].get(task.name, {})
+            missing = ["/".join(f"{by_use.get(use, 0):,}" for use in item["rows"])] * some
+            cells = [*first, task.name, *missing, kind, labels, main_metrics[task.name]]
             # Text, not strings: labels may hold brackets, which rich would take for markup.
             table.add_row(*map(Text, cells))
             first = [""] * len(first)

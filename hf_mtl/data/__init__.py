@@ -8,6 +8,7 @@ pads them.
 
 from __future__ import annotations
 
+from hf_mtl.data._task_rows import check_tasks_have_rows
 from hf_mtl.data.batch_sampler import BATCHINGS, DrawnBatch, MixtureBatchSampler
 from hf_mtl.data.checks import MOST_CHARACTERS, LabelCounts, check_rows
 from hf_mtl.data.collator import EncodedBatch, MultiTaskCollator, longest_input
@@ -35,6 +36,7 @@ __all__ = [
     "Row",
     "as_datasets",
     "check_rows",
+    "check_tasks_have_rows",
     "check_tokenizer",
     "class_label",
     "encode_rows",

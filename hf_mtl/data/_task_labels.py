@@ -121,12 +121,7 @@ def _union(name: str, kind: Mapping[str, Any], splits: Splits) -> list[str]:
         for use, data in rows.items():
             if use == "train" or name not in data.column_names or class_label(data.features[name]) is not None:
                 continue
-            if late := sorted(_labels_of(name, kind, dataset, data).keys() - labels.keys()):
-                logger.warning(
-                    "Task %r: the %s rows of dataset %r have labels that no training row has: %s.",
-                    *(name, use, dataset, listed(late)),
-                )
-                labels.update(dict.fromkeys(late))
+            labels.update(dict.fromkeys(sorted(_labels_of(name, kind, dataset, data).keys() - labels.keys())))
     if twins := _look_alikes(labels):
         logger.warning(
             "Task %r: labels differ in case, spaces or form of their characters alone: %s. If each pair is one label, "

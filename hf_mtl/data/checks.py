@@ -195,9 +195,11 @@ def _check_row(part: LabelledDataset, row: Row) -> None:
             continue  # any text will do
         where = f", task {name!r}"
         if head.needs_words and isinstance(label, list) and len(label) != len(row.text):
+            what = "tag" if head.takes_labels else "label"
+            kind = "Token classification" if head.takes_labels else f"A task of the type {task.type!r}"
             raise part.mistake(
                 row.index,
-                f"{where}: {len(label)} tags for {len(row.text)} tokens. Token classification needs one tag per token.",
+                f"{where}: {len(label)} {what}s for {len(row.text)} tokens. {kind} needs one {what} per token.",
             )
         try:
             head.reference(task, label)

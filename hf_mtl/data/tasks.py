@@ -27,7 +27,7 @@ def infer_tasks(
 ) -> list[TaskConfig]:
     """Return tasks complete with the types and labels that their columns show, as a recipe's are.
 
-    Labels are sorted; those that only evaluation rows have come last, with a warning.
+    Labels are sorted; those that only evaluation rows have come last.
 
     Args:
         datasets: The training data, in any form that the trainer takes. Of a `DatasetDict` all splits are looked at.

@@ -37,6 +37,8 @@ class Head(TaskType, nn.Module):
         super().__init__()
         self.check(task)
         self.task = task
+        #: Whether its weights are as they were initialised: neither loaded nor trained.
+        self.is_new = False
         count = check_layers(task, encoder_config)
         #: Whether the head reads other layers than the last.
         self.reads_layers = task.layers is not None and task.layers != count

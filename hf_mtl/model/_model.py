@@ -179,6 +179,8 @@ class MultiTaskModel(
         if not isinstance(encoder, PreTrainedModel):
             load_prediction_layers(model.task_heads, str(encoder), **kwargs)
         model.heads.to(device=loaded.device, dtype=loaded.dtype)
+        for head in model.task_heads.values():
+            head.is_new = True
         model.eval()
         return model
 

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from hf_mtl._options import parsed_options
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.data import LabelCounts
 from hf_mtl.heads import head_class
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.model_card import public_name
@@ -49,6 +50,7 @@ class PreparedRecipe:
         train: Training rows by dataset, columns named after inputs and tasks.
         validation: Validation rows of the datasets that have some.
         test: Test rows of the datasets that have some with labels.
+        label_counts: For each dataset and use what its rows say of each task.
     """
 
     recipe: ReadRecipe
@@ -59,6 +61,7 @@ class PreparedRecipe:
     train: dict[str, Dataset]
     validation: dict[str, Dataset]
     test: dict[str, Dataset]
+    label_counts: dict[str, dict[str, dict[str, LabelCounts]]]
 
     def summary(self) -> list[dict[str, Any]]:
         """Return for each dataset its rows by use, its shares when training begins and ends, and its tasks."""
@@ -75,9 +78,23 @@ class PreparedRecipe:
                 "share": first,
                 "last_share": last,
                 "tasks": [task for task in self.tasks if task.name in self.train[name].column_names],
+                "unlabelled": {
+                    task: {
+                        use: found[task].unlabelled for use, found in self.label_counts[name].items() if task in found
+                    }
+                    for task in self.label_counts[name]["train"]
+                },
             }
             for name, (first, last) in zip(sizes, shares, strict=True)
         ]
+
+    def _unlabelled(self, dataset: str) -> dict[str, dict[str, int]]:
+        """Return for each task of a dataset how many rows have no label, by use."""
+        counts = self.label_counts[dataset]
+        return {
+            task: {use: found[task].unlabelled for use, found in counts.items() if task in found}
+            for task in counts["train"]
+        }
 
     def hub_ids(self) -> dict[str, str]:
         """Return the id on the Hub of each dataset that is from there."""
@@ -112,7 +129,9 @@ class PreparedRecipe:
                 eval_dataset=self.validation or None,
                 processing_class=tokenizer,
                 callbacks=callbacks,
+                check_data=False,  # they were, to the last row
             )
+        trainer.label_counts = {name: found["train"] for name, found in self.label_counts.items()}
         return BuiltRecipe(self, model, tokenizer, trainer)
 
     def resolved(self, folder: str | Path = ".") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.data import infer_task, infer_type, with_shared_labels
+from hf_mtl.data import LabelCounts, check_tasks_have_rows, infer_task, infer_type, with_shared_labels
 from hf_mtl.recipe._load import LoadedDataset, load_source
 from hf_mtl.recipe._metric_names import check_best_metric, metric_names
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
@@ -44,18 +44,30 @@ class Recipe(ReadRecipe):
             with blamed_on("tasks"):
                 tasks = with_shared_labels(tasks, self.tasks)
             check_best_metric(args.metric_for_best_model, tasks)
+            counts: dict[str, dict[str, dict[str, LabelCounts]]] = {}
             for name, parts in splits.items():
+                counts[name] = {}
                 for use, data in parts.items():
-                    check_split(name, use, data, tasks, loaded[name])
-                    if use == "train" and not has_labels(data, [task.name for task in tasks]):
+                    counts[name][use] = check_split(name, use, data, tasks, loaded[name])
+                    if use == "train" and not any(found.labelled for found in counts[name][use].values()):
                         raise RecipeError(f"datasets.{name}", "no training row has a label.")
+            frozen = (args.frozen_heads or ()) if args.unfreeze_at_step is None else ()
+            with blamed_on("tasks"):
+                check_tasks_have_rows(
+                    tasks,
+                    {name: found["train"] for name, found in counts.items()},
+                    {},
+                    {task.name for task in tasks}.difference(frozen),
+                )
         by_use = {use: {name: parts[use] for name, parts in splits.items() if use in parts} for use in _USES}
         scored = _scored(by_use, tasks)
         if args.tune_thresholds != "none":
             names = [t.name for t in tasks if any(has_labels(d, [t.name]) for d in scored["validation"].values())]
             with self.blamed(), blamed_on("training.tune_thresholds"):
                 check_tuning(args.tune_thresholds, tasks, names)
-        return PreparedRecipe(recipe=self, args=args, tasks=tasks, encoder=encoder, sources=loaded, **scored)
+        return PreparedRecipe(
+            recipe=self, args=args, tasks=tasks, encoder=encoder, sources=loaded, label_counts=counts, **scored
+        )
 
     def prepare_for(self, tasks: Sequence[TaskConfig], split: str) -> dict[str, Any]:
         """Load one split to score a trained model on: the model's tasks are the truth for labels and types.

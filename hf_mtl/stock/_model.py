@@ -81,6 +81,7 @@ class ExchangeableModel(PreTrainedModel):
         )
         for name, part in stock.items():
             load_head(cast(Head, model.heads[name]), part)
+            model.task_heads[name].is_new = False
         if foreign:
             warnings.warn(
                 f"The encoder is that of {kept!r}. These tasks come from models with other encoder weights, so their "

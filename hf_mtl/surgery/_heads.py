@@ -176,6 +176,7 @@ def change_labels(
         else:  # from label to label
             state[key][new_places[:, None], new_places] = value[old_places[:, None], old_places]
     new.load_state_dict(state)
+    new.is_new = head.is_new
     changed = {other: new if other == old.name else new.tied(tasks[other]) for other in sharers}
     _set_heads(model, {**heads, **changed})
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from transformers import TrainerCallback
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.data import LabelledDataset
+from hf_mtl.data import LabelCounts, LabelledDataset
 
 __all__ = ["SummaryCallback", "share_text", "summary_table", "training_summary"]
 
@@ -40,6 +40,7 @@ def training_summary(
     parts: Mapping[str, LabelledDataset],
     tasks: Sequence[TaskConfig],
     shares: Iterable[tuple[float, float | None]],
+    counts: Mapping[str, Mapping[str, LabelCounts]],
 ) -> list[dict[str, Any]]:
     """Return what `summary_table` shows.
 
@@ -47,6 +48,7 @@ def training_summary(
         parts: The training datasets.
         tasks: The model's tasks.
         shares: For each dataset its share when training begins and when it ends.
+        counts: What the rows of each dataset say of each task, where they were checked.
     """
     named = {task.name: task for task in tasks}
     return [
@@ -55,7 +57,15 @@ def training_summary(
             "rows": len(part),
             "share": first,
             "last_share": last,
-            "tasks": [{"name": task, "type": named[task].type, "labels": named[task].labels} for task in part.tasks],
+            "tasks": [
+                {
+                    "name": task,
+                    "type": named[task].type,
+                    "labels": named[task].labels,
+                    "unlabelled": counts[name][task].unlabelled if name in counts else 0,
+                }
+                for task in part.tasks
+            ],
         }
         for (name, part), (first, last) in zip(parts.items(), shares, strict=True)
     ]
@@ -68,15 +78,18 @@ def summary_table(summary: list[dict[str, Any]]) -> Table:
         summary: What `MultiTaskTrainer.summary` returned.
     """
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in ("dataset", "rows", "share", "task", "type", "labels"):
-        table.add_column(column, justify="right" if column in ("rows", "share") else "left")
+    # Rows without a label are always shown where there are some.
+    some = any(task.get("unlabelled") for item in summary for task in item["tasks"])
+    for column in ("dataset", "rows", "share", "task", *["unlabelled"] * some, "type", "labels"):
+        table.add_column(column, justify="right" if column in ("rows", "share", "unlabelled") else "left")
     for item in summary:
         first = [item["dataset"], f"{item['rows']:,}", share_text(item)]
         for task in item["tasks"]:
             labels = task["labels"] or ()
             shown = f"{len(labels)}: {', '.join(labels[:3])}{', ...' if len(labels) > 3 else ''}" if labels else "-"
             # Text, not strings: labels may hold brackets, which rich would take for markup.
-            table.add_row(*map(Text, [*first, task["name"], task["type"], shown]))
+            missing = [f"{task.get('unlabelled', 0):,}"] * some
+            table.add_row(*map(Text, [*first, task["name"], *missing, task["type"], shown]))
             first = ["", "", ""]
     return table
 

@@ -33,6 +33,7 @@ from hf_mtl.trainer._construction import (
     refuse_ignored_keys,
     refuse_stock_functions,
 )
+from hf_mtl.trainer._data_checks import mark_trained, rows_checked
 from hf_mtl.trainer._data_parallel import allow_unused_heads
 from hf_mtl.trainer._embedding_noise import EmbeddingNoise
 from hf_mtl.trainer._freezing import FreezingCallback
@@ -83,10 +84,11 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
             what to do instead.
         compute_metrics: Refused: pass ``metrics``.
         preprocess_logits_for_metrics: Refused.
+        check_data: Whether all rows are read once, here: inputs that are there, labels that fit, tasks with rows.
 
     Raises:
-        ValueError: If a dataset does not fit the tasks, a sampling option not the datasets, a balancer not the batches,
-            or there is no tokenizer.
+        ValueError: If a dataset or one of its rows does not fit the tasks, a sampling option not the datasets, a
+            balancer not the batches, or there is no tokenizer.
     """
 
     balancer: Balancer
@@ -112,6 +114,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         compute_loss_func: None = None,
         compute_metrics: None = None,
         preprocess_logits_for_metrics: None = None,
+        check_data: bool = True,
     ) -> None:
         args = MultiTaskTrainingArguments() if args is None else args
         if not isinstance(args, MultiTaskTrainingArguments):
@@ -169,6 +172,8 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         # Every dataset is checked here, not hours into the training.
         self._train_parts = self._columns(train_parts)
         self._eval_parts = self._columns(eval_parts)
+        #: What the rows of each training dataset say of each task; empty where they were not checked.
+        self.label_counts = rows_checked(self._plain_model, args, self._train_parts, self._eval_parts, check_data)
         self._scorers(self._eval_parts)
         if self._train_parts and args.tune_thresholds != "none":
             pairs = ((part, task) for part in self._eval_parts.values() for task in part.tasks)
@@ -197,6 +202,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         refuse_ignored_keys("ignore_keys_for_eval", ignore_keys_for_eval)
         self._start_balancing()
         result = super().train(resume_from_checkpoint, trial)
+        mark_trained(self._plain_model, self._train_parts)
         if self.args.tune_thresholds != "none":
             self.tune_thresholds(how=self.args.tune_thresholds)
         return result
@@ -372,7 +378,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
             epochs=self.args.num_train_epochs,
             max_steps=self.args.max_steps,
         )
-        return training_summary(self._train_parts, self._plain_model.tasks, shares)
+        return training_summary(self._train_parts, self._plain_model.tasks, shares, self.label_counts)
 
     def hyperparameter_search(
         self,

@@ -92,7 +92,10 @@ def test_a_wrong_label_is_named(data, tokenizer, tmp_path):
     rows["loudness"][5] = rows["loudness"][5][:-1]
     model = MultiTaskModel.from_encoder(tiny_encoder(), TASKS, heads=HEADS)
     arguments = MultiTaskTrainingArguments(str(tmp_path), max_steps=3, use_cpu=True, disable_tqdm=True)
-    trainer = MultiTaskTrainer(model, arguments, {"snips": Dataset.from_dict(rows)}, processing_class=tokenizer)
+    broken, message = {"snips": Dataset.from_dict(rows)}, r"'snips', row 5, task 'loudness'.* for \d+ tokens"
+    with pytest.raises(ValueError, match=message):
+        MultiTaskTrainer(model, arguments, broken, processing_class=tokenizer)
+    trainer = MultiTaskTrainer(model, arguments, broken, processing_class=tokenizer, check_data=False)
     with pytest.raises(ValueError, match=r"'snips', row 5, task 'loudness'.*numbers for"):
         trainer.train()
 

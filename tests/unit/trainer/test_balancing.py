@@ -42,7 +42,8 @@ def test_steps_of_one_dataset_are_refused_where_the_method_needs_all_tasks(build
     with pytest.raises(ValueError, match=r"'sts' label only some.*Set batching='mixed'"):
         build(balancing=method, batching="homogeneous")
     jointly = {"snips": make_data()["snips"]}
-    build(balancing=method, batching="homogeneous", train=jointly, evaluation=None)
+    unchecked = {"check_data": False}  # of tasks without rows
+    build(None, jointly, None, unchecked, balancing=method, batching="homogeneous")
 
 
 @pytest.mark.parametrize(

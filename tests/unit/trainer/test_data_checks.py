@@ -1,0 +1,92 @@
+"""What is wrong with rows is found when the trainer is built, before any step."""
+
+import logging
+
+import pytest
+from datasets import Dataset
+
+from hf_mtl import MultiTaskModel, TaskConfig, infer_tasks
+from hf_mtl.data import DataError
+from hf_mtl.trainer._summary import summary_table
+from tests.encoders import tiny_encoder
+from tests.trainers import TASKS
+
+
+def with_column(data, name, change):
+    return data.remove_columns(name).add_column(name, [change(i, value) for i, value in enumerate(data[name])])
+
+
+@pytest.mark.parametrize("where", ["train", "evaluation"])
+def test_one_wrong_label_is_found_wherever_it_is(build, data, where):
+    wrong = with_column(data["sst"], "mood", lambda i, mood: "goood" if i == 11 else mood)
+    name = "sst" if where == "train" else r"sst \(validation\)"
+    with pytest.raises(DataError, match=f"Dataset '{name}', row 11, task 'mood': label 'goood' .*mean 'good'"):
+        build(**{where: {**data, "sst": wrong}})
+
+
+def test_rows_need_not_be_checked(build, data):
+    wrong = with_column(data["sst"], "mood", lambda i, mood: "goood" if i == 11 else mood)
+    trainer = build(train={**data, "sst": wrong}, trainer_kwargs={"check_data": False})
+    assert trainer.label_counts == {}
+    with pytest.raises(ValueError, match=r"Dataset 'sst', row 11, task 'mood'"):
+        trainer.train()
+
+
+def test_a_misspelt_column_of_a_new_head_is_refused_with_its_name(build, data):
+    rows = data["snips"].rename_column("intent", "intnet")
+    with pytest.raises(
+        ValueError,
+        match=r"Task 'intent': no training row has a label. Did you mean 'intnet', a column of dataset 'snips'\? "
+        r"Its head is new and would stay random. Rename the column .* or freeze its head: frozen_heads=\['intent'\]",
+    ):
+        build(train={**data, "snips": rows})
+
+
+def test_a_task_without_labels_in_its_column_is_one_without_rows(build, data):
+    rows = with_column(data["sst"], "mood", lambda i, mood: None if i else "")
+    with pytest.raises(ValueError, match=r"Task 'mood': no training row has a label"):
+        build(train={**data, "sst": rows})
+
+
+@pytest.mark.parametrize("how", ["argument", "model", "loaded", "trained"])
+def test_a_head_that_is_frozen_or_trained_may_be_without_rows(build, data, how, caplog, tmp_path):
+    rows = data["snips"].rename_column("intent", "intnet")
+    model, kwargs = MultiTaskModel.from_encoder(tiny_encoder(), TASKS), {}
+    if how == "argument":
+        kwargs = {"frozen_heads": ["intent"]}
+    elif how == "model":
+        model.freeze(heads=["intent"])
+    elif how == "loaded":
+        model.save_pretrained(tmp_path / "model")
+        model = MultiTaskModel.from_pretrained(tmp_path / "model")
+    else:
+        build(model=model, evaluation=None, max_steps=1).train()
+    with caplog.at_level(logging.WARNING, "hf_mtl"):
+        build(model=model, train={**data, "snips": rows}, **kwargs)
+    assert "Task 'intent': no training row has a label. Did you mean 'intnet'" in caplog.text
+
+
+def test_labels_without_a_row_are_named(build, data, caplog):
+    rows = with_column(data["snips"], "intent", lambda i, intent: "play" if intent == "none" else intent)
+    with caplog.at_level(logging.WARNING, "hf_mtl"):
+        build(train={**data, "snips": rows})
+    assert "Task 'intent': labels that no training row has: 'none'." in caplog.text
+
+
+def test_the_table_counts_rows_without_a_label(build, data):
+    def columns(trainer):
+        return [column.header for column in summary_table(trainer.summary()).columns]
+
+    assert "unlabelled" not in columns(build())
+    rows = with_column(data["sst"], "mood", lambda i, mood: None if i < 3 else mood)
+    trainer = build(train={**data, "sst": rows})
+    assert "unlabelled" in columns(trainer)
+    assert trainer.label_counts["sst"]["mood"].unlabelled == 3
+    assert [task["unlabelled"] for item in trainer.summary() for task in item["tasks"]] == [0, 0, 3, 0]
+
+
+def test_python_needs_no_more_than_names_of_tasks(build):
+    data = {"films": Dataset.from_dict({"text": ["good film", "bad film"] * 8, "opinion": ["pos", "neg"] * 8})}
+    tasks = infer_tasks(data, [TaskConfig("opinion")])
+    trainer = build(MultiTaskModel.from_encoder(tiny_encoder(), tasks), data, data, max_steps=1)
+    assert "eval_opinion_accuracy" in trainer.evaluate()
