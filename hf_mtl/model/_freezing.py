@@ -1,4 +1,4 @@
-"""The half of the model that holds parts of it still: the encoder, its lower layers, heads."""
+"""Freezing: which of the encoder, its lower layers and the heads do not learn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hf_mtl.configuration import owner_of, tied_tasks
 from hf_mtl.encoder import layer_depth
 from hf_mtl_light.errors import UserError
 
-__all__ = ["FreezableModel"]
+__all__ = ["FreezableModel", "apply_frozen"]
 
 
 class FreezableModel(PreTrainedModel):
@@ -71,23 +71,7 @@ class FreezableModel(PreTrainedModel):
         is_any = state["encoder"] or state["layers"] or state["heads"]
         self.config.frozen = dict(state) if is_any else None
         if is_any or was_any:  # else what a user froze by hand stays so
-            self._apply_frozen()
-
-    def _held_frozen(self) -> set[str]:
-        """Return the tasks that hold a frozen head."""
-        return {owner_of(self.config.tasks, name) for name in self.frozen["heads"]}
-
-    def _apply_frozen(self) -> None:
-        """Bring the parameters to what the config says."""
-        frozen = self.frozen
-        deepest = getattr(self.encoder.config, "num_hidden_layers", 0)
-        for name, parameter in self.encoder.named_parameters():
-            is_low = frozen["layers"] > 0 and layer_depth(name, deepest) <= frozen["layers"]
-            parameter.requires_grad_(parameter.is_floating_point() and not (frozen["encoder"] or is_low))
-        held = self._held_frozen()
-        for name, head in self.heads.items():
-            head.requires_grad_(name not in held)
-        self.train(self.training)
+            apply_frozen(self)
 
     def train(self, mode: bool = True) -> Any:
         """Set training mode; frozen parts stay in evaluation mode."""
@@ -100,6 +84,24 @@ class FreezableModel(PreTrainedModel):
                     own = list(module.parameters())
                     if own and not any(parameter.requires_grad for parameter in own):
                         module.eval()
-            for name in self._held_frozen():
+            for name in _held_frozen(self):
                 self.heads[name].eval()
         return self
+
+
+def apply_frozen(model: FreezableModel) -> None:
+    """Bring a model's parameters to what its config says is frozen."""
+    frozen = model.frozen
+    deepest = getattr(model.encoder.config, "num_hidden_layers", 0)
+    for name, parameter in model.encoder.named_parameters():
+        is_low = frozen["layers"] > 0 and layer_depth(name, deepest) <= frozen["layers"]
+        parameter.requires_grad_(parameter.is_floating_point() and not (frozen["encoder"] or is_low))
+    held = _held_frozen(model)
+    for name, head in model.heads.items():
+        head.requires_grad_(name not in held)
+    model.train(model.training)
+
+
+def _held_frozen(model: FreezableModel) -> set[str]:
+    """Return the tasks that hold a frozen head."""
+    return {owner_of(model.config.tasks, name) for name in model.frozen["heads"]}

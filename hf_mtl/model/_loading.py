@@ -1,4 +1,4 @@
-"""The part of the model that reads saved models, whose files a stranger may have written."""
+"""Loading saved models, whose files a stranger may have written."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from hf_mtl._names import listed
 from hf_mtl.configuration import MultiTaskConfig, checked_weights
 from hf_mtl.encoder import check_finite
+from hf_mtl.model._freezing import apply_frozen
 from hf_mtl_light.errors import UserError
 
 __all__ = ["LoadableModel", "refuse_fields_of_one_task"]
@@ -65,7 +66,7 @@ class LoadableModel(PreTrainedModel):
             if parameter.device.type == "cpu" and parameter.data_ptr() % 64:
                 parameter.data = parameter.data.clone()
         if loaded.config.frozen:
-            loaded._apply_frozen()  # loading makes new parameters
+            apply_frozen(loaded)  # loading makes new parameters
         return model
 
 

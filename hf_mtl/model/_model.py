@@ -14,23 +14,21 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig, check_built
 from hf_mtl.encoder import States, build_encoder, load_encoder
 from hf_mtl.heads import Head, OwnLayers, head_class
-from hf_mtl.model._freezing import FreezableModel
+from hf_mtl.model._freezing import FreezableModel, apply_frozen
 from hf_mtl.model._loading import LoadableModel, refuse_fields_of_one_task
 from hf_mtl.model._outputs import MultiTaskOutput
 from hf_mtl.model._padding_free import PaddingFreeModel
+from hf_mtl.model._prediction_layers import load_prediction_layers
 from hf_mtl.model._saving import ShareableModel
 from hf_mtl.model._task_modules import TaskModules
 from hf_mtl.model._task_view import TaskView, view_task
-from hf_mtl.model._vocabulary import VocabularyModel, load_prediction_layers
 from hf_mtl.stock import ExchangeableModel
 from hf_mtl_light.errors import UserError
 
 __all__ = ["MultiTaskModel"]
 
 
-class MultiTaskModel(
-    LoadableModel, ExchangeableModel, ShareableModel, FreezableModel, VocabularyModel, PaddingFreeModel
-):
+class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, FreezableModel, PaddingFreeModel):
     r"""One pretrained encoder that answers several tasks in one pass.
 
     The loss of a batch is the sum over its tasks :math:`t` of
@@ -94,7 +92,7 @@ class MultiTaskModel(
         self.unpad = unpad
         self.post_init()
         if config.frozen:
-            self._apply_frozen()
+            apply_frozen(self)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -225,6 +223,13 @@ class MultiTaskModel(
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the encoder's token embeddings."""
         self.encoder.set_input_embeddings(value)
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Resize the vocabulary: see ``transformers.PreTrainedModel.resize_token_embeddings``."""
+        embeddings: nn.Embedding = super().resize_token_embeddings(*args, **kwargs)
+        for head in self.task_heads.values():
+            head.resize_vocabulary(self.config.get_text_config())
+        return embeddings
 
     def save_encoder(self, folder: str | Path) -> None:
         """Write the plain encoder, which ``AutoModel.from_pretrained`` loads without hf_mtl.

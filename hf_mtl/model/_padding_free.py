@@ -1,4 +1,4 @@
-"""The half of the model that runs the encoder: over all tokens end to end, or padded where that cannot be."""
+"""Running the encoder: over all tokens end to end, or padded where that cannot be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of the model that comes from stock models, and becomes them."""
+"""Multi-task models made of stock models, and stock models of their tasks."""
 
 from __future__ import annotations
 

@@ -77,7 +77,6 @@ def test_example_rows_give_a_result_with_all_keys(name: str) -> None:
         assert set(metric.summary_keys) <= metric.compute(predictions=rows, references=rows).keys()
 
 
-
 @every_metric
 def test_rows_one_at_a_time_give_the_same_scores(name: str) -> None:
     metric = METRICS[name]()

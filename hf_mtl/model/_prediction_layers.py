@@ -1,34 +1,18 @@
-"""What heads that predict the encoder's own tokens need of the model: its vocabulary's size, and pretrained layers."""
+"""Pretrained layers for heads that predict the encoder's own tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForMaskedLM
 from transformers.utils import logging
 
 from hf_mtl.heads import Head
 
-__all__ = ["VocabularyModel", "load_prediction_layers"]
+__all__ = ["load_prediction_layers"]
 
 logger = logging.get_logger(__name__)
-
-
-class VocabularyModel(PreTrainedModel):
-    """A model whose heads may predict tokens by the encoder's input embeddings, which they do not hold."""
-
-    encoder: PreTrainedModel
-    heads: nn.ModuleDict
-
-    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
-        """Resize the vocabulary: see ``transformers.PreTrainedModel.resize_token_embeddings``."""
-        embeddings: nn.Embedding = super().resize_token_embeddings(*args, **kwargs)
-        for head in self.heads.values():
-            assert isinstance(head, Head)
-            head.resize_vocabulary(self.config.get_text_config())
-        return embeddings
 
 
 def load_prediction_layers(heads: Mapping[str, Head], name: str, **kwargs: Any) -> None:
