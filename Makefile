@@ -23,7 +23,7 @@ help:
 	@echo "make demo    fetch the demo's data, train one model for three tasks, evaluate it, answer sentences"
 	@echo "make test    lint, then all tests and doctests"
 	@echo "make lint    ruff check, ruff format --check, mypy --strict"
-	@echo "make upstream Transformers' own test suites on our model; fetches them through pip, a quarter of an hour"
+	@echo "make upstream Transformers' own test suites on our model; fetches them through pip; 10 to 20 minutes"
 	@echo "make bench   every benchmark; BENCH_ARGS='--encoder FOLDER --data FOLDER', or --quick, which needs neither"
 	@echo "make clean   remove the environment, caches and what the demo made"
 

@@ -36,6 +36,9 @@ class _Suite(ModelTesterMixin):
         excluded = EXCLUDED if self.all_model_classes == (PaddedModel,) else {**EXCLUDED, **EXCLUDED_UNPADDED}
         if self._testMethodName in excluded:
             self.skipTest(excluded[self._testMethodName])
+        is_16_bit = any(f"_{kind}_" in self._testMethodName for kind in ("fp16", "bf16"))
+        if self.family == "deberta" and is_16_bit and "eager_matches_sdpa" in self._testMethodName:
+            self.skipTest("Stock DeBERTa (5.23) keeps biases in float32 when it is loaded in 16 bits, and fails.")
         if "gradient_checkpointing" in self._testMethodName and self.family in WITHOUT_CHECKPOINTING:
             self.skipTest("The family's encoder supports no gradient checkpointing, nor does a model on it.")
 
