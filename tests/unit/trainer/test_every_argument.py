@@ -17,7 +17,7 @@ from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
-from hf_mtl.trainer._refused import REFUSED
+from hf_mtl.trainer._refused import REFUSED, REFUSED_OF_ACCELERATOR
 from tests.conftest import make_tokenizer
 from tests.encoders import tiny_encoder
 
@@ -300,6 +300,16 @@ def test_every_field_is_in_one_table():
     twice = [name for name in FIELDS if sum(name in table for table in tables) > 1]
     assert not twice
     assert set(ASKING) == set(REFUSED)
+
+
+def test_the_page_names_every_field():
+    page = (Path(__file__).parents[3] / "docs" / "arguments.md").read_text(encoding="utf-8")
+    honoured, refused = page.split("\nRefused:\n")
+    refused = refused.split("## Arguments of the trainer")[0]
+    for name in sorted(STOCK):
+        assert (f"`{name}`" in refused) or (f"`{name}`" in honoured and name not in REFUSED), name
+    for name, (_, reason) in {**REFUSED, **REFUSED_OF_ACCELERATOR}.items():
+        assert reason in refused, name
 
 
 @pytest.fixture(scope="module")
