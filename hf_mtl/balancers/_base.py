@@ -60,7 +60,15 @@ class Balancer(ABC):
 
     What a balancer computes from it keeps in plain Python numbers and hands out by `state`; checkpoints hold that.
 
-    A user's own is passed to ``MultiTaskTrainer(balancer=...)``.
+    A user's own is passed to ``MultiTaskTrainer(balancer=...)``:
+
+    >>> class FirstTaskTwice(Balancer):
+    ...     def relative_weights(self, step):
+    ...         return {name: 2.0 if name == self.tasks[0].name else 1.0 for name in step.shares}
+    >>> balancer = FirstTaskTwice()
+    >>> balancer.start([TaskFacts("intent"), TaskFacts("mood")], seed=0)
+    >>> balancer.weights(Step(number=0, epoch=0, shares={"intent": 0.5, "mood": 0.5}))
+    {'intent': 1.0, 'mood': 0.5}
     """
 
     #: Whether the method is defined only where a step has rows of every task.

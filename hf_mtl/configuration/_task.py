@@ -68,6 +68,13 @@ class TaskConfig:
 
     >>> TaskConfig("sentiment", "sentiment", labels=["negative", "positive"]).labels
     ('negative', 'positive')
+    >>> task = TaskConfig("slots", "token-classification", labels=["O", "B-city", "I-city"], weight=2.0)
+    >>> task.num_labels
+    3
+    >>> TaskConfig("topic", "sequence-classification", labels=["news", "news"])
+    Traceback (most recent call last):
+        ...
+    hf_mtl_light.errors.UserError: ...
     """
 
     name: str

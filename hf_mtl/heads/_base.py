@@ -31,6 +31,18 @@ class Head(TaskType, nn.Module):
     Args:
         task: The task.
         encoder_config: The encoder's config; its ``hidden_size`` is H.
+
+    A task type of a user's own is passed in, and inherits what it does not change:
+
+    >>> from hf_mtl import MultiTaskModel, TaskConfig
+    >>> from hf_mtl.heads import SequenceClassificationHead
+    >>> class DoubledHead(SequenceClassificationHead):
+    ...     def loss_sum(self, logits, labels):
+    ...         return 2 * super().loss_sum(logits, labels)
+    >>> task = TaskConfig("mood", "doubled", labels=["bad", "good"])
+    >>> model = MultiTaskModel.from_encoder(encoder, [task], heads={"doubled": DoubledHead})
+    >>> type(model.task_heads["mood"]).__name__
+    'DoubledHead'
     """
 
     def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:

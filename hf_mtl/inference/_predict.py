@@ -79,6 +79,13 @@ def predict(
 
     Raises:
         ValueError: If a row has no input, a task is unknown, or a value is out of its range.
+
+    >>> from hf_mtl import MultiTaskModel, TaskConfig, predict
+    >>> task = TaskConfig("mood", "sequence-classification", labels=["bad", "good"])
+    >>> model = MultiTaskModel.from_encoder(encoder, [task])  # a Hub id or a folder; it was not trained
+    >>> [answer] = predict(model, tokenizer, ["a good film"])
+    >>> answer
+    {'mood': {'label': '...', 'score': 0...}}
     """
     answerer = make_answerer(
         model,

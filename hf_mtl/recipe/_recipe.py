@@ -26,6 +26,25 @@ class Recipe(ReadRecipe):
     """What to train: an encoder, datasets, tasks, and how.
 
     Read one with `load` or `from_dict`. Nothing is loaded or written before `prepare`.
+
+    >>> from datasets import Dataset
+    >>> rows = {"review": ["good film", "bad film"] * 20, "label": ["positive", "negative"] * 20}
+    >>> file = f"{folder}/reviews.parquet"
+    >>> size = Dataset.from_dict(rows).to_parquet(file)
+    >>> recipe = Recipe.from_dict(
+    ...     {
+    ...         "encoder": encoder,  # a Hub id or a folder
+    ...         "datasets": {
+    ...             "reviews": {
+    ...                 "load": {"path": "parquet", "data_files": {"train": file}},
+    ...                 "columns": {"review": "text", "label": "sentiment"},
+    ...             }
+    ...         },
+    ...     }
+    ... )
+    >>> [task] = recipe.prepare().tasks
+    >>> task.name, task.type, task.labels
+    ('sentiment', 'sequence-classification', ('negative', 'positive'))
     """
 
     def prepare(self) -> PreparedRecipe:

@@ -1,4 +1,31 @@
-"""Transformers' own trainer, wired to dataset mixtures, exact losses and scores of each task."""
+"""Transformers' own trainer, wired to dataset mixtures, exact losses and scores of each task.
+
+`MultiTaskTrainer` trains several datasets at once; columns named after tasks hold labels. ``encoder`` is a Hub id or a
+folder, ``tokenizer`` its tokenizer:
+
+>>> from datasets import Dataset
+>>> from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
+>>> reviews = Dataset.from_dict({"text": ["good film", "bad film"] * 4, "mood": ["positive", "negative"] * 4})
+>>> requests = Dataset.from_dict({"text": ["play a song", "book a film"] * 4, "intent": ["play", "book"] * 4})
+>>> data = {"reviews": reviews, "requests": requests}
+>>> tasks = [
+...     TaskConfig("mood", "sentiment", labels=["negative", "positive"]),
+...     TaskConfig("intent", "sequence-classification", labels=["play", "book"]),
+... ]
+>>> trainer = MultiTaskTrainer(
+...     MultiTaskModel.from_encoder(encoder, tasks),
+...     MultiTaskTrainingArguments(folder, max_steps=2, use_cpu=True, disable_tqdm=True, save_strategy="no"),
+...     train_dataset=data,
+...     eval_dataset=data,
+...     processing_class=tokenizer,
+... )
+>>> trainer.train().global_step
+{...}
+2
+>>> sorted(key for key in trainer.evaluate() if key.endswith(("score", "accuracy")))
+{...}
+['eval_intent_accuracy', 'eval_mood_accuracy', 'eval_score']
+"""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
     """Train and evaluate a `MultiTaskModel` on several datasets at once.
 
     Datasets are read as they are: columns named after tasks hold labels, ``text``, ``text_pair`` or ``tokens`` the
-    input, other columns are passed over.
+    input, other columns are passed over. `hf_mtl.trainer` has an example.
 
     Logs, besides Transformers' own: ``loss/<task>``, the task's mean loss an item, ``weight/<task>``, the factor that
     it had, ``rows/<dataset>``, the rows drawn since the last log, and ``share/<dataset>``, the share in force.
