@@ -1,15 +1,84 @@
-"""Options of strategies: mappings that a command line gives as JSON, and the numbers in them."""
+"""Options of strategies: what has some, mappings that a command line gives as JSON, and the numbers in them."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.names import listed, nearest
 
-__all__ = ["check_number", "parsed_options"]
+__all__ = ["Configurable", "check_number", "check_option_names", "described", "name_in", "parsed_options"]
+
+
+class Configurable:
+    """What is chosen by a name and set by options: the fields of its dataclass.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Strategy(Configurable):
+    ...     temperature: float = 2.0
+    >>> Strategy(3).options()
+    {'temperature': 3}
+    """
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """Return the names of the options."""
+        return [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
+
+    def options(self) -> dict[str, Any]:
+        """Return all options, given or default, as JSON holds them; of a function, its name."""
+        return {name: _plain(getattr(self, name)) for name in self.option_names()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return value.item() if hasattr(value, "item") else getattr(value, "__qualname__", type(value).__name__)
+
+
+def name_in(table: Mapping[str, type], instance: object) -> str:
+    """Return the name under which an instance's class is in a table; that of the class where it is in none."""
+    return next((name for name, kind in table.items() if type(instance) is kind), type(instance).__name__)
+
+
+def described(name: str, options: Mapping[str, Any]) -> str:
+    """Return a choice and its options in one line, for cards, logs and reports.
+
+    >>> described("temperature", {"temperature": 2, "weights": {"trec": 0.5}})
+    'temperature (temperature: 2, weights: {"trec": 0.5})'
+    """
+    given = ", ".join(
+        f"{key}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)}"
+        for key, value in options.items()
+    )
+    return f"{name} ({given})" if given else name
+
+
+def check_option_names(where: str, given: Iterable[object], valid: Iterable[str]) -> None:
+    """Check the names of options.
+
+    Args:
+        where: What has the options, for the message.
+        given: The names that are given.
+        valid: The names of its options.
+
+    Raises:
+        UserError: If one is unknown.
+    """
+    valid = list(valid)
+    for name in given:
+        if name not in valid:
+            raise UserError(
+                f"{where} has no option {name!r}.{nearest(str(name), valid)} Options: {listed(valid) or 'none'}."
+            )
 
 
 def parsed_options(name: str, value: Mapping[str, Any] | str | None) -> dict[str, Any]:

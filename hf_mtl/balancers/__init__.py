@@ -6,11 +6,11 @@ to ``MultiTaskTrainer(balancer=...)`` instead.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from hf_mtl._names import listed, nearest
+from hf_mtl._options import check_option_names
 from hf_mtl.balancers._aggregators import AggregatorRecipe, aggregator_names
 from hf_mtl.balancers._base import Balancer, Step, TaskFacts
 from hf_mtl.balancers._sketch import CosineSketches
@@ -74,11 +74,5 @@ def make_balancer(method: str, options: Mapping[str, Any] | None = None) -> Bala
         raise UserError(f"Unknown balancing {method!r}.{nearest(method, BALANCERS)} Methods: {listed(BALANCERS)}.")
     kind, options = BALANCERS[method], dict(options or {})
     if kind is not GradientBalancer:
-        valid = list(inspect.signature(kind).parameters)
-        for name in options:
-            if name not in valid:
-                raise UserError(
-                    f"Balancing {method!r}: unknown option {name!r}.{nearest(str(name), valid)} Options: "
-                    f"{listed(valid) or 'none'}."
-                )
+        check_option_names(f"Balancing {method!r}", options, kind.option_names())
     return kind(**options)

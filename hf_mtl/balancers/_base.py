@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from hf_mtl._options import Configurable
+
 __all__ = ["Balancer", "Step", "TaskFacts"]
 
 
@@ -51,7 +53,7 @@ class Step:
     losses_after: Mapping[str, float] = field(default_factory=dict)
 
 
-class Balancer(ABC):
+class Balancer(Configurable, ABC):
     r"""Weighs tasks: the step's loss is :math:`\sum_t w_t L_t` over the tasks that the step has rows of.
 
     :math:`L_t` is the task's mean loss over the whole optimizer step. The trainer calls `start` when a training
@@ -59,6 +61,9 @@ class Balancer(ABC):
     same numbers on every rank. So weights are constant within a step, and neither accumulation nor ranks change them.
 
     What a balancer computes from it keeps in plain Python numbers and hands out by `state`; checkpoints hold that.
+
+    Subclasses that have options are dataclasses whose fields are these; they are set once, when one is made. (Not
+    frozen, as samplers are: a balancer also keeps what it computes.)
 
     A user's own is passed to ``MultiTaskTrainer(balancer=...)``:
 
@@ -107,7 +112,7 @@ class Balancer(ABC):
         relative = self.relative_weights(step)
         return {name: own[name] * relative[name] / len(step.shares) for name in step.shares}
 
-    def update(self, step: Step) -> None:  # noqa: B027  # most methods remember nothing
+    def update(self, step: Step) -> None:  # most methods remember nothing
         """Learn from a step. A task that it has no rows of keeps its weight.
 
         Args:
@@ -115,8 +120,8 @@ class Balancer(ABC):
         """
 
     def state(self) -> dict[str, Any]:
-        """Return what `update` changed, as JSON knows it."""
+        """Return what `update` changed, as JSON holds it."""
         return {}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027  # most methods remember nothing
+    def load_state(self, state: Mapping[str, Any]) -> None:  # most methods remember nothing
         """Take up what `state` returned; called after `start`."""

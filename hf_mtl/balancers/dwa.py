@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hf_mtl._options import check_number
 from hf_mtl.balancers._base import Balancer, Step, TaskFacts
-from hf_mtl_light.errors import UserError
 
 __all__ = ["DynamicWeightAverage"]
 
 
+@dataclass(eq=False)
 class DynamicWeightAverage(Balancer):
     r"""Weigh tasks by how their losses fell over the last two periods.
 
@@ -43,12 +44,13 @@ class DynamicWeightAverage(Balancer):
 
     observes_losses = True
 
-    def __init__(self, temperature: float = 2.0, interval: int | None = None) -> None:
-        check_number("Balancing 'dwa': temperature", temperature, 0, above=True)
-        self._temperature = float(temperature)
-        if interval is not None and (isinstance(interval, bool) or not isinstance(interval, int) or interval < 1):
-            raise UserError(f"Balancing 'dwa': interval must be a whole number of steps from 1, found {interval!r}.")
-        self._interval = interval
+    temperature: float = 2.0
+    interval: int | None = None
+
+    def __post_init__(self) -> None:
+        check_number("Balancing 'dwa': temperature", self.temperature, 0, above=True)
+        if self.interval is not None:
+            check_number("Balancing 'dwa': interval", self.interval, 1, whole=True)
 
     def start(self, tasks: Sequence[TaskFacts], seed: int) -> None:
         """Forget all losses."""
@@ -59,7 +61,7 @@ class DynamicWeightAverage(Balancer):
 
     def _close(self, step: Step) -> None:
         """Close the period that has ended before this step."""
-        period = step.epoch if self._interval is None else step.number // self._interval
+        period = step.epoch if self.interval is None else step.number // self.interval
         if period == self._period:
             return
         self._period = period
@@ -75,7 +77,7 @@ class DynamicWeightAverage(Balancer):
     def relative_weights(self, step: Step) -> dict[str, float]:
         """Return the weights of the step's period; over all tasks they add up to T."""
         self._close(step)
-        rates = {task.name: self._rate(task.name) / self._temperature for task in self.tasks}
+        rates = {task.name: self._rate(task.name) / self.temperature for task in self.tasks}
         largest = max(rates.values())
         powers = {name: math.exp(rate - largest) for name, rate in rates.items()}
         total = sum(powers.values())

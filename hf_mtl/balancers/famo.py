@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hf_mtl._options import check_number
@@ -15,6 +16,7 @@ __all__ = ["FamoBalancer"]
 _EPSILON = 1e-8
 
 
+@dataclass(eq=False)
 class FamoBalancer(Balancer):
     r"""Step along :math:`\sum_t z_t \nabla \log L_t`, scaled to a convex combination of gradients.
 
@@ -53,16 +55,17 @@ class FamoBalancer(Balancer):
     observes_losses = True
     compares_losses = True
 
-    def __init__(self, learning_rate: float = 0.025, weight_decay: float = 1e-3) -> None:
-        check_number("Balancing 'famo': learning_rate", learning_rate, 0)
-        self._rate = float(learning_rate)
-        check_number("Balancing 'famo': weight_decay", weight_decay, 0)
-        self._decay = float(weight_decay)
+    learning_rate: float = 0.025
+    weight_decay: float = 1e-3
+
+    def __post_init__(self) -> None:
+        check_number("Balancing 'famo': learning_rate", self.learning_rate, 0)
+        check_number("Balancing 'famo': weight_decay", self.weight_decay, 0)
 
     def start(self, tasks: Sequence[TaskFacts], seed: int) -> None:
         """Set all logits to 0."""
         super().start(tasks, seed)
-        self._adam = ScalarAdam({task.name: 0.0 for task in tasks}, self._rate, self._decay)
+        self._adam = ScalarAdam({task.name: 0.0 for task in tasks}, self.learning_rate, self.weight_decay)
 
     def _softmax(self, names: Sequence[str]) -> dict[str, float]:
         largest = max(self._adam.values[name] for name in names)

@@ -40,8 +40,13 @@ class GradientBalancer(Balancer):
 
     def __init__(self, aggregator: str = "upgrad", **options: Any) -> None:
         self.recipe = AggregatorRecipe(aggregator, options)
+        self._options = {"aggregator": aggregator, **options}
         self._tensors: dict[str, Any] = {}
         self._built: Any = None
+
+    def options(self) -> dict[str, Any]:
+        """Return the aggregator and the options that were given."""
+        return dict(self._options)
 
     @property
     def independent_parts(self) -> int:

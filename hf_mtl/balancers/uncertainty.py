@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hf_mtl._options import check_number
@@ -16,6 +17,7 @@ __all__ = ["UncertaintyBalancer"]
 _BOUND = 10.0
 
 
+@dataclass(eq=False)
 class UncertaintyBalancer(Balancer):
     r"""Learn the log variance :math:`s_t = \log \sigma_t^2` of each task by the likelihood of its labels.
 
@@ -45,15 +47,16 @@ class UncertaintyBalancer(Balancer):
 
     observes_losses = True
 
-    def __init__(self, learning_rate: float = 0.01) -> None:
-        check_number("Balancing 'uncertainty': learning_rate", learning_rate, 0)
-        self._rate = float(learning_rate)
+    learning_rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        check_number("Balancing 'uncertainty': learning_rate", self.learning_rate, 0)
 
     def start(self, tasks: Sequence[TaskFacts], seed: int) -> None:
         """Set all log variances to 0."""
         super().start(tasks, seed)
         self._factors = {task.name: 0.5 if task.is_regression else 1.0 for task in tasks}
-        self._adam = ScalarAdam({task.name: 0.0 for task in tasks}, self._rate)
+        self._adam = ScalarAdam({task.name: 0.0 for task in tasks}, self.learning_rate)
 
     def relative_weights(self, step: Step) -> dict[str, float]:
         """Return the factors of the losses."""

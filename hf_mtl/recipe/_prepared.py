@@ -9,7 +9,6 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
 
-from hf_mtl._options import parsed_options
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelCounts
 from hf_mtl.heads import head_class
@@ -20,7 +19,6 @@ from hf_mtl.recipe._mistakes import blamed_on
 from hf_mtl.recipe._paths import portable, portable_load
 from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import dump_yaml
-from hf_mtl.samplers import make_sampler
 from hf_mtl.samplers.plan import first_and_last_shares
 from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments
 
@@ -66,7 +64,7 @@ class PreparedRecipe:
     def summary(self) -> list[dict[str, Any]]:
         """Return for each dataset its rows by use, its shares when training begins and ends, and its tasks."""
         args = self.args
-        sampler, rules = make_sampler(args.sampling, args.sampling_options)
+        sampler, rules = args.make_sampler()
         sizes = {name: len(data) for name, data in self.train.items()}
         shares = first_and_last_shares(
             sampler, sizes, args.step_shape, rules=rules, epochs=args.num_train_epochs, max_steps=args.max_steps
@@ -160,7 +158,7 @@ class PreparedRecipe:
         for task in self.tasks:
             fields = task.to_dict()
             tasks[fields.pop("name")] = fields
-        of_method = self.args.balancing_options
+        sampler, rules = self.args.make_sampler()
         elsewhere = ("sampling", "sampling_options", "balancing", "balancing_options")
         training = {key: value for key, value in recipe._training.items() if key not in elsewhere}
         training.setdefault("output_dir", self.args.output_dir)
@@ -174,11 +172,8 @@ class PreparedRecipe:
             "datasets": datasets,
             "tasks": tasks,
             "training": training,
-            "sampling": {
-                "strategy": self.args.sampling,
-                **parsed_options("sampling_options", self.args.sampling_options),
-            },
-            "balancing": {"method": self.args.balancing, **(of_method if isinstance(of_method, dict) else {})},
+            "sampling": {"strategy": self.args.sampling, **sampler.options(), **rules.options()},
+            "balancing": {"method": self.args.balancing, **self.args.make_balancer().options()},
         }
 
     def write(self, folder: str | Path) -> Path:

@@ -110,7 +110,7 @@ class ReadRecipe(RecipeKeys):
         """
         if changes or self._arguments is None:
             with self.blamed():
-                args = make_arguments({**self._training, **changes}, self.sampling_fields(), f"runs/{self._stem}")
+                args = make_arguments({**self._training, **changes}, f"runs/{self._stem}")
             if changes:
                 return args
             self._arguments = args

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,7 +16,8 @@ from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_task_names
 from hf_mtl.heads import HEADS
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.recipe._training import check_training
-from hf_mtl.samplers import make_sampler
+from hf_mtl.samplers import DatasetSampler, make_sampler
+from hf_mtl.samplers.plan import SamplingRules
 from hf_mtl_light.errors import UserError
 
 __all__ = ["Balancing", "DatasetRecipe", "EncoderOptions", "RecipeKeys", "Sampling", "as_recipe_error"]
@@ -63,8 +65,13 @@ class Sampling(BaseModel):
 
     @model_validator(mode="after")
     def _check_options(self) -> Sampling:
-        make_sampler(self.strategy, self.options)
+        _ = self.made
         return self
+
+    @cached_property
+    def made(self) -> tuple[DatasetSampler, SamplingRules]:
+        """The sampler and the rules around it."""
+        return make_sampler(self.strategy, self.options)
 
     def check(self, datasets: Iterable[str]) -> None:
         """Check the names of datasets in options.
@@ -72,7 +79,7 @@ class Sampling(BaseModel):
         Raises:
             RecipeError: If one is unknown, or missing.
         """
-        sampler, rules = make_sampler(self.strategy, self.options)
+        sampler, rules = self.made
         with blamed_on("sampling"):
             names = dict.fromkeys(datasets, 1)
             rules.check(names)
@@ -225,18 +232,16 @@ class RecipeKeys(_Strict):
                     raise RecipeError(f"training.{key}", f"{part} is given twice. Keep '{part}: {options}'.")
         if self.sampling is not None:
             self.sampling.check(self.datasets)
-        return {**check_training(self.training), **self._balancing_arguments()}
+        return {**check_training(self.training), **self._chosen()}
 
-    def _balancing_arguments(self) -> dict[str, Any]:
-        if self.balancing is None:
-            return {}
-        return {"balancing": self.balancing.method, "balancing_options": self.balancing.options or None}
-
-    def sampling_fields(self) -> dict[str, Any]:
-        """Return what ``sampling`` says as fields of the training arguments; nothing where ``training`` says it."""
-        if self.sampling is None:
-            return {}
-        return {"sampling": self.sampling.strategy, "sampling_options": self.sampling.options}
+    def _chosen(self) -> dict[str, Any]:
+        """Return what ``sampling`` and ``balancing`` say as fields of the training arguments."""
+        fields: dict[str, Any] = {}
+        if self.sampling is not None:
+            fields |= {"sampling": self.sampling.strategy, "sampling_options": self.sampling.options}
+        if self.balancing is not None:
+            fields |= {"balancing": self.balancing.method, "balancing_options": self.balancing.options}
+        return fields
 
 
 def _check_fields(where: str, name: str, fields: Mapping[str, Any]) -> None:

@@ -116,20 +116,17 @@ def _described(kinds: tuple[Any, ...]) -> str:
     return " or ".join(dict.fromkeys(words.get(kind, "a text") for kind in kinds))
 
 
-def make_arguments(
-    values: Mapping[str, Any], sampling: Mapping[str, Any], output_dir: str
-) -> MultiTaskTrainingArguments:
+def make_arguments(values: Mapping[str, Any], output_dir: str) -> MultiTaskTrainingArguments:
     """Build the arguments.
 
     Args:
-        values: The recipe's ``training``, checked.
-        sampling: The fields that the recipe's ``sampling`` sets.
+        values: The recipe's ``training``, ``sampling`` and ``balancing``, checked.
         output_dir: The run folder, where ``training`` names none.
 
     Raises:
         RecipeError: If Transformers takes a value, or several together, for wrong.
     """
-    defaults: dict[str, Any] = {"output_dir": output_dir, **sampling}
+    defaults: dict[str, Any] = {"output_dir": output_dir}
     if "logging_strategy" not in values:
         defaults["logging_steps"] = LOGGING_STEPS
     with blamed_on("training", ValueError, TypeError, KeyError, ImportError):

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import yaml
 from transformers import TrainingArguments
 
+from hf_mtl._options import described
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import head_class
 from hf_mtl.report._metrics import split_metrics, without_details
@@ -250,8 +251,7 @@ def _facts(
         options = dict(_mapping(recipe.get(part)))
         chosen = options.pop(key, None) or arguments.get(argument)
         if chosen:
-            shown = ", ".join(f"{name}: {json.dumps(value, default=str)}" for name, value in options.items())
-            facts[fact] = f"{chosen} ({shown})" if shown else str(chosen)
+            facts[fact] = described(str(chosen), options or _mapping(arguments.get(f"{argument}_options")))
     if isinstance(best := state.get("best_global_step"), int):
         facts["best step"] = f"{best:,}"
     last = log[-1] if log else {}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_mtl._names import listed, nearest
-from hf_mtl._options import check_number
+from hf_mtl._options import Configurable, check_number
 from hf_mtl_light.errors import UserError
 
 __all__ = ["DatasetSampler", "Shares", "check_names", "check_shares", "normalised", "shares_by_name"]
@@ -19,7 +19,7 @@ __all__ = ["DatasetSampler", "Shares", "check_names", "check_shares", "normalise
 Shares = npt.NDArray[np.float64]
 
 
-class DatasetSampler(ABC):
+class DatasetSampler(Configurable, ABC):
     """Decides each dataset's share of the rows.
 
     The order in which they are drawn is another matter: draws are spread evenly (`hf_mtl.samplers.plan`), and a
@@ -54,7 +54,7 @@ class DatasetSampler(ABC):
         """Whether shares never change, however long the training: so it is where a subclass leaves `starts` alone."""
         return type(self).starts is DatasetSampler.starts
 
-    def check(self, sizes: Mapping[str, int]) -> None:  # noqa: B027  # most strategies go by no names
+    def check(self, sizes: Mapping[str, int]) -> None:  # most strategies go by no names
         """Check options that name datasets.
 
         Args:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from hf_mtl._names import listed, nearest
+from hf_mtl._options import check_option_names
 from hf_mtl.samplers._base import DatasetSampler
 from hf_mtl.samplers.plan._rules import SamplingRules
-from hf_mtl_light.errors import UserError
 
 __all__ = ["build_sampler", "options_of"]
 
-_RULES = tuple(field.name for field in dataclasses.fields(SamplingRules))
+_RULES = SamplingRules.option_names()
 
 
 def options_of(kind: type[DatasetSampler]) -> list[str]:
     """Return the names of a strategy's options, then of those that go with any."""
-    own: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
-    return [*(field.name for field in own), *_RULES]
+    return [*kind.option_names(), *_RULES]
 
 
 def build_sampler(
@@ -35,13 +32,7 @@ def build_sampler(
     Raises:
         ValueError: If an option is unknown or its value wrong.
     """
-    valid = options_of(kind)
-    for name in options:
-        if name not in valid:
-            raise UserError(
-                f"Sampling strategy {strategy!r} has no option {name!r}.{nearest(str(name), valid)} "
-                f"Options: {listed(valid)}."
-            )
+    check_option_names(f"Sampling strategy {strategy!r}", options, options_of(kind))
     own = {name: value for name, value in options.items() if name not in _RULES}
     rules = {name: value for name, value in options.items() if name in _RULES}
     return kind(**own), SamplingRules(**rules)

@@ -18,8 +18,8 @@ from hf_mtl.balancers import BALANCERS, Balancer, make_balancer
 from hf_mtl.compatibility import cpu_has_fast_bfloat16
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import BATCHINGS
-from hf_mtl.samplers import SAMPLERS, make_sampler
-from hf_mtl.samplers.plan import StepShape
+from hf_mtl.samplers import SAMPLERS, DatasetSampler, make_sampler
+from hf_mtl.samplers.plan import SamplingRules, StepShape
 from hf_mtl.trainer._refused import refuse_unused
 from hf_mtl_light.errors import UserError
 
@@ -177,7 +177,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
                     f"{name} must be one of {listed(choices)}, found {value!r}.{nearest(str(value), choices)}"
                 )
         self.sampling_options = parsed_options("sampling_options", self.sampling_options)
-        make_sampler(self.sampling, self.sampling_options)  # finds wrong options now, not when training starts
+        self.make_sampler()  # finds wrong options now, not when training starts
         if not 0 < self.encoder_layer_decay <= 1:
             raise UserError(f"encoder_layer_decay must lie in (0, 1], found {self.encoder_layer_decay}.")
         self.balancing_options = parsed_options("balancing_options", self.balancing_options)
@@ -193,6 +193,14 @@ class MultiTaskTrainingArguments(TrainingArguments):
             self.metric_for_best_model, self.greater_is_better = "score", True
         super().__post_init__()
         refuse_unused(self)
+
+    def make_sampler(self) -> tuple[DatasetSampler, SamplingRules]:
+        """Return the sampler, and the rules around it, as the arguments say.
+
+        Raises:
+            UserError: If an option is unknown or out of its range.
+        """
+        return make_sampler(self.sampling, self.sampling_options)
 
     def make_balancer(self) -> Balancer:
         """Return a new balancer, as the arguments say.

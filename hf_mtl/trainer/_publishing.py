@@ -14,9 +14,13 @@ from transformers.trainer_utils import HubStrategy, SaveStrategy
 from transformers.utils import logging
 from transformers.utils.hub import PushInProgress
 
+from hf_mtl._options import described, name_in
+from hf_mtl.balancers import BALANCERS, Balancer
 from hf_mtl.hub import ARGUMENTS_FILE, add_code, clean_copy, create_repo, push_folder, shareable_arguments
 from hf_mtl.inference import predict
 from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts, address_card, write_card
+from hf_mtl.samplers import SAMPLERS, DatasetSampler
+from hf_mtl.samplers.plan import SamplingRules
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl_light.errors import UserError
 
@@ -31,15 +35,18 @@ _SPLITS = {"eval": "validation", "test": "test"}
 #: Arguments that the card always lists, and such that it lists elsewhere or that say nothing of the model.
 _ON_CARD = ("learning_rate", "num_train_epochs", "per_device_train_batch_size", "seed")
 _NOT_ON_CARD = (
-    *("card_examples", "push_to_hub", "hub_", "logging_", "save_", "eval_", "sampling", "use_cpu", "dataloader_"),
-    *("load_best_model", "metric_for_best", "greater_is_better", "remove_unused", "per_device_eval"),
+    *("card_examples", "push_to_hub", "hub_", "logging_", "save_", "eval_", "sampling", "balancing"),
+    *("use_cpu", "dataloader_", "load_best_model", "metric_for_best", "greater_is_better", "remove_unused"),
+    "per_device_eval",
 )
 
 
 class PublishingTrainer(EvaluatingTrainer):
     """Transformers' trainer that writes model cards and pushes clean copies, each in one commit."""
 
-    sampler: Any
+    sampler: DatasetSampler
+    sampling_rules: SamplingRules
+    balancer: Balancer
     push_in_progress: Any
     #: What `create_model_card` was given.
     _card_fields: dict[str, Any]
@@ -47,6 +54,14 @@ class PublishingTrainer(EvaluatingTrainer):
     def summary(self) -> list[dict[str, Any]]:
         """Return what will be trained."""
         raise NotImplementedError
+
+    def strategies(self) -> dict[str, str]:
+        """Return the sampler and the balancer by name, each with all its options."""
+        rules = self.sampling_rules.options()
+        return {
+            "sampler": described(name_in(SAMPLERS, self.sampler), {**self.sampler.options(), **rules}),
+            "balancer": described(name_in(BALANCERS, self.balancer), self.balancer.options()),
+        }
 
     # The card
 
@@ -126,7 +141,6 @@ class PublishingTrainer(EvaluatingTrainer):
         shared = {name: getattr(self.args, name) for name in _ON_CARD} | shareable_arguments(self.args)
         if self.args.max_steps > 0:
             del shared["num_train_epochs"]  # it said nothing
-        balancer = getattr(self, "balancer", None)
         return CardFacts.of_model(
             self._plain_model,
             name,
@@ -141,8 +155,7 @@ class PublishingTrainer(EvaluatingTrainer):
                 )
                 for part in self.summary()
             ],
-            sampler=_with_options(self.sampler, self.args.sampling),
-            balancer=None if balancer is None else _with_options(balancer, ""),
+            **self.strategies(),
             arguments={key: value for key, value in shared.items() if not key.startswith(_NOT_ON_CARD)},
             steps=self.state.global_step or None,
             results=[
@@ -286,13 +299,3 @@ class PublishingTrainer(EvaluatingTrainer):
                 logger.warning(f"A push during the training failed: {error}")
         if progress is not None:
             progress.jobs = [job for job in progress.jobs if not job.done()]
-
-
-def _with_options(strategy: Any, name: str) -> str:
-    """Return a sampler's or balancer's name and settings."""
-    settings = ", ".join(
-        f"{key} {value}"
-        for key, value in vars(strategy).items()
-        if isinstance(value, (int, float, str)) and key[0] != "_"
-    )
-    return f"{name or type(strategy).__name__}{f' ({settings})' if settings else ''}"

@@ -25,15 +25,21 @@ class SummaryCallback(TrainerCallback):
 
     Args:
         summary: Returns what `summary_table` shows, when training begins.
+        strategies: Returns how datasets are drawn and tasks balanced, for the lines after the table.
     """
 
-    def __init__(self, summary: Callable[[], list[dict[str, Any]]]) -> None:
-        self._summary = summary
+    def __init__(
+        self, summary: Callable[[], list[dict[str, Any]]], strategies: Callable[[], Mapping[str, str]] = dict
+    ) -> None:
+        self._summary, self._strategies = summary, strategies
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Print the table, on the first process alone."""
         if state.is_world_process_zero and not args.disable_tqdm:
-            Console(stderr=True).print(summary_table(self._summary()))
+            console = Console(stderr=True)
+            console.print(summary_table(self._summary()))
+            for name, strategy in self._strategies().items():
+                console.print(f"{name}: {strategy}", markup=False, highlight=False)
 
 
 def training_summary(

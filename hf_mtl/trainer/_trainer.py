@@ -17,7 +17,7 @@ from hf_mtl.balancers import Balancer
 from hf_mtl.data import DatasetMixture, LabelledDataset, MixtureBatchSampler, MultiTaskCollator, as_datasets
 from hf_mtl.inference import make_collator
 from hf_mtl.model import MultiTaskModel
-from hf_mtl.samplers import DatasetSampler, make_sampler
+from hf_mtl.samplers import DatasetSampler
 from hf_mtl.samplers.plan import first_and_last_shares
 from hf_mtl.trainer._adaptive import SamplingFeedback, check_adaptive, feedback_of, resume_feedback, take_saved
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
@@ -163,7 +163,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         # `compute_loss` divides by the items of the whole step; a trainer that believes the model to take loss
         # arguments does not divide by the accumulation steps once more.
         self.model_accepts_loss_kwargs = True
-        made, self.sampling_rules = make_sampler(args.sampling, args.sampling_options)
+        made, self.sampling_rules = args.make_sampler()
         self.sampler = sampler or made
         check_adaptive(self.sampler, args)
         check_model(args, self.optimizer, self._plain_model)
@@ -188,7 +188,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         self._start_balancing()
         self.add_callback(EndOfStep(lambda: self._balancing.end_step(self.model_wrapped)))
         self.summary()
-        self.add_callback(SummaryCallback(self.summary))
+        self.add_callback(SummaryCallback(self.summary, self.strategies))
         self.add_callback(FreezingCallback(self._plain_model, self._train_parts))
         self.add_callback(SpeedCallback(self.accelerator.unwrap_model))
         self.add_callback(EmbeddingNoise(self.accelerator.unwrap_model))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from hf_mtl._names import listed, nearest
-from hf_mtl._options import check_number
+from hf_mtl._options import Configurable, check_number
 from hf_mtl.samplers._base import DatasetSampler, Shares, check_names, normalised
 from hf_mtl_light.errors import UserError
 
@@ -19,7 +20,7 @@ EXHAUSTED = ("repeat", "stop-at-first", "stop-at-last")
 
 
 @dataclass(frozen=True)
-class SamplingRules:
+class SamplingRules(Configurable):
     """Options that go with any strategy.
 
     Args:
@@ -50,6 +51,11 @@ class SamplingRules:
             check_number(f"max_rows[{name!r}]", rows, 1, whole=True)
         for name, weight in self.weights.items():
             check_number(f"weights[{name!r}]", weight, 0)
+
+    def options(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults."""
+        default = SamplingRules()
+        return {name: value for name, value in super().options().items() if value != getattr(default, name)}
 
     def check(self, sizes: Mapping[str, int]) -> None:
         """Check the names of datasets.

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hf_mtl import TaskConfig
 from hf_mtl.metrics import METRICS, bootstrap_interval, load_metric
 from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts, render_card
+from hf_mtl.samplers import UniformSampler
 from tests.hub_server import check_metadata
 
 TASKS = [
@@ -213,6 +215,37 @@ def test_trainer_writes_results_with_intervals_by_dataset(build, tmp_path):
     assert f"| `slots` | snips | validation | 24 | f1 | {metrics['eval_slots_f1']:.3f} |" in card
     assert f"| `similarity` | sts | validation | 8 | pearson | {metrics['eval_similarity_pearson']:.3f} |" in card
     assert all((a == b).all() for a, b in zip(before, trainer.model.parameters(), strict=True))
+
+
+@dataclass(frozen=True)
+class Mine(UniformSampler):
+    size: int = 3
+
+
+@pytest.mark.parametrize("mine", [None, Mine()])
+def test_sampler_and_balancer_are_on_card_and_log_with_all_their_options(build, tmp_path, capsys, mine):
+    options = {"shares": {"snips": 1, "sst": 2, "sts": 0.5}, "max_rows": {"sst": 4}}
+    if mine is not None:
+        options = {"max_rows": {"sst": 4}}
+    trainer = build(
+        **({"sampling": "fixed"} if mine is None else {}),
+        sampling_options=options,
+        balancing="dwa",
+        balancing_options={"temperature": 3.0},
+        trainer_kwargs={"sampler": mine},
+        max_steps=1,
+    )
+    trainer.args.disable_tqdm = False
+    trainer.train()
+    trainer.create_model_card()
+    card, log = (tmp_path / "out" / "README.md").read_text(), capsys.readouterr().err
+    sampler = 'fixed (shares: {"snips": 1, "sst": 2, "sts": 0.5}, ' if mine is None else "Mine (size: 3, "
+    expected = {"sampler": sampler + 'max_rows: {"sst": 4})', "balancer": "dwa (temperature: 3.0, interval: null)"}
+    assert trainer.strategies() == expected
+    assert f"- Sampling: {expected['sampler']}\n- Balancing of the tasks: {expected['balancer']}\n" in card
+    assert "balancing_options" not in card
+    for name, strategy in expected.items():
+        assert f"{name}: {strategy}" in log.replace("\n", " ").replace("  ", " ")
 
 
 def test_snippets_of_a_written_card_run(build, tmp_path, monkeypatch, capsys):

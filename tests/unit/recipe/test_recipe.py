@@ -1,4 +1,5 @@
 import copy
+import json
 import logging
 
 import pytest
@@ -7,6 +8,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 from hf_mtl import TaskConfig
 from hf_mtl.recipe import Recipe, RecipeError
 from hf_mtl.samplers import TemperatureSampler
+from tests.options import BALANCING, SAMPLING
 from tests.unit.recipe.recipe_files import FILMS, write_recipe, write_rows
 
 
@@ -336,11 +338,27 @@ def test_held_out_rows_have_the_labels_in_proportion(values, seed):
     assert (held.count("neg"), held.count("pos")) == (5, 5)
 
 
+@pytest.mark.parametrize("strategy", SAMPLING)
+@pytest.mark.parametrize("method", ["fixed", "dwa", "gradient"])
+def test_any_sampling_and_balancing_come_through_a_recipe_and_out_of_it_again(values, strategy, method):
+    names = {"a": "films", "b": "talks"}
+    text = json.dumps({"sampling": {"strategy": strategy, **SAMPLING[strategy]}})
+    for short, name in names.items():
+        text = text.replace(f'"{short}"', f'"{name}"')
+    given = {**json.loads(text), "balancing": {"method": method, **BALANCING[method]}}
+    prepared = prepare({**values, **given})
+    resolved = prepared.resolved()
+    assert {key: resolved[key] for key in given} == given
+    sampler, rules = prepared.args.make_sampler()
+    assert {"strategy": strategy, **sampler.options(), **rules.options()} == given["sampling"]
+    assert {"method": method, **prepared.args.make_balancer().options()} == given["balancing"]
+
+
 def test_balancing_reaches_the_arguments_and_the_resolved_recipe(values):
     values["balancing"] = {"method": "dwa", "temperature": 3.0}
     prepared = prepare(values)
     assert (prepared.args.balancing, prepared.args.balancing_options) == ("dwa", {"temperature": 3.0})
-    assert prepared.resolved()["balancing"] == {"method": "dwa", "temperature": 3.0}
+    assert prepared.resolved()["balancing"] == {"method": "dwa", "temperature": 3.0, "interval": None}
     assert not {"balancing", "balancing_options"} & set(prepared.resolved()["training"])
 
 

@@ -48,7 +48,8 @@ def run(tmp_path_factory):
         save_steps=4,
         per_device_train_batch_size=4,
         batching="mixed",
-        balancing="random",
+        balancing="uncertainty",
+        balancing_options={"learning_rate": 0.5},
         seed=7,
         gradient_cosine_steps=1,
     )
@@ -91,7 +92,7 @@ def test_run_is_what_the_trainer_logged(run):
         assert read.results["validation"][task]["accuracy"] == final[f"eval_{task}_accuracy"]
     assert "accuracy" not in {key.removeprefix("f1_") for key in read.results["validation"][SHORT] if "f1_" in key}
     assert read.scores == {"validation": final["eval_score"]}
-    assert {"steps": "6", "seed": "7", "balancer": "random"}.items() <= read.facts.items()
+    assert {"steps": "6", "seed": "7", "balancer": "uncertainty (learning_rate: 0.5)"}.items() <= read.facts.items()
     assert list(read.cosines()) == [(SHORT, LONG)]
 
 
