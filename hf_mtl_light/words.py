@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Pieces", "Reading", "WordMap"]
+__all__ = ["Pieces", "Reading", "WordMap", "trimmed"]
 
 #: What a task reads of a row. ``"text"``: its text or pair, or its words, with the end cut off where they are too long.
 #: ``"context"``: its first text, the question, with windows over the second. ``"choices"``: its text with each choice.
@@ -65,3 +65,16 @@ class WordMap:
             if word is not None and first[word] is None:
                 first[word] = position
         return first
+
+
+def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return a place in a text without the white space at its ends; of white space alone, its end twice.
+
+    >>> trimmed("in New York ", 2, 12), trimmed("a b", 1, 2)
+    ((3, 11), (2, 2))
+    """
+    while start < end and text[start].isspace():
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    return start, end

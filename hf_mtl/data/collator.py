@@ -238,6 +238,6 @@ class MultiTaskCollator:
         if row.text_pair is not None:
             sequences = encoding.sequence_ids
             word_ids = [w if s == 0 else None for w, s in zip(word_ids, sequences, strict=True)]
-        offsets = [] if isinstance(row.text, list) else self._pad(encoding.offsets, (0, 0), length)
+        offsets = self._pad(encoding.offsets, (0, 0), length)
         word_map = word_map_of(row, self._pad(word_ids, None, length), offsets)
         return word_map if self.masker is None else replace(word_map, ids=encoding.ids)

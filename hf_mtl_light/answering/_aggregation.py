@@ -14,7 +14,7 @@ import numpy as np
 
 from hf_mtl_light.answering._options import AnswerOptions
 from hf_mtl_light.errors import UserError
-from hf_mtl_light.words import WordMap
+from hf_mtl_light.words import WordMap, trimmed
 
 __all__ = ["aggregate"]
 
@@ -55,13 +55,15 @@ def aggregate(
         return [
             {"entity": tag, "score": score, "index": index, "word": words.text[start:end], "start": start, "end": end}
             for tag, score, index, (start, end) in zip(tags, scores.tolist(), pieces.index, spans, strict=True)
-            if tag not in ignored
+            if tag not in ignored and start < end
         ]
     found = []
     for first, last in _groups(tags):
         kind = tags[first].split("-", 1)[-1]
         if kind not in ignored:
-            start, end = spans[first][0], spans[last][1]
+            start, end = trimmed(words.text, spans[first][0], spans[last][1])
+            if start == end:  # white space alone
+                continue
             score = float(np.nanmean(scores[first : last + 1]))
             found.append(
                 {"entity_group": kind, "score": score, "word": words.text[start:end], "start": start, "end": end}

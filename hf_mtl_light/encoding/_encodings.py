@@ -9,10 +9,20 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from hf_mtl_light.encoding._rows import Row
+from hf_mtl_light.encoding._word_numbers import number_given_words, number_words, word_spans
 from hf_mtl_light.errors import UserError
-from hf_mtl_light.words import Pieces, WordMap
+from hf_mtl_light.words import Pieces, WordMap, trimmed
 
-__all__ = ["Tokenizer", "check_tokenizer", "encode_rows", "is_word_aware", "padding_id", "pieces_of", "word_map_of"]
+__all__ = [
+    "Tokenizer",
+    "check_tokenizer",
+    "encode_rows",
+    "is_word_aware",
+    "padding_id",
+    "pieces_of",
+    "text_of",
+    "word_map_of",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -72,22 +82,27 @@ def encode_rows(tokenizer: Tokenizer, rows: Sequence[Row], **how: Any) -> tuple[
         ``attention_mask`` and ``token_type_ids``.
     """
     encodings: list[Any] = [None] * len(rows)
-    # The tokenizer takes one kind of input at a time: texts, pairs, or words.
-    kinds: dict[tuple[bool, bool], list[int]] = {}
+    # The tokenizer takes one kind of input at a time: texts or pairs. Words are the text that they make: a list of
+    # words has other tokens than that in some families (GPT-2's glues them together).
+    kinds: dict[bool, list[int]] = {}
     for i, row in enumerate(rows):
-        kinds.setdefault((isinstance(row.text, list), row.text_pair is not None), []).append(i)
+        kinds.setdefault(row.text_pair is not None, []).append(i)
     names: list[str] = []
-    for (is_split, is_pair), chosen in kinds.items():
+    for is_pair, chosen in kinds.items():
         batch = tokenizer(
-            [rows[i].text for i in chosen],
+            [text_of(rows[i]) for i in chosen],
             text_pair=[rows[i].text_pair for i in chosen] if is_pair else None,
-            is_split_into_words=is_split,
             **how,
         )
         names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch]
         for i, encoding in zip(chosen, batch.encodings, strict=True):
             encodings[i] = encoding
     return encodings, names
+
+
+def text_of(row: Row) -> str:
+    """Return a row's text, or that of its words."""
+    return row.text if isinstance(row.text, str) else " ".join(row.text)
 
 
 def word_map_of(
@@ -101,38 +116,17 @@ def word_map_of(
     Args:
         row: The row.
         word_ids: For each token the tokenizer's number of its word, ``None`` at special tokens and in a second text.
-        offsets: For each token its start and end in the text, in characters; not looked at for rows of words.
+        offsets: For each token its start and end in the text, in characters.
         pieces: The tokens by themselves, to hand on.
     """
     if isinstance(row.text, list):
-        return WordMap(" ".join(row.text), _word_spans(row.text), word_ids, pieces)
-    # The tokenizer's own words, numbered again: some of its numbers own no token.
-    found: dict[int, int] = {}
-    spans: list[tuple[int, int]] = []
-    numbered: list[int | None] = []
-    for word_id, (start, end) in zip(word_ids, offsets, strict=True):
-        if word_id is None:
-            numbered.append(None)
-            continue
-        number = found.get(word_id)
-        if number is None:
-            number = found[word_id] = len(spans)
-            spans.append((start, end))
-        else:
-            spans[number] = (spans[number][0], end)
-        numbered.append(number)
+        text, given = text_of(row), word_spans(row.text)
+        return WordMap(text, given, number_given_words(text, given, word_ids, offsets), pieces)
+    numbers, spans = number_words(row.text, word_ids, offsets)
     if spans and not row.text.isascii():
         limits = [*(start for start, _ in spans[1:]), len(row.text)]
         spans = [(start, _with_marks(row.text, end, limit)) for (start, end), limit in zip(spans, limits, strict=True)]
-    return WordMap(row.text, spans, numbered, pieces)
-
-
-def _word_spans(words: Sequence[str]) -> list[tuple[int, int]]:
-    spans, end = [], -1
-    for word in words:
-        spans.append((end + 1, end + 1 + len(word)))
-        end = spans[-1][1]
-    return spans
+    return WordMap(row.text, spans, numbers, pieces)
 
 
 def _with_marks(text: str, end: int, limit: int) -> int:
@@ -151,7 +145,6 @@ def pieces_of(
     row: Row,
     tokens: Sequence[str],
     offsets: Sequence[tuple[int, int]],
-    word_ids: Sequence[int | None],
     is_special: Sequence[int],
     tokenizer: Tokenizer,
 ) -> Pieces:
@@ -162,22 +155,18 @@ def pieces_of(
     Args:
         row: The row.
         tokens: All its tokens.
-        offsets: The start and end of each in the text, in characters; for rows of words in its word.
-        word_ids: Their words, likewise.
+        offsets: The start and end of each in the text, in characters.
         is_special: Whether each is a special token, or of a second text.
         tokenizer: The tokenizer.
     """
-    words = _word_spans(row.text) if isinstance(row.text, list) else None
-    text = " ".join(row.text) if isinstance(row.text, list) else row.text
+    text = text_of(row)
     aware, unknown = is_word_aware(tokenizer), tokenizer.unk_token
     index, spans, inside = [], [], []
-    for i, (token, (start, end), word_id) in enumerate(zip(tokens, offsets, word_ids, strict=True)):
+    for i, (token, (start, end)) in enumerate(zip(tokens, offsets, strict=True)):
         if is_special[i]:
             continue
-        if words is not None and word_id is not None:
-            start, end = start + words[word_id][0], end + words[word_id][0]
         index.append(i)
-        spans.append((start, end))
+        spans.append(trimmed(text, start, end))
         if token == unknown:
             inside.append(False)
         elif aware:

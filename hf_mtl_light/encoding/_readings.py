@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hf_mtl_light.encoding._encodings import Tokenizer, encode_rows, padding_id
+from hf_mtl_light.encoding._encodings import Tokenizer, encode_rows, padding_id, text_of
 from hf_mtl_light.encoding._rows import Row, RowError
-from hf_mtl_light.words import Reading, WordMap
+from hf_mtl_light.words import Reading, WordMap, trimmed
 
 __all__ = ["CONTEXT_STRIDE", "EncodedContext", "Part", "can_read", "choice_words", "encode_choices", "encode_contexts"]
 
@@ -122,7 +122,7 @@ def encode_contexts(
             )
             for first, stop in tokens
         ]
-        spans = [encoding.offsets[i] for i in places]
+        spans = [trimmed(str(row.text_pair), *encoding.offsets[i]) for i in places]
         found.append(EncodedContext(str(row.text_pair), spans, parts, tokens, before))
     return found, names
 
@@ -139,7 +139,7 @@ def encode_choices(tokenizer: Tokenizer, rows: Sequence[Row], max_length: int) -
     pairs = [
         replace(
             row,
-            text=row.text if isinstance(row.text, str) else " ".join(row.text),
+            text=text_of(row),
             text_pair=choice if row.text_pair is None else f"{row.text_pair} {choice}",
         )
         for row in rows
@@ -152,4 +152,4 @@ def encode_choices(tokenizer: Tokenizer, rows: Sequence[Row], max_length: int) -
 
 def choice_words(row: Row) -> WordMap:
     """Return a row's choices; no label is one of its words."""
-    return WordMap(row.text if isinstance(row.text, str) else " ".join(row.text), (), (), choices=row.choices or ())
+    return WordMap(text_of(row), (), (), choices=row.choices or ())

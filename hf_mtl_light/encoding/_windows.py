@@ -12,6 +12,7 @@ from hf_mtl_light.encoding._encodings import (
     encode_rows,
     padding_id,
     pieces_of,
+    text_of,
     word_map_of,
 )
 from hf_mtl_light.encoding._readings import choice_words, encode_choices, encode_contexts
@@ -169,9 +170,8 @@ class WindowEncoder:
             if len(second) > self._half:
                 row = replace(row, text_pair=row.text_pair[: encoding.offsets[second[self._half - 1]][1]])
         batch = self.tokenizer(
-            row.text,
+            text_of(row),
             text_pair=row.text_pair,
-            is_split_into_words=isinstance(row.text, list),
             truncation="only_first",
             max_length=self.max_length,
             stride=self.stride,
@@ -182,7 +182,9 @@ class WindowEncoder:
         texts = [[i for i, sequence in enumerate(part.sequence_ids) if sequence == 0] for part in parts]
         starts, stops = [0], []
         for number in range(1, len(parts)):
-            cut = self._middle([parts[number].word_ids[i] for i in texts[number][: self.stride + 1]])
+            part, shared = parts[number], texts[number][: self.stride + 1]
+            words = word_map_of(row, [part.word_ids[i] for i in shared], [part.offsets[i] for i in shared])
+            cut = self._middle(words.word_ids)
             starts.append(texts[number][0] + cut)
             stops.append(texts[number - 1][-1] + 1 - self.stride + cut)
         stops.append(len(parts[-1].ids))
@@ -208,11 +210,11 @@ class WindowEncoder:
         if row.text_pair is not None:
             other = [sequence == 1 for sequence in gather("sequence_ids")]
             word_ids = [None if out else word for out, word in zip(other, word_ids, strict=True)]
-        offsets = gather("offsets") if needs_pieces or not isinstance(row.text, list) else []
+        offsets = gather("offsets")
         pieces = None
         if needs_pieces:
             special = gather("special_tokens_mask")
             if other is not None:
                 special = [is_special or out for is_special, out in zip(special, other, strict=True)]
-            pieces = pieces_of(row, gather("tokens"), offsets, word_ids, special, self.tokenizer)
+            pieces = pieces_of(row, gather("tokens"), offsets, special, self.tokenizer)
         return word_map_of(row, word_ids, offsets, pieces)

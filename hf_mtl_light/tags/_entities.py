@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hf_mtl_light.tags._schemes import as_iobes, split_tag
-from hf_mtl_light.words import WordMap
+from hf_mtl_light.words import WordMap, trimmed
 
 __all__ = ["entities", "tagged_words"]
 
@@ -41,15 +41,16 @@ def entities(words: WordMap, tags: Sequence[str], scores: Sequence[float]) -> li
         else:
             groups.append((kind, position, position))
         is_open = prefix not in "ES"
+    places = [trimmed(words.text, words.spans[first][0], words.spans[last][1]) for _, first, last in groups]
     return [
         {
             "entity_group": kind,
             "score": sum(scores[first : last + 1]) / (last + 1 - first),
-            "word": words.text[words.spans[first][0] : words.spans[last][1]],
-            "start": words.spans[first][0],
-            "end": words.spans[last][1],
+            "word": words.text[start:end],
+            "start": start,
+            "end": end,
         }
-        for kind, first, last in groups
+        for (kind, first, last), (start, end) in zip(groups, places, strict=True)
     ]
 
 
