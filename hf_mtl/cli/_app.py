@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from hf_mtl.cli.data import data
 from hf_mtl.cli.evaluate import evaluate
 from hf_mtl.cli.export import export
 from hf_mtl.cli.heads import heads
@@ -103,6 +104,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(data)
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)

@@ -27,6 +27,8 @@ _RESULTS = (
     "trainer_state.json",
     "report.html",
 )
+#: Warnings about the data that a dry run shows.
+_MOST_REMARKS = 5
 _CHECKPOINT = re.compile(r"^checkpoint-\d+$")
 
 
@@ -43,6 +45,7 @@ def train(
     from hf_mtl.cli._crash import report_crashes_in
     from hf_mtl.cli._tables import training_table
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console, write_line
+    from hf_mtl.data import remarks_on
     from hf_mtl.recipe import Recipe, one_line
 
     if overwrite and resume:
@@ -57,6 +60,11 @@ def train(
         console = stdout_console()
         console.print(training_table(prepared.summary(), prepared.main_metrics(), console.width))
         if dry_run:
+            remarks = [remark for look in prepared.look() for remark in remarks_on(look, prepared.tasks)]
+            for remark in remarks[:_MOST_REMARKS]:
+                write_line(f"warning: {remark}")
+            if len(remarks) > _MOST_REMARKS:
+                write_line(f"{len(remarks) - _MOST_REMARKS} more: see hf-mtl data {recipe}.")
             return
         with _removing(folder):
             built = prepared.build()

@@ -8,12 +8,14 @@ pads them.
 
 from __future__ import annotations
 
+from hf_mtl.data._remarks import MOST, remarks_on, remarks_on_texts
 from hf_mtl.data._task_rows import check_tasks_have_rows
 from hf_mtl.data.batch_sampler import BATCHINGS, DrawnBatch, MixtureBatchSampler
 from hf_mtl.data.checks import MOST_CHARACTERS, LabelCounts, check_rows
 from hf_mtl.data.collator import EncodedBatch, MultiTaskCollator, longest_input
 from hf_mtl.data.columns import DataError, LabelledDataset
 from hf_mtl.data.labels import LabelReader, class_label
+from hf_mtl.data.look import SAMPLED_ROWS, DataLook, look_at, look_at_texts
 from hf_mtl.data.mixture import DatasetMixture
 from hf_mtl.data.sources import SPLIT_NAMES, as_datasets
 from hf_mtl.data.tasks import InferenceError, infer_task, infer_tasks, infer_type, with_shared_labels
@@ -21,9 +23,12 @@ from hf_mtl_light.encoding import Row, check_tokenizer, encode_rows, padding_id,
 
 __all__ = [
     "BATCHINGS",
+    "MOST",
     "MOST_CHARACTERS",
+    "SAMPLED_ROWS",
     "SPLIT_NAMES",
     "DataError",
+    "DataLook",
     "DatasetMixture",
     "DrawnBatch",
     "EncodedBatch",
@@ -44,8 +49,12 @@ __all__ = [
     "infer_tasks",
     "infer_type",
     "longest_input",
+    "look_at",
+    "look_at_texts",
     "padding_id",
     "pieces_of",
+    "remarks_on",
+    "remarks_on_texts",
     "with_shared_labels",
     "word_map_of",
 ]

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
+from transformers import AutoConfig, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.data import LabelCounts
-from hf_mtl.heads import head_class
+from hf_mtl.data import DataLook, LabelCounts, LabelledDataset, longest_input, look_at
+from hf_mtl.heads import Head, head_class
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.model_card import public_name
 from hf_mtl.recipe._load import LoadedDataset
@@ -20,7 +20,7 @@ from hf_mtl.recipe._paths import portable, portable_load
 from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import dump_yaml
 from hf_mtl.samplers.plan import first_and_last_shares
-from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments
+from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments, warn_of_texts
 
 __all__ = ["BuiltRecipe", "PreparedRecipe"]
 
@@ -94,6 +94,33 @@ class PreparedRecipe:
             for task in counts["train"]
         }
 
+    def look(self) -> list[DataLook]:
+        """Return what the rows of each dataset are like, read by the encoder's tokenizer.
+
+        Raises:
+            RecipeError: If the encoder is not found.
+        """
+        tokenizer = self.recipe.load_tokenizer()
+        path, options = self.encoder
+        config = AutoConfig.from_pretrained(path, **{k: v for k, v in options.items() if k == "revision"})
+        max_length = self.args.max_length or longest_input(tokenizer, config)
+        by_use = {use: self._parts(use) for use in ("train", "validation", "test")}
+        return [
+            look_at(
+                name,
+                {use: parts[name] for use, parts in by_use.items() if name in parts},
+                self.label_counts[name],
+                tokenizer,
+                max_length,
+            )
+            for name in self.train
+        ]
+
+    def _parts(self, use: str) -> dict[str, LabelledDataset]:
+        heads: dict[str, type[Head]] = {task.name: head_class(task) for task in self.tasks}
+        data: dict[str, Dataset] = getattr(self, use)
+        return {name: LabelledDataset(f"{name} ({use})", rows, self.tasks, heads) for name, rows in data.items()}
+
     def hub_ids(self) -> dict[str, str]:
         """Return the id on the Hub of each dataset that is from there."""
         ids = {name: public_name(self.recipe.datasets[name].load.get("path")) for name in self.train}
@@ -129,6 +156,7 @@ class PreparedRecipe:
                 callbacks=callbacks,
                 check_data=False,  # they were, to the last row
             )
+        warn_of_texts(self._parts("train"), tokenizer, trainer.data_collator.max_length)
         trainer.label_counts = {name: found["train"] for name, found in self.label_counts.items()}
         return BuiltRecipe(self, model, tokenizer, trainer)
 

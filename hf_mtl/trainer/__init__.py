@@ -30,6 +30,7 @@ folder, ``tokenizer`` its tokenizer:
 from __future__ import annotations
 
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._data_checks import warn_of_texts
 from hf_mtl.trainer._freed_memory import keep_freed_memory
 from hf_mtl.trainer._learning_rates import rate_factor, split_learning_rates
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
@@ -57,4 +58,5 @@ __all__ = [
     "rate_factor",
     "share_text",
     "split_learning_rates",
+    "warn_of_texts",
 ]

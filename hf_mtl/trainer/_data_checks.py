@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping
+from itertools import islice
+
+from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.configuration import owner_of
-from hf_mtl.data import LabelCounts, LabelledDataset, check_rows, check_tasks_have_rows
+from hf_mtl.data import (
+    LabelCounts,
+    LabelledDataset,
+    MultiTaskCollator,
+    check_rows,
+    check_tasks_have_rows,
+    look_at_texts,
+    remarks_on_texts,
+)
 from hf_mtl.model import MultiTaskModel
-from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._evaluation import EvaluatingTrainer
 
-__all__ = ["mark_trained", "rows_checked"]
+__all__ = ["mark_trained", "rows_checked", "warn_of_texts"]
+
+logger = logging.getLogger(__name__)
+
+#: Datasets whose texts are looked at when a trainer is built, and rows of each: a tenth of a second in all.
+_MOST_DATASETS, _LOOK = 20, 100
 
 
 def rows_checked(
-    model: MultiTaskModel,
-    args: MultiTaskTrainingArguments,
-    train: Mapping[str, LabelledDataset],
-    evaluation: Mapping[str, LabelledDataset],
-    check_data: bool,
+    trainer: EvaluatingTrainer, train: Mapping[str, LabelledDataset], evaluation: Mapping[str, LabelledDataset]
 ) -> dict[str, dict[str, LabelCounts]]:
     """Check every row once, and that every task has rows to learn from.
 
     Args:
-        model: The model.
-        args: The arguments.
+        trainer: The trainer: its model, arguments and collator.
         train: The training datasets.
         evaluation: The evaluation datasets.
-        check_data: Whether to check anything.
 
     Returns:
-        For each training dataset and task how many rows have which label; nothing if nothing was checked.
+        For each training dataset and task how many rows have which label.
 
     Raises:
         ValueError: At the first mistake; the message names dataset, row and task.
     """
-    if not check_data:
-        return {}
+    args, model = trainer.args, trainer._plain_model
     progress = not args.disable_tqdm and args.process_index == 0
     counts = {name: check_rows(part, progress) for name, part in train.items()}
     if train:
@@ -47,7 +57,17 @@ def rows_checked(
         named = copy.copy(part)
         named.name = f"{name} (validation)"
         check_rows(named, progress)
+    collator = trainer.data_collator
+    if isinstance(collator, MultiTaskCollator):  # not one of the user's own
+        warn_of_texts(train, collator.tokenizer, collator.max_length)
     return counts
+
+
+def warn_of_texts(parts: Mapping[str, LabelledDataset], tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+    """Warn of datasets whose tokens the tokenizer does not know, or whose rows are too long, by a few rows of each."""
+    for part in islice(parts.values(), _MOST_DATASETS):
+        for remark in remarks_on_texts(part.name, look_at_texts(part, tokenizer, max_length, _LOOK)):
+            logger.warning("%s", remark)
 
 
 def mark_trained(model: MultiTaskModel, parts: Mapping[str, LabelledDataset]) -> None:

@@ -173,7 +173,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         self._train_parts = self._columns(train_parts)
         self._eval_parts = self._columns(eval_parts)
         #: What the rows of each training dataset say of each task; empty where they were not checked.
-        self.label_counts = rows_checked(self._plain_model, args, self._train_parts, self._eval_parts, check_data)
+        self.label_counts = rows_checked(self, self._train_parts, self._eval_parts) if check_data else {}
         self._scorers(self._eval_parts)
         if self._train_parts and args.tune_thresholds != "none":
             pairs = ((part, task) for part in self._eval_parts.values() for task in part.tasks)
