@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
 from hf_mtl.cli._files import STANDARD
-from hf_mtl.cli._partial import Done, PartialOutput
+from hf_mtl.cli._partial import Done, PartialOutput, clear_finished
+from hf_mtl.cli._progress_lines import RowProgress
 from hf_mtl.cli._reading import BadRow, InputRow, RowReader
-from hf_mtl.cli._terminal import is_terminal, write_line
+from hf_mtl.cli._terminal import write_line
 from hf_mtl.cli._writing import RowWriter, make_writer
 from hf_mtl.inference import Answerer
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.encoding import RowError
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.outputs import is_replaceable
 
 __all__ = ["answer_file"]
 
@@ -71,36 +71,47 @@ def answer_file(
     options = answerer.options
     fields = {name: kind.answer_fields(answerer.tasks[name], options.get(name)) for name, kind in kinds.items()}
     writer = make_writer(output, reader, fields)
-    with tqdm(unit=" rows", unit_scale=True, disable=not is_terminal()) as bar:
-        if output == STANDARD:
-            for step in _steps(reader, Done(), answerer.look_ahead, skips_bad_rows):
-                sys.stdout.write(_answered(step, answerer, writer, skips_bad_rows)[0].decode())
-                sys.stdout.flush()
-                bar.update(len(step.rows))
+    with RowProgress(reader.count()) as progress:
+        if output == STANDARD or not is_replaceable(output):
+            _stream(output, answerer, reader, writer, skips_bad_rows, progress)
+            return
+        if resume and clear_finished(output):
+            write_line(f"{output} is whole already: the run before was stopped after its last row.")
             return
         settings = _settings(model, answerer, reader, output, skips_bad_rows)
         with PartialOutput(output, settings, resume) as partial:
-            _fill(partial, answerer, reader, writer, skips_bad_rows, bar)
-        writer.finish(partial.path, output)
+            _fill(partial, answerer, reader, writer, skips_bad_rows, progress)
+        writer.finish(partial.path, partial.output)
         partial.forget()
     if partial.done.skipped:
         write_line(f"{partial.done.skipped:,} of {partial.done.rows:,} rows were left out.")
 
 
+def _stream(
+    output: Path, answerer: Answerer, reader: RowReader, writer: RowWriter, skips: bool, progress: RowProgress
+) -> None:
+    """Answer to what cannot be replaced: stdout, a pipe, a device."""
+    with writer.to_stream(output) as write:
+        write(writer.head())
+        for step in _steps(reader, Done(), answerer.look_ahead, skips):
+            write(_answered(step, answerer, writer, skips)[0])
+            progress.update(len(step.rows))
+
+
 def _fill(
-    partial: PartialOutput, answerer: Answerer, reader: RowReader, writer: RowWriter, skips: bool, bar: Any
+    partial: PartialOutput, answerer: Answerer, reader: RowReader, writer: RowWriter, skips: bool, progress: RowProgress
 ) -> None:
     if partial.lost:
         write_line(f"warning: {partial.output}: {partial.lost:,} rows of an unfinished run are thrown away.")
-    if not partial.done.rows:
+    if not partial.is_begun:
         partial.add(writer.head(), Done())
-    bar.update(partial.done.rows)
+    progress.begin_with(partial.done.rows)
     try:
         for step in _steps(reader, partial.done, answerer.look_ahead, skips):
             data, left_out = _answered(step, answerer, writer, skips)
             skipped = partial.done.skipped + step.left_out + left_out
             partial.add(data, Done(step.read, skipped, 0, step.digest))
-            bar.update(len(step.rows))
+            progress.update(len(step.rows))
     except BaseException:
         if partial.done.rows:
             write_line(f"{partial.done.rows:,} rows are done; the same command with --resume continues after them.")
@@ -169,6 +180,7 @@ def _settings(
         "hf-mtl": version("hf-mtl"),
         "model": _fingerprint(model),
         "input format": reader.format,
+        "--encoding": reader.encoding,
         "--output": output.suffix,
         "--tasks": answerer.names,
         "--text-column": reader.text_column,

@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Any
 
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.outputs import open_beside, real_path
 
-__all__ = ["Done", "PartialOutput"]
+__all__ = ["Done", "PartialOutput", "clear_finished", "is_unfinished"]
 
 try:
     import fcntl
@@ -55,14 +56,16 @@ class PartialOutput:
     """
 
     def __init__(self, output: Path, settings: Mapping[str, Any], resume: bool) -> None:
-        self.output = output
-        self.path = output.with_name(f".{output.name}.partial")
-        self._journal_path = output.with_name(f".{output.name}.journal")
+        self.output = real_path(output)
+        self.path = self.output.with_name(f".{self.output.name}.partial")
+        self._journal_path = self.output.with_name(f".{self.output.name}.journal")
         self._settings = dict(settings)
         found, size = self._read_journal()
         #: Rows of an unfinished run that is thrown away.
         self.lost = 0 if resume else found.rows
-        self._stream = self.path.open("r+b" if self.path.exists() else "x+b")
+        #: Whether the bytes before the first row are there.
+        self.is_begun = bool(resume and size)
+        self._stream = open_beside(self.path)
         try:
             self._lock()
             if resume and size:
@@ -70,7 +73,7 @@ class PartialOutput:
             self.done, size = (found, size) if resume else (Done(), 0)
             if self._stream.seek(0, os.SEEK_END) < self.done.size:
                 raise UserError(f"{self.path}: shorter than its journal says. Start again without --resume.")
-            self._journal = self._journal_path.open("r+b" if self._journal_path.exists() else "x+b")
+            self._journal = open_beside(self._journal_path)
         except BaseException:
             self._stream.close()
             raise
@@ -91,18 +94,18 @@ class PartialOutput:
     def _lines(self) -> list[dict[str, Any]]:
         """Return the whole lines of the journal."""
         lines: list[dict[str, Any]] = []
-        if self._journal_path.exists():
+        if self._journal_path.is_file():
             for line in self._journal_path.read_bytes().splitlines(keepends=True):
                 if not line.endswith(b"\n"):
                     break
-                with contextlib.suppress(json.JSONDecodeError):
+                with contextlib.suppress(ValueError):
                     lines.append(json.loads(line))
         return lines
 
     def _read_journal(self) -> tuple[Done, int]:
         """Return the last step, and the length of the journal's whole lines in bytes; nothing if there is no step."""
         lines = self._lines()
-        if len(lines) < 2 or not self.path.exists():
+        if len(lines) < 2 or not self.path.is_file():
             return Done(), 0
         return Done(**lines[-1]), self._journal_path.read_bytes().rindex(b"\n") + 1
 
@@ -139,5 +142,22 @@ class PartialOutput:
 
     def forget(self) -> None:
         """Delete the two files, or what is left of them."""
-        self.path.unlink(missing_ok=True)
+        # The journal first: alone beside an output it says that the output is whole.
         self._journal_path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+
+def is_unfinished(output: Path) -> bool:
+    """Return whether a killed run left something beside an output."""
+    output = real_path(output)
+    return any(output.with_name(f".{output.name}.{kind}").is_file() for kind in ("partial", "journal"))
+
+
+def clear_finished(output: Path) -> bool:
+    """Return whether a killed run gave an output its name and only left its journal, which is removed."""
+    output = real_path(output)
+    partial, journal = (output.with_name(f".{output.name}.{kind}") for kind in ("partial", "journal"))
+    if not output.is_file() or not journal.is_file() or partial.exists():
+        return False
+    journal.unlink()
+    return True

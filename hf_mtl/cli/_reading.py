@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +21,7 @@ import pyarrow.parquet as pq
 from hf_mtl.cli._files import STANDARD
 from hf_mtl.data import Row
 from hf_mtl.inference import as_row
-from hf_mtl_light.errors import UserError
+from hf_mtl_light.errors import UserError, library_errors_name
 
 __all__ = ["FIELDS", "INPUT_SCHEMA", "BadRow", "InputRow", "RowReader"]
 
@@ -26,6 +30,10 @@ __all__ = ["FIELDS", "INPUT_SCHEMA", "BadRow", "InputRow", "RowReader"]
 FIELDS = "fields"
 INPUT_SCHEMA = pa.schema([("text", pa.string()), ("text_pair", pa.string()), ("tokens", pa.list_(pa.string()))])
 _CHOICES = pa.field("choices", pa.list_(pa.string()))
+#: Bounds: beyond them a row is refused, before it fills memory. Characters, bytes, columns.
+_LONGEST_TEXT, _LONGEST_LINE, _MOST_COLUMNS = 2_000_000, 64 << 20, 10_000
+_FORMATS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".txt": "text", ".json": "json", ".jsonl": "json"}
+_ENCODING = "Name the file's encoding with --encoding, such as cp1252."
 _TEXT_SCHEMA = pa.schema([("text", pa.string())])
 
 
@@ -53,10 +61,15 @@ class RowReader:
 
     Args:
         path: ``.csv`` and ``.tsv``: a header and texts; ``.parquet``; ``.txt``: a text a line; all else, and stdin
-            (``-``): JSON Lines.
+            (``-``): JSON Lines if the first line begins with a brace, else a text a line.
         text_column: The column that holds the text; ``None``: ``text``, or ``tokens``.
         pair_column: The column that holds the second text of a pair; ``None``: ``text_pair``, if it is there.
         has_choices: Whether a column ``choices`` is read, as the model's tasks do; else it is a field like others.
+        encoding: The encoding of all but Parquet.
+        format: ``json``, ``text``, ``csv``, ``tsv`` or ``parquet``; ``None``: by the path's ending.
+
+    Raises:
+        UserError: If Python does not know the encoding.
     """
 
     def __init__(
@@ -65,16 +78,64 @@ class RowReader:
         text_column: str | None = None,
         pair_column: str | None = None,
         has_choices: bool = False,
+        encoding: str = "utf-8",
+        format: str | None = None,
     ) -> None:
         self.path = path
+        try:
+            self.encoding = codecs.lookup(encoding).name
+        except LookupError:
+            raise UserError(f"--encoding: Python does not know {encoding!r}. Known are utf-8, cp1252.") from None
         self.name = "stdin" if path == STANDARD else str(path)
         self.text_column, self.pair_column = text_column, pair_column
         self.has_choices = has_choices
         #: The input's columns in a table that is made of JSON Lines.
         self.inputs = INPUT_SCHEMA.append(_CHOICES) if has_choices else INPUT_SCHEMA
-        self.format = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".txt": "text"}.get(
-            "" if path == STANDARD else path.suffix.lower(), "json"
-        )
+        ending = "" if path == STANDARD else path.suffix.lower()
+        self._separator = "\t" if "tsv" in (format, ending[1:] if format is None else "") else ","
+        self._is_pipe = path == STANDARD or not path.is_file()
+        #: Lines of a pipe, which can be read once.
+        self._piped: Iterator[bytes] | None = None
+        self.format = {"tsv": "csv"}.get(format or "", format) or _FORMATS.get(ending) or self._guessed()
+        if self.format == "parquet" and self._is_pipe:
+            raise UserError(f"{self.name}: Parquet cannot be read from a pipe. Write it to a file first.")
+
+    def _guessed(self) -> str:
+        """Return the format that the first line shows; where JSON Lines are missing braces, their row says so."""
+        if not self._is_pipe:
+            return "json"
+        lines = self._lines_of_bytes()
+        first = []
+        for line in lines:
+            first.append(line)
+            if line.removeprefix(codecs.BOM_UTF8).strip():
+                break
+        self._piped = chain(first, lines)
+        return "json" if not first or first[-1].removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[") else "text"
+
+    def count(self) -> int | None:
+        """Return the number of rows, where it is known without reading them."""
+        return int(self._parquet().metadata.num_rows) if self.format == "parquet" else None
+
+    def _lines_of_bytes(self) -> Iterator[bytes]:
+        """Yield lines in UTF-8; of a pipe those that were not read yet."""
+        if self._piped is not None:
+            lines, self._piped = self._piped, None
+            yield from lines
+            return
+        with _opened(self.path) as stream:
+            try:
+                if self.encoding == "utf-8":
+                    yield from _bounded(stream, self.name)
+                    return
+                text = io.TextIOWrapper(stream, encoding=self.encoding, newline="\n")
+                try:
+                    for line in text:
+                        yield line.encode("utf-8", "surrogatepass")
+                finally:
+                    text.detach()
+            except UnicodeError as error:
+                raise UserError(f"{self.name}: is not in {self.encoding} ({error}). Name another --encoding.") from None
 
     def schema(self) -> pa.Schema:
         """Return the columns that the rows have in a table: the file's own; of JSON Lines the input and `FIELDS`.
@@ -87,8 +148,12 @@ class RowReader:
             plain = [f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in schema]
             return pa.schema(plain)
         if self.format == "csv":
-            with _opened(self.path) as stream:
-                return pa.schema([(name, pa.string()) for name in self._header(self._cells(stream))])
+            lines = self._lines_of_bytes()
+            seen: list[bytes] = []
+            names = self._header(self._cells(line for line in lines if seen.append(line) is None))  # type: ignore[func-returns-value]
+            if self._is_pipe:
+                self._piped = chain(seen, lines)
+            return pa.schema([(name, pa.string()) for name in names])
         if self.format == "text":
             return _TEXT_SCHEMA
         return self.inputs.append(pa.field(FIELDS, pa.string()))
@@ -97,13 +162,12 @@ class RowReader:
         if self.format == "parquet":
             yield from self._table(enumerate(self._parquet_rows(), start=1))
             return
-        with _opened(self.path) as stream:
-            if self.format == "csv":
-                yield from self._csv(stream)
-            else:
-                yield from self._lines(stream)
+        if self.format == "csv":
+            yield from self._csv(self._lines_of_bytes())
+        else:
+            yield from self._lines(self._lines_of_bytes())
 
-    def _lines(self, stream: BinaryIO) -> Iterator[InputRow | BadRow]:
+    def _lines(self, stream: Iterable[bytes]) -> Iterator[InputRow | BadRow]:
         for number, line in enumerate(stream, start=1):
             where = f"{self.name}, line {number}"
             if self.format == "json" and not line.strip():
@@ -113,29 +177,33 @@ class RowReader:
                 values = {"text": text.rstrip("\r\n")} if self.format == "text" else _object(text)
                 yield self._row(values, where, number)
             except UnicodeDecodeError as error:
-                yield BadRow(f"{where}: not UTF-8 text ({error.reason}).")
+                yield BadRow(f"{where}: not UTF-8 text ({error.reason}). {_ENCODING}")
             except _BadRowError as error:
                 yield BadRow(f"{where}: {error}")
 
-    def _cells(self, stream: BinaryIO) -> Iterator[list[str]]:
+    def _cells(self, stream: Iterable[bytes]) -> Iterator[list[str]]:
         # Bytes that are not UTF-8 become halves of surrogate pairs, for which `_is_text` finds the row.
-        csv.field_size_limit(2**31 - 1)  # else a text of 128 KB ends it all
+        csv.field_size_limit(_LONGEST_LINE)  # Python's own would refuse a text of 128 KB
         lines = (
             line.decode("utf-8-sig" if number == 0 else "utf-8", errors="surrogateescape")
             for number, line in enumerate(stream)
         )
-        return csv.reader(lines, delimiter="\t" if self.path.suffix.lower() == ".tsv" else ",", strict=True)
+        return csv.reader(lines, delimiter=self._separator, strict=True)
 
     def _header(self, cells: Iterator[list[str]]) -> list[str]:
         names = next(cells, None)
         if not names:
             raise UserError(f"{self.name}: no header. The first line of a CSV file names its columns.")
-        for name in names:
-            if names.count(name) > 1:
+        if not _is_text(names):
+            raise UserError(f"{self.name}, header: not UTF-8 text. {_ENCODING}")
+        if len(names) > _MOST_COLUMNS:
+            raise UserError(f"{self.name}: {len(names):,} columns. At most {_MOST_COLUMNS:,} are read.")
+        for name, count in Counter(names).items():
+            if count > 1:
                 raise UserError(f"{self.name}: the header names the column {name!r} twice.")
         return names
 
-    def _csv(self, stream: BinaryIO) -> Iterator[InputRow | BadRow]:
+    def _csv(self, stream: Iterable[bytes]) -> Iterator[InputRow | BadRow]:
         cells = self._cells(stream)
         names = self._header(cells)
         number = 0
@@ -151,7 +219,7 @@ class RowReader:
             if not row:
                 number -= 1
             elif not _is_text(row):
-                yield BadRow(f"{self.name}, row {number}: not UTF-8 text.")
+                yield BadRow(f"{self.name}, row {number}: not UTF-8 text. {_ENCODING}")
             elif len(row) != len(names):
                 yield BadRow(f"{self.name}, row {number}: {len(row)} cells for {len(names)} columns.")
             else:
@@ -161,12 +229,17 @@ class RowReader:
         try:
             # In small reads: else whole columns of a row group are held, however many rows it has.
             return pq.ParquetFile(self.path, buffer_size=1 << 20)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
             raise UserError(f"{self.name}: not a Parquet file ({str(error).splitlines()[0]})") from None
 
     def _parquet_rows(self) -> Iterator[dict[str, Any]]:
         with self._parquet() as file:
-            for batch in file.iter_batches(batch_size=512):
+            batches = file.iter_batches(batch_size=512)
+            while True:
+                with library_errors_name(self.name):
+                    batch = next(batches, None)
+                if batch is None:
+                    return
                 yield from batch.to_pylist()
 
     def _table(self, rows: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[InputRow | BadRow]:
@@ -193,6 +266,8 @@ class RowReader:
             value = given.get(field)
             if value is not None and not isinstance(value, str):
                 raise _BadRowError(f"{field!r} must be a text, found {_shown(value)}.")
+            if value is not None and len(value) > _LONGEST_TEXT:
+                raise _BadRowError(f"{field!r} has {len(value):,} characters. At most {_LONGEST_TEXT:,} are read.")
         try:
             return InputRow(values, as_row(given, number, self.name))
         except ValueError as error:
@@ -216,6 +291,15 @@ class RowReader:
         return f"no 'text' and no 'tokens'. Fields: {fields}. --text-column names another."
 
 
+def _bounded(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    number = 0
+    while line := stream.readline(_LONGEST_LINE + 1):
+        number += 1
+        if len(line) > _LONGEST_LINE:
+            raise UserError(f"{name}, line {number}: longer than {_LONGEST_LINE >> 20} MB. Is it a file of lines?")
+        yield line
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     if path == STANDARD:
@@ -236,6 +320,8 @@ def _is_text(cells: Sequence[str]) -> bool:
 def _object(line: str) -> dict[str, Any]:
     try:
         values = json.loads(line)
+    except RecursionError:
+        raise _BadRowError("not JSON that can be read: it is nested too deeply.") from None
     except json.JSONDecodeError as error:
         raise _BadRowError(f"not JSON ({error.msg}, column {error.colno}). Expected one object a line.") from None
     if not isinstance(values, dict):
@@ -246,7 +332,7 @@ def _object(line: str) -> dict[str, Any]:
 def _list(cell: str) -> Any:
     try:
         return json.loads(cell)
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         return cell
 
 

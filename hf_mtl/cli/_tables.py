@@ -14,7 +14,7 @@ from hf_mtl.heads import kind_of
 from hf_mtl.metrics import METRICS
 from hf_mtl.trainer import TunedThresholds, share_text
 
-__all__ = ["head_table", "score_table", "training_table", "tuning_text"]
+__all__ = ["answer_table", "head_table", "score_table", "training_table", "tuning_text"]
 
 
 def _headlines() -> list[str]:
@@ -135,3 +135,32 @@ def head_table(model: Any) -> Table:
     held = "yes" if frozen["encoder"] else layers
     table.add_row(*map(Text, ("(encoder)", model.encoder.config.model_type, "", count, held)))
     return table
+
+
+def answer_table(answers: Mapping[str, Any]) -> Table:
+    """Return a line for each task and its answer to one text.
+
+    Args:
+        answers: What `hf_mtl.predict` returned for it.
+    """
+    table = _table("task", "answer", "score", right=("score",))
+    for task, answer in answers.items():
+        name = task
+        for shown, score in _answer_lines(answer):
+            table.add_row(Text(name), Text(shown), Text("" if score is None else f"{score:.3f}"))
+            name = ""
+    return table
+
+
+def _answer_lines(answer: Any) -> list[tuple[str, float | None]]:
+    """Return an answer as lines of a text and its score."""
+    if answer is None:
+        return [("- (needs more than a text)", None)]
+    if isinstance(answer, list):
+        return [line for item in answer for line in _answer_lines(item)] or [("nothing found", None)]
+    if isinstance(answer, Mapping):
+        named = [str(answer[key]) for key in ("word", "entity_group", "entity", "label", "answer") if key in answer]
+        if named:
+            return [(": ".join(named), answer.get("score"))]
+        return [(f"{key} {line}", score) for key, item in answer.items() for line, score in _answer_lines(item)]
+    return [(f"{answer:.3f}" if isinstance(answer, float) else str(answer), None)]

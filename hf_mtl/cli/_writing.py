@@ -6,15 +6,23 @@ import csv
 import io
 import json
 import os
+import shutil
+import stat
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_mtl.cli._files import STANDARD
 from hf_mtl.cli._reading import FIELDS, RowReader
+from hf_mtl_light.outputs import written_whole
+from hf_mtl_light.text import terminal_text
 
 __all__ = ["RowWriter", "make_writer"]
 
@@ -45,7 +53,33 @@ class RowWriter(ABC):
 
     def finish(self, partial: Path, output: Path) -> None:
         """Make the output of all bytes, whole or not at all."""
-        partial.replace(output)
+        with suppress(FileNotFoundError):
+            partial.chmod(stat.S_IMODE(output.stat().st_mode))
+        os.replace(partial, output)
+
+    @contextmanager
+    def to_stream(self, output: Path) -> Iterator[Callable[[bytes], Any]]:
+        """Yield what writes bytes to an output that cannot be replaced; ``-`` is stdout."""
+        if output != STANDARD:
+            with output.open("wb") as stream:
+
+                def passed_on(data: bytes) -> None:
+                    stream.write(data)
+                    stream.flush()
+
+                yield passed_on
+            return
+        is_shown = sys.stdout.isatty()
+
+        def write(data: bytes) -> None:
+            if is_shown:
+                sys.stdout.write(terminal_text(data.decode("utf-8", "replace")))
+            else:
+                sys.stdout.flush()
+                sys.stdout.buffer.write(data)
+            sys.stdout.flush()
+
+        yield write
 
     def joined(self, values: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str, Any]:
         """Return a row's fields and its answers; a field that has a task's name steps aside."""
@@ -127,9 +161,22 @@ class _Parquet(_Table):
         batch = pa.RecordBatch.from_pylist(lines, schema=self.schema)
         return bytes(batch.serialize()) if lines else b""
 
+    @contextmanager
+    def to_stream(self, output: Path) -> Iterator[Callable[[bytes], Any]]:
+        with TemporaryDirectory() as folder:
+            partial, whole = Path(folder, "partial"), Path(folder, "whole")
+            with partial.open("wb") as stream:
+                yield stream.write
+            self.finish(partial, whole)
+            with whole.open("rb") as source, output.open("wb") as target:
+                shutil.copyfileobj(source, target)
+
     def finish(self, partial: Path, output: Path) -> None:
-        temporary = partial.with_suffix(".parquet")
-        with pa.OSFile(str(partial), "rb") as source, pq.ParquetWriter(temporary, self.schema) as writer:
+        with (
+            written_whole(output) as target,
+            pa.OSFile(str(partial), "rb") as source,
+            pq.ParquetWriter(target, self.schema) as writer,
+        ):
             waiting: list[pa.RecordBatch] = []
             for batch in pa.ipc.open_stream(source):
                 waiting.append(batch)
@@ -138,9 +185,6 @@ class _Parquet(_Table):
                     waiting = []
             if waiting:
                 writer.write_table(pa.Table.from_batches(waiting).combine_chunks())
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(output)
         partial.unlink()
 
 

@@ -340,7 +340,7 @@ def test_a_model_that_is_already_there_is_not_replaced(folder, values, model_fol
     assert line.startswith(f"{str(model_folder)!r} already holds a trained model. Replace it with --overwrite")
 
 
-@pytest.mark.parametrize("args", [[], ["trian"], ["train"], ["evaluate", "x"], ["predict", "x", "y"]])
+@pytest.mark.parametrize("args", [[], ["trian"], ["train"], ["evaluate", "x"], ["predict", "x"]])
 def test_wrong_command_lines_are_one_line(folder, args):
     assert fails(folder, *args).endswith("See hf-mtl --help.")
 
