@@ -72,7 +72,9 @@ def idle_trainer(
             save_strategy="no",
             tune_thresholds="none",
         )
-        yield MultiTaskTrainer(model, args, processing_class=tokenizer)
+        given = {name: (task or {}).get("metrics") for name, task in recipe.tasks.items() if name in model.task_heads}
+        metrics = {name: names for name, names in given.items() if names}
+        yield MultiTaskTrainer(model, args, processing_class=tokenizer, metrics=metrics)
 
 
 def save_changed(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -22,7 +22,7 @@ def metric_names(task: TaskConfig) -> list[str] | None:
     """
     where = f"tasks.{task.name}"
     with blamed_on(where, ValueError, TypeError, KeyError, OSError, ImportError):
-        scorer = TaskScorer(task, head_class(task))
+        scorer = TaskScorer(task, head_class(task), task.metrics)
     names: list[str] = []
     for module in scorer.modules:
         if not isinstance(module, StreamingMetric):

@@ -153,6 +153,7 @@ class PreparedRecipe:
                 train_dataset=self.train,
                 eval_dataset=self.validation or None,
                 processing_class=tokenizer,
+                metrics={task.name: task.metrics for task in self.tasks if task.metrics},
                 callbacks=callbacks,
                 check_data=False,  # they were, to the last row
             )

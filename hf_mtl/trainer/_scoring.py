@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import evaluate
 import numpy as np
 
-from hf_mtl._names import listed
+from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import Head
 from hf_mtl.metrics import (
@@ -58,7 +58,7 @@ class TaskScorer:
     Args:
         task: The task.
         head: Its head class.
-        metrics: Metrics in place of the task's own.
+        metrics: Metrics in place of the task's own, which must be built in.
 
     Raises:
         ValueError: If a metric is unknown, or does not fit the task.
@@ -69,6 +69,8 @@ class TaskScorer:
         self.head = head
         names, _ = head.default_metrics(task)
         self.main = head.main_metric(task)
+        if not metrics:
+            _check_built_in(task)
         chosen: list[Metric] = list(metrics or task.metrics or names)
         self.modules: list[evaluate.EvaluationModule] = []
         self.functions: list[Callable[[list[Any], list[Any]], Any]] = []
@@ -187,6 +189,21 @@ class TaskScorer:
             value = float(self._statistic.value(rows.sum(0, keepdims=True))[0])
             scored[dataset] = ScoredRows(self.main, value, len(rows), *bootstrap_interval(rows, self._statistic.value))
         return scored
+
+
+def _check_built_in(task: TaskConfig) -> None:
+    """Check that a task's own metrics are built in: a config may be a stranger's, and other metrics run code.
+
+    Raises:
+        ValueError: If one is not.
+    """
+    for metric in task.metrics:
+        if metric not in METRICS:
+            raise UserError(
+                f"Task {task.name!r}: its metric {metric!r} is not built in, and any other runs code that a model's "
+                f"config must not choose. If you trust it, name it yourself: metrics={{{task.name!r}: [{metric!r}]}} "
+                f"of MultiTaskTrainer, or metrics in the recipe's task.{nearest(metric, METRICS)}"
+            )
 
 
 def _numbers(task: str, result: Any, name: str) -> dict[str, float]:
