@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from packaging.version import Version
+from transformers import PreTrainedModel
 
-__all__ = ["cpu_has_fast_bfloat16", "varlen_attention"]
+__all__ = ["cpu_has_fast_bfloat16", "install_recorders", "varlen_attention"]
 
 # torch.cpu.get_capabilities came with 2.11; drop the check when that is the oldest version supported.
 _TORCH_TELLS_CPU_CAPABILITIES = Version(torch.__version__) >= Version("2.11")
@@ -41,3 +42,15 @@ def varlen_attention(query: torch.Tensor) -> Callable[..., Any] | None:
     from torch.nn.attention.varlen import varlen_attn
 
     return varlen_attn
+
+
+def install_recorders(encoder: PreTrainedModel) -> None:
+    """Install the hooks by which Transformers records the hidden states of an encoder's layers, if it does so by hooks.
+
+    Transformers does it at the first call that asks for them, once for each model object.
+    """
+    try:
+        from transformers.utils.output_capturing import maybe_install_capturing_hooks
+    except ImportError:
+        return
+    maybe_install_capturing_hooks(encoder)

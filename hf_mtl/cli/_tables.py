@@ -122,18 +122,26 @@ def head_table(model: Any) -> Table:
     Args:
         model: A `hf_mtl.MultiTaskModel`.
     """
-    table = _table("task", "type", "labels", "parameters", "frozen", right=("parameters",))
+    branches = model.config.branches or {}
+    columns = ["task", "type", "labels", *(["branch"] if branches else []), "parameters", "frozen"]
+    table = _table(*columns, right=("parameters",))
     frozen = model.frozen
     for name, head in model.task_heads.items():
         owner = head.task.tied_to
         own = sum(parameter.numel() for parameter in head.parameters())
         count = f"{own:,}" if owner is None else f"those of {owner}"
-        cells = (name, head.task.type, _labels(head.task), count, "yes" if name in frozen["heads"] else "")
+        branch = [head.task.branch or ""] if branches else []
+        cells = (name, head.task.type, _labels(head.task), *branch, count, "yes" if name in frozen["heads"] else "")
         table.add_row(*map(Text, cells))
     count = f"{sum(parameter.numel() for parameter in model.encoder.parameters()):,}"
     layers = f"{frozen['layers']} layers" if frozen["layers"] else ""
-    held = "yes" if frozen["encoder"] else layers
-    table.add_row(*map(Text, ("(encoder)", model.encoder.config.model_type, "", count, held)))
+    held = "yes" if frozen["encoder"] or frozen["trunk"] else layers
+    empty = [""] if branches else []
+    table.add_row(*map(Text, ("(encoder)", model.encoder.config.model_type, "", *empty, count, held)))
+    for name, top in model.branches.items():
+        count = f"{sum(parameter.numel() for parameter in top.parameters()):,}"
+        kind = f"top {len(top)} of {model.encoder.config.num_hidden_layers} layers"
+        table.add_row(*map(Text, ("(branch)", kind, "", name, count, "yes" if frozen["encoder"] else "")))
     return table
 
 

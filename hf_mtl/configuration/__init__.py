@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from hf_mtl.configuration._branches import check_branches
 from hf_mtl.configuration._config import MultiTaskConfig
 from hf_mtl.configuration._label_values import value_text
 from hf_mtl.configuration._per_label import BALANCED, PER_LABEL, Numbers
@@ -22,6 +23,7 @@ __all__ = [
     "MultiTaskConfig",
     "Numbers",
     "TaskConfig",
+    "check_branches",
     "check_built",
     "check_task_names",
     "check_ties",

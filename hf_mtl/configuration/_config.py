@@ -13,6 +13,7 @@ from typing import Any, ClassVar, cast
 from transformers import AutoConfig, BertConfig, PreTrainedConfig
 
 from hf_mtl._names import listed, nearest
+from hf_mtl.configuration._branches import check_branches
 from hf_mtl.configuration._task import TaskConfig
 from hf_mtl.configuration._task_names import check_task_names
 from hf_mtl.configuration._ties import check_ties
@@ -38,6 +39,7 @@ class MultiTaskConfig(PreTrainedConfig):
     Args:
         encoder_config: Config of the encoder, or its dict form with ``model_type``.
         tasks: The tasks in the order of the heads, as `TaskConfig` or dicts.
+        branches: Branch -> number of the encoder's top layers that exist once more for its tasks.
         frozen: What does not learn: see `hf_mtl.MultiTaskModel.freeze`.
 
     Raises:
@@ -55,6 +57,7 @@ class MultiTaskConfig(PreTrainedConfig):
     encoder_config: dict[str, Any] | PreTrainedConfig | None = None
     tasks: list[Any] | tuple[Any, ...] = ()
     frozen: dict[str, Any] | None = None
+    branches: Mapping[str, int] | None = None
 
     # Keyword arguments that Transformers itself passes to a config besides its fields.
     _passed_by_transformers: ClassVar[frozenset[str]] = frozenset(
@@ -77,6 +80,7 @@ class MultiTaskConfig(PreTrainedConfig):
                     f"MultiTaskConfig: unknown field {name!r}.{nearest(name, valid)} Valid fields: "
                     f"{listed([n for n in valid if n in ('encoder_config', 'tasks', 'dtype', 'architectures')])}."
                 )
+        is_named = self.encoder_config is not None
         if self.encoder_config is None:
             self.encoder_config = BertConfig()
         elif isinstance(self.encoder_config, dict):
@@ -96,6 +100,8 @@ class MultiTaskConfig(PreTrainedConfig):
                     f"Task {task.name!r} has no type. Give it one, or let hf_mtl.infer_tasks(datasets, tasks) read "
                     "types and labels off the data."
                 )
+        num_layers = getattr(self.encoder_config, "num_hidden_layers", None) if is_named else None
+        self.branches = check_branches(self.branches, self.tasks, num_layers) or None
         # The base class invents two labels; a multi-task model has labels only in its tasks.
         self.id2label = None
         self.label2id = None
@@ -175,6 +181,7 @@ class MultiTaskConfig(PreTrainedConfig):
         # Trainer switches use_cache off on every config; it means nothing here.
         for name in ("id2label", "label2id", "problem_type", "use_cache"):
             result.pop(name, None)
-        if result.get("frozen") is None:
-            result.pop("frozen", None)
+        for name in ("frozen", "branches"):
+            if not result.get(name):
+                result.pop(name, None)
         return result

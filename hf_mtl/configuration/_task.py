@@ -58,6 +58,7 @@ class TaskConfig:
         target_std: Standard deviation that regression labels are divided by, likewise; ``None`` until learned.
         tied_to: Another task, of the same type, labels and options, whose head this one uses, too; ``None``: it has
             its own.
+        branch: The branch of the model whose layers the head reads; ``None``: the encoder's own top layers.
         options: Options of the task type alone, such as ``{"scheme": "IOB2"}``; each head documents its own.
         label_values: From values of the column, as texts, to the labels that they stand for; a mapping as ``labels``
             sets it. Labels stand for themselves.
@@ -95,6 +96,7 @@ class TaskConfig:
     target_mean: Sequence[float | None] | float | None = None
     target_std: Sequence[float | None] | float | None = None
     tied_to: str | None = None
+    branch: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     label_values: Mapping[str, str] = field(default_factory=dict)
 
@@ -117,6 +119,8 @@ class TaskConfig:
         object.__setattr__(self, "options", dict(self.options or {}))
         if self.tied_to is not None and not isinstance(self.tied_to, str):
             raise UserTypeError(f"Task {self.name!r}: tied_to must be a task's name, found {self.tied_to!r}.")
+        if self.branch is not None and not isinstance(self.branch, str):
+            raise UserTypeError(f"Task {self.name!r}: branch must be a branch's name, found {self.branch!r}.")
         self._check_labels()
         self._check_choice("problem_type", _PROBLEM_TYPES)
         if self.type == _MULTI_LABEL_TYPE:

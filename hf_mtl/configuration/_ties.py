@@ -14,7 +14,7 @@ __all__ = ["check_ties", "owner_of", "tied_tasks"]
 #: metrics are each task's own.
 _COMMON = (
     *("type", "labels", "problem_type", "pooling", "layers", "layer_dropout", "dropout", "options"),
-    *("target_mean", "target_std"),
+    *("target_mean", "target_std", "branch"),
 )
 
 

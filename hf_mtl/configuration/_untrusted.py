@@ -67,15 +67,18 @@ def check_values(values: Mapping[str, Any]) -> None:
             _check_number(f"{where}{name}", name, value)
     _check_tasks(values.get("tasks", ()))
     _check_frozen(values.get("frozen"), values.get("tasks", ()))
+    branches = values.get("branches") or {}
+    if isinstance(branches, Mapping) and len(branches) > _MOST_MODULES:
+        raise UserError(f"branches: {len(branches)} of them; at most {_MOST_MODULES} are allowed.")
 
 
 def _check_frozen(frozen: Any, tasks: Any) -> None:
     names = [str(task.get("name") if isinstance(task, Mapping) else getattr(task, "name", "")) for task in tasks]
     if frozen is None:
         return
-    kinds: dict[str, Any] = {"encoder": bool, "layers": int, "heads": list}
+    kinds: dict[str, Any] = {"encoder": bool, "trunk": bool, "layers": int, "heads": list}
     if not isinstance(frozen, Mapping) or not all(isinstance(frozen.get(k, kind()), kind) for k, kind in kinds.items()):
-        raise UserError(f"frozen must be a mapping of encoder, layers and heads, found {frozen!r}.")
+        raise UserError(f"frozen must be a mapping of encoder, trunk, layers and heads, found {frozen!r}.")
     if unknown := sorted({*frozen} - {*kinds}):
         raise UserError(f"frozen: unknown field {unknown[0]!r}. Valid fields: {listed(kinds)}.")
     for name in frozen.get("heads", ()):

@@ -2,11 +2,12 @@
 
 `load_encoder` and `build_encoder` give the encoder of a family, `States` its hidden states with or without padding,
 `layer_depth` a parameter's place in it, `FastDropout` a dropout that is fast on a CPU. `hf_mtl.encoder.unpadding` runs
-an encoder on a batch without its padding.
+an encoder on a batch without its padding, `hf_mtl.encoder.branches` its top layers once for each branch.
 """
 
 from __future__ import annotations
 
+from hf_mtl.encoder.branches import TrunkPasses, copy_top, layer_list, num_layers, with_top
 from hf_mtl.encoder.depth import layer_depth
 from hf_mtl.encoder.dropout import FastDropout, dropout_factors, fast_dropout, set_fast_dropout
 from hf_mtl.encoder.families import (
@@ -29,18 +30,23 @@ __all__ = [
     "FlatStates",
     "PaddedStates",
     "States",
+    "TrunkPasses",
     "auto_class",
     "build_encoder",
     "check_finite",
+    "copy_top",
     "default_pooling",
     "dropout_factors",
     "fast_dropout",
     "has_encoder_alone",
     "is_decoder_only",
     "layer_depth",
+    "layer_list",
     "learned_positions",
     "load_encoder",
     "longest_text",
+    "num_layers",
     "sees_ahead",
     "set_fast_dropout",
+    "with_top",
 ]

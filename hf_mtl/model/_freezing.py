@@ -10,10 +10,13 @@ from transformers import PreTrainedModel
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import owner_of, tied_tasks
-from hf_mtl.encoder import layer_depth
+from hf_mtl.model._task_modules import TaskModules
 from hf_mtl_light.errors import UserError
 
 __all__ = ["FreezableModel", "apply_frozen"]
+
+#: What is frozen of a model of which nothing is.
+_NOTHING: Mapping[str, Any] = {"encoder": False, "trunk": False, "layers": 0, "heads": []}
 
 
 class FreezableModel(PreTrainedModel):
@@ -24,13 +27,17 @@ class FreezableModel(PreTrainedModel):
     """
 
     encoder: PreTrainedModel
+    branches: TaskModules
     heads: nn.ModuleDict
+    # The whole model has it.
+    parameter_depths: Any
 
-    def freeze(self, *, encoder: bool = False, layers: int = 0, heads: Iterable[str] = ()) -> None:
+    def freeze(self, *, encoder: bool = False, trunk: bool = False, layers: int = 0, heads: Iterable[str] = ()) -> None:
         """Freeze parts; what was frozen before stays so. Saved models remember it.
 
         Args:
-            encoder: Whether to freeze the whole encoder.
+            encoder: Whether to freeze the whole encoder, its branches among it.
+            trunk: Whether to freeze the encoder without its branches, to train a branch alone.
             layers: The encoder's lowest layers to freeze, with the embeddings; 0 for none.
             heads: Names of the tasks whose heads are frozen; one that others share is frozen for all of them.
 
@@ -40,6 +47,7 @@ class FreezableModel(PreTrainedModel):
         frozen = self.frozen
         state = {
             "encoder": encoder or frozen["encoder"],
+            "trunk": trunk or frozen["trunk"],
             "layers": max(layers, frozen["layers"]),
             "heads": sorted({*heads, *frozen["heads"]}),
         }
@@ -47,12 +55,12 @@ class FreezableModel(PreTrainedModel):
 
     def unfreeze(self) -> None:
         """Let all parts learn again."""
-        self._set_frozen({"encoder": False, "layers": 0, "heads": []})
+        self._set_frozen(_NOTHING)
 
     @property
     def frozen(self) -> dict[str, Any]:
-        """What is frozen: ``encoder``, ``layers`` and ``heads``, as `freeze` takes them."""
-        return {"encoder": False, "layers": 0, "heads": [], **(self.config.frozen or {})}
+        """What is frozen: ``encoder``, ``trunk``, ``layers`` and ``heads``, as `freeze` takes them."""
+        return {**_NOTHING, **(self.config.frozen or {})}
 
     def _set_frozen(self, state: Mapping[str, Any]) -> None:
         deepest = getattr(self.encoder.config, "num_hidden_layers", 0)
@@ -68,7 +76,7 @@ class FreezableModel(PreTrainedModel):
         shared = {other for name in state["heads"] for other in tied_tasks(self.config.tasks, name)}
         state = {**state, "heads": sorted(shared)}
         was_any = self.config.frozen is not None
-        is_any = state["encoder"] or state["layers"] or state["heads"]
+        is_any = any(state.values())
         self.config.frozen = dict(state) if is_any else None
         if is_any or was_any:  # else what a user froze by hand stays so
             apply_frozen(self)
@@ -77,10 +85,12 @@ class FreezableModel(PreTrainedModel):
         """Set training mode; frozen parts stay in evaluation mode."""
         super().train(mode)
         if mode and getattr(self, "heads", None) is not None:
-            if self.frozen["encoder"]:
+            if self.frozen["encoder"] or self.frozen["trunk"]:
                 self.encoder.eval()
+            if self.frozen["encoder"]:
+                self.branches.eval()
             elif self.frozen["layers"]:
-                for module in self.encoder.modules():
+                for module in [*self.encoder.modules(), *self.branches.modules()]:
                     own = list(module.parameters())
                     if own and not any(parameter.requires_grad for parameter in own):
                         module.eval()
@@ -92,10 +102,11 @@ class FreezableModel(PreTrainedModel):
 def apply_frozen(model: FreezableModel) -> None:
     """Bring a model's parameters to what its config says is frozen."""
     frozen = model.frozen
-    deepest = getattr(model.encoder.config, "num_hidden_layers", 0)
-    for name, parameter in model.encoder.named_parameters():
-        is_low = frozen["layers"] > 0 and layer_depth(name, deepest) <= frozen["layers"]
-        parameter.requires_grad_(parameter.is_floating_point() and not (frozen["encoder"] or is_low))
+    in_branches = set(model.branches.parameters())
+    for parameter, depth in model.parameter_depths().items():
+        is_low = frozen["layers"] > 0 and depth <= frozen["layers"]
+        is_held = frozen["encoder"] or (frozen["trunk"] and parameter not in in_branches)
+        parameter.requires_grad_(parameter.is_floating_point() and not (is_held or is_low))
     held = _held_frozen(model)
     for name, head in model.heads.items():
         head.requires_grad_(name not in held)

@@ -14,6 +14,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig, check_built
 from hf_mtl.encoder import States, build_encoder, load_encoder
 from hf_mtl.heads import Head, OwnLayers, head_class
+from hf_mtl.model._branches import BranchedModel, build_branches
 from hf_mtl.model._freezing import FreezableModel, apply_frozen
 from hf_mtl.model._loading import LoadableModel, refuse_fields_of_one_task
 from hf_mtl.model._outputs import MultiTaskOutput
@@ -28,7 +29,7 @@ from hf_mtl_light.errors import UserError
 __all__ = ["MultiTaskModel"]
 
 
-class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, FreezableModel, PaddingFreeModel):
+class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, FreezableModel, BranchedModel, PaddingFreeModel):
     r"""One pretrained encoder that answers several tasks in one pass.
 
     The loss of a batch is the sum over its tasks :math:`t` of
@@ -81,6 +82,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         self.encoder = encoder
         # Activation checkpointing is the encoder's, and so is the refusal where its family knows none.
         self.supports_gradient_checkpointing = encoder.supports_gradient_checkpointing
+        self.branches = build_branches(encoder, config)
         self.heads = TaskModules(
             {
                 task.name: head_class(task, heads)(task, config.get_text_config())
@@ -129,6 +131,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         heads: Mapping[str, type[Head]] | None = None,
         unpad: bool | Literal["auto"] = "auto",
         bidirectional: bool = False,
+        branches: Mapping[str, int] | None = None,
         **kwargs: Any,
     ) -> MultiTaskModel:
         """Put new heads on a pretrained encoder.
@@ -143,6 +146,9 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             unpad: Whether the encoder computes the tokens alone; ``"auto"``: where its family allows it.
             bidirectional: Whether each token of a decoder-only encoder sees its whole text and not only what
                 precedes it, where the family allows it.
+            branches: Branch -> number of the encoder's top layers that its tasks have for themselves, each a copy that
+                starts from the encoder's layer. ``TaskConfig(branch=...)`` names a task's branch; tasks without one
+                read the encoder's own layers.
             kwargs: Arguments of ``AutoModel.from_pretrained``, such as ``dtype``, ``attn_implementation``,
                 ``device_map`` or ``revision``.
 
@@ -159,13 +165,13 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         """
         tasks = list(tasks)
         refuse_fields_of_one_task(kwargs)
-        MultiTaskConfig(tasks=tasks)  # a wrong task is found before a large encoder is loaded
+        MultiTaskConfig(tasks=tasks, branches=branches)  # a wrong task is found before a large encoder is loaded
         loaded, has_pooler = load_encoder(encoder, bidirectional, **kwargs)
         pooler = getattr(loaded, "pooler", None) if has_pooler else None
         # The encoder's own config object, not a copy: its layers read their attention implementation from it.
         # A new config resets that choice on its sub-configs, so it is kept over the call.
         attention = loaded.config._attn_implementation
-        config = MultiTaskConfig(encoder_config=loaded.config, tasks=tasks)
+        config = MultiTaskConfig(encoder_config=loaded.config, tasks=tasks, branches=branches)
         config._attn_implementation = attention
         config.dtype = loaded.dtype
         model = cls(config, encoder=loaded, heads=heads, unpad=unpad)
@@ -283,24 +289,25 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             ValueError: If a task is unknown.
         """
         names = self._names(tasks, labels, rows)
-        given = {
-            "input_ids": input_ids,
-            "inputs_embeds": inputs_embeds,
-            "token_type_ids": token_type_ids,
-            "position_ids": position_ids,
-        }
-        inputs = {name: value for name, value in given.items() if value is not None}
+        given = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "token_type_ids": token_type_ids}
+        inputs = {name: value for name, value in {**given, "position_ids": position_ids}.items() if value is not None}
         reading = [name for name in names if rows is None or len(rows.get(name, ())) > 0]
         every_head = self.task_heads
         heads = {name: every_head[name] for name in reading}
-        every, layers, encoded = self.encode(inputs, attention_mask, layers=_read_layers(heads.values()), **kwargs)
-        every = self._in_precision_of_heads(every)
+        read: dict[str, tuple[States, Sequence[torch.Tensor]]] = {}
+        outputs = []
+        for of_branch, encoder, reads_layers in self._passes(heads, kwargs):
+            states, layers, encoded = self.encode(inputs, attention_mask, reads_layers, encoder, **kwargs)
+            read.update(dict.fromkeys(of_branch, (self._in_precision_of_heads(states), layers)))
+            outputs.append((states, encoded))
+        any_states, encoded = outputs[0]
         logits, losses = {}, {}
         weighted: torch.Tensor | None = None
         for name, head in heads.items():
             chosen = rows[name] if rows is not None else None
             # Heads compute in the precision of their weights: they are small, and autocast on a CPU would have a
             # kernel compiled for each number of rows or tokens.
+            every, layers = read[name]
             with torch.autocast(every.values.device.type, enabled=False):
                 states = head.read(every, layers)
                 states = states if chosen is None else states.select(chosen)
@@ -317,7 +324,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             logits[name] = ran.shown
         if labels is not None and weighted is None:
             # A batch without any label trains nothing; the zero keeps backward defined.
-            weighted = every.values.sum() * 0.0
+            weighted = any_states.values.sum() * 0.0
         output = MultiTaskOutput(
             loss=weighted,
             losses=losses if labels is not None else None,
@@ -357,17 +364,20 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             inputs["token_type_ids"] = token_type_ids
         every_head = self.task_heads
         heads = {name: every_head[name] for name in self._names(tasks, None, None)}
-        every, layers = self.encode_states(
-            inputs,
-            attention_mask,
-            layers=_read_layers(heads.values()),
-            first_tokens=all(head.reads_first_tokens for head in heads.values()),
-        )
-        states = self._in_precision_of_heads(every)
-        with torch.autocast(states.values.device.type, enabled=False):
-            return {
-                name: head.flat_logits(head.read(states, layers), self.encoder, tokens) for name, head in heads.items()
-            }
+        logits = {}
+        for of_branch, encoder, reads_layers in self._passes(heads, {}):
+            every, layers = self.encode_states(
+                inputs,
+                attention_mask,
+                layers=reads_layers,
+                first_tokens=all(head.reads_first_tokens for head in of_branch.values()),
+                encoder=encoder,
+            )
+            states = self._in_precision_of_heads(every)
+            with torch.autocast(states.values.device.type, enabled=False):
+                for name, head in of_branch.items():
+                    logits[name] = head.flat_logits(head.read(states, layers), self.encoder, tokens)
+        return {name: logits[name] for name in heads}
 
     def _in_precision_of_heads(self, states: States) -> States:
         """Return the states as the heads take them: see `forward`."""
@@ -388,8 +398,3 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
                         f"Tasks: {listed(known)}."
                     )
         return known if tasks is None else list(dict.fromkeys(tasks))
-
-
-def _read_layers(heads: Iterable[Head]) -> bool:
-    """Return whether one of some heads reads other layers than the last."""
-    return any(head.reads_layers for head in heads)

@@ -121,6 +121,7 @@ class PaddingFreeModel(PreTrainedModel):
         inputs: dict[str, torch.Tensor],
         attention_mask: torch.Tensor | None,
         layers: bool = False,
+        encoder: PreTrainedModel | None = None,
         **kwargs: Any,
     ) -> tuple[States, Sequence[torch.Tensor], Any]:
         """Run the encoder.
@@ -130,6 +131,7 @@ class PaddingFreeModel(PreTrainedModel):
                 ``position_ids`` [B, L].
             attention_mask: [B, L], nonzero at real tokens; ``None``: all are real.
             layers: Whether the states of the embeddings and of each layer are wanted, too.
+            encoder: The encoder with the layers of a branch; ``None``: with its own.
             kwargs: Passed to the encoder.
 
         Returns:
@@ -140,6 +142,7 @@ class PaddingFreeModel(PreTrainedModel):
             ValueError: If the mask has another shape, or the texts are longer than the encoder has positions.
             TypeError: If the encoder returns no state a token.
         """
+        encoder = self.encoder if encoder is None else encoder
         mask = _mask(inputs, attention_mask)
         # As any model of Transformers: what a call leaves out is as the config says, the model's or its encoder's.
         for name in ("output_hidden_states", "output_attentions"):
@@ -153,7 +156,7 @@ class PaddingFreeModel(PreTrainedModel):
         states: States
         if self._runs_flat(kwargs):
             layout = FlatLayout.from_mask(mask)
-            states, of_layers, encoded = self._encode_flat(inputs, layout, layers, kwargs)
+            states, of_layers, encoded = self._encode_flat(encoder, inputs, layout, layers, kwargs)
             encoded.last_hidden_state = layout.pad(states.values)
             if asked:
                 count = len(layout.index)
@@ -162,7 +165,7 @@ class PaddingFreeModel(PreTrainedModel):
                     None if values is None else layout.pad(values[0, :count]) for values in encoded.hidden_states
                 )
         else:
-            encoded = self._encode_padded(inputs, attention_mask, layers, kwargs)
+            encoded = self._encode_padded(encoder, inputs, attention_mask, layers, kwargs)
             states = PaddedStates(encoded.last_hidden_state.flatten(0, 1), mask)
             of_layers = [values.flatten(0, 1) for values in encoded.hidden_states] if layers else []
         if layers and not asked:
@@ -180,6 +183,7 @@ class PaddingFreeModel(PreTrainedModel):
         attention_mask: torch.Tensor | None,
         layers: bool = False,
         first_tokens: bool = False,
+        encoder: PreTrainedModel | None = None,
     ) -> tuple[FlatStates, Sequence[torch.Tensor]]:
         """Run the encoder for its states alone, which stay flat: see `encode`.
 
@@ -189,20 +193,22 @@ class PaddingFreeModel(PreTrainedModel):
             layers: Whether the states of the embeddings and of each layer are wanted, too.
             first_tokens: Whether each text's first token is all that is wanted: where the encoder can do that, the
                 states are those of B texts of one token.
+            encoder: The encoder with the layers of a branch; ``None``: with its own.
         """
+        encoder = self.encoder if encoder is None else encoder
         layout = FlatLayout.from_mask(_mask(inputs, attention_mask))
         kwargs = self._arguments(inputs, layers, {})
         # A text alone: there is no padding to spare, nor a mask to look at.
         is_whole = layout.rows == 1 and len(layout.index) == layout.length
         if not is_whole and self._runs_flat(kwargs):
             if first_tokens and not layers and can_end_in_first_tokens(self.encoder):
-                with first_tokens_alone(self.encoder, layout.offsets[:-1]):
-                    encoded = encode_flat(self.encoder, layout, inputs, self._fast_dropout, **kwargs)
+                with first_tokens_alone(encoder, layout.offsets[:-1]):
+                    encoded = encode_flat(encoder, layout, inputs, self._fast_dropout, **kwargs)
                 self._check_states(encoded, (1, layout.rows), layers)
                 return FlatStates(encoded.last_hidden_state[0], FlatLayout.of_single_tokens(layout.offsets)), []
-            flat, of_layers, _ = self._encode_flat(inputs, layout, layers, kwargs)
+            flat, of_layers, _ = self._encode_flat(encoder, inputs, layout, layers, kwargs)
             return flat, of_layers
-        encoded = self._encode_padded(inputs, None if is_whole else attention_mask, layers, kwargs)
+        encoded = self._encode_padded(encoder, inputs, None if is_whole else attention_mask, layers, kwargs)
         of_layers = [layout.flatten(values) for values in encoded.hidden_states] if layers else []
         return FlatStates(layout.flatten(encoded.last_hidden_state), layout), of_layers
 
@@ -215,9 +221,14 @@ class PaddingFreeModel(PreTrainedModel):
         return {**kwargs, "output_hidden_states": True} if layers else kwargs
 
     def _encode_flat(
-        self, inputs: dict[str, torch.Tensor], layout: FlatLayout, layers: bool, kwargs: dict[str, Any]
+        self,
+        encoder: PreTrainedModel,
+        inputs: dict[str, torch.Tensor],
+        layout: FlatLayout,
+        layers: bool,
+        kwargs: dict[str, Any],
     ) -> tuple[FlatStates, Sequence[torch.Tensor], Any]:
-        encoded = encode_flat(self.encoder, layout, inputs, self._fast_dropout, **kwargs)
+        encoded = encode_flat(encoder, layout, inputs, self._fast_dropout, **kwargs)
         self._check_states(encoded, encoded.last_hidden_state.shape[:2], layers)
         count = len(layout.index)
         of_layers = [values[0, :count] for values in encoded.hidden_states] if layers else []
@@ -225,6 +236,7 @@ class PaddingFreeModel(PreTrainedModel):
 
     def _encode_padded(
         self,
+        encoder: PreTrainedModel,
         inputs: dict[str, torch.Tensor],
         attention_mask: torch.Tensor | None,
         layers: bool,
@@ -233,7 +245,7 @@ class PaddingFreeModel(PreTrainedModel):
         shape = _tokens(inputs).shape[:2]
         if attention_mask is not None:
             inputs = {**inputs, "attention_mask": attention_mask}
-        encoded = self.encoder(**inputs, return_dict=True, **kwargs)
+        encoded = encoder(**inputs, return_dict=True, **kwargs)
         if not _is_recorded():
             self._check_states(encoded, shape, layers)
         return encoded

@@ -78,7 +78,7 @@ class CardFacts:
         name: The model's name.
         tasks: Its tasks.
         encoder_family: The encoder's family, such as ``"bert"``.
-        encoder_parameters: Numbers that the encoder holds.
+        encoder_parameters: Numbers that the encoder and its branches hold.
         head_parameters: For each task the numbers that its head holds; 0 where it shares another's.
         encoder: The encoder's id on the Hub; ``None`` if it is not from there.
         license: The encoder's licence, where known.
@@ -135,7 +135,7 @@ class CardFacts:
         known: dict[str, Any] = {
             "tasks": model.tasks,
             "encoder_family": config.model_type,
-            "encoder_parameters": sum(p.numel() for p in model.encoder.parameters()),
+            "encoder_parameters": sum(p.numel() for p in model.parameter_depths()),
             "head_parameters": {
                 task: 0 if head.task.tied_to else sum(p.numel() for p in head.parameters())
                 for task, head in model.task_heads.items()

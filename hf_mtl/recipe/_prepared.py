@@ -145,7 +145,7 @@ class PreparedRecipe:
         set_seed(self.args.seed)
         path, options = self.encoder
         with self.recipe.blamed(), blamed_on("encoder", OSError, ValueError, TypeError, AttributeError, ImportError):
-            model = MultiTaskModel.from_encoder(path, self.tasks, **options)
+            model = MultiTaskModel.from_encoder(path, self.tasks, branches=self.recipe.branches, **options)
         with self.recipe.blamed(), blamed_on("training", ValueError, TypeError, KeyError, ImportError):
             trainer = MultiTaskTrainer(
                 model=model,
@@ -198,6 +198,7 @@ class PreparedRecipe:
         return {
             "encoder": portable(encoder, folder),
             **({"encoder_kwargs": options} if options else {}),
+            **({"branches": recipe.branches} if recipe.branches else {}),
             "datasets": datasets,
             "tasks": tasks,
             "training": training,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.balancers import make_balancer
-from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_task_names
+from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_branches, check_task_names
 from hf_mtl.heads import HEADS
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.recipe._training import check_training
@@ -195,6 +195,7 @@ class RecipeKeys(_Strict):
     encoder: str
     encoder_kwargs: EncoderOptions = EncoderOptions()
     datasets: dict[str, DatasetRecipe]
+    branches: dict[str, int] = {}
     tasks: dict[str, dict[str, Any]] = {}
     training: dict[str, Any] = {}
     sampling: Sampling | None = None
@@ -213,6 +214,8 @@ class RecipeKeys(_Strict):
             raise RecipeError("encoder", "expected a Hub id or a folder, found nothing.")
         if not self.datasets:
             raise RecipeError("datasets", "none given. Training needs at least one.")
+        with blamed_on("branches"):
+            check_branches(self.branches, ())
         masked = {n for n, t in self.tasks.items() if t.get("type") in HEADS and HEADS[t["type"]].column_is_input}
         for name, dataset in self.datasets.items():
             dataset.check(f"datasets.{name}", masked)
@@ -223,6 +226,14 @@ class RecipeKeys(_Strict):
                     f"tasks.{name}", f"no dataset maps a column to it.{nearest(name, known)} Tasks: {listed(known)}."
                 )
             _check_fields(f"tasks.{name}", name, fields)
+            branch = fields.get("branch")
+            if branch is not None and branch not in self.branches:
+                there = (
+                    f"Branches: {listed(self.branches)}." if self.branches else "Add 'branches: {...}' to the recipe."
+                )
+                raise RecipeError(
+                    f"tasks.{name}.branch", f"{branch!r} does not exist.{nearest(branch, self.branches)} {there}"
+                )
         for part, given, options in (
             ("sampling", self.sampling, "{strategy: ...}"),
             ("balancing", self.balancing, "{method: ...}"),

@@ -33,6 +33,8 @@ class ExchangeableModel(PreTrainedModel):
         # The whole model has it.
         from_encoder: Any
 
+        encoder_of: Any
+
         @property
         def task_heads(self) -> dict[str, Head]: ...
 
@@ -104,4 +106,4 @@ class ExchangeableModel(PreTrainedModel):
             ValueError: If no stock class can express its head; the message says why and what to train instead.
         """
         self.config.task(task)
-        return to_stock(self.encoder, self.task_heads[task])
+        return to_stock(self.encoder_of(task), self.task_heads[task])

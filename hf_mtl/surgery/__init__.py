@@ -7,16 +7,19 @@ several of equal shape.
 
 from __future__ import annotations
 
+from hf_mtl.surgery._branches import add_branch, rename_branch
 from hf_mtl.surgery._heads import add_head, change_labels, drop_head, rename_head, reorder_heads
 from hf_mtl.surgery._merge import average_models, encoder_digest, merge_models
 
 __all__ = [
+    "add_branch",
     "add_head",
     "average_models",
     "change_labels",
     "drop_head",
     "encoder_digest",
     "merge_models",
+    "rename_branch",
     "rename_head",
     "reorder_heads",
 ]

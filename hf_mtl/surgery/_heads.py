@@ -9,7 +9,15 @@ from typing import Any
 import torch
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import PER_LABEL, TaskConfig, check_task_names, check_ties, owner_of, tied_tasks
+from hf_mtl.configuration import (
+    PER_LABEL,
+    TaskConfig,
+    check_branches,
+    check_task_names,
+    check_ties,
+    owner_of,
+    tied_tasks,
+)
 from hf_mtl.heads import Head
 from hf_mtl.model import MultiTaskModel, TaskModules
 from hf_mtl_light.errors import UserError
@@ -44,6 +52,7 @@ def add_head(
     known = model.task_heads
     check_task_names([*known, task.name])
     check_ties([*model.tasks, task])
+    check_branches(model.config.branches, [task])
     head = _new_head(model, task, heads) if task.tied_to is None else known[task.tied_to].tied(task)
     _set_heads(model, {**known, task.name: head})
 
@@ -215,8 +224,10 @@ def _unused(task: TaskConfig) -> tuple[str, ...]:
 def _new_head(model: MultiTaskModel, task: TaskConfig, heads: Mapping[str, type[Head]] | None) -> Head:
     was_training = model.training
     # A model of that task alone on the same encoder initialises the head as its family does, and touches nothing else.
-    built = MultiTaskModel.from_encoder(model.encoder, [task], heads=heads, unpad=model.unpad)
+    alone = dataclasses.replace(task, branch=None)
+    built = MultiTaskModel.from_encoder(model.encoder, [alone], heads=heads, unpad=model.unpad)
     head = built.task_heads[task.name]
+    head.task = task
     head.to(next(model.heads.parameters()).dtype)
     model.train(was_training)
     return head

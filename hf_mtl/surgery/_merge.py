@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import MultiTaskConfig, check_task_names
@@ -32,13 +33,15 @@ def _described(name: str, value: torch.Tensor) -> bytes:
 def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
     """Return a model with the heads of all, on the encoder that all share.
 
-    Heads that different people trained on the same frozen encoder answer afterwards bit for bit as before.
+    Heads that different people trained on the same frozen encoder answer afterwards bit for bit as before; so do
+    branches that were trained on the same frozen trunk (``freeze_trunk``), with their heads.
 
     Args:
         models: The models; they are not changed. The order of the heads is theirs, one model after the other.
 
     Raises:
-        ValueError: If there are fewer than two, their encoders differ, or two have a task of the same name.
+        ValueError: If there are fewer than two, their encoders differ, or two have a task of the same name or different
+            branches of the same name.
     """
     if len(models) < 2:
         raise UserError(f"A merge needs at least two models, found {len(models)}.")
@@ -49,6 +52,7 @@ def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
                 f"The encoders of model 1 and model {number} differ: {_difference(first, model)}. Heads fit only the "
                 "encoder that they were trained on; train them with freeze_encoder=True on the same one."
             )
+    branches = _joined_branches(models)
     owners: dict[str, int] = {}
     for number, model in enumerate(models, start=1):
         for name in model.task_heads:
@@ -60,6 +64,8 @@ def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
             owners[name] = number
     check_task_names(list(owners))
     merged = copy.deepcopy(first)
+    merged.config.branches = {name: n for model in models for name, n in (model.config.branches or {}).items()} or None
+    merged.branches = branches.to(dtype=first.encoder.dtype, device=first.device)
     # Those that are held: a head that tasks share is copied once.
     merged.heads = TaskModules({n: copy.deepcopy(head) for model in models for n, head in model.heads.items()})
     merged.config.tasks = [task for model in models for task in model.tasks]
@@ -69,6 +75,27 @@ def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
     merged._set_frozen({**first.frozen, "heads": sorted({n for model in models for n in model.frozen["heads"]})})
     merged.eval()
     return merged
+
+
+def _joined_branches(models: Sequence[MultiTaskModel]) -> TaskModules:
+    """Return copies of the branches of all models; those of one name must be equal.
+
+    Raises:
+        ValueError: If two models have different branches of one name.
+    """
+    found: dict[str, tuple[int, nn.Module]] = {}
+    for number, model in enumerate(models, start=1):
+        for name, top in model.branches.items():
+            other, known = found.setdefault(name, (number, top))
+            states = known.state_dict(), top.state_dict()
+            if states[0].keys() != states[1].keys() or any(
+                not torch.equal(states[0][k], states[1][k]) for k in states[0]
+            ):
+                raise UserError(
+                    f"Models {other} and {number} have different branches {name!r}. Rename one: "
+                    f"rename_branch(model, {name!r}, ...)."
+                )
+    return TaskModules({name: copy.deepcopy(top) for name, (_, top) in found.items()})
 
 
 def _difference(one: MultiTaskModel, other: MultiTaskModel) -> str:

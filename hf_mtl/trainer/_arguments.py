@@ -133,6 +133,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
         default=False,
         metadata={"help": "Leave the encoder as it is and train the heads alone: nothing is computed backwards in it."},
     )
+    freeze_trunk: bool = field(
+        default=False,
+        metadata={
+            "help": "Leave the encoder as it is and train its branches and the heads: a branch is polished alone."
+        },
+    )
     frozen_layers: int = field(
         default=0,
         metadata={"help": "Leave the embeddings and this many of the encoder's lowest layers as they are; 0: none."},

@@ -252,7 +252,7 @@ class TaskBalancing:
         inputs = self._prepare(inputs)
         if running.jacobian is None:
             running.jacobian = StepJacobian(
-                plain.encoder, plain.task_heads, list(running.step.shares), balancer.independent_parts
+                plain.parameter_depths(), plain.task_heads, list(running.step.shares), balancer.independent_parts
             )
         # What is logged is the mean of the tasks' losses, which no gradient comes from.
         means = {name: weight / len(weights) for name, weight in weights.items()}
@@ -282,7 +282,7 @@ class TaskBalancing:
         """Add a micro-batch's part of each task's gradient to its sketch, in the steps that compare them."""
         if self._sketches is None or not self._is_compared(running):
             return
-        parameters = [p for p in plain.encoder.parameters() if p.requires_grad]
+        parameters = [p for p in plain.parameter_depths() if p.requires_grad]
         for name, loss in losses.items():
             gradient = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
             running.sketches[name] = running.sketches.get(name, 0.0) + self._sketches.sketch(gradient)

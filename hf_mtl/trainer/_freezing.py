@@ -40,7 +40,7 @@ class FreezingCallback(TrainerCallback):
         self._model = model if model is not None else self._model
         self._own = self._model.frozen
         self._set(args, state.global_step)
-        if any(parameter.requires_grad for parameter in self._model.encoder.parameters()):
+        if any(parameter.requires_grad for parameter in self._model.parameter_depths()):
             return
         for name, part in self._parts.items():
             learning = [task for task in part.tasks if task not in self._model.frozen["heads"]]
@@ -67,6 +67,7 @@ class FreezingCallback(TrainerCallback):
         wanted = dict(self._own)
         if args.unfreeze_at_step is None or step < args.unfreeze_at_step:
             wanted["encoder"] = wanted["encoder"] or args.freeze_encoder
+            wanted["trunk"] = wanted["trunk"] or args.freeze_trunk
             wanted["layers"] = max(wanted["layers"], args.frozen_layers)
             wanted["heads"] = sorted({*wanted["heads"], *(args.frozen_heads or ())})
         if wanted != self._model.frozen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -17,16 +17,16 @@ class StepJacobian:
     parameters of the encoder lie in one matrix [T', P] of the parameters' type; those of heads in ``.grad``.
 
     Args:
-        encoder: The encoder.
+        shared: The parameters of the encoder and its branches.
         heads: The head of each task.
         names: The tasks of the step.
         parts: Into how many parts the step is cut; micro-batch i belongs to part i modulo ``parts``.
     """
 
     def __init__(
-        self, encoder: nn.Module, heads: Mapping[str, nn.Module], names: Sequence[str], parts: int = 1
+        self, shared: Iterable[nn.Parameter], heads: Mapping[str, nn.Module], names: Sequence[str], parts: int = 1
     ) -> None:
-        self._parameters = [p for p in encoder.parameters() if p.requires_grad]
+        self._parameters = [p for p in shared if p.requires_grad]
         self._heads = {name: [p for p in heads[name].parameters() if p.requires_grad] for name in names}
         self._rows = {name: row for row, name in enumerate(names)}
         total = sum(p.numel() for p in self._parameters)

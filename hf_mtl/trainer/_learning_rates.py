@@ -9,12 +9,11 @@ import torch
 from torch import nn
 
 from hf_mtl.configuration import task_of_key
-from hf_mtl.encoder import layer_depth
 
 __all__ = ["rate_factor", "split_learning_rates"]
 
 
-def rate_factor(name: str, num_layers: int, layer_decay: float) -> float:
+def rate_factor(depth: int, num_layers: int, layer_decay: float) -> float:
     r"""Return the factor of the learning rate of an encoder parameter.
 
     .. math:: \eta_l = \eta \, d^{\,L - l}
@@ -22,21 +21,21 @@ def rate_factor(name: str, num_layers: int, layer_decay: float) -> float:
     for layer l of L (1 the lowest), and one step further for the embeddings.
 
     Args:
-        name: The parameter's name.
+        depth: l, 0 for the embeddings.
         num_layers: L.
         layer_decay: d, in (0, 1].
 
     Source: J. Howard, S. Ruder, Universal Language Model Fine-tuning for Text Classification, ACL 2018, section 3.2.
 
-    >>> rate_factor("encoder.layer.11.output.dense.weight", 12, 0.9), rate_factor("embeddings.weight", 2, 0.5)
+    >>> rate_factor(12, 12, 0.9), rate_factor(0, 2, 0.5)
     (1.0, 0.25)
     """
-    return float(layer_decay ** (num_layers - layer_depth(name, num_layers)))
+    return float(layer_decay ** (num_layers - depth))
 
 
 def split_learning_rates(
     optimizer: torch.optim.Optimizer,
-    encoder: nn.Module,
+    depths: Mapping[nn.Parameter, int],
     heads: nn.Module,
     num_layers: int,
     layer_decay: float,
@@ -46,13 +45,13 @@ def split_learning_rates(
 
     Args:
         optimizer: A fresh optimizer, without state.
-        encoder: The encoder.
+        depths: How deep each parameter of the encoder and its branches lies: see `hf_mtl.encoder.layer_depth`.
         heads: The heads, by task.
         num_layers: The encoder's layers.
         layer_decay: Factor from each layer to the one below, in (0, 1].
         head_learning_rates: Rate of each head's new layers, by task.
     """
-    factors = {id(p): rate_factor(name, num_layers, layer_decay) for name, p in encoder.named_parameters()}
+    factors = {id(p): rate_factor(depth, num_layers, layer_decay) for p, depth in depths.items()}
     # Poolers start from the checkpoint, like the encoder, so they learn at its rate.
     rates = {
         id(p): head_learning_rates[task_of_key(name.partition(".")[0])]

@@ -344,7 +344,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
             plain = self.accelerator.unwrap_model(self.model if model is None else model)
             split_learning_rates(
                 optimizer,
-                plain.encoder,
+                plain.parameter_depths(),
                 plain.heads,
                 num_layers=getattr(plain.config.encoder_config, "num_hidden_layers", 0),
                 layer_decay=args.encoder_layer_decay,

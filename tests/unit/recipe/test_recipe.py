@@ -382,3 +382,17 @@ def test_balancing_given_twice_is_refused(values):
     values["training"]["balancing"] = "equal"
     with pytest.raises(RecipeError, match="balancing is given twice"):
         Recipe.from_dict(values)
+
+
+def test_a_recipe_gives_a_task_its_branch(values, tmp_path):
+    values["branches"] = {"tagging": 1}
+    name = next(iter(values["tasks"]))
+    values["tasks"][name]["branch"] = "tagging"
+    prepared = Recipe.from_dict(values, tmp_path).prepare()
+    model = prepared.build().model
+    assert model.config.branches == {"tagging": 1}
+    assert model.config.task(name).branch == "tagging"
+    assert prepared.resolved()["branches"] == {"tagging": 1}
+    values["tasks"][name]["branch"] = "taging"
+    with pytest.raises(RecipeError, match=rf"tasks\.{name}\.branch: 'taging' does not exist\. Did you mean 'tagging'"):
+        Recipe.from_dict(values, tmp_path)

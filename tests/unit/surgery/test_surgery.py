@@ -135,7 +135,7 @@ def test_unfreezing_comes_at_its_step_and_resuming_equals_not_stopping(build, tm
         resumed.train(resume_from_checkpoint=str(tmp_path / "out" / f"checkpoint-{step}"))
         for name, value in weights(resumed.model).items():
             assert torch.equal(value, expected[name]), (step, name)
-    assert resumed.model.frozen == {"encoder": False, "layers": 0, "heads": []}
+    assert resumed.model.frozen == {"encoder": False, "trunk": False, "layers": 0, "heads": []}
 
 
 def test_dataset_that_would_train_nothing_is_refused(build):
