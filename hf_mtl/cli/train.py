@@ -69,6 +69,8 @@ def train(
         with _removing(folder):
             built = prepared.build()
             built.trainer.get_train_dataloader()  # what it finds wrong must be found before anything is written
+            if resume:
+                built.trainer.check_resumable()
         if built.trainer.is_world_process_zero():
             if overwrite:
                 _clear(folder)

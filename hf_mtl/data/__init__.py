@@ -14,6 +14,7 @@ from hf_mtl.data.batch_sampler import BATCHINGS, DrawnBatch, MixtureBatchSampler
 from hf_mtl.data.checks import MOST_CHARACTERS, LabelCounts, check_rows
 from hf_mtl.data.collator import EncodedBatch, MultiTaskCollator, longest_input
 from hf_mtl.data.columns import DataError, LabelledDataset
+from hf_mtl.data.content import content_hashes
 from hf_mtl.data.labels import LabelReader, class_label
 from hf_mtl.data.look import SAMPLED_ROWS, DataLook, look_at, look_at_texts
 from hf_mtl.data.mixture import DatasetMixture
@@ -44,6 +45,7 @@ __all__ = [
     "check_tasks_have_rows",
     "check_tokenizer",
     "class_label",
+    "content_hashes",
     "encode_rows",
     "infer_task",
     "infer_tasks",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from datasets import Dataset, Value
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
+from hf_mtl.data.content import content_hashes
 from hf_mtl.data.labels import LabelReader, words_in
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import Row
@@ -142,6 +144,11 @@ class LabelledDataset:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    @cached_property
+    def content(self) -> dict[str, str]:
+        """A hash of each column's values, see `content_hashes`."""
+        return content_hashes(self.data)
 
     @property
     def has_masked_tasks(self) -> bool:

@@ -60,7 +60,26 @@ class CheckpointingTrainer(Trainer):
         if self.args.local_process_index == 0:
             _clear(self._output)
         self.accelerator.wait_for_everyone()
-        return super().train(self._whole(resume_from_checkpoint), *args, **kwargs)
+        checkpoint = self._whole(resume_from_checkpoint)
+        if checkpoint and os.path.isdir(checkpoint):
+            self._match_training(Path(checkpoint))
+        return super().train(checkpoint, *args, **kwargs)
+
+    def check_resumable(self, checkpoint: Any = True) -> None:
+        """Check that a checkpoint is whole and of this very training; nothing is changed on disk.
+
+        Args:
+            checkpoint: A checkpoint's folder, or ``True``: the newest whole one of the output folder.
+
+        Raises:
+            ValueError: If it is cut, or was trained on something else; the message names what.
+        """
+        found = self._whole(checkpoint)
+        if found and os.path.isdir(found):
+            self._match_training(Path(found))
+
+    def _match_training(self, checkpoint: Path) -> None:
+        """Refuse a checkpoint of another training; called before anything of it is loaded."""
 
     def _whole(self, wanted: Any) -> Any:
         """Return the checkpoint to resume from, as Transformers takes it."""

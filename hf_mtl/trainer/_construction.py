@@ -7,6 +7,7 @@ from typing import Any
 
 import evaluate
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.balancers import Balancer
 from hf_mtl.data import MultiTaskCollator
@@ -18,6 +19,7 @@ from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = [
     "check_given",
+    "check_kinds",
     "check_model",
     "check_sizes",
     "metrics_by_task",
@@ -59,6 +61,32 @@ def refuse_ignored_keys(name: str, value: Any) -> None:
     """
     if value:
         raise UserError(f"{name}={value!r} is not supported: outputs are scored and answered, not kept. Leave it out.")
+
+
+def check_kinds(args: Any, processing_class: PreTrainedTokenizerBase | None) -> PreTrainedTokenizerBase:
+    """Check that the arguments are ours, there is a tokenizer, and one process has one GPU.
+
+    Args:
+        args: The arguments.
+        processing_class: The tokenizer.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        TypeError: If the arguments are Transformers' own.
+        ValueError: If there is no tokenizer, or there are several GPUs.
+    """
+    if not isinstance(args, MultiTaskTrainingArguments):
+        raise UserTypeError(f"args must be MultiTaskTrainingArguments, found {type(args).__name__}.")
+    if processing_class is None:
+        raise UserError("No tokenizer. Pass processing_class=AutoTokenizer.from_pretrained(name), the encoder's own.")
+    if args.n_gpu > 1:
+        raise UserError(
+            "torch.nn.DataParallel cannot split a batch of several tasks. Start one process a GPU instead: "
+            "torchrun --nproc_per_node N, or accelerate launch."
+        )
+    return processing_class
 
 
 def check_given(

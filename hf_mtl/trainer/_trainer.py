@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from hf_mtl.trainer._balancing_checks import check_balancing
 from hf_mtl.trainer._checkpoints import CheckpointingTrainer
 from hf_mtl.trainer._construction import (
     check_given,
+    check_kinds,
     check_model,
     check_sizes,
     metrics_by_task,
@@ -39,13 +41,17 @@ from hf_mtl.trainer._embedding_noise import EmbeddingNoise
 from hf_mtl.trainer._freezing import FreezingCallback
 from hf_mtl.trainer._label_statistics import learn_from_labels
 from hf_mtl.trainer._learning_rates import split_learning_rates
+from hf_mtl.trainer._optimizer_names import matched_by_name, save_parameter_names
 from hf_mtl.trainer._publishing import PublishingTrainer
 from hf_mtl.trainer._refused import refuse_unused
 from hf_mtl.trainer._scoring import Metric
+from hf_mtl.trainer._search import SearchingTrainer
 from hf_mtl.trainer._speed import SpeedCallback
 from hf_mtl.trainer._step_loss import CountingCollator, StepCounts, StepRecord
 from hf_mtl.trainer._summary import SummaryCallback, training_summary
+from hf_mtl.trainer._task_order import in_order, order_tasks
 from hf_mtl.trainer._thresholds import ThresholdTrainer, check_tuning
+from hf_mtl.trainer._trained_on import check_same_training, training_facts, write_trained_on
 from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = ["MultiTaskTrainer"]
@@ -54,7 +60,7 @@ __all__ = ["MultiTaskTrainer"]
 # The order matters in one place, saving and pushing: CheckpointingTrainer writes a checkpoint aside, and its `_save`
 # and `_push_from_checkpoint` decide where and when those of PublishingTrainer run. What is overridden of Transformers'
 # private methods is listed in `hf_mtl.trainer._seam`.
-class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer):
+class MultiTaskTrainer(SearchingTrainer, CheckpointingTrainer, ThresholdTrainer, PublishingTrainer):
     """Train and evaluate a `MultiTaskModel` on several datasets at once.
 
     Datasets are read as they are: columns named after tasks hold labels, ``text``, ``text_pair`` or ``tokens`` the
@@ -117,17 +123,7 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         check_data: bool = True,
     ) -> None:
         args = MultiTaskTrainingArguments() if args is None else args
-        if not isinstance(args, MultiTaskTrainingArguments):
-            raise UserTypeError(f"args must be MultiTaskTrainingArguments, found {type(args).__name__}.")
-        if processing_class is None:
-            raise UserError(
-                "No tokenizer. Pass processing_class=AutoTokenizer.from_pretrained(name), the encoder's own."
-            )
-        if args.n_gpu > 1:
-            raise UserError(
-                "torch.nn.DataParallel cannot split a batch of several tasks. Start one process a GPU instead: "
-                "torchrun --nproc_per_node N, or accelerate launch."
-            )
+        processing_class = check_kinds(args, processing_class)
         refuse_stock_functions(
             compute_loss_func=compute_loss_func,
             compute_metrics=compute_metrics,
@@ -200,12 +196,28 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
     ) -> Any:
         """Train, from the start or from a checkpoint, and tune thresholds: see `CheckpointingTrainer.train`."""
         refuse_ignored_keys("ignore_keys_for_eval", ignore_keys_for_eval)
-        self._start_balancing()
         result = super().train(resume_from_checkpoint, trial)
         mark_trained(self._plain_model, self._train_parts)
         if self.args.tune_thresholds != "none":
             self.tune_thresholds(how=self.args.tune_thresholds)
         return result
+
+    def _inner_training_loop(self, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        # Here, not in `train`: each trial's model exists, and each retry of auto_find_batch_size begins here.
+        self._start_balancing()
+        return super()._inner_training_loop(batch_size, *args, **kwargs)
+
+    def _match_training(self, checkpoint: Path) -> None:
+        tasks, train, validation = check_same_training(checkpoint, self._training_facts())
+        # Which order is the training's own: sums, random numbers and gradient norms follow it.
+        order_tasks(self._plain_model, self.data_collator, tasks)
+        self._train_parts = self._columns(in_order(as_datasets(self.train_dataset, "train"), train))
+        self._eval_parts = self._columns(in_order(as_datasets(self.eval_dataset, "validation"), validation))
+
+    def _training_facts(self) -> dict[str, Any]:
+        sampling = (self.sampler, self.sampling_rules)
+        parts = (self._train_parts, self._eval_parts)
+        return training_facts(self._plain_model, self.args, sampling, self.balancer, self.processing_class, parts)
 
     def _start_balancing(self) -> None:
         """Begin a training: balancer and log are empty."""
@@ -319,11 +331,15 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
             self._balancing.save(output_dir)
+            write_trained_on(Path(output_dir), self._training_facts())
+            save_parameter_names(Path(output_dir), self.optimizer, self._plain_model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            self._balancing.load(checkpoint)
+        if checkpoint is None:
+            return
+        with matched_by_name(Path(checkpoint), self.optimizer, self.lr_scheduler, self._plain_model):
+            super()._load_optimizer_and_scheduler(checkpoint)
+        self._balancing.load(checkpoint)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         if self._feedback is not None:
@@ -379,22 +395,3 @@ class MultiTaskTrainer(CheckpointingTrainer, ThresholdTrainer, PublishingTrainer
             max_steps=self.args.max_steps,
         )
         return training_summary(self._train_parts, self._plain_model.tasks, shares, self.label_counts)
-
-    def hyperparameter_search(
-        self,
-        hp_space: Any = None,
-        compute_objective: Callable[[dict[str, float]], float] | None = None,
-        n_trials: int = 20,
-        direction: str | list[str] = "maximize",
-        backend: Any = None,
-        hp_name: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Search hyperparameters for the best ``eval_score``: see ``transformers.Trainer.hyperparameter_search``."""
-        return super().hyperparameter_search(
-            hp_space, compute_objective or _score_of, n_trials, direction, backend, hp_name, **kwargs
-        )
-
-
-def _score_of(metrics: dict[str, float]) -> float:
-    return metrics["eval_score"]

@@ -8,10 +8,15 @@ import re
 import zipfile
 from pathlib import Path
 
-__all__ = ["checkpoints_in", "fault_of", "flush", "flush_names"]
+__all__ = ["PARAMETER_NAMES", "TRAINED_ON", "checkpoints_in", "fault_of", "flush", "flush_names"]
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _STATE = "trainer_state.json"
+#: What the checkpoint was trained on.
+TRAINED_ON = "trained_on.json"
+#: The names of the optimizer's parameters, by group.
+PARAMETER_NAMES = "parameter_names.json"
+_JSON = (_STATE, "config.json", "balancer.json", TRAINED_ON, PARAMETER_NAMES)
 # Transformers' own mark of a save before preemption (enable_jit_checkpoint) that was not finished.
 _SENTINEL = "checkpoint-is-incomplete.txt"
 
@@ -69,7 +74,9 @@ def _fault_of_file(path: Path) -> str | None:
     if path.suffix in (".pt", ".pth", ".bin"):
         # What torch saves is a zip file, and a zip file's table is at its end.
         return None if zipfile.is_zipfile(path) else "is cut: its end is missing"
-    if path.name in (_STATE, "config.json", "balancer.json") or path.name.endswith(".index.json"):
+    if path.name in (_STATE, "config.json", "balancer.json", TRAINED_ON, PARAMETER_NAMES) or path.name.endswith(
+        ".index.json"
+    ):
         try:
             content = json.loads(path.read_bytes())
         except ValueError:

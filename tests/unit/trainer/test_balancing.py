@@ -107,10 +107,10 @@ def test_a_balancer_of_ones_own(tmp_path):
     assert balancer.told[0].number == 0
 
 
-def test_a_checkpoint_of_another_balancer_is_told(tmp_path):
+def test_a_checkpoint_of_another_balancer_is_refused(tmp_path):
     trained(tmp_path, balancing="dwa", save_strategy="steps", save_steps=2)
     checkpoint = str(tmp_path / "out" / "checkpoint-2")
-    with pytest.warns(UserWarning, match="checkpoint-2 holds the state of DynamicWeightAverage.*starts from scratch"):
+    with pytest.raises(ValueError, match=r"balancing is .*Uncertainty.*, was .*DynamicWeightAverage"):
         trained(tmp_path, checkpoint, balancing="uncertainty")
 
 
