@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -201,12 +202,17 @@ class MultiTaskTrainingArguments(TrainingArguments):
         refuse_unused(self)
 
     def make_sampler(self) -> tuple[DatasetSampler, SamplingRules]:
-        """Return the sampler, and the rules around it, as the arguments say.
+        """Return the sampler, and the rules around it, as the arguments say: the same ones until these change.
 
         Raises:
             UserError: If an option is unknown or out of its range.
         """
-        return make_sampler(self.sampling, self.sampling_options)
+        given = (self.sampling, self.sampling_options)
+        # No field, which a command line would show, and not made once for all: a sweep sets fields later.
+        known: tuple[Any, tuple[DatasetSampler, SamplingRules]] | None = self.__dict__.get("_sampling")
+        if known is None or known[0] != given:
+            known = self.__dict__["_sampling"] = (copy.deepcopy(given), make_sampler(*given))
+        return known[1]
 
     def make_balancer(self) -> Balancer:
         """Return a new balancer, as the arguments say.

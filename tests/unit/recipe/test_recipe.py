@@ -354,6 +354,22 @@ def test_any_sampling_and_balancing_come_through_a_recipe_and_out_of_it_again(va
     assert {"method": method, **prepared.args.make_balancer().options()} == given["balancing"]
 
 
+def test_a_sampler_is_made_for_the_recipes_check_and_once_more_for_all_that_use_it(values, monkeypatch):
+    made = []
+    monkeypatch.setattr(TemperatureSampler, "__post_init__", lambda self: made.append(self))
+    prepared = prepare({**values, "sampling": {"strategy": "temperature", "temperature": 4}})
+    prepared.summary(), prepared.resolved()
+    trainer = prepared.build().trainer
+    trainer.summary()
+    assert len(made) == 2
+    assert trainer.sampler is made[1]
+    # A sweep sets fields of arguments that are made already.
+    trainer.args.sampling_options = {"temperature": 2}
+    assert trainer.args.make_sampler()[0].temperature == 2
+    trainer.args.sampling_options["temperature"] = 3
+    assert trainer.args.make_sampler()[0].temperature == 3
+
+
 def test_balancing_reaches_the_arguments_and_the_resolved_recipe(values):
     values["balancing"] = {"method": "dwa", "temperature": 3.0}
     prepared = prepare(values)
