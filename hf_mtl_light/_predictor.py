@@ -22,6 +22,7 @@ from hf_mtl_light.inference import (
     options_by_task,
     pad_windows,
     plan_batches,
+    split_logits,
 )
 
 __all__ = ["OnnxPredictor"]
@@ -161,9 +162,9 @@ class OnnxPredictor:
         lengths = [len(window.ids) for window in windows]
         results: list[dict[str, np.ndarray]] = [{} for _ in rows]
         for batch in plan_batches(lengths, batch_tokens, batch_size):
-            ends = np.cumsum([lengths[i] for i in batch])[:-1]
-            for name, values in self._run([windows[i] for i in batch], answerer.names).items():
-                parts = np.split(values, ends) if self._answers[name].level == "token" else values
+            chosen = [windows[i] for i in batch]
+            for name, values in self._run(chosen, answerer.names).items():
+                parts = split_logits(self._answers[name].level, values, chosen, None)
                 for i, part in zip(batch, parts, strict=True):
                     results[i][name] = part
         return results

@@ -12,6 +12,7 @@ from hf_mtl_light.answering import Answering, AnswerOptions
 from hf_mtl_light.encoding import EncodedRow, Row, Window, WindowEncoder, as_row, can_read
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference._batches import plan_batches
+from hf_mtl_light.inference._levels import split_logits
 from hf_mtl_light.inference._merge import merge_windows
 from hf_mtl_light.inference._runner import Runner, mask_id_for
 from hf_mtl_light.names import listed, nearest
@@ -197,11 +198,8 @@ class Answerer:
             lengths = [len(asked.windows[i].ids) for i in numbers]
             for batch in plan_batches(lengths, self.batch_tokens, self.batch_size):
                 chosen = [numbers[i] for i in batch]
-                logits = self.run([asked.windows[i] for i in chosen], names)
-                ends = {"token": np.cumsum([lengths[i] for i in batch])[:-1]}
-                if self._mask_id is not None:
-                    ends["mask"] = np.cumsum([asked.windows[i].ids.count(self._mask_id) for i in chosen])[:-1]
+                windows = [asked.windows[i] for i in chosen]
+                logits = self.run(windows, names)
                 for name in names:
-                    level = self.heads[name].level
-                    parts = np.split(logits[name], ends[level]) if level in ends else logits[name]
-                    asked.found[name].update(zip(chosen, parts, strict=True))
+                    of_windows = split_logits(self.heads[name].level, logits[name], windows, self._mask_id)
+                    asked.found[name].update(zip(chosen, of_windows, strict=True))

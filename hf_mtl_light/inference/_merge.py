@@ -8,6 +8,7 @@ import numpy as np
 
 from hf_mtl_light.answering import Answering
 from hf_mtl_light.encoding import EncodedRow
+from hf_mtl_light.inference._levels import own_logits
 
 __all__ = ["merge_windows"]
 
@@ -37,16 +38,11 @@ def merge_windows(
     windows = [window for row in rows for window in row.windows]
     merged = {}
     for name, values in logits.items():
-        if heads[name].level == "token":
-            own = [value[w.start : w.stop] for value, w in zip(values, windows, strict=True)]
-            merged[name] = np.concatenate(own)
-        elif heads[name].level == "mask":
-            merged[name] = np.concatenate(
-                [
-                    value[[w.start <= place < w.stop for place, token in enumerate(w.ids) if token == mask_id]]
-                    for value, w in zip(values, windows, strict=True)
-                ]
-            )
+        pairs = zip(values, windows, strict=True)
+        own = [own_logits(heads[name].level, value, window, mask_id) for value, window in pairs]
+        of_tokens = [value for value in own if value is not None]
+        if of_tokens:
+            merged[name] = np.concatenate(of_tokens)
         elif heads[name].reads == "choices" or len(windows) == len(rows):
             merged[name] = np.stack(values)
         else:
