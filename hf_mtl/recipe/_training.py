@@ -31,6 +31,15 @@ _LEAST = {
 }
 
 
+#: Fields that Transformers' example scripts read, and no trainer does.
+_OF_SCRIPTS = {
+    "do_train": "`hf-mtl train` trains.",
+    "do_eval": "`hf-mtl evaluate` evaluates, and eval_strategy says when a training does.",
+    "do_predict": "`hf-mtl predict` answers.",
+    "resume_from_checkpoint": "`hf-mtl train --resume` continues from the last checkpoint.",
+}
+
+
 @cache
 def _kinds() -> dict[str, tuple[Any, ...]]:
     """Return for each field the types that it takes."""
@@ -67,6 +76,8 @@ def check_training(values: Mapping[str, Any]) -> dict[str, Any]:
                 f"no such field.{nearest(name, kinds)} Any field of transformers.TrainingArguments, and "
                 f"{listed(_own_fields())}.",
             )
+        if name in _OF_SCRIPTS:
+            raise RecipeError(f"training.{name}", f"{_OF_SCRIPTS[name]} Leave it out.")
     checked = {name: _checked(name, value, kinds[name]) for name, value in values.items()}
     for name, least in _LEAST.items():
         if checked.get(name) is not None and checked[name] < least:

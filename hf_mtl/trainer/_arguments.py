@@ -21,7 +21,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import BATCHINGS
 from hf_mtl.samplers import SAMPLERS, DatasetSampler, make_sampler
 from hf_mtl.samplers.plan import SamplingRules, StepShape
-from hf_mtl.trainer._refused import refuse_unused
+from hf_mtl.trainer._refused import check_values, refuse_unused
 from hf_mtl_light.errors import UserError
 
 __all__ = ["MultiTaskTrainingArguments"]
@@ -198,6 +198,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         self._choose_precision()
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model, self.greater_is_better = "score", True
+        check_values(self)
         super().__post_init__()
         refuse_unused(self)
 

@@ -15,7 +15,7 @@ from transformers.training_args import OptimizerNames
 
 from hf_mtl_light.errors import UserError
 
-__all__ = ["REFUSED", "refuse_unused"]
+__all__ = ["REFUSED", "check_values", "refuse_unused"]
 
 
 def _given(value: Any) -> bool:
@@ -93,6 +93,42 @@ _ONE_RATE = ("lomo", "adalomo")
 _WITHOUT_OPTIONS = ("adafactor", "adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused")
 #: Optimizers that take ``optim_target_modules``.
 _WITH_TARGETS = ("galore", "apollo")
+
+
+#: The least value of numbers that Transformers takes as they are.
+_LEAST = {
+    "per_device_train_batch_size": 1,
+    "per_device_eval_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "num_train_epochs": 0,
+    "learning_rate": 0,
+    "weight_decay": 0,
+    "max_grad_norm": 0,
+    "neftune_noise_alpha": 0,
+    "eval_delay": 0,
+    "dataloader_num_workers": 0,
+}
+#: Lists of texts, whose letters a text alone would be taken for.
+_LISTS = ("frozen_heads", "card_examples")
+
+
+def check_values(args: TrainingArguments) -> None:
+    """Check values that would be misunderstood.
+
+    Args:
+        args: The arguments, as given.
+
+    Raises:
+        UserError: If a number is too small, or a list is a text.
+    """
+    for name, least in _LEAST.items():
+        value = getattr(args, name)
+        if value is not None and not value >= least:
+            raise UserError(f"{name} must be at least {least}, found {value!r}.")
+    for name in _LISTS:
+        value = getattr(args, name)
+        if isinstance(value, str):
+            raise UserError(f"{name} must be a list, found the text {value!r}. Write {name}=[{value!r}].")
 
 
 def refuse_unused(args: TrainingArguments) -> None:

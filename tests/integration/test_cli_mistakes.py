@@ -216,6 +216,9 @@ RECIPES = {
         lambda v: v["training"].update(per_device_train_batch_size=100, dataloader_drop_last=True),
         "rows do not fill one batch of 100 rows",
     ),
+    "a flag of scripts": (("training.do_train", True), "training.do_train: `hf-mtl train` trains. Leave it out."),
+    "a checkpoint in the recipe": (("training.resume_from_checkpoint", "runs"), "`hf-mtl train --resume` continues"),
+    "what the trainer has no use for": (("training.label_smoothing_factor", 0.1), "TaskConfig(name, label_smoothing"),
     "too long an input": (("training.max_length", 1000), "recipe.yaml: training: max_length must lie between 3 and 64"),
     "run folder that is a file": (("training.output_dir", "films.jsonl"), "training.output_dir: "),
 }

@@ -283,3 +283,9 @@ def test_rows_read_for_training_know_their_pass():
     mixture = DatasetMixture([columns(Dataset.from_dict({"text": ["a", "b", "c"], "mood": ["bad", "good", "bad"]}))])
     assert [row.drawn for row in mixture.__getitems__(DrawnBatch([2, -3, 0], [4, 0, 5]))] == [4, None, 5]
     assert [row.drawn for row in mixture.__getitems__([2, 0])] == [None, None]
+
+
+@pytest.mark.parametrize("name", ["validation", "dev", "val", "valid"])
+def test_a_validation_split_has_any_of_its_usual_names(name):
+    split = Dataset.from_dict({"text": ["good"]})
+    assert as_datasets(DatasetDict({"train": split, name: split}), "validation")["data"] is split

@@ -415,3 +415,24 @@ def test_a_batch_that_does_not_fit_is_halved(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer.model, "forward", fails_above_two)
     trainer.train()
     assert trainer._train_batch_size == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, 0) for name in ("per_device_train_batch_size", "per_device_eval_batch_size")),
+        ("gradient_accumulation_steps", 0),
+        *((name, -1.0) for name in ("num_train_epochs", "learning_rate", "weight_decay", "max_grad_norm")),
+        *((name, -1) for name in ("neftune_noise_alpha", "eval_delay", "dataloader_num_workers")),
+        ("learning_rate", float("nan")),
+    ],
+)
+def test_a_number_that_means_nothing_is_refused(tmp_path, name, value):
+    with pytest.raises(ValueError, match=f"^{name} must be at least"):
+        make(tmp_path, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["frozen_heads", "card_examples"])
+def test_a_text_is_not_taken_for_a_list_of_its_letters(tmp_path, name):
+    with pytest.raises(ValueError, match=rf"Write {name}=\['mood'\]"):
+        make(tmp_path, **{name: "mood"})
