@@ -18,7 +18,7 @@ from hf_mtl.data.content import content_hashes
 from hf_mtl.data.labels import LabelReader, class_label
 from hf_mtl.data.look import SAMPLED_ROWS, DataLook, look_at, look_at_texts
 from hf_mtl.data.mixture import DatasetMixture
-from hf_mtl.data.sources import SPLIT_NAMES, as_datasets
+from hf_mtl.data.sources import MOST_COLUMNS, SPLIT_NAMES, as_datasets
 from hf_mtl.data.tasks import InferenceError, infer_task, infer_tasks, infer_type, with_shared_labels
 from hf_mtl_light.encoding import Row, check_tokenizer, encode_rows, padding_id, pieces_of, word_map_of
 
@@ -26,6 +26,7 @@ __all__ = [
     "BATCHINGS",
     "MOST",
     "MOST_CHARACTERS",
+    "MOST_COLUMNS",
     "SAMPLED_ROWS",
     "SPLIT_NAMES",
     "DataError",

@@ -121,7 +121,9 @@ def _union(name: str, kind: Mapping[str, Any], splits: Splits) -> list[str]:
         for use, data in rows.items():
             if use == "train" or name not in data.column_names or class_label(data.features[name]) is not None:
                 continue
-            labels.update(dict.fromkeys(sorted(_labels_of(name, kind, dataset, data).keys() - labels.keys())))
+            labels.update(
+                dict.fromkeys(sorted(_labels_of(name, kind, dataset, data, is_train=False).keys() - labels.keys()))
+            )
     if twins := _look_alikes(labels):
         logger.warning(
             "Task %r: labels differ in case, spaces or form of their characters alone: %s. If each pair is one label, "
@@ -146,7 +148,7 @@ def _joined(labels: Collection[str]) -> str | None:
     return None
 
 
-def _labels_of(name: str, kind: Mapping[str, Any], dataset: str, data: Dataset) -> Counter[str]:
+def _labels_of(name: str, kind: Mapping[str, Any], dataset: str, data: Dataset, is_train: bool = True) -> Counter[str]:
     """Return the labels of a column, or of its lists, and how often each occurs."""
     values = count_values(data, name)
     if not values.is_whole:
@@ -159,7 +161,8 @@ def _labels_of(name: str, kind: Mapping[str, Any], dataset: str, data: Dataset) 
     names = class_label(data.features[name])
     if names is not None:
         return Counter({names.names[value]: count for value, count in values.counts.items() if value >= 0})
-    if not all(isinstance(value, (str, bool)) for value in values.counts):
+    # Numbers of other rows than those of training are the labels that they are when written as texts, if any.
+    if is_train and not all(isinstance(value, (str, bool)) for value in values.counts):
         numbers = ", ".join(f"{value_text(value)}: ..." for value in sorted(values.counts)[:3])
         raise InferenceError(
             name, "labels", f"dataset {dataset!r} labels it with numbers. Name them: labels: {{{numbers}}}."

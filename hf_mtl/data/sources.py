@@ -13,8 +13,10 @@ from datasets import Dataset, DatasetDict
 from hf_mtl._names import listed
 from hf_mtl_light.errors import UserError, UserTypeError
 
-__all__ = ["SPLIT_NAMES", "as_datasets"]
+__all__ = ["MOST_COLUMNS", "SPLIT_NAMES", "as_datasets"]
 
+#: Columns of a file or a frame: readers take minutes and gigabytes for 100,000.
+MOST_COLUMNS = 10_000
 #: For each use of a dataset the names that its split may have, best first.
 SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "dev", "val", "valid"), "test": ("test",)}
 
@@ -56,6 +58,11 @@ def _one(name: str, data: Any, split: str) -> Dataset:
             f"such as data[{next(iter(data), split)!r}]."
         )
     if isinstance(data, pd.DataFrame):
+        if len(data.columns) > MOST_COLUMNS:
+            raise UserError(
+                f"Dataset {name!r}: {len(data.columns):,} columns, and at most {MOST_COLUMNS:,} are read. Pass those "
+                "you need: data[['text', ...]]."
+            )
         try:
             return Dataset.from_pandas(data, preserve_index=False)
         except pa.ArrowException as error:

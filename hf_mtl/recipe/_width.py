@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_mtl.data import MOST_COLUMNS
 from hf_mtl.recipe._mistakes import RecipeError
 
-__all__ = ["MOST_COLUMNS", "check_width", "local_files"]
+__all__ = ["check_width", "local_files"]
 
-MOST_COLUMNS = 10_000
 #: Characters of a file's first line that are looked at.
 _LOOK = 20_000_000
 _REMEDY = {

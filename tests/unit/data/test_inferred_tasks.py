@@ -47,6 +47,27 @@ def test_labels_of_evaluation_rows_come_last():
     assert infer_tasks(DatasetDict(train=train, test=late))[0].labels == ("m", "n", "a")
 
 
+def test_numbers_of_evaluation_rows_are_the_labels_that_they_are_as_texts():
+    train = Dataset.from_dict({"text": ["a", "b"], "y": ["0", "1"]})
+    late = Dataset.from_dict({"text": ["a", "b"], "y": [1.0, 2.0]})
+    assert infer_tasks(train, eval_datasets=late)[0].labels == ("0", "1", "2")
+
+
+def test_a_frame_of_very_many_columns_is_refused():
+    wide = pd.DataFrame(np.zeros((2, 10_001)), columns=[f"c{i}" for i in range(10_001)])
+    with pytest.raises(ValueError, match=r"Dataset 'data': 10,001 columns, and at most 10,000 are read. Pass those"):
+        infer_tasks(wide, [TaskConfig("c1")])
+
+
+@pytest.mark.parametrize(
+    "cell", ["x" * 10_000_000, "[" + "'a'," * 3_000_000 + "]", "[" * 50_000, "[" * 50_000 + "]" * 50_000]
+)
+def test_a_very_long_cell_ends_in_one_line(cell):
+    with pytest.raises(InferenceError) as caught:
+        infer_tasks(pd.DataFrame({"text": ["a", "b"], "y": [cell, "['b']"]}), [TaskConfig("y")])
+    assert len(str(caught.value)) < 500
+
+
 def test_datasets_with_one_task_have_the_union_of_its_labels():
     first = Dataset.from_dict({"text": ["a", "b"], "y": ["m", "n"]})
     second = Dataset.from_dict({"text": ["a"], "y": [0]}).cast_column("y", ClassLabel(names=["n", "z"]))

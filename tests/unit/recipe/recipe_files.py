@@ -5,7 +5,8 @@ import json
 import yaml
 
 FILMS = [
-    {"sentence": f"the film is {'not ' * (i % 2)}very good {i % 3}", "label": ("pos", "neg")[i % 2]} for i in range(20)
+    {"sentence": f"the film is {'not ' * (i % 2)}very good {i % 3 + 1}", "label": ("pos", "neg")[i % 2]}
+    for i in range(20)
 ]
 TALKS = [
     {"words": ["play", "the", "song", "by", "anna"], "act": "play", "marks": ["O", "O", "O", "O", "B-artist"]},
