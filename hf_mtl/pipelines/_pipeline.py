@@ -109,14 +109,15 @@ class MultiTaskPipeline(Pipeline):
                 raise UserError(f"Unknown argument {name!r}.{nearest(name, known)} Arguments: {listed(known)}.")
         arguments = {**self._arguments, **given}
         key = repr(sorted(arguments.items()))
-        if key not in self._answerers:
+        answerer = self._answerers.get(key)
+        if answerer is None:
             running = {name: arguments[name] for name in _RUNNING if arguments.get(name) is not None}
             asking = {name: arguments[name] for name in _ASKING if name in arguments}
             options = options_by_task([task.name for task in self.model.tasks], **asking)
             answerer = make_answerer(self.model, self.tokenizer, **running, options=options)
             # Few, as a rule one: the arguments of a call are most often those of the last.
             self._answerers = {**dict(list(self._answerers.items())[-7:]), key: answerer}
-        return self._answerers[key]
+        return answerer
 
     def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
         """Write the model and its tokenizer; the pipeline itself comes with hf_mtl."""

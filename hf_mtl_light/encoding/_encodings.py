@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+from hf_mtl_light.encoding._locks import lock_of
 from hf_mtl_light.encoding._rows import Row
 from hf_mtl_light.encoding._word_numbers import number_given_words, number_words, word_spans
 from hf_mtl_light.errors import UserError
@@ -89,11 +90,9 @@ def encode_rows(tokenizer: Tokenizer, rows: Sequence[Row], **how: Any) -> tuple[
         kinds.setdefault(row.text_pair is not None, []).append(i)
     names: list[str] = []
     for is_pair, chosen in kinds.items():
-        batch = tokenizer(
-            [text_of(rows[i]) for i in chosen],
-            text_pair=[rows[i].text_pair for i in chosen] if is_pair else None,
-            **how,
-        )
+        pairs = [rows[i].text_pair for i in chosen] if is_pair else None
+        with lock_of(tokenizer):
+            batch = tokenizer([text_of(rows[i]) for i in chosen], text_pair=pairs, **how)
         names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch]
         for i, encoding in zip(chosen, batch.encodings, strict=True):
             encodings[i] = encoding

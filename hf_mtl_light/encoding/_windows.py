@@ -15,6 +15,7 @@ from hf_mtl_light.encoding._encodings import (
     text_of,
     word_map_of,
 )
+from hf_mtl_light.encoding._locks import lock_of
 from hf_mtl_light.encoding._readings import choice_words, encode_choices, encode_contexts
 from hf_mtl_light.encoding._rows import Row
 from hf_mtl_light.errors import UserError
@@ -169,14 +170,15 @@ class WindowEncoder:
             second = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
             if len(second) > self._half:
                 row = replace(row, text_pair=row.text_pair[: encoding.offsets[second[self._half - 1]][1]])
-        batch = self.tokenizer(
-            text_of(row),
-            text_pair=row.text_pair,
-            truncation="only_first",
-            max_length=self.max_length,
-            stride=self.stride,
-            return_overflowing_tokens=True,
-        )
+        with lock_of(self.tokenizer):
+            batch = self.tokenizer(
+                text_of(row),
+                text_pair=row.text_pair,
+                truncation="only_first",
+                max_length=self.max_length,
+                stride=self.stride,
+                return_overflowing_tokens=True,
+            )
         parts = list(batch.encodings)
         # Places of the first text's tokens in each window.
         texts = [[i for i, sequence in enumerate(part.sequence_ids) if sequence == 0] for part in parts]

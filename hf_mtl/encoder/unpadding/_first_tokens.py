@@ -25,6 +25,7 @@ class _Wanted(threading.local):
 
 
 _wanted = _Wanted()
+_hooking = threading.Lock()
 
 
 def can_end_in_first_tokens(encoder: PreTrainedModel) -> bool:
@@ -46,8 +47,9 @@ def first_tokens_alone(encoder: PreTrainedModel, tokens: torch.Tensor) -> Iterat
     """
     layers: Any = encoder.encoder
     meeting: nn.Module = layers.layer[-1].attention.output
-    if _select_wanted not in meeting._forward_pre_hooks.values():
-        meeting.register_forward_pre_hook(_select_wanted)
+    with _hooking:
+        if _select_wanted not in meeting._forward_pre_hooks.values():
+            meeting.register_forward_pre_hook(_select_wanted)
     _wanted.tokens = tokens
     try:
         yield
