@@ -163,9 +163,9 @@ RECIPES = {
         "to 'tokens'. Did you mean 'text' for 'txt'?",
     ),
     "no task column": (("datasets.films.columns", {"sentence": "text"}), "datasets.films.columns: no task."),
-    "reserved task name": (
+    "task that no column is mapped to": (
         ("datasets.films.columns", {"sentence": "text", "label": "labels"}),
-        "datasets.films.columns: Task name 'labels' is reserved",
+        "tasks.opinion: no dataset maps a column to it",
     ),
     "unknown sampling": (
         ("sampling", {"strategy": "proportionl"}),
@@ -214,7 +214,7 @@ RECIPES = {
     ),
     "batch that is never full": (
         lambda v: v["training"].update(per_device_train_batch_size=100, dataloader_drop_last=True),
-        "rows do not fill one batch of 100 rows",
+        "rows do not fill one batch of 100, so with dataloader_drop_last none",
     ),
     "a flag of scripts": (("training.do_train", True), "training.do_train: `hf-mtl train` trains. Leave it out."),
     "a checkpoint in the recipe": (("training.resume_from_checkpoint", "runs"), "`hf-mtl train --resume` continues"),
