@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from hf_mtl.model import MultiTaskModel
     from hf_mtl.recipe import Recipe
     from hf_mtl.trainer import MultiTaskTrainer
+
+from hf_mtl_light.folders import finish_replacing, replace_files, staging_in
+from hf_mtl_light.outputs import real_path
 
 __all__ = ["idle_trainer", "load_model", "save_changed"]
 
@@ -38,6 +41,7 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
         if not (folder / "config.json").exists():
             raise UserError(f"model {name!r}: the folder has no config.json, so it holds no model.")
         name = str(folder)
+        finish_replacing(folder)
     elif folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise UserError(f"model {name!r}: no such folder.")
     try:
@@ -83,11 +87,15 @@ def save_changed(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, fold
 
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file. Name a folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    # Written aside and renamed: the weights in memory may be mapped from the very file that is replaced.
-    with TemporaryDirectory(dir=folder, prefix="_") as aside:
-        model.save_pretrained(aside)
-        tokenizer.save_pretrained(aside)
-        for path in sorted(Path(aside).iterdir()):
-            os.replace(path, folder / path.name)
-    write_card(folder / "README.md", CardFacts.of_model(model, folder.absolute().name))
+    target = real_path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    staging = staging_in(target)
+    try:
+        model.save_pretrained(staging)
+        tokenizer.save_pretrained(staging)
+        if (target / "README.md").is_file():
+            shutil.copyfile(target / "README.md", staging / "README.md")  # what a person wrote into it is kept
+        write_card(staging / "README.md", CardFacts.of_model(model, folder.absolute().name))
+        replace_files(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

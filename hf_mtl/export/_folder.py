@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.outputs import clear_leftovers
 
 __all__ = ["check_folder", "written_whole"]
 
@@ -28,6 +30,7 @@ def check_folder(folder: str | Path, overwrite: bool = False, source: str | Path
         ValueError: If it cannot.
     """
     folder = Path(folder)
+    _recover(folder)
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise UserError(f"{str(existing)!r} is a file, not a folder. Choose another.")
@@ -77,3 +80,14 @@ def written_whole(folder: str | Path, overwrite: bool = False) -> Iterator[Path]
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _recover(folder: Path) -> None:
+    """Bring back an export whose replacement was killed between two renames, and clear what it left."""
+    with suppress(OSError):
+        for old in folder.parent.glob(f".{glob.escape(folder.name)}.*.old"):
+            if not folder.exists():
+                old.rename(folder)
+            elif any((folder / name).is_file() for name in _MARKS):
+                shutil.rmtree(old, ignore_errors=True)
+    clear_leftovers(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from hf_mtl.configuration import MultiTaskConfig, checked_weights
 from hf_mtl.encoder import check_finite
 from hf_mtl.model._freezing import apply_frozen
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.folders import finish_replacing
 
 __all__ = ["LoadableModel", "refuse_fields_of_one_task"]
 
@@ -40,6 +42,12 @@ class LoadableModel(PreTrainedModel):
         """
         name = args[0] if args else kwargs.get("pretrained_model_name_or_path")
         refuse_fields_of_one_task(kwargs)
+        if (
+            name is not None
+            and finish_replacing(Path(str(name)))
+            and isinstance(kwargs.get("config"), PreTrainedConfig)
+        ):
+            raise UserError(f"{str(name)!r}: a replacement that was stopped is finished now. Load the config again.")
         model: Any
         if name is None or kwargs.get("state_dict") is not None:
             model = super().from_pretrained(*args, **kwargs)

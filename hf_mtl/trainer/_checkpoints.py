@@ -20,6 +20,7 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from hf_mtl.trainer._whole import checkpoints_in, fault_of, flush, flush_names
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.folders import replace_files
 
 __all__ = ["UNFINISHED", "CheckpointingTrainer"]
 
@@ -197,16 +198,7 @@ class CheckpointingTrainer(Trainer):
         with self._failing_cleanly(f"Saving the model to {final}", final):
             _clear(final)
             super()._save(str(unfinished), state_dict)
-            flush(unfinished)
-            # Each file is old or new, never cut. A folder that holds other things cannot be renamed as one.
-            files = [path.relative_to(unfinished) for path in sorted(unfinished.rglob("*")) if path.is_file()]
-            for file in files:
-                (final / file).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(unfinished / file, final / file)
-            # As `save_pretrained` does where it writes in place: shards of an earlier model would be left.
-            for path in final.iterdir():
-                if _SHARD.fullmatch(path.name) and Path(path.name) not in files:
-                    path.unlink()
+            replace_files(unfinished, final)
             _clear(final)
 
     @contextmanager

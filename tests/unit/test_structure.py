@@ -36,7 +36,7 @@ LIGHT_ROWS = [
     {"answering", "encoding"},
     {"description"},
     {"tags"},
-    {"words", "numerics", "names", "text", "outputs"},
+    {"words", "numerics", "names", "text", "outputs", "folders"},
     {"errors"},
 ]
 #: Parts that may import others of their own row.
