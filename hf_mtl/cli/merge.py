@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from hf_mtl.model import MultiTaskModel
 
 from hf_mtl_light.errors import UserError
 
@@ -15,6 +19,12 @@ def merge(
     models: list[str] = typer.Argument(help="Two models or more: run folders or Hub ids.", show_default=False),
     output: Path = typer.Option(..., "--output", "-o", help="The new model's folder.", show_default=False),
     average: bool = typer.Option(False, "--average", help="Average the weights of models of equal shape."),
+    rename: list[str] | None = typer.Option(
+        None,
+        "--rename",
+        help="Another name for a task: old=new for every model that has it, 2:old=new for the second alone.",
+        show_default=False,
+    ),
     weights: str | None = typer.Option(None, help="With --average: a number a model, with commas.", show_default=False),
 ) -> None:
     """Put the heads of several models on one encoder, which must be the same in all; or average whole models."""
@@ -31,10 +41,33 @@ def merge(
             if tokenizer.get_vocab() != loaded[0][1].get_vocab():
                 raise UserError(f"{models[0]!r} and {name!r} have other vocabularies: texts would become other tokens.")
         each = [model for model, _ in loaded]
+        for text in rename or ():
+            _rename(each, text)
         factors = None if weights is None else _numbers(weights)
         merged = average_models(each, factors) if average else merge_models(each)
         save_changed(merged, loaded[0][1], output)
     stdout_console().print(head_table(merged))
+
+
+def _rename(models: list[MultiTaskModel], text: str) -> None:
+    """Rename a task of one model, or of all that have it, as ``old=new`` or ``2:old=new`` says."""
+    from hf_mtl._names import listed
+    from hf_mtl.surgery import rename_head
+
+    first, colon, rest = text.partition(":")
+    number = int(first) if colon and first.isascii() and first.isdigit() else None
+    old, equals, new = (text if number is None else rest).partition("=")
+    if not equals or not old or not new:
+        raise UserError(f"--rename takes old=new or 2:old=new, found {text!r}.")
+    if number is not None and not 1 <= number <= len(models):
+        raise UserError(f"--rename {text}: there is no model {number}. Models: 1 to {len(models)}.")
+    chosen = models if number is None else [models[number - 1]]
+    having = [model for model in chosen if old in model.task_heads]
+    if not having:
+        names = dict.fromkeys(name for model in chosen for name in model.task_heads)
+        raise UserError(f"--rename {text}: no task {old!r}. Tasks: {listed(names)}.")
+    for model in having:
+        rename_head(model, old, new)
 
 
 def _numbers(text: str) -> list[float]:

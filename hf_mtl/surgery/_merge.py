@@ -59,7 +59,7 @@ def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
             if name in owners:
                 raise UserError(
                     f"Models {owners[name]} and {number} both have a task {name!r}. Rename or drop one: "
-                    f"rename_head(model, {name!r}, ...), or hf-mtl heads MODEL rename."
+                    f"rename_head(model, {name!r}, ...), or --rename of hf-mtl merge."
                 )
             owners[name] = number
     check_task_names(list(owners))
