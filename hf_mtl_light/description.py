@@ -125,6 +125,12 @@ class GraphDescription:
     tokenizer: str = "tokenizer.json"
     version: int = FORMAT_VERSION
 
+    def __post_init__(self) -> None:
+        for field in ("model", "tokenizer"):
+            name = getattr(self, field)
+            if not isinstance(name, str) or name in ("", ".", "..") or {*name} & {*"/\\:"}:
+                raise UserError(f"{field} must be the name of a file in the folder, found {name!r}")
+
     def to_json(self) -> str:
         """Return the file's text."""
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"

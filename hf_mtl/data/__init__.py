@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from hf_mtl.data._remarks import MOST, remarks_on, remarks_on_texts
 from hf_mtl.data._task_rows import check_tasks_have_rows
+from hf_mtl.data._vocabulary import check_vocabulary
 from hf_mtl.data.batch_sampler import BATCHINGS, DrawnBatch, MixtureBatchSampler
 from hf_mtl.data.checks import MOST_CHARACTERS, LabelCounts, check_rows
 from hf_mtl.data.collator import EncodedBatch, MultiTaskCollator, longest_input
@@ -45,6 +46,7 @@ __all__ = [
     "check_rows",
     "check_tasks_have_rows",
     "check_tokenizer",
+    "check_vocabulary",
     "class_label",
     "content_hashes",
     "encode_rows",

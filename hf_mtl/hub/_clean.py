@@ -15,7 +15,7 @@ from typing import Any
 
 from hf_mtl_light.errors import UserError
 
-__all__ = ["ARGUMENTS_FILE", "clean_copy", "shareable_arguments"]
+__all__ = ["ARGUMENTS_FILE", "clean_copy", "leads_out", "shareable_arguments"]
 
 ARGUMENTS_FILE = "training_args.json"
 
@@ -61,6 +61,12 @@ def clean_copy(folder: str | Path, into: str | Path, *, with_training_state: boo
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and any(fnmatch(p.name, q) for q in patterns))
     if not any(name.endswith(".safetensors") for name in names):
         raise UserError(f"{str(folder)!r} holds no weights in safetensors. Save the model there: save_pretrained.")
+    for name in names:
+        if leads_out(folder / name, folder):
+            raise UserError(
+                f"{str(folder / name)!r} is a link to a file outside of the folder, which is not sent. Put a copy of "
+                "the file in its place."
+            )
     into.mkdir(parents=True, exist_ok=True)
     for name in names:
         if name.endswith(".json") and name not in ("tokenizer.json", "model.safetensors.index.json"):
@@ -72,9 +78,15 @@ def clean_copy(folder: str | Path, into: str | Path, *, with_training_state: boo
     return names
 
 
+def leads_out(path: Path, folder: Path) -> bool:
+    """Return whether a file of a folder is a link to one elsewhere; the Hub's own cache keeps files in ``blobs``."""
+    target, root = path.resolve(), folder.resolve()
+    return root not in target.parents and root.parent.parent / "blobs" != target.parent
+
+
 def _link(source: Path, target: Path) -> None:
     try:
-        os.link(source, target)
+        os.link(source.resolve(), target)  # not the link itself, which may be relative
     except OSError:  # another disk, or one without links
         shutil.copyfile(source, target)
 

@@ -15,7 +15,7 @@ from transformers.utils import logging
 
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig
 from hf_mtl.heads import head_class
-from hf_mtl.hub._clean import clean_copy
+from hf_mtl.hub._clean import clean_copy, leads_out
 from hf_mtl.hub._code import AUTO_MAP, CODE_PREFIX, write_code
 from hf_mtl.hub._upload import create_repo, push_folder
 from hf_mtl.model_card import CardFacts, add_tags, address_card, write_card
@@ -139,7 +139,8 @@ def _bring_along(origin: str | None, folder: Path) -> bool:
         return _fetch(origin, folder)
     for pattern in _LEFT_BESIDE:
         for path in Path(origin).glob(pattern):
-            shutil.copyfile(path, folder / path.name)
+            if not leads_out(path, Path(origin)):
+                shutil.copyfile(path, folder / path.name)
     return (folder / "README.md").is_file()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data import EncodedBatch, MultiTaskCollator, Row, longest_input
+from hf_mtl.data import EncodedBatch, MultiTaskCollator, Row, check_vocabulary, longest_input
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.encoding import can_read
 from hf_mtl_light.errors import UserError
@@ -68,8 +68,10 @@ def checked_length(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, ma
     """Return the most tokens of a row: as many as asked for, or as the model and its tokenizer take.
 
     Raises:
-        ValueError: If ``max_length`` is more than that.
+        ValueError: If ``max_length`` is more than that, or the tokenizer is not one of this encoder: see
+            `hf_mtl.data.check_vocabulary`.
     """
+    check_vocabulary(tokenizer, model.get_input_embeddings().weight.shape[0])
     longest = longest_input(tokenizer, model.config.encoder_config)
     if max_length is not None and not 3 <= max_length <= longest:
         raise UserError(f"max_length must lie between 3 and {longest}, the most this model takes; found {max_length}.")

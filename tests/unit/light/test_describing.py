@@ -117,3 +117,12 @@ def test_description_and_config_ask_for_the_same_answers():
         mine = SequenceClassificationHead.answers(task, logits, [], options)
         assert mine == answers_of(description).answers(description, logits, [], options)
     assert SequenceClassificationHead.answers(task, logits, []) == [[{"label": "y", "score": 0.5}]]
+
+
+@pytest.mark.parametrize("field", ["model", "tokenizer"])
+@pytest.mark.parametrize("name", ["../x.onnx", "/etc/passwd", "a/b.json", "C:\\x", "..", "", None, 7])
+def test_a_description_cannot_name_files_outside_of_its_folder(tmp_path, field, name):
+    values = {"version": 1, "inputs": ["input_ids"], "max_length": 9, "pad_token_id": 0, "tasks": [], field: name}
+    (tmp_path / "tasks.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match=f"{field} must be the name of a file in the folder"):
+        GraphDescription.read(tmp_path)
