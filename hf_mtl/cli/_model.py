@@ -34,6 +34,7 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
     from transformers import AutoConfig, AutoTokenizer
 
     from hf_mtl.configuration import MultiTaskConfig
+    from hf_mtl.data import check_vocabulary
     from hf_mtl.model import MultiTaskModel
 
     folder = Path(name).expanduser()
@@ -53,7 +54,9 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
             )
         model = MultiTaskModel.from_pretrained(name)
         with library_errors_name("its tokenizer cannot be read"):
-            return model, AutoTokenizer.from_pretrained(name)
+            tokenizer = AutoTokenizer.from_pretrained(name)
+        check_vocabulary(tokenizer, model.get_input_embeddings().weight.shape[0])
+        return model, tokenizer
     except (UserError, OSError) as error:
         raise UserError(f"model {name!r}: {one_line(error)}") from error
 
