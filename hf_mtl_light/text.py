@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
 __all__ = ["cell_text", "markdown_text", "redacted", "terminal_text"]
 
@@ -72,7 +73,7 @@ _SECRETS = (
 )
 
 
-def redacted(value: object, name: str = "") -> object:
+def redacted(value: Any, name: str = "") -> Any:
     """Return a JSON value without secrets: tokens, passwords, and those within addresses.
 
     Args:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
@@ -17,6 +18,7 @@ from hf_mtl.heads import Head
 from hf_mtl.model_card._facts import CardFacts
 from hf_mtl.model_card._metadata import merge_metadata, metadata
 from hf_mtl.model_card._template import SELF_CONTAINED, TEMPLATE
+from hf_mtl_light.text import cell_text, markdown_text, redacted
 
 __all__ = ["add_tags", "address_card", "read_card", "render_card", "write_card"]
 
@@ -141,13 +143,14 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
     more = {key: value for task in facts.tasks for key, value in facts.head(task).example_columns.items()}
     length = f"{facts.max_length:,} tokens" if facts.max_length else "as many tokens as the encoder takes"
     return {
-        "name": facts.name,
+        "name": markdown_text(facts.name),
         "model_id": model_id or facts.name,
         "sample": json.dumps(sample, ensure_ascii=False),
         "row": json.dumps({"text": sample, **more} if more else sample, ensure_ascii=False),
         "tasks": [
             {
-                "name": task.name,
+                "name": cell_text(task.name),
+                "python": json.dumps(task.name, ensure_ascii=False),
                 "type": task.type,
                 "answer": _answer(task, facts.head(task)),
                 "folder": _file_name(task.name),
@@ -155,7 +158,7 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
             for task in facts.tasks
         ],
         "examples": [
-            {"text": _harmless(" ".join(text.split())), "answer": _harmless(_as_json(given))}
+            {"text": markdown_text(text), "answer": _harmless(_as_json(given))}
             for text, answers in facts.examples
             # A text alone is no input for some tasks.
             if (given := {task: answer for task, answer in answers.items() if answer is not None})
@@ -163,11 +166,11 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
         "self_contained": SELF_CONTAINED.format(model_id=model_id or facts.name) if facts.self_contained else "",
         "results": [
             {
-                "task": result.task,
-                "dataset": _cell(result.dataset),
+                "task": cell_text(result.task),
+                "dataset": markdown_text(result.dataset),
                 "split": result.split,
                 "rows": f"{result.rows:,}",
-                "metric": _cell(result.metric),
+                "metric": markdown_text(result.metric),
                 "value": f"{result.value:.3f}",
                 "interval": "-" if result.low is None else f"{result.low:.3f} to {result.high:.3f}",
             }
@@ -175,10 +178,10 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
         ],
         "datasets": [
             {
-                "name": _cell(f"[{data.name}](https://hf.co/datasets/{data.hub_id})" if data.hub_id else data.name),
+                "name": _linked(data.name, f"datasets/{data.hub_id}") if data.hub_id else markdown_text(data.name),
                 "rows": f"{data.rows:,}",
                 "share": f"{data.share:.1%}",
-                "tasks": ", ".join(f"`{task}`" for task in data.tasks),
+                "tasks": ", ".join(map(cell_text, data.tasks)),
             }
             for data in facts.datasets
         ],
@@ -186,10 +189,13 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
         "sampler": facts.sampler,
         "balancer": facts.balancer,
         "steps": f"{facts.steps:,}" if facts.steps else None,
-        "arguments": {key: _cell(json.dumps(value)) for key, value in facts.arguments.items()},
+        "arguments": {
+            key: markdown_text(json.dumps(redacted(value, key), ensure_ascii=False))
+            for key, value in facts.arguments.items()
+        },
         "versions": ", ".join(f"{name} {number}" for name, number in facts.versions().items()),
         "encoder_parameters": f"{facts.encoder_parameters:,}",
-        "head_parameters": {task: f"{count:,}" for task, count in facts.head_parameters.items()},
+        "head_parameters": {cell_text(task): f"{count:,}" for task, count in facts.head_parameters.items()},
         "all_parameters": f"{parameters:,}",
         "separate_parameters": f"{separate:,}",
         "cost": _cost(len(facts.tasks), parameters, separate),
@@ -207,13 +213,15 @@ def _cost(tasks: int, parameters: int, separate: int) -> str:
 
 def _encoder(facts: CardFacts) -> str:
     name = f"[{facts.encoder}](https://hf.co/{facts.encoder})" if facts.encoder else "a model that is not on the Hub"
-    return f"{name} (family `{facts.encoder_family}`), licence {facts.license or 'not known'}"
+    languages = f"; its card names the languages {', '.join(facts.encoder_language)}" if facts.encoder_language else ""
+    licence = markdown_text(facts.encoder_license or "not known")
+    return f"{name} (family `{facts.encoder_family}`), its licence: {licence}{markdown_text(languages)}"
 
 
 def _answer(task: TaskConfig, head: type[Head]) -> str:
     if not task.labels:
         return head.answer_phrase
-    labels = [f"`{_cell(label)}`" for label in task.labels]
+    labels = [cell_text(label) for label in task.labels]
     if isinstance(task.thresholds, Sequence):
         labels = [f"{label} ({value:.3g})" for label, value in zip(labels, task.thresholds, strict=True)]
     shown = ", ".join(labels[:_SHOWN_LABELS])
@@ -241,9 +249,8 @@ def _rounded(value: Any) -> Any:
     return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _cell(text: str) -> str:
-    """Return a text as a cell of a table can hold it."""
-    return _harmless(" ".join(text.replace("|", "\\|").split()))
+def _linked(name: str, place: str) -> str:
+    return f"[{markdown_text(name)}](https://hf.co/{quote(place)})"
 
 
 def _harmless(text: str) -> str:

@@ -81,8 +81,10 @@ class CardFacts:
         encoder_parameters: Numbers that the encoder and its branches hold.
         head_parameters: For each task the numbers that its head holds; 0 where it shares another's.
         encoder: The encoder's id on the Hub; ``None`` if it is not from there.
-        license: The encoder's licence, where known.
-        language: Language codes, where known.
+        license: The model's licence, where somebody chose one.
+        language: Codes of the languages that it was trained for, where somebody named them.
+        encoder_license: The licence that the encoder's card names.
+        encoder_language: The languages that it names.
         max_length: The most tokens of a row.
         datasets: What it learned from.
         sampler: How often each dataset was drawn.
@@ -104,6 +106,8 @@ class CardFacts:
     encoder: str | None = None
     license: str | None = None
     language: Sequence[str] = ()
+    encoder_license: str | None = None
+    encoder_language: Sequence[str] = ()
     max_length: int | None = None
     datasets: Sequence[DatasetFacts] = ()
     sampler: str | None = None
@@ -142,8 +146,8 @@ class CardFacts:
             },
             "heads": {task: type(head) for task, head in model.task_heads.items()},
             "encoder": encoder,
-            "license": licence,
-            "language": language,
+            "encoder_license": licence,
+            "encoder_language": language,
             "max_length": getattr(config, "max_position_embeddings", None),
         }
         return cls(name=name, **{**known, **{key: value for key, value in more.items() if value is not None}})

@@ -29,7 +29,7 @@ One encoder pass answers {{ tasks|length }} {{ "questions" if tasks|length > 1 e
 | task | type | answer |
 |---|---|---|
 {% for task in tasks -%}
-| `{{ task.name }}` | {{ task.type }} | {{ task.answer }} |
+| {{ task.name }} | {{ task.type }} | {{ task.answer }} |
 {% endfor %}
 {%- if examples %}
 {% for example in examples %}
@@ -75,7 +75,7 @@ print({name: logits.shape for name, logits in output.logits.items()})
 One task as a stock Transformers model, which needs no hf_mtl any more:
 
 ```python
-stock = model.to_transformers("{{ tasks[0].name }}")
+stock = model.to_transformers({{ tasks[0].python }})
 stock.save_pretrained("{{ tasks[0].folder }}")
 ```
 {% if self_contained %}
@@ -90,7 +90,7 @@ stock.save_pretrained("{{ tasks[0].folder }}")
 | task | dataset | split | rows | metric | value | 95 % interval |
 |---|---|---|--:|---|--:|---|
 {% for result in results -%}
-| `{{ result.task }}` | {{ result.dataset }} | {{ result.split }} | {{ result.rows }} | {{ result.metric }} \
+| {{ result.task }} | {{ result.dataset }} | {{ result.split }} | {{ result.rows }} | {{ result.metric }} \
 | {{ result.value }} | {{ result.interval }} |
 {% endfor %}
 Intervals: percentiles of 1,000 resamples of the rows, drawn with replacement and a fixed seed. They show how far the \
@@ -133,7 +133,7 @@ This model was not evaluated when this card was written.
 |---|--:|
 | encoder, shared by all tasks | {{ encoder_parameters }} |
 {% for task, count in head_parameters.items() -%}
-| head `{{ task }}` | {{ count }} |
+| head {{ task }} | {{ count }} |
 {% endfor -%}
 | **this model** | **{{ all_parameters }}** |
 | {{ tasks|length }} models, one a task | {{ separate_parameters }} |

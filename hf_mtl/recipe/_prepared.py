@@ -21,6 +21,7 @@ from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import dump_yaml
 from hf_mtl.samplers.plan import first_and_last_shares
 from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments, warn_of_texts
+from hf_mtl_light.text import redacted
 
 __all__ = ["BuiltRecipe", "PreparedRecipe"]
 
@@ -194,6 +195,7 @@ class PreparedRecipe:
         training.setdefault("seed", self.args.seed)
         if "logging_strategy" not in training:
             training.setdefault("logging_steps", self.args.logging_steps)
+        training.pop("hub_token", None)  # a secret; the stored login takes its place
         encoder, options = self.encoder
         return {
             "encoder": portable(encoder, folder),
@@ -209,5 +211,5 @@ class PreparedRecipe:
     def write(self, folder: str | Path) -> Path:
         """Write the resolved recipe as ``recipe.yaml`` and return its path; it loads to the same tasks and rows."""
         path = Path(folder) / "recipe.yaml"
-        path.write_text(dump_yaml(self.resolved(folder)), encoding="utf-8")
+        path.write_text(dump_yaml(redacted(self.resolved(folder))), encoding="utf-8")
         return path

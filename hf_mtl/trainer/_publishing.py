@@ -100,7 +100,7 @@ class PublishingTrainer(EvaluatingTrainer):
 
         Args:
             language: Codes of the languages that the model understands.
-            license: The model's licence; by default the encoder's, where its card is at hand.
+            license: The model's licence; by default none is claimed.
             tags: Tags for the Hub.
             model_name: The model's name; by default the output folder's.
             finetuned_from: The encoder's id on the Hub, where it was loaded from a folder.

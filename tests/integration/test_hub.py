@@ -131,7 +131,7 @@ def test_second_revision_is_loaded_by_branch_and_by_commit_and_leaves_the_first(
 def test_model_loaded_by_name_takes_tokenizer_and_card_along(hub, loaded):
     assert {"tokenizer.json", "README.md"} <= set(hub.files("anna/copy"))
     card = text_of(hub, "anna/copy", "README.md")
-    assert "license: apache-2.0" in card
+    assert "its licence: apache-2.0" in card
     assert 'from_pretrained("anna/copy")' in card
     assert 'from_pretrained("anna/assistant")' not in card
 

@@ -30,6 +30,7 @@ FACTS = CardFacts(
     {"intent": 10, "mood": 20, "slots": 30},
     encoder="google-bert/bert-base-uncased",
     license="apache-2.0",
+    encoder_license="mit",
     language=["en"],
     datasets=[DatasetFacts("my data", 90, 0.9, ["intent", "mood"]), DatasetFacts("w", 10, 0.1, ["slots"], "org/w")],
     sampler="proportional",
@@ -70,11 +71,11 @@ def test_card_tells_answers_results_training_and_size():
         "| `intent` | my data | test | 50 | accuracy | 0.900 | 0.800 to 0.950 |",
         "| `slots` | w | test | 20 | f1 | 0.500 | - |",
         "| [w](https://hf.co/datasets/org/w) | 10 | 10.0% | `slots` |",
-        "one of `a\\|b`, `c`",
+        "one of <code>a&#124;b</code>, `c`",
         "| **this model** | **1,060** |",
         "| 3 models, one a task | 3,060 |",
         '"score": 0.123',
-        "licence apache-2.0",
+        "its licence: mit",
         "transformers 5",
     ):
         assert words in card, words
