@@ -192,12 +192,14 @@ class CheckpointingTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         final = self._output if output_dir is None else Path(output_dir)
         if self._staging or not self.args.should_save:
-            super()._save(str(final), state_dict)
+            with _without_secrets(self.args):
+                super()._save(str(final), state_dict)
             return
         unfinished = final / UNFINISHED / "model"
         with self._failing_cleanly(f"Saving the model to {final}", final):
             _clear(final)
-            super()._save(str(unfinished), state_dict)
+            with _without_secrets(self.args):
+                super()._save(str(unfinished), state_dict)
             replace_files(unfinished, final)
             _clear(final)
 
@@ -226,6 +228,16 @@ class CheckpointingTrainer(Trainer):
 
 def _faults_text(faults: dict[int, str | None]) -> str:
     return "; ".join(f"checkpoint-{step} ({fault})" for step, fault in sorted(faults.items()))
+
+
+@contextmanager
+def _without_secrets(args: Any) -> Iterator[None]:
+    """Hide the token from ``training_args.bin``, which goes where the model goes."""
+    token, args.hub_token = args.hub_token, None
+    try:
+        yield
+    finally:
+        args.hub_token = token
 
 
 def _put_in_place(unfinished: Path, whole: Path) -> None:
