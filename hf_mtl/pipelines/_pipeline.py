@@ -108,6 +108,8 @@ class MultiTaskPipeline(Pipeline):
             if name not in known:
                 raise UserError(f"Unknown argument {name!r}.{nearest(name, known)} Arguments: {listed(known)}.")
         arguments = {**self._arguments, **given}
+        if isinstance(arguments.get("tasks"), str):
+            arguments["tasks"] = [arguments["tasks"]]
         key = repr(sorted(arguments.items()))
         answerer = self._answerers.get(key)
         if answerer is None:

@@ -76,6 +76,8 @@ def answer_inputs(answerer: Answerer, inputs: Any) -> Any:
     """
     if isinstance(inputs, (str, tuple, Mapping)):
         return answerer.answer([as_row(inputs, 0)])[0]
+    if hasattr(inputs, "tolist") and hasattr(inputs, "__array__"):  # of pandas or numpy, indexed by labels perhaps
+        inputs = inputs.tolist()
     if isinstance(inputs, list):
         return list(answerer(inputs))
     if hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__"):
