@@ -16,12 +16,13 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 # Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test lint upstream bench clean
+.PHONY: help demo test fast lint upstream bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    fetch the demo's data, train one model for three tasks, evaluate it, answer sentences"
 	@echo "make test    lint, then all tests and doctests"
+	@echo "make fast    the tests of the inner loop, less than a minute"
 	@echo "make lint    ruff check, ruff format --check, mypy --strict"
 	@echo "make upstream Transformers' own test suites on our model; fetches them through pip; 10 to 20 minutes"
 	@echo "make bench   every benchmark; BENCH_ARGS='--encoder FOLDER --data FOLDER', or --quick, which needs neither"
@@ -44,6 +45,10 @@ demo: $(INSTALLED)
 # Several test processes share the cores, so each gets one thread: torch's own threads would only fight over them.
 test: lint
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(PYTEST_ARGS)
+
+# The inner loop: less than a minute of one core, chosen by tests/conftest.py.
+fast: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m fast --ignore tests/integration --ignore tests/contract tests hf_mtl hf_mtl_light
 
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff check .

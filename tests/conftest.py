@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 # Before any Hugging Face library is imported: nothing in the tests may reach for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -19,6 +20,55 @@ from tests.encoders import tiny_config
 # No deadlines: shared machines pause. The seed is fixed so that a run's verdict is the code's, not the day's.
 settings.register_profile("suite", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("suite")
+
+#: Files of tests/unit that take seconds of a core: not for the inner loop.
+SLOW = frozenset(
+    (
+        "unit/export/test_export.py",
+        "unit/export/test_names_of_outputs.py",
+        "unit/export/test_onnx.py",
+        "unit/heads/test_masked_lm.py",
+        "unit/heads/test_multi_label.py",
+        "unit/heads/test_multi_target.py",
+        "unit/heads/test_multiple_choice.py",
+        "unit/heads/test_own_head.py",
+        "unit/heads/test_question_answering.py",
+        "unit/heads/test_tagging.py",
+        "unit/heads/test_tied_heads.py",
+        "unit/light/test_describing.py",
+        "unit/model/test_loading.py",
+        "unit/model/test_model.py",
+        "unit/model/test_task_names.py",
+        "unit/pipelines/test_against_stock.py",
+        "unit/pipelines/test_pipeline.py",
+        "unit/report/test_report.py",
+        "unit/samplers/test_samplers.py",
+        "unit/stock/test_stock.py",
+        "unit/surgery/test_surgery.py",
+        "unit/trainer/test_adaptive_sampling.py",
+        "unit/trainer/test_balancing.py",
+        "unit/trainer/test_checkpoints.py",
+        "unit/trainer/test_construction.py",
+        "unit/trainer/test_data_checks.py",
+        "unit/trainer/test_every_argument.py",
+        "unit/trainer/test_freed_memory.py",
+        "unit/trainer/test_ranks.py",
+        "unit/trainer/test_resuming.py",
+        "unit/trainer/test_sharding.py",
+        "unit/trainer/test_speed.py",
+        "unit/trainer/test_trainer.py",
+    )
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as ``fast`` the doctests and the tests of tests/unit, but for files that take long."""
+    root = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(root).as_posix() if item.path.is_relative_to(root) else ""
+        if isinstance(item, pytest.DoctestItem) or (place.startswith("unit/") and place not in SLOW):
+            item.add_marker(pytest.mark.fast)
+
 
 _WORDS = (  # noqa: SIM905  # one string reads better than a hundred literals
     "[PAD] [UNK] [CLS] [SEP] [MASK] a b c d e f g h i j k l m n o p q r s t u v w x y z ##a ##b ##c ##d "
