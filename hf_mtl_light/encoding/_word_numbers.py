@@ -88,7 +88,7 @@ def number_words(
 def _take_space_before(
     numbers: list[int | None], word_ids: Sequence[int | None], offsets: Sequence[Span], first: int
 ) -> None:
-    """Count a token of nothing but the space before a word to that word, whose first token it then is."""
+    """Count a token that is only the space before a word to that word, whose first token it then is."""
     at = len(numbers) - 1
     if (
         at > 0
