@@ -71,7 +71,8 @@ def checked_length(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, ma
         ValueError: If ``max_length`` is more than that, or the tokenizer is not one of this encoder: see
             `hf_mtl.data.check_vocabulary`.
     """
-    check_vocabulary(tokenizer, model.get_input_embeddings().weight.shape[0])
+    embeddings: Any = model.get_input_embeddings()
+    check_vocabulary(tokenizer, embeddings.weight.shape[0])
     longest = longest_input(tokenizer, model.config.encoder_config)
     if max_length is not None and not 3 <= max_length <= longest:
         raise UserError(f"max_length must lie between 3 and {longest}, the most this model takes; found {max_length}.")

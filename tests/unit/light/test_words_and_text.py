@@ -12,7 +12,7 @@ from hf_mtl_light.answering import AnswerOptions
 from hf_mtl_light.answering.tags import TagAnswers
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.encoding import FileTokenizer, Row, WindowEncoder
-from tests.tokenizers import TOKENIZERS, small_tokenizer
+from tests.tokenizer_families import TOKENIZERS, small_tokenizer
 
 LABELS = ["O", "B-x", "I-x"]
 TASK = TaskDescription("tags", "token-classification", "token", "softmax", LABELS, constrained_decoding=False)
