@@ -58,5 +58,5 @@ def test_padded_and_flat_states_are_the_same_to_heads(side):
         assert torch.equal(one.padded()[0] * one.padded()[1][..., None], two.padded()[0] * two.padded()[1][..., None])
         assert torch.equal(one.pad(one.values), two.pad(two.values))
         chosen = labels if rows is None else labels[rows]
-        marked = two.flatten_labels(chosen)
-        assert torch.equal(one.flatten_labels(chosen), marked[marked != -100])
+        marked = two.flatten_labels(chosen, -100)
+        assert torch.equal(one.flatten_labels(chosen, -100), marked[marked != -100])
