@@ -210,6 +210,7 @@ SEEN = {
     "head_learning_rate": Seen(0.5, group("initial_lr")),
     "encoder_layer_decay": Seen(0.5, group("initial_lr")),
     "freeze_encoder": Seen(True, weights),
+    "freeze_trunk": Seen(True, weights),
     "frozen_layers": Seen(1, weights),
     "frozen_heads": Seen(["mood"], weights),
     "unfreeze_at_step": Seen(1, weights, {"freeze_encoder": True}),
