@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from hf_mtl.model._adapters import refuse_adapters
 from hf_mtl_light.errors import MissingExtraError, UserError
 
 __all__ = ["ShareableModel"]
@@ -29,6 +30,7 @@ class ShareableModel(PreTrainedModel):
         Raises:
             ValueError: If ``self_contained`` and a head is not one of this package's.
         """
+        refuse_adapters(self)
         is_pushed = kwargs.pop("push_to_hub", False)
         if is_pushed:
             pushed = {name: kwargs.pop(name) for name in _PUSHED if name in kwargs}

@@ -28,6 +28,7 @@ __all__ = ["MultiTaskTrainingArguments"]
 
 logger = logging.get_logger(__name__)
 
+ON_DIVERGENCE = ("stop", "warn")
 PRECISIONS = ("auto", "float32", "bfloat16")
 LOSS_SCALINGS = ("none", "log_classes")
 TUNINGS = ("none", "per-label", "global")
@@ -154,6 +155,17 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "learns, too. Default: never."
         },
     )
+    on_divergence: str = field(
+        default="stop",
+        metadata={
+            "help": "Where a loss or a weight stops being finite: 'stop' ends the training with an error, 'warn' "
+            "continues it. Weights that are not finite are never saved."
+        },
+    )
+    # Transformers' filter would log 0 for a loss that is not a number.
+    logging_nan_inf_filter: bool = field(
+        default=False, metadata={"help": "Whether losses that are not finite are left out of the logged mean."}
+    )
     tune_thresholds: str = field(
         default="none",
         metadata={
@@ -178,6 +190,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
             ("balancing", self.balancing, tuple(BALANCERS)),
             ("loss_scaling", self.loss_scaling, LOSS_SCALINGS),
             ("tune_thresholds", self.tune_thresholds, TUNINGS),
+            ("on_divergence", self.on_divergence, ON_DIVERGENCE),
         ):
             if value not in choices:
                 raise UserError(

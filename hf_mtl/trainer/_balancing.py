@@ -18,6 +18,7 @@ from hf_mtl.heads import Head
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._balancer_files import load_balancer, save_balancer
+from hf_mtl.trainer._divergence import check_finite_losses
 from hf_mtl.trainer._jacobian import StepJacobian
 from hf_mtl.trainer._step_loss import StepLog, StepRecord
 from hf_mtl_light.errors import UserError
@@ -157,6 +158,7 @@ class TaskBalancing:
         running = self._running
         assert running is not None
         outputs = model(**running.inputs(inputs, running.weights or dict.fromkeys(running.step.shares, 0.0)))
+        check_finite_losses(outputs.losses, running.step.number, running.record.datasets, self._args)
         running.record.add_losses(outputs.losses)
         loss: torch.Tensor = outputs.loss
         if running.weights is None:
@@ -257,6 +259,7 @@ class TaskBalancing:
         # What is logged is the mean of the tasks' losses, which no gradient comes from.
         means = {name: weight / len(weights) for name, weight in weights.items()}
         outputs = forward(running.inputs(inputs, means))
+        check_finite_losses(outputs.losses, running.step.number, running.record.datasets, self._args)
         running.record.add_losses(outputs.losses)
         items = {name: int(plain.task_heads[name].count_items(inputs["labels"][name])) for name in outputs.losses}
         running.jacobian.add({name: loss * weights[name] for name, loss in outputs.losses.items()}, items)

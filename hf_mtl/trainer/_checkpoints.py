@@ -18,6 +18,7 @@ from torch import nn
 from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
+from hf_mtl.trainer._divergence import DivergenceError, check_finite_weights
 from hf_mtl.trainer._whole import checkpoints_in, fault_of, flush, flush_names
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.folders import replace_files
@@ -149,6 +150,14 @@ class CheckpointingTrainer(Trainer):
         # Transformers' own method does the writing, and `_get_output_dir` sends it aside. What it does besides belongs
         # after the rename and is done again here: it looks for the best checkpoint in that folder, deletes old ones
         # there (it finds none), and pushes from it.
+        try:
+            plain = self.accelerator.unwrap_model(self.model)
+            check_finite_weights(plain, self.args, self.state.global_step, always=True)
+        except DivergenceError as error:
+            if getattr(self.args, "on_divergence", "stop") == "stop":
+                raise
+            self._warn(f"No checkpoint is saved. {error}")
+            return
         run = Path(super()._get_output_dir(trial))
         name = f"checkpoint-{self.state.global_step}"
         whole, unfinished = run / name, run / UNFINISHED / name
@@ -190,6 +199,7 @@ class CheckpointingTrainer(Trainer):
             super()._push_from_checkpoint(checkpoint_folder)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        check_finite_weights(self.accelerator.unwrap_model(self.model), self.args, always=True)
         final = self._output if output_dir is None else Path(output_dir)
         if self._staging or not self.args.should_save:
             with _without_secrets(self.args):

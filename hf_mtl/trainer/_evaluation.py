@@ -21,6 +21,7 @@ from hf_mtl.inference import InferenceBatch, InferenceCollator, answer_rows
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._construction import refuse_ignored_keys
+from hf_mtl.trainer._divergence import DivergenceError
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
 from hf_mtl_light.errors import UserError
 
@@ -213,6 +214,12 @@ class EvaluatingTrainer(Trainer):
             for name, labels in all_labels.items():
                 head, rows = heads[name], batch.labelled(name)
                 logits = all_logits[name] if numbers is None else head.of_rows(all_logits[name], numbers[name])
+                if bool(logits.isnan().any()):
+                    raise DivergenceError(
+                        f"Task {name!r}: the model's logits are not numbers, on rows of dataset "
+                        f"{batch.rows[rows[0]].dataset!r}. The model diverged: take an earlier checkpoint, or train "
+                        "again with a lower learning_rate."
+                    )
                 words = [encoded.words[head.reads][i] for i in rows]
                 found = head.score(logits, labels, words, [batch.rows[i].labels[name] for i in rows])
                 datasets = None if self.is_in_train else [batch.rows[i].dataset for i in rows]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
@@ -21,7 +20,7 @@ class SpeedCallback(TrainerCallback):
         unwrap: Takes off what distributed training wraps around a model.
     """
 
-    def __init__(self, unwrap: Callable[[nn.Module], Any]) -> None:
+    def __init__(self, unwrap: Callable[..., Any]) -> None:
         self._unwrap = unwrap
         self._before: tuple[Any, bool] | None = None
 
@@ -45,3 +44,5 @@ class SpeedCallback(TrainerCallback):
             model = self._unwrap(kwargs["model"])
             model.unpad, model.fast_dropout = self._before
             self._before = None
+        # accelerate leaves autocast around `forward`: the model in memory would differ from the one that is loaded.
+        self._unwrap(kwargs["model"], keep_fp32_wrapper=False)

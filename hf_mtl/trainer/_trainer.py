@@ -17,7 +17,7 @@ from transformers.trainer_utils import seed_worker
 from hf_mtl.balancers import Balancer
 from hf_mtl.data import DatasetMixture, LabelledDataset, MixtureBatchSampler, MultiTaskCollator, as_datasets
 from hf_mtl.inference import make_collator
-from hf_mtl.model import MultiTaskModel
+from hf_mtl.model import MultiTaskModel, refuse_adapters
 from hf_mtl.samplers import DatasetSampler
 from hf_mtl.samplers.plan import first_and_last_shares
 from hf_mtl.trainer._adaptive import SamplingFeedback, check_adaptive, feedback_of, resume_feedback, take_saved
@@ -37,6 +37,7 @@ from hf_mtl.trainer._construction import (
 )
 from hf_mtl.trainer._data_checks import mark_trained, rows_checked
 from hf_mtl.trainer._data_parallel import allow_unused_heads
+from hf_mtl.trainer._divergence import DivergenceCallback
 from hf_mtl.trainer._embedding_noise import EmbeddingNoise
 from hf_mtl.trainer._freezing import FreezingCallback
 from hf_mtl.trainer._label_statistics import learn_from_labels
@@ -148,6 +149,7 @@ class MultiTaskTrainer(SearchingTrainer, CheckpointingTrainer, ThresholdTrainer,
             optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
         )
         self.neftune_noise_alpha = None  # Transformers' hook scales by the batch's length: see EmbeddingNoise
+        refuse_adapters(self._plain_model)
         if not isinstance(self._plain_model, MultiTaskModel):
             raise UserTypeError(f"model must be a MultiTaskModel, found {type(self._plain_model).__name__}.")
         self.data_collator: MultiTaskCollator = data_collator or make_collator(
@@ -186,6 +188,7 @@ class MultiTaskTrainer(SearchingTrainer, CheckpointingTrainer, ThresholdTrainer,
         self.summary()
         self.add_callback(SummaryCallback(self.summary, self.strategies))
         self.add_callback(FreezingCallback(self._plain_model, self._train_parts))
+        self.add_callback(DivergenceCallback())
         self.add_callback(SpeedCallback(self.accelerator.unwrap_model))
         self.add_callback(EmbeddingNoise(self.accelerator.unwrap_model))
 

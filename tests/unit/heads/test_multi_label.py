@@ -270,7 +270,7 @@ def test_rows_without_a_label_and_other_tasks_are_left_out_of_tuning(build, data
         "more": Dataset.from_dict(some),
         "other": Dataset.from_dict({k: some[k] for k in ("text", "topic")}),
     }
-    trainer = build(make(TONES, TOPIC), data, evaluation)
+    trainer = build(make(TONES, TOPIC), data, evaluation, {"check_data": False})
     tuned = trainer.tune_thresholds()
     assert list(tuned) == ["tones"]
     assert tuned["tones"].rows == 41
@@ -292,7 +292,13 @@ def test_tuning_without_rows_to_tune_on_is_refused_before_training(build, tasks,
     }
     evaluation = evaluation and {name: Dataset.from_dict(part) for name, part in evaluation.items()}
     with pytest.raises(ValueError, match=words):
-        build(MultiTaskModel.from_encoder(tiny_encoder(), tasks), train, evaluation, tune_thresholds="global")
+        build(
+            MultiTaskModel.from_encoder(tiny_encoder(), tasks),
+            train,
+            evaluation,
+            {"check_data": False},
+            tune_thresholds="global",
+        )
 
 
 def test_wrong_words_are_refused(build, data, validation):

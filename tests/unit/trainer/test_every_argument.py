@@ -244,6 +244,7 @@ ELSEWHERE = {
     "log_level_replica": "several processes",
     "log_on_each_node": "several machines",
     "logging_nan_inf_filter": "read by Transformers' loop where a loss is not finite",
+    "on_divergence": "tests/unit/trainer/test_divergence.py",
     "project": "read by the callbacks of report_to",
     "push_to_hub": "tests/hub_pushes.py",
     "report_to": "Transformers adds the callbacks of packages that are installed",
