@@ -56,7 +56,7 @@ def predict(folder: Path, rows: int, ending: str) -> dict[str, Any]:
 
     def call(source: str) -> None:
         try:
-            command.main(["predict", str(folder / "model"), source, "-o", output], standalone_mode=True)
+            command.main(["predict", str(folder / "model"), source, "-o", output, "--overwrite"], standalone_mode=True)
         except SystemExit as end:
             if end.code:
                 raise

@@ -37,6 +37,7 @@ _ARGUMENTS = (
     "head_learning_rate",
     "encoder_layer_decay",
     "freeze_encoder",
+    "freeze_trunk",
     "frozen_layers",
     "frozen_heads",
     "unfreeze_at_step",
@@ -46,7 +47,11 @@ _NOT_COMPARED = ("target_mean", "target_std", "thresholds", "metrics", "main_met
 #: Fields of a task that hold "balanced" until they are learned.
 _LEARNED = ("class_weights", "pos_weight")
 #: What of an encoder's config says nothing of its weights.
-_VOLATILE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache")
+_VOLATILE = (
+    *("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache"),
+    # Transformers' trainer gives the config those of the tokenizer when training begins.
+    *("pad_token_id", "bos_token_id", "eos_token_id"),
+)
 
 
 def training_facts(
@@ -77,6 +82,7 @@ def training_facts(
     settings["sampling"] = dict(zip(("strategy", "rules"), map(_described, sampling), strict=True))
     options = _described(balancer) if dataclasses.is_dataclass(balancer) else args.balancing_options
     settings["balancing"] = {"class": type(balancer).__name__, "options": options}
+    settings["branches"] = dict(model.config.branches or {})
     facts = {
         "encoder": {"model_type": encoder.model_type, "config": _encoder_hash(encoder)},
         "tokenizer": _tokenizer_hash(tokenizer),

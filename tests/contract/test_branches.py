@@ -1,6 +1,7 @@
 """Laws of branches: one trunk, the top layers once for each family of tasks, and everything else as without them."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -421,3 +422,11 @@ def test_branches_lie_in_the_model_once():
     assert isinstance(model.branches, nn.ModuleDict)
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     assert len(names) == len(set(names)) == len(list(model.parameters()))
+
+
+def test_a_checkpoint_of_other_branches_is_refused(tmp_path):
+    trained(tmp_path / "a", save_strategy="steps", save_steps=2)
+    tasks = [replace(task, branch=task.branch and "tagging") for task in trained(tmp_path / "b").tasks]
+    other = model_of(tasks=tasks, branches={"tagging": 1}, moved=False).double()
+    with pytest.raises(ValueError, match=r"branches"):
+        trained(tmp_path / "c", other, resume_from_checkpoint=str(tmp_path / "a" / "out" / "checkpoint-2"))

@@ -262,7 +262,6 @@ def test_bfloat16_trades_digits_for_speed():
         ({"thresholds": {"tones": {"w": 0.1}}}, "Task 'tones': a threshold is given for 'w'"),
         ({"thresholds": 2}, "A threshold is a number in"),
         ({"ignore_labels": ["x"]}, "would be without effect: without an aggregation_strategy"),
-        ({"tasks": "topic"}, r"Write tasks=\['topic'\]"),
         ({"num_workers": 2}, "num_workers"),
         ({"ignore_labels": "O"}, "ignore_labels must be a list"),
         ({"stride": 40}, "stride must lie between 0 and 29 tokens for windows of 64, found 40"),

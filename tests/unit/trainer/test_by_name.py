@@ -145,7 +145,8 @@ def test_difference_is_refused_before_anything_is_loaded(build, data, checkpoint
         used = changed(data, *data_change)
     elif data_change:
         used = {name: data[name] for name in data_change}
-    trainer = build(model_of(tasks), train=used, evaluation=used, max_steps=8, **kwargs)
+    # The task that was added has no rows.
+    trainer = build(model_of(tasks), used, used, {"check_data": False}, max_steps=8, **kwargs)
     before = {name: p.clone() for name, p in trainer.model.named_parameters()}
     with pytest.raises(ValueError, match=rf"(?s){message}.*from_pretrained\("):
         trainer.train(resume_from_checkpoint=str(checkpoint))
