@@ -14,6 +14,7 @@ OVERRIDDEN = {
     "_build_accelerator_args": "heads without rows: DistributedDataParallel has to look for unused parameters",
     "_finish_current_push": "uploads in the background that failed are reported",
     "_get_output_dir": "checkpoints are written aside",
+    "_hp_search_setup": "sampler and balancer are made of a trial's arguments",
     "_inner_training_loop": "balancer and log start from scratch with each trial and each retry with smaller batches",
     "_load_callback_state": "what an adaptive sampler has learnt is taken out of the saved callbacks' states",
     "_load_optimizer_and_scheduler": "the optimizer's state is matched by names; the balancer's is loaded with it",

@@ -20,10 +20,9 @@ from hf_mtl.inference import make_collator
 from hf_mtl.model import MultiTaskModel, refuse_adapters
 from hf_mtl.samplers import DatasetSampler
 from hf_mtl.samplers.plan import first_and_last_shares
-from hf_mtl.trainer._adaptive import SamplingFeedback, check_adaptive, feedback_of, resume_feedback, take_saved
+from hf_mtl.trainer._adaptive import SamplingFeedback, feedback_of, resume_feedback, take_saved
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._balancing import EndOfStep, TaskBalancing
-from hf_mtl.trainer._balancing_checks import check_balancing
 from hf_mtl.trainer._checkpoints import CheckpointingTrainer
 from hf_mtl.trainer._construction import (
     check_given,
@@ -161,9 +160,7 @@ class MultiTaskTrainer(SearchingTrainer, CheckpointingTrainer, ThresholdTrainer,
         # `compute_loss` divides by the items of the whole step; a trainer that believes the model to take loss
         # arguments does not divide by the accumulation steps once more.
         self.model_accepts_loss_kwargs = True
-        made, self.sampling_rules = args.make_sampler()
-        self.sampler = sampler or made
-        check_adaptive(self.sampler, args)
+        self._passed = sampler, balancer
         check_model(args, self.optimizer, self._plain_model)
         for name in self.metrics:
             self._plain_model.config.task(name)
@@ -178,10 +175,7 @@ class MultiTaskTrainer(SearchingTrainer, CheckpointingTrainer, ThresholdTrainer,
             labelled = {task for part, task in pairs if any(True for _ in part.labels(task))}
             check_tuning(args.tune_thresholds, self._plain_model.tasks, labelled)
         check_sizes(args, {name: len(part) for name, part in self._train_parts.items()})
-        self.balancer = balancer or args.make_balancer()
-        is_sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled or self.is_distributed_loading_by_transformers
-        tasks_of = {name: list(part.tasks) for name, part in self._train_parts.items()}
-        check_balancing(self.balancer, args, tasks_of, is_sharded)
+        self.choose_strategies()
         args.learning_rates_of_heads(self._plain_model.tasks)
         self._start_balancing()
         self.add_callback(EndOfStep(lambda: self._balancing.end_step(self.model_wrapped)))
