@@ -25,8 +25,15 @@ _BINARY = getattr(os, "O_BINARY", 0)
 
 
 def real_path(path: Path) -> Path:
-    """Return the file that is written where a path is given: the target of a link, which need not exist."""
-    return Path(os.path.realpath(path))
+    """Return the file that is written where a path is given: the target of a link, which need not exist.
+
+    Raises:
+        UserError: If links lead round in a circle.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise UserError(f"{path}: is a link that leads back to itself. Remove it, or name another output.")
+    return target
 
 
 def is_replaceable(path: Path) -> bool:

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import AutoModel, PreTrainedTokenizerFast
 
 from tests.encoders import tiny_config
+from tests.hostile.counts import lines_of_counts
 
 # No deadlines: shared machines pause. The seed is fixed so that a run's verdict is the code's, not the day's.
 settings.register_profile("suite", deadline=None, max_examples=25, derandomize=True)
@@ -96,6 +97,12 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
         model_max_length=64,
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how many hostile cases ran, by kind and verdict; here, since a run in several processes reads no other."""
+    for line in lines_of_counts(terminalreporter.stats):
+        terminalreporter.write_line(f"hostile {line}")
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
     from hf_mtl.configuration import MultiTaskConfig
     from hf_mtl.data import check_vocabulary
     from hf_mtl.model import MultiTaskModel
+    from hf_mtl_light.encoding import padding_id
 
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -56,6 +57,7 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
         with library_errors_name("its tokenizer cannot be read"):
             tokenizer = AutoTokenizer.from_pretrained(name)
         check_vocabulary(tokenizer, model.get_input_embeddings().weight.shape[0])
+        padding_id(tokenizer)
         return model, tokenizer
     except (UserError, OSError) as error:
         raise UserError(f"model {name!r}: {one_line(error)}") from error

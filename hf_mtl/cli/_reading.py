@@ -324,6 +324,8 @@ def _object(line: str) -> dict[str, Any]:
         raise _BadRowError("not JSON that can be read: it is nested too deeply.") from None
     except json.JSONDecodeError as error:
         raise _BadRowError(f"not JSON ({error.msg}, column {error.colno}). Expected one object a line.") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise _BadRowError(f"not JSON that can be read: {error}.") from None
     if not isinstance(values, dict):
         raise _BadRowError(f'expected an object such as {{"text": "..."}}, found {_shown(values)}.')
     return values
@@ -332,7 +334,7 @@ def _object(line: str) -> dict[str, Any]:
 def _list(cell: str) -> Any:
     try:
         return json.loads(cell)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return cell
 
 

@@ -53,6 +53,7 @@ def train(
     with quiet_libraries():
         read = Recipe.load(recipe, overrides or [])
         folder = Path(read.training_arguments().output_dir or "")
+        _check_place(folder)
         if not dry_run:
             _check_folder(folder, overwrite, resume)
         read.load_tokenizer()
@@ -86,11 +87,17 @@ def train(
             raise UserError(one_line(error)) from error
 
 
-def _check_folder(folder: Path, overwrite: bool, resume: bool) -> None:
-    """Refuse a run folder that cannot be written, that holds a model, or that has nothing to resume."""
+def _check_place(folder: Path) -> None:
+    """Refuse a run folder that can be none."""
+    if "\0" in str(folder):
+        raise UserError(f"training.output_dir: {str(folder)!r} is no name of a folder. Choose another.")
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     if not existing.is_dir():
         raise UserError(f"training.output_dir: {str(existing)!r} is a file, not a folder. Choose another.")
+
+
+def _check_folder(folder: Path, overwrite: bool, resume: bool) -> None:
+    """Refuse a run folder that holds a model, or that has nothing to resume."""
     checkpoints = _checkpoints(folder)
     if resume and not checkpoints:
         raise UserError(f"{str(folder)!r} holds no checkpoint to resume from. Train without --resume.")

@@ -109,13 +109,21 @@ class TaskConfig:
             raise UserTypeError(
                 f"Task {self.name!r}: metrics must be a list of names, found the string {self.metrics!r}."
             )
+        if self.options is not None and not isinstance(self.options, Mapping):
+            raise UserTypeError(
+                f"Task {self.name!r}: options must be a mapping such as {{'scheme': 'IOB2'}}, found {self.options!r}."
+            )
         # Frozen value object: `object.__setattr__` is the documented way to normalise in `__post_init__`.
         labels, values = named_values(self.name, self.labels, self.label_values)
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "label_values", values)
+        object.__setattr__(self, "metrics", self.metrics or ())
         for name in ("labels", "metrics"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, self._as_tuple(name))
+        for metric in self.metrics:
+            if not isinstance(metric, str):
+                raise UserTypeError(f"Task {self.name!r}: metrics must be a list of names, found {metric!r} in it.")
         object.__setattr__(self, "options", dict(self.options or {}))
         if self.tied_to is not None and not isinstance(self.tied_to, str):
             raise UserTypeError(f"Task {self.name!r}: tied_to must be a task's name, found {self.tied_to!r}.")

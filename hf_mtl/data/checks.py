@@ -148,11 +148,13 @@ class _ColumnCheck:
         """Return the counts of a block's labels; ``None`` if one does not fit."""
         column = table[self._name]
         counts = LabelCounts(len(column), column.null_count)
+        values = column if isinstance(column.type, pa.BaseExtensionType) or not self._is_list else column.flatten()
+        if isinstance(values.type, pa.BaseExtensionType):
+            return None  # values of several kinds, which `datasets` keeps as JSON: Arrow cannot compare them
         if self._head.needs_words:
             same = pc.equal(pc.list_value_length(column), pc.list_value_length(table["tokens"]))
             if pc.all(same).as_py() is False:
                 return None
-        values = column.flatten() if self._is_list else column
         if self._head.is_regression and pa.types.is_floating(values.type):
             return counts if pc.all(pc.is_finite(values)).as_py() is not False else None
         for item in pc.value_counts(values).to_pylist():

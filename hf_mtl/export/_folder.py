@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hf_mtl_light.errors import UserError
-from hf_mtl_light.outputs import clear_leftovers
+from hf_mtl_light.outputs import clear_leftovers, real_path
 
 __all__ = ["check_folder", "written_whole"]
 
@@ -35,7 +35,7 @@ def check_folder(folder: str | Path, overwrite: bool = False, source: str | Path
     if not existing.is_dir():
         raise UserError(f"{str(existing)!r} is a file, not a folder. Choose another.")
     if source is not None and Path(source).is_dir():
-        mine, theirs = folder.resolve(), Path(source).resolve()
+        mine, theirs = real_path(folder), Path(source).resolve()
         if mine == theirs or mine in theirs.parents:
             raise UserError(f"{str(folder)!r} holds the model that is to be exported. Choose another folder.")
     if folder.is_dir() and any(folder.iterdir()):

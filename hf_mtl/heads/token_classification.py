@@ -182,7 +182,8 @@ class TokenClassificationHead(TokenHead):
     def reference(cls, task: TaskConfig, value: Any) -> list[str | None]:
         """Return the tag names of the words, with the letters of IOBES, null where a word has none."""
         spelled = cls._spelled(task)
-        return [None if i is None else spelled[i] for i in cls._tag_ids(task, value, len(value), 0)]
+        words = len(value) if isinstance(value, Sequence) else 0
+        return [None if i is None else spelled[i] for i in cls._tag_ids(task, value, words, 0)]
 
     @classmethod
     def comparable(cls, predictions: Sequence[Any], references: Sequence[Any]) -> tuple[list[Any], list[Any]]:

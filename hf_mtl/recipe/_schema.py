@@ -216,7 +216,11 @@ class RecipeKeys(_Strict):
             raise RecipeError("datasets", "none given. Training needs at least one.")
         with blamed_on("branches"):
             check_branches(self.branches, ())
-        masked = {n for n, t in self.tasks.items() if t.get("type") in HEADS and HEADS[t["type"]].column_is_input}
+        types = {name: fields.get("type") for name, fields in self.tasks.items()}
+        for name, kind in types.items():
+            if kind is not None and not isinstance(kind, str):
+                raise RecipeError(f"tasks.{name}.type", f"expected a text, found {kind!r}. Types: {listed(HEADS)}.")
+        masked = {name for name, kind in types.items() if kind in HEADS and HEADS[str(kind)].column_is_input}
         for name, dataset in self.datasets.items():
             dataset.check(f"datasets.{name}", masked)
         known = list(dict.fromkeys(task for dataset in self.datasets.values() for task in dataset.tasks()))

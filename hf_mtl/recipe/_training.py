@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from enum import Enum
@@ -80,7 +81,7 @@ def check_training(values: Mapping[str, Any]) -> dict[str, Any]:
             raise RecipeError(f"training.{name}", f"{_OF_SCRIPTS[name]} Leave it out.")
     checked = {name: _checked(name, value, kinds[name]) for name, value in values.items()}
     for name, least in _LEAST.items():
-        if checked.get(name) is not None and checked[name] < least:
+        if checked.get(name) is not None and not least <= checked[name] < math.inf:
             raise RecipeError(f"training.{name}", f"must be at least {least}, found {checked[name]!r}.")
     if checked.get("num_train_epochs", 1) <= 0 and checked.get("max_steps", 0) <= 0:
         raise RecipeError("training.num_train_epochs", f"must be above 0, found {checked['num_train_epochs']!r}.")

@@ -142,6 +142,10 @@ def parse_yaml(text: str, names_values: bool = False) -> Any:
         raise RecipeError(where, f"not valid YAML: {error.problem or error.context}.") from error
     except yaml.YAMLError as error:
         raise RecipeError("", f"not valid YAML: {' '.join(str(error).split())}.") from error
+    except RecipeError:
+        raise
+    except ValueError as error:  # a number of thousands of digits
+        raise RecipeError("", f"a value cannot be read: {error}. Is it meant as text? Put it in quotes.") from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

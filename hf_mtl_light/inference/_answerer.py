@@ -130,6 +130,8 @@ class Answerer:
         look_ahead: int = LOOK_AHEAD,
     ) -> None:
         known = [task.name for task in tasks]
+        if not known:
+            raise UserError("the model has no tasks, so there is nothing to answer. Put a head on it first.")
         if isinstance(chosen, str):
             raise UserError(f"tasks must be a list of names, found the text {chosen!r}. Write tasks=[{chosen!r}].")
         self.names = known if chosen is None else list(dict.fromkeys(chosen))
