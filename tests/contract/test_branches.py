@@ -8,8 +8,16 @@ import torch
 from datasets import Dataset
 from torch import nn
 
-from hf_mtl import MultiTaskConfig, MultiTaskModel, MultiTaskTrainer, TaskConfig
+from hf_mtl import (
+    MultiTaskConfig,
+    MultiTaskModel,
+    MultiTaskPipeline,
+    MultiTaskTrainer,
+    OnnxPredictor,
+    TaskConfig,
+)
 from hf_mtl.encoder.unpadding import can_unpad
+from hf_mtl.export import export_onnx
 from hf_mtl.surgery import add_branch, add_head, merge_models, rename_branch, rename_head
 from tests.conftest import make_tokenizer
 from tests.contract.test_unpadding import NO_DROPOUT, batch
@@ -430,3 +438,16 @@ def test_a_checkpoint_of_other_branches_is_refused(tmp_path):
     other = model_of(tasks=tasks, branches={"tagging": 1}, moved=False).double()
     with pytest.raises(ValueError, match=r"branches"):
         trained(tmp_path / "c", other, resume_from_checkpoint=str(tmp_path / "a" / "out" / "checkpoint-2"))
+
+
+def test_one_graph_holds_trunk_and_branches(tmp_path):
+    pytest.importorskip("onnxruntime")
+    numbers = TaskConfig("value", "regression", branch="numbers", target_mean=0.0, target_std=1.0)
+    model = model_of(tasks=[*TASKS[:2], numbers]).eval()
+    report = export_onnx(model, make_tokenizer(), tmp_path / "onnx")
+    assert all(found.difference < 1e-5 for found in report.tasks.values())
+    texts = ["a good film in paris", "not very good"]
+    found, expected = OnnxPredictor(tmp_path / "onnx")(texts), MultiTaskPipeline(model, make_tokenizer())(texts)
+    for one, other in zip(found, expected, strict=True):
+        assert one["topic"]["label"] == other["topic"]["label"]
+        assert one["value"]["value"] == pytest.approx(other["value"]["value"], abs=1e-5)
