@@ -76,12 +76,11 @@ def with_top(encoder: PreTrainedModel, top: Sequence[nn.Module]) -> PreTrainedMo
         encoder: The encoder.
         top: The top k layers, k from 0.
     """
-    _, layers = layer_list(encoder)
-    return _with_layers(encoder, [*layers[: len(layers) - len(top)], *top])
+    path, layers = layer_list(encoder)
+    return _with_layers(encoder, path, [*layers[: len(layers) - len(top)], *top])
 
 
-def _with_layers(encoder: PreTrainedModel, layers: Sequence[nn.Module]) -> PreTrainedModel:
-    path, _ = layer_list(encoder)
+def _with_layers(encoder: PreTrainedModel, path: str, layers: Sequence[nn.Module]) -> PreTrainedModel:
     *parents, last = path.split(".")
     found: PreTrainedModel = _shallow(encoder)
     holder: nn.Module = found
@@ -122,10 +121,10 @@ class TrunkPasses:
         """
         if self._outputs is None:
             return with_top(self._encoder, top)
-        _, layers = layer_list(self._encoder)
+        path, layers = layer_list(self._encoder)
         common = len(layers) - len(top)
         once = [_Once(layer, number, self._outputs) for number, layer in enumerate(layers[:common])]
-        return _with_layers(self._encoder, [*once, *top])
+        return _with_layers(self._encoder, path, [*once, *top])
 
 
 class _Once(nn.Module):

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import owner_of, tied_tasks
+from hf_mtl.encoder import num_layers
 from hf_mtl.model._task_modules import TaskModules
 from hf_mtl_light.errors import UserError
 
@@ -63,7 +64,7 @@ class FreezableModel(PreTrainedModel):
         return {**_NOTHING, **(self.config.frozen or {})}
 
     def _set_frozen(self, state: Mapping[str, Any]) -> None:
-        deepest = getattr(self.encoder.config, "num_hidden_layers", 0)
+        deepest = num_layers(self.encoder)
         if not 0 <= state["layers"] <= deepest:
             raise UserError(f"layers must lie between 0 and {deepest}, the encoder's own; found {state['layers']}.")
         names = [task.name for task in self.config.tasks]

@@ -6,7 +6,7 @@ import dataclasses
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import check_branches
-from hf_mtl.encoder import copy_top
+from hf_mtl.encoder import copy_top, num_layers
 from hf_mtl.model import MultiTaskModel, TaskModules
 from hf_mtl_light.errors import UserError
 
@@ -38,7 +38,7 @@ def add_branch(model: MultiTaskModel, name: str, layers: int) -> None:
     branches = model.config.branches or {}
     if name in branches:
         raise UserError(f"The model has a branch {name!r} already. Branches: {listed(branches)}.")
-    known = check_branches({**branches, name: layers}, model.tasks, model.encoder.config.num_hidden_layers)
+    known = check_branches({**branches, name: layers}, model.tasks, num_layers(model.encoder))
     if layers:
         model.branches[name] = copy_top(model.encoder, layers)
     model.config.branches = known

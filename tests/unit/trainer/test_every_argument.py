@@ -35,7 +35,7 @@ TOPICS = TaskConfig("topics", "multi-label-classification", labels=["film", "boo
 
 
 def make(folder, tasks=TASKS, data=DATA, **kwargs):
-    """Build a trainer of tiny parts, two steps long unless told otherwise."""
+    """Build a trainer of tiny parts, two steps long by default."""
     # use_cpu: rows hold on a machine with a GPU, too.
     base = {"use_cpu": True, "disable_tqdm": True, "precision": "float32", "max_steps": 2, "logging_steps": 1}
     base |= {"per_device_train_batch_size": 4, "save_strategy": "no", "batching": "mixed", "learning_rate": 1e-2}
