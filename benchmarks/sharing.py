@@ -1,0 +1,244 @@
+"""Is one model as good as one each? Stock models, our single models, and one model with each way to share better.
+
+Every side takes the same encoder, rows, epochs, rate, batch size and seed. A run appends a JSON line to ``--output``;
+runs that are there already are passed over, so that a table can be filled in several sittings, and ``--table`` prints
+what is there. Sides of single models are one run a task.
+
+    python benchmarks/sharing.py --encoder ENCODER --data DATA --set six --only stock plain --output sharing.jsonl
+    python benchmarks/sharing.py --table sharing.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from contestants import PAIR
+from contestants import TASKS as SIX
+from generated import inputs
+from real_data import Task, load_folder, task_config
+from reporting import parse, report, run_missing
+from stock import StockRun
+from transformers import AutoTokenizer, set_seed
+
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
+
+TAGGING = "token-classification"
+SETS: dict[str, dict[str, Task]] = {
+    "six": SIX,
+    "twelve": {
+        "snips": Task("snips", ("tokens",), "intent"),
+        "trec": SIX["trec"],
+        "sst5": Task("sst5", ("text",), "label"),
+        "go_emotions": Task("go_emotions", ("text",), "labels", problem_type="multi_label_classification"),
+        "sick": Task("sick", PAIR, "label"),
+        "rte": Task("rte", PAIR, "label"),
+        "mrpc": SIX["mrpc"],
+        "stsb": SIX["stsb"],
+        "wnut17": SIX["wnut17"],
+        "wikigold": Task("wikigold", ("tokens",), "ner_tags", TAGGING),
+        "mit_movie": Task("mit_movie", ("tokens",), "ner_tags", TAGGING),
+        "mit_restaurant": SIX["mit_restaurant"],
+    },
+}
+#: Sides of one model a task.
+SINGLE: dict[str, dict[str, Any]] = {
+    "stock": {},
+    "alone": {},
+    "alone, tail": {"average": {"kind": "tail"}},
+    "alone, r-drop": {"methods": {"r-drop": {}}},
+}
+
+
+def by_family(task: Task) -> str:
+    """Return the branch of a task: tagging, pairs or single sentences."""
+    return "tagging" if task.kind == TAGGING else "pairs" if len(task.inputs) == 2 else "sentences"
+
+
+def tagging_alone(task: Task) -> str | None:
+    """Return the branch of a task if only tagging has one."""
+    return "tagging" if task.kind == TAGGING else None
+
+
+def by_task(task: Task) -> str:
+    """Return a branch for each task."""
+    return f"{task.folder}_{task.target}"
+
+
+#: Sides of one model: which branch a task reads and how many layers it has, and arguments of the training.
+SHARED: dict[str, tuple[Callable[[Task], str | None] | None, int, dict[str, Any]]] = {
+    "plain": (None, 0, {}),
+    **{f"tagging {k}": (tagging_alone, k, {}) for k in (1, 2, 3)},
+    **{f"families {k}": (by_family, k, {}) for k in (1, 2, 3)},
+    **{f"tasks {k}": (by_task, k, {}) for k in (1, 2, 3)},
+    "tail": (None, 0, {"average": {"kind": "tail"}}),
+    "ema": (None, 0, {"average": {"kind": "ema"}}),
+    "r-drop": (None, 0, {"methods": {"r-drop": {}}}),
+    "tagging 2, tail": (tagging_alone, 2, {"average": {"kind": "tail"}}),
+    "tagging 2, lower rate": (tagging_alone, 2, {"encoder_layer_decay": 0.9}),
+}
+
+
+def training_arguments(options: argparse.Namespace, work: str, seed: int) -> dict[str, Any]:
+    """Return the arguments that all sides get."""
+    return {
+        "output_dir": work,
+        "num_train_epochs": options.epochs,
+        "learning_rate": options.learning_rate,
+        "per_device_train_batch_size": 32,
+        "per_device_eval_batch_size": 64,
+        "save_strategy": "no",
+        "logging_steps": 100,
+        "disable_tqdm": True,
+        "report_to": "none",
+        "use_cpu": not options.gpu,
+    }
+
+
+def limits(options: argparse.Namespace) -> dict[str, int]:
+    """Return the most rows of each split."""
+    return {"train": options.rows, "validation": 500, "test": 2_000}
+
+
+def stock(options: argparse.Namespace, task: Task, seed: int, work: str) -> dict[str, Any]:
+    """Train and test one task with an unmodified ``Trainer`` in bfloat16, batches by length."""
+    side = StockRun(task, Path(options.data), options.encoder, **limits(options))
+    extra = {"bf16": True, "train_sampling_strategy": "group_by_length"}
+    started = time.perf_counter()
+    trainer, _ = side.train(seed, {**training_arguments(options, work, seed), **extra})
+    seconds = time.perf_counter() - started
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    return {"values": [side.test(trainer)[task.metric]], "seconds": seconds, "parameters": parameters}
+
+
+def ours(
+    options: argparse.Namespace,
+    tasks: Mapping[str, Task],
+    branch_of: Callable[[Task], str | None] | None,
+    layers: int,
+    extra: Mapping[str, Any],
+    seed: int,
+    work: str,
+) -> dict[str, Any]:
+    """Train one model for some tasks and test it."""
+    configs, splits, branches = [], {"train": {}, "validation": {}, "test": {}}, {}
+    for name, task in tasks.items():
+        parts = load_folder(Path(options.data) / task.folder, **limits(options))
+        branch = branch_of(task) if branch_of else None
+        if branch is not None:
+            branches[branch] = layers
+        configs.append(task_config(name, task, parts, branch=branch))
+        renamed = {**task.renamed, task.target: name}
+        for split, rows in splits.items():
+            rows[name] = parts[split].select_columns(list(renamed)).rename_columns(renamed)
+    set_seed(seed)
+    trainer = MultiTaskTrainer(
+        MultiTaskModel.from_encoder(options.encoder, configs, branches=branches or None),
+        MultiTaskTrainingArguments(**training_arguments(options, work, seed), seed=seed, max_length=256, **extra),
+        splits["train"],
+        splits["validation"],
+        AutoTokenizer.from_pretrained(options.encoder),
+    )
+    started = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - started
+    test = trainer.evaluate(splits["test"], metric_key_prefix="test")
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    values = [test[f"test_{name}_{task.metric}"] for name, task in tasks.items()]
+    return {"values": values, "seconds": seconds, "parameters": parameters}
+
+
+def planned(options: argparse.Namespace, work: str) -> dict[tuple[Any, ...], Callable[[], dict[str, Any]]]:
+    """Return what is to run, by set, side, task ("all" for one model), seed, rows and epochs."""
+    tasks, runs = SETS[options.set], {}
+
+    def add(side: str, which: Sequence[str], seed: int, run: Callable[[], dict[str, Any]]) -> None:
+        key = (options.set, side, "all" if len(which) > 1 else which[0], seed, options.rows, options.epochs)
+        fields = dict(zip(KEYS, key, strict=True))
+
+        def noted() -> dict[str, Any]:
+            found = run()
+            return {**fields, "names": list(which), **found}
+
+        runs[key] = noted
+
+    for seed in options.seeds:
+        for side in options.only:
+            if side in SHARED:
+                add(side, list(tasks), seed, partial(ours, options, tasks, *SHARED[side], seed, work))
+                continue
+            for name, task in tasks.items():
+                if side == "stock":
+                    run = partial(stock, options, task, seed, work)
+                else:
+                    run = partial(ours, options, {name: task}, None, 0, SINGLE[side], seed, work)
+                add(side, [name], seed, run)
+    return runs
+
+
+KEYS = ("set", "side", "task", "seed", "rows", "epochs")
+
+
+def show(file: Path) -> None:
+    """Print a table for each set, number of rows and epochs: the mean over tasks, of each seed, and each task."""
+    found = [json.loads(line) for line in file.read_text().splitlines()]
+    settings = dict.fromkeys((row["set"], row["rows"], row["epochs"]) for row in found)
+    for chosen in settings:
+        mine = [row for row in found if (row["set"], row["rows"], row["epochs"]) == chosen]
+        names = list(SETS[chosen[0]])
+        rows, facts = [], {}
+        for side in dict.fromkeys(row["side"] for row in mine):
+            by_seed: dict[int, dict[str, float]] = {}
+            parameters, seconds = {}, {}
+            for row in (row for row in mine if row["side"] == side):
+                by_seed.setdefault(row["seed"], {}).update(zip(row["names"], row["values"], strict=True))
+                parameters[row["seed"], row["task"]] = row["parameters"]
+                seconds[row["seed"], row["task"]] = row["seconds"]
+            whole = {seed: values for seed, values in by_seed.items() if set(values) == set(names)}
+            if not whole:
+                continue
+            means = {seed: statistics.mean(values.values()) for seed, values in whole.items()}
+            count = sum(n for (seed, _), n in parameters.items() if seed == min(whole)) / 1e6
+            spent = sum(n for (seed, _), n in seconds.items() if seed in whole) / len(whole)
+            each = [f"{100 * statistics.mean(values[name] for values in whole.values()):.1f}" for name in names]
+            single = ", ".join(f"{100 * mean:.1f}" for mean in means.values())
+            mean = statistics.mean(means.values())
+            rows.append([side, f"{100 * mean:.1f}", single, *each, f"{count:.1f}", f"{spent:.0f}"])
+            facts[side] = {"mean": mean, "means": means, "parameters_millions": count, "seconds": spent}
+        head = ["side", "mean", "single seeds", *names, "million parameters", "seconds"]
+        title = f"Sharing: {chosen[0]} tasks, at most {chosen[1]} training rows each, {chosen[2]} epochs"
+        report(title, head, rows, facts)
+
+
+def main() -> None:
+    """Run what is missing, or print the tables."""
+    parser = parse(__doc__)
+    parser.add_argument("--set", choices=SETS, default="six")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1])
+    parser.add_argument("--only", nargs="*", choices=[*SINGLE, *SHARED], default=["stock", "alone", "plain"])
+    parser.add_argument("--rows", type=int, default=100_000, help="the most training rows of a task")
+    parser.add_argument("--epochs", type=float, default=3.0)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--gpu", action="store_true")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--table", type=Path)
+    options = parser.parse_args()
+    if options.table:
+        show(options.table)
+        return
+    with inputs(parser, options) as folder:
+        if options.quick:
+            options.rows, options.epochs, options.only = 40, 1.0, ["stock", "alone", "plain", "tagging 1"]
+        output = options.output or Path(folder) / "sharing.jsonl"
+        run_missing(output, planned(options, folder), KEYS)
+        show(output)
+
+
+if __name__ == "__main__":
+    main()
