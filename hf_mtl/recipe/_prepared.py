@@ -158,6 +158,7 @@ class PreparedRecipe:
                 callbacks=callbacks,
                 check_data=False,  # they were, to the last row
             )
+        trainer.checks_data = True  # what later calls are given was not
         warn_of_texts(self._parts("train"), tokenizer, trainer.data_collator.max_length)
         trainer.label_counts = {name: found["train"] for name, found in self.label_counts.items()}
         return BuiltRecipe(self, model, tokenizer, trainer)

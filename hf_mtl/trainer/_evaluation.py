@@ -16,7 +16,7 @@ from transformers import Trainer
 from transformers.trainer_utils import PredictionOutput, speed_metrics
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.data import DatasetMixture, LabelledDataset, MultiTaskCollator, as_datasets
+from hf_mtl.data import DatasetMixture, LabelledDataset, MultiTaskCollator, as_datasets, check_rows
 from hf_mtl.inference import InferenceBatch, InferenceCollator, answer_rows
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
@@ -35,6 +35,8 @@ class EvaluatingTrainer(Trainer):
     data_collator: MultiTaskCollator
     metrics: dict[str, Sequence[Metric]]
     _eval_parts: dict[str, LabelledDataset]
+    #: Whether rows are read once before they are used: those given to the trainer, and those given to a call.
+    checks_data: bool = True
     #: What evaluations outside of training found: by prefix, task and dataset.
     _scored_rows: dict[str, dict[str, dict[str, ScoredRows]]]
 
@@ -48,6 +50,13 @@ class EvaluatingTrainer(Trainer):
         model = self._plain_model
         heads = {name: type(head) for name, head in model.task_heads.items()}
         return {name: LabelledDataset(name, part, model.tasks, heads, needs_labels) for name, part in data.items()}
+
+    def _checked_columns(self, data: Any, split: str, needs_labels: bool = True) -> dict[str, LabelledDataset]:
+        """Return the datasets that a call was given; their rows are checked as those of the trainer were."""
+        parts = self._columns(as_datasets(data, split), needs_labels)
+        for part in parts.values() if self.checks_data else ():
+            check_rows(part, progress=not self.args.disable_tqdm and self.args.process_index == 0)
+        return parts
 
     def _loader(self, dataset: Any, batch_sampler: Any, collate: Any, **kwargs: Any) -> DataLoader[Any]:
         args = self.args
@@ -94,7 +103,7 @@ class EvaluatingTrainer(Trainer):
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
         """Return the loader of rows to predict, with or without labels."""
-        parts = self._columns(as_datasets(test_dataset, "test"), needs_labels=False)
+        parts = self._checked_columns(test_dataset, "test", needs_labels=False)
         return self._rows_loader(list(parts.values()), answers=True)
 
     def _rows_loader(self, parts: Sequence[LabelledDataset], answers: bool = False) -> DataLoader[Any]:
@@ -115,7 +124,7 @@ class EvaluatingTrainer(Trainer):
                     f"Datasets: {listed(self._eval_parts)}."
                 )
             return {data: self._eval_parts[data]}
-        return self._columns(as_datasets(data, split))
+        return self._checked_columns(data, split)
 
     def evaluate(
         self,
@@ -136,7 +145,8 @@ class EvaluatingTrainer(Trainer):
             training: a tagging task can have a hundred.
 
         Raises:
-            ValueError: If there is nothing to evaluate on.
+            ValueError: If there is nothing to evaluate on, or a row does not fit the tasks: rows of other datasets are
+                checked before the first pass, as those of the trainer were (``check_data``).
         """
         refuse_ignored_keys("ignore_keys", ignore_keys)
         self._memory_tracker.start()
@@ -310,10 +320,13 @@ class EvaluatingTrainer(Trainer):
         Returns:
             ``predictions``: for each dataset a list with one dict of answers by task a row, in the order of the rows;
             ``metrics``: those of the tasks that are labelled, ``None`` if none is.
+
+        Raises:
+            ValueError: If a row has no input or a label that does not fit; rows are checked as `evaluate` does.
         """
         refuse_ignored_keys("ignore_keys", ignore_keys)
         self._memory_tracker.start()
-        parts = self._columns(as_datasets(test_dataset, "test"), needs_labels=False)
+        parts = self._checked_columns(test_dataset, "test", needs_labels=False)
         answers: dict[str, list[dict[str, Any]]] = {name: [] for name in parts}
         metrics = self._pass(parts, metric_key_prefix, answers=answers)
         self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics or {})

@@ -90,7 +90,8 @@ class MultiTaskTrainer(SearchingTrainer, CheckpointingTrainer, ThresholdTrainer,
             what to do instead.
         compute_metrics: Refused: pass ``metrics``.
         preprocess_logits_for_metrics: Refused.
-        check_data: Whether all rows are read once, here: inputs that are there, labels that fit, tasks with rows.
+        check_data: Whether all rows are read once, here, and those given to a call then: inputs that are there, labels
+            that fit, tasks with rows.
 
     Raises:
         ValueError: If a dataset or one of its rows does not fit the tasks, a sampling option not the datasets, a
@@ -134,6 +135,7 @@ class MultiTaskTrainer(SearchingTrainer, CheckpointingTrainer, ThresholdTrainer,
         train_parts, eval_parts = as_datasets(train_dataset, "train"), as_datasets(eval_dataset, "validation")
         self._scored_rows = {}
         self._card_fields = {}
+        self.checks_data = check_data
         self.tuned_thresholds = {}
         super().__init__(
             model=model,

@@ -9,7 +9,7 @@ from hf_mtl import MultiTaskModel, TaskConfig, infer_tasks
 from hf_mtl.data import DataError
 from hf_mtl.trainer._summary import summary_table
 from tests.encoders import tiny_encoder
-from tests.trainers import TASKS
+from tests.trainers import TASKS, make_data
 
 
 def with_column(data, name, change):
@@ -90,3 +90,51 @@ def test_python_needs_no_more_than_names_of_tasks(build):
     tasks = infer_tasks(data, [TaskConfig("opinion")])
     trainer = build(MultiTaskModel.from_encoder(tiny_encoder(), tasks), data, data, max_steps=1)
     assert "eval_opinion_accuracy" in trainer.evaluate()
+
+
+#: What is wrong -> the dataset, its column, the cell of row 11, and what the message says.
+WRONG_CELLS = {
+    "label": ("sst", "mood", "goood", r"Dataset 'sst', row 11, task 'mood': label 'goood' .*mean 'good'"),
+    "tags": ("snips", "slots", ["O"] * 99, r"Dataset 'snips', row 11, task 'slots': 99 tags for \d+ tokens"),
+    "number": (
+        "sts",
+        "similarity",
+        float("inf"),
+        r"Dataset 'sts', row 11, task 'similarity': label inf is not a finite",
+    ),
+    "text": ("sst", "text", None, r"Dataset 'sst', row 11: column 'text' is null\. Give a text"),
+    "words": ("snips", "tokens", None, r"Dataset 'snips', row 11: column 'tokens' is null"),
+    "long": ("sst", "text", "a" * 1_000_001, r"Dataset 'sst', row 11: a text of 1,000,001 characters"),
+}
+CALLS = {
+    "evaluate": lambda trainer, data: trainer.evaluate(data),
+    "predict": lambda trainer, data: trainer.predict(data),
+    "get_eval_dataloader": lambda trainer, data: trainer.get_eval_dataloader(data),
+    "get_test_dataloader": lambda trainer, data: trainer.get_test_dataloader(data),
+}
+
+
+def test_rows_given_to_a_call_are_checked_before_the_first_pass(build):
+    trainer, data = build(), make_data(scale=2)
+    passes = []
+    trainer.model.register_forward_pre_hook(lambda *_: passes.append(1))
+    for dataset, column, cell, message in WRONG_CELLS.values():
+        wrong = with_column(data[dataset], column, lambda i, value, cell=cell: cell if i == 11 else value)
+        for call in CALLS.values():
+            with pytest.raises(DataError, match=message):
+                call(trainer, {**data, dataset: wrong})
+    assert not passes
+
+
+def test_thresholds_are_tuned_on_checked_rows(build, data):
+    wrong = with_column(data["sst"], "mood", lambda i, mood: "goood" if i == 11 else mood)
+    with pytest.raises(DataError, match="Dataset 'sst', row 11, task 'mood'"):
+        build().tune_thresholds({"sst": wrong})
+
+
+def test_rows_given_to_a_call_need_not_be_checked(build, data):
+    wrong = with_column(data["sst"], "mood", lambda i, mood: "goood" if i == 11 else mood)
+    trainer = build(trainer_kwargs={"check_data": False})
+    trainer.get_eval_dataloader({"sst": wrong})  # reading the row says so
+    with pytest.raises(ValueError, match="Dataset 'sst', row 11, task 'mood'"):
+        trainer.evaluate({"sst": wrong})
