@@ -19,6 +19,7 @@ from hf_mtl_light.inference import (
     LOOK_AHEAD,
     Answerer,
     answer_inputs,
+    check_finite,
     options_by_task,
     pad_windows,
     plan_batches,
@@ -155,9 +156,13 @@ class OnnxPredictor:
             tasks: Names of the tasks; ``None``: all.
             batch_tokens: The most tokens of one pass, padding counted.
             batch_size: The most inputs of one pass; ``None``: any number.
+
+        Raises:
+            ValueError: If some are infinite or not a number; the message names input and task.
         """
         answerer = self._answerer(chosen=tasks, batch_tokens=batch_tokens, batch_size=batch_size)
-        rows = answerer.encoder.encode([as_row(value, number) for number, value in enumerate(inputs)])
+        read = [as_row(value, number) for number, value in enumerate(inputs)]
+        rows = answerer.encoder.encode(read)
         windows = [row.windows[0] for row in rows]
         lengths = [len(window.ids) for window in windows]
         results: list[dict[str, np.ndarray]] = [{} for _ in rows]
@@ -165,6 +170,7 @@ class OnnxPredictor:
             chosen = [windows[i] for i in batch]
             for name, values in self._run(chosen, answerer.names).items():
                 parts = split_logits(self._answers[name].level, values, chosen, None)
+                check_finite(name, parts, [read[i] for i in batch])
                 for i, part in zip(batch, parts, strict=True):
                     results[i][name] = part
         return results

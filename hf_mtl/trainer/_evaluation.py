@@ -224,9 +224,9 @@ class EvaluatingTrainer(Trainer):
             for name, labels in all_labels.items():
                 head, rows = heads[name], batch.labelled(name)
                 logits = all_logits[name] if numbers is None else head.of_rows(all_logits[name], numbers[name])
-                if bool(logits.isnan().any()):
+                if not bool(logits.isfinite().all()):
                     raise DivergenceError(
-                        f"Task {name!r}: the model's logits are not numbers, on rows of dataset "
+                        f"Task {name!r}: the model's logits are infinite or not a number, on rows of dataset "
                         f"{batch.rows[rows[0]].dataset!r}. The model diverged: take an earlier checkpoint, or train "
                         "again with a lower learning_rate."
                     )
@@ -270,7 +270,10 @@ class EvaluatingTrainer(Trainer):
             flat = {n: v.flatten(0, -2).float().cpu().numpy() for n, v in logits.items()}
             words = [batch.batch.words[reading][i] for i in places]
             if flat and words:
-                for i, answer in zip(places, answer_rows(tasks, kinds, flat, words), strict=True):
+                rows = [batch.rows[i] for i in places]
+                mask_id = None if self.data_collator.masker is None else self.data_collator.masker.mask_id
+                found = answer_rows(tasks, kinds, flat, words, rows, mask_id=mask_id)
+                for i, answer in zip(places, found, strict=True):
                     answers[i].update(answer)
         return answers
 

@@ -21,8 +21,10 @@ from hf_mtl.inference import predict
 from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts, address_card, write_card
 from hf_mtl.samplers import SAMPLERS, DatasetSampler
 from hf_mtl.samplers.plan import SamplingRules
+from hf_mtl.trainer._divergence import check_finite_weights
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.inference import NotFiniteError
 
 __all__ = ["PublishingTrainer"]
 
@@ -76,6 +78,7 @@ class PublishingTrainer(EvaluatingTrainer):
         """Save model, tokenizer and card: see ``transformers.Trainer.save_model``."""
         # The card first: with push_to_hub, saving pushes.
         if not _internal_call:
+            check_finite_weights(self._plain_model, self.args, always=True)
             self.create_model_card(output_dir=output_dir)
         super().save_model(output_dir, _internal_call)
 
@@ -173,6 +176,8 @@ class PublishingTrainer(EvaluatingTrainer):
         was_training = model.training
         try:
             answers = list(predict(model, self.data_collator.tokenizer, texts, max_length=self.args.max_length))
+        except NotFiniteError:  # the card says nothing then; an evaluation does
+            return []
         finally:
             model.train(was_training)
         return list(zip(texts, answers, strict=True))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from hf_mtl_light.inference._answerer import BATCH_TOKENS, LOOK_AHEAD, Answerer, answer_rows
 from hf_mtl_light.inference._asking import answer_inputs, options_by_task
 from hf_mtl_light.inference._batches import plan_batches
+from hf_mtl_light.inference._finite import NotFiniteError, check_finite
 from hf_mtl_light.inference._levels import split_logits
 from hf_mtl_light.inference._merge import merge_windows
 from hf_mtl_light.inference._runner import Runner, mask_id_for, pad_windows
@@ -18,9 +19,11 @@ __all__ = [
     "BATCH_TOKENS",
     "LOOK_AHEAD",
     "Answerer",
+    "NotFiniteError",
     "Runner",
     "answer_inputs",
     "answer_rows",
+    "check_finite",
     "mask_id_for",
     "merge_windows",
     "options_by_task",

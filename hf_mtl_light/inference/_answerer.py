@@ -12,6 +12,7 @@ from hf_mtl_light.answering import Answering, AnswerOptions
 from hf_mtl_light.encoding import EncodedRow, Row, Window, WindowEncoder, as_row, can_read
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference._batches import plan_batches
+from hf_mtl_light.inference._finite import check_finite, logits_of_rows
 from hf_mtl_light.inference._levels import split_logits
 from hf_mtl_light.inference._merge import merge_windows
 from hf_mtl_light.inference._runner import Runner, mask_id_for
@@ -31,7 +32,9 @@ def answer_rows(
     heads: Mapping[str, Answering],
     logits: Mapping[str, np.ndarray],
     words: Sequence[WordMap],
+    rows: Sequence[Row],
     options: Mapping[str, AnswerOptions] | None = None,
+    mask_id: int | None = None,
 ) -> list[dict[str, Any]]:
     """Turn the logits of R rows into their answers.
 
@@ -40,12 +43,20 @@ def answer_rows(
         heads: What answers each: `Head.answering`, or the head's class where answers need no weights.
         logits: For each task that is answered [R, C], or [n, C] for tagging: see `Head.answers`.
         words: What became of each row's words.
+        rows: The rows, for messages.
         options: What is asked of each task; those not named get the defaults.
+        mask_id: The mask token's id, where a task fills masks.
 
     Returns:
         One dict of answers by task a row.
+
+    Raises:
+        ValueError: If logits are infinite or not a number; the message names row and task.
     """
     options = options or {}
+    for name, values in logits.items():
+        if not np.isfinite(values).all():
+            check_finite(name, logits_of_rows(heads[name], values, words, mask_id), rows)
     columns = [heads[name].answers(tasks[name], values, words, options.get(name)) for name, values in logits.items()]
     return [dict(zip(logits, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -189,7 +200,8 @@ class Answerer:
             if encoded:
                 logits = merge_windows(asked.logits(reading), encoded, self.heads, self._mask_id)
                 words = [row.words for row in encoded]
-                found = answer_rows(self.tasks, self.heads, logits, words, self.options)
+                own = [rows[i] for i in numbers]
+                found = answer_rows(self.tasks, self.heads, logits, words, own, self.options, self._mask_id)
                 for i, answer in zip(numbers, found, strict=True):
                     answers[i].update(answer)
         return answers

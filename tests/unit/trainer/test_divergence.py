@@ -34,6 +34,7 @@ def test_loss_that_is_not_finite_stops_naming_task_and_checkpoint(build, tmp_pat
     with pytest.raises(DivergenceError, match="parameters are not finite"):
         trainer.save_model()
     assert not (tmp_path / "out" / "model.safetensors").exists()
+    assert not (tmp_path / "out" / "README.md").exists()
 
 
 def test_warning_continues_and_saves_no_bad_weights(build, tmp_path):
@@ -45,7 +46,7 @@ def test_warning_continues_and_saves_no_bad_weights(build, tmp_path):
     logged = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     assert all(map(math.isfinite, logged[:3]))
     assert all(map(math.isnan, logged[3:])), "a loss that is no number was logged as one"
-    with pytest.raises(DivergenceError, match="logits are not numbers"):
+    with pytest.raises(DivergenceError, match="logits are infinite or not a number"):
         trainer.evaluate()
 
 
