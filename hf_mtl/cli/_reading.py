@@ -97,6 +97,8 @@ class RowReader:
         #: Lines of a pipe, which can be read once.
         self._piped: Iterator[bytes] | None = None
         self.format = {"tsv": "csv"}.get(format or "", format) or _FORMATS.get(ending) or self._guessed()
+        if self.format == "parquet" and self.encoding != "utf-8":
+            raise UserError(f"--encoding would be without effect: {self.name} is Parquet. Leave it out.")
         if self.format == "parquet" and self._is_pipe:
             raise UserError(f"{self.name}: Parquet cannot be read from a pipe. Write it to a file first.")
 

@@ -87,9 +87,20 @@ def predict(
     path, text = Path(input), None
     if output is None and _is_text(input):
         text = input
+        given = {
+            "--text-column": text_column is not None,
+            "--pair-column": pair_column is not None,
+            "--encoding": encoding != "utf-8",
+            "--input-format": input_format is not None,
+            "--on-error skip": on_error is OnError.skip,
+        }
+        for flag in (flag for flag, is_given in given.items() if is_given):
+            raise UserError(f"{flag} would be without effect: it is for files, and {input[:40]!r} is read as a text.")
     else:
         check_readable(path)
     output = output or STANDARD
+    if overwrite and output == STANDARD:
+        raise UserError("--overwrite would be without effect: answers go to stdout. Name a file with -o.")
     check_writable(output, overwrite=overwrite or resume)
     if resume and (output == STANDARD or not is_replaceable(output)):
         raise UserError("--resume: only a file can be continued. Name one with -o.")

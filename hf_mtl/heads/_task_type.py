@@ -265,6 +265,17 @@ class TaskType:
         return None
 
     @classmethod
+    def answer_options(cls, task: TaskConfig) -> frozenset[str]:
+        """Return the names of the `AnswerOptions` that `answers` reads, which others are refused beside.
+
+        Those of the kind that `describe` names; of a head that makes its answers itself, and does not say, all.
+        """
+        description = cls.describe(task)
+        if description is None:
+            return frozenset(field.name for field in dataclasses.fields(AnswerOptions))
+        return answers_of(description).answer_options(description)
+
+    @classmethod
     def answers(
         cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
     ) -> list[Any]:

@@ -162,6 +162,11 @@ class CrfTaggingHead(TokenClassificationHead):
         return _ChainAnswers(self)
 
     @classmethod
+    def answer_options(cls, task: TaskConfig) -> frozenset[str]:
+        """Return those of all tags."""
+        return TagAnswers.options
+
+    @classmethod
     def answers(
         cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
     ) -> list[Any]:
@@ -218,6 +223,9 @@ class _ChainAnswers:
     level: ClassVar[Literal["token"]] = "token"
     reads: ClassVar[Reading] = "text"
     needs_words: ClassVar[bool] = True
+
+    def answer_options(self, task: TaskConfig) -> frozenset[str]:
+        return TagAnswers.options
 
     def answers(
         self, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None

@@ -216,6 +216,11 @@ class MaskedLmHead(Head):
         return type(self) if tokenizer is None else _Fillings(tokenizer)
 
     @classmethod
+    def answer_options(cls, task: TaskConfig) -> frozenset[str]:
+        """Return ``top_k``."""
+        return frozenset({"top_k"})
+
+    @classmethod
     def answers(
         cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
     ) -> list[Any]:
@@ -244,6 +249,9 @@ class _Fillings:
     level: ClassVar[Literal["mask"]] = "mask"
     reads: ClassVar[Reading] = "text"
     needs_words: ClassVar[bool] = False
+
+    def answer_options(self, task: TaskConfig) -> frozenset[str]:
+        return MaskedLmHead.answer_options(task)
 
     def answers(
         self, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None

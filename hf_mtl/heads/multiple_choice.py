@@ -113,6 +113,11 @@ class MultipleChoiceHead(SequenceHead):
         return [int(part.argmax()) for part in parts]
 
     @classmethod
+    def answer_options(cls, task: TaskConfig) -> frozenset[str]:
+        """Return ``top_k``."""
+        return frozenset({"top_k"})
+
+    @classmethod
     def answers(
         cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
     ) -> list[Any]:

@@ -220,6 +220,11 @@ class QuestionAnsweringHead(TokenHead):
         return [answer["answer"] for answer in self.answers(self.task, flat, words)]
 
     @classmethod
+    def answer_options(cls, task: TaskConfig) -> frozenset[str]:
+        """Return ``top_k``."""
+        return frozenset({"top_k"})
+
+    @classmethod
     def answers(
         cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
     ) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -29,8 +29,12 @@ def make_answerer(
     batch_size: int | None = None,
     look_ahead: int = LOOK_AHEAD,
     precision: str = "float32",
+    defaults: Collection[str] = (),
 ) -> Answerer:
-    """Return what answers rows with a model; the arguments are those of `predict`."""
+    """Return what answers rows with a model; the arguments are those of `predict`.
+
+    ``defaults`` names options that hold where a task reads them; each other must be read by a task that is asked.
+    """
     return Answerer(
         ModelRunner(model, tokenizer, precision),
         WindowEncoder(tokenizer, checked_length(model, tokenizer, max_length), stride),
@@ -41,6 +45,7 @@ def make_answerer(
         batch_tokens=batch_tokens,
         batch_size=batch_size,
         look_ahead=look_ahead,
+        defaults=defaults,
     )
 
 
@@ -78,7 +83,8 @@ def predict(
         For each row one answer by task, of plain Python values.
 
     Raises:
-        ValueError: If a row has no input, a task is unknown, or a value is out of its range.
+        ValueError: If a row has no input, a task is unknown, none that is asked reads an option, or a value is out of
+            its range.
 
     >>> from hf_mtl import MultiTaskModel, TaskConfig, predict
     >>> task = TaskConfig("mood", "sequence-classification", labels=["bad", "good"])

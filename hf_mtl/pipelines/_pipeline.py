@@ -53,7 +53,7 @@ class MultiTaskPipeline(Pipeline):
         kwargs: Of Transformers' own pipelines, such as ``device``.
 
     Raises:
-        ValueError: If an argument is unknown or out of its range.
+        ValueError: If an argument is unknown or out of its range, or no task that is asked reads it.
     """
 
     # Transformers declares them as None and reads them as booleans.
@@ -110,13 +110,15 @@ class MultiTaskPipeline(Pipeline):
         arguments = {**self._arguments, **given}
         if isinstance(arguments.get("tasks"), str):
             arguments["tasks"] = [arguments["tasks"]]
-        key = repr(sorted(arguments.items()))
+        key = repr((sorted(given), sorted(arguments.items())))
         answerer = self._answerers.get(key)
         if answerer is None:
             running = {name: arguments[name] for name in _RUNNING if arguments.get(name) is not None}
             asking = {name: arguments[name] for name in _ASKING if name in arguments}
             options = options_by_task([task.name for task in self.model.tasks], **asking)
-            answerer = make_answerer(self.model, self.tokenizer, **running, options=options)
+            # What the pipeline was built with holds for the calls whose tasks read it.
+            defaults = [name for name in self._arguments if given and name not in given]
+            answerer = make_answerer(self.model, self.tokenizer, **running, options=options, defaults=defaults)
             # Few, as a rule one: the arguments of a call are most often those of the last.
             self._answerers = {**dict(list(self._answerers.items())[-7:]), key: answerer}
         return answerer

@@ -35,6 +35,10 @@ class Answering(Protocol):
         """Whether answers are those of words."""
         ...
 
+    def answer_options(self, task: Any) -> frozenset[str]:
+        """Return the names of the `AnswerOptions` that are read: any other would be without effect."""
+        ...
+
     def answers(
         self, task: Any, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
     ) -> list[Any]:
@@ -53,6 +57,13 @@ class Answers:
     level: ClassVar[Literal["sequence", "token"]] = "sequence"
     reads: ClassVar[Reading] = "text"
     needs_words: ClassVar[bool] = False
+    #: Names of the `AnswerOptions` that it reads.
+    options: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def answer_options(cls, task: TaskDescription) -> frozenset[str]:
+        """Return `options`."""
+        return cls.options
 
     @classmethod
     def answers(

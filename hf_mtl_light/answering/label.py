@@ -19,6 +19,8 @@ __all__ = ["LabelAnswers"]
 class LabelAnswers(Answers):
     """``{"label", "score"}``; with ``top_k`` a list of them, best first."""
 
+    options = frozenset({"top_k"})
+
     @classmethod
     def answers(
         cls, task: TaskDescription, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None

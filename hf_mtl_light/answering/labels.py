@@ -19,6 +19,8 @@ __all__ = ["LabelsAnswers"]
 class LabelsAnswers(Answers):
     """A list of ``{"label", "score"}``, best first: those whose score is at least their threshold."""
 
+    options = frozenset({"top_k", "thresholds"})
+
     @classmethod
     def answers(
         cls, task: TaskDescription, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None

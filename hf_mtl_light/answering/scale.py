@@ -22,6 +22,8 @@ class ScaleAnswers(Answers):
     The polarity is the expected position on the scale, where -1 is the first label and 1 the last.
     """
 
+    options = frozenset({"top_k"})
+
     @classmethod
     def answers(
         cls, task: TaskDescription, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None

@@ -32,6 +32,7 @@ class TagAnswers(Answers):
 
     level: ClassVar[Literal["sequence", "token"]] = "token"
     needs_words: ClassVar[bool] = True
+    options = frozenset({"aggregation_strategy", "ignore_labels"})
 
     @classmethod
     def scheme(cls, task: TaskDescription) -> str:

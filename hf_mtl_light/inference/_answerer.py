@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -16,6 +16,7 @@ from hf_mtl_light.inference._finite import check_finite, logits_of_rows
 from hf_mtl_light.inference._levels import split_logits
 from hf_mtl_light.inference._merge import merge_windows
 from hf_mtl_light.inference._runner import Runner, mask_id_for
+from hf_mtl_light.inference._unread import check_options_are_read
 from hf_mtl_light.names import listed, nearest
 from hf_mtl_light.words import Reading, WordMap
 
@@ -122,9 +123,10 @@ class Answerer:
         batch_tokens: The most tokens of one pass, see `plan_batches`.
         batch_size: The most windows of one pass; ``None``: any number.
         look_ahead: Rows that are read before the first of them is answered. More of them have more of like length.
+        defaults: Names of options that hold where a task reads them; each other must be read by a task that is asked.
 
     Raises:
-        ValueError: If a task is unknown, or a number is below 1.
+        ValueError: If a task is unknown, no task reads an option, or a number is below 1.
     """
 
     def __init__(
@@ -139,6 +141,7 @@ class Answerer:
         batch_tokens: int = BATCH_TOKENS,
         batch_size: int | None = None,
         look_ahead: int = LOOK_AHEAD,
+        defaults: Collection[str] = (),
     ) -> None:
         known = [task.name for task in tasks]
         if not known:
@@ -159,7 +162,9 @@ class Answerer:
         if isinstance(options, Mapping):
             self.options = dict(options)
         else:
-            self.options = dict.fromkeys(self.names, options or AnswerOptions())
+            self.options = dict.fromkeys(self.tasks, options or AnswerOptions())
+        if self.names:
+            check_options_are_read(self.tasks, self.heads, self.names, self.options, encoder.stride, defaults)
         self.batch_tokens, self.batch_size, self.look_ahead = batch_tokens, batch_size, look_ahead
         self._mask_id = mask_id_for({name: self.heads[name] for name in self.names}, encoder.tokenizer)
 

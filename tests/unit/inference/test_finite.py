@@ -66,7 +66,7 @@ def by_trainer(model, tokenizer, rows, tmp_path):
 RUNNERS = {
     "pipeline": lambda model, tokenizer, rows, _: MultiTaskPipeline(model, tokenizer, batch_size=3)(rows),
     "predict": lambda model, tokenizer, rows, _: list(predict(model, tokenizer, rows, look_ahead=3)),
-    "windows": lambda model, tokenizer, rows, _: list(predict(model, tokenizer, rows, max_length=8, stride=0)),
+    "windows": lambda model, tokenizer, rows, _: list(predict(model, tokenizer, rows, max_length=8)),
     "trainer": by_trainer,
 }
 
