@@ -56,7 +56,7 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
         model = MultiTaskModel.from_pretrained(name)
         with library_errors_name("its tokenizer cannot be read"):
             tokenizer = AutoTokenizer.from_pretrained(name)
-        check_vocabulary(tokenizer, model.get_input_embeddings().weight.shape[0])
+        check_vocabulary(tokenizer, model.get_input_embeddings().weight.shape[0], model.config.vocabulary)
         padding_id(tokenizer)
         return model, tokenizer
     except (UserError, OSError) as error:

@@ -41,6 +41,8 @@ class MultiTaskConfig(PreTrainedConfig):
         tasks: The tasks in the order of the heads, as `TaskConfig` or dicts.
         branches: Branch -> number of the encoder's top layers that exist once more for its tasks.
         frozen: What does not learn: see `hf_mtl.MultiTaskModel.freeze`.
+        vocabulary: Which vocabulary it was trained with, see `hf_mtl.data.vocabulary_mark`; a trainer writes it when it
+            saves, and another tokenizer is refused. ``None``: any is taken whose ids the encoder knows.
 
     Raises:
         ValueError: If a field is unknown, or task names clash.
@@ -58,6 +60,7 @@ class MultiTaskConfig(PreTrainedConfig):
     tasks: list[Any] | tuple[Any, ...] = ()
     frozen: dict[str, Any] | None = None
     branches: Mapping[str, int] | None = None
+    vocabulary: str | None = None
 
     # Keyword arguments that Transformers itself passes to a config besides its fields.
     _passed_by_transformers: ClassVar[frozenset[str]] = frozenset(
@@ -181,7 +184,7 @@ class MultiTaskConfig(PreTrainedConfig):
         # Trainer switches use_cache off on every config; it means nothing here.
         for name in ("id2label", "label2id", "problem_type", "use_cache"):
             result.pop(name, None)
-        for name in ("frozen", "branches"):
+        for name in ("frozen", "branches", "vocabulary"):
             if not result.get(name):
                 result.pop(name, None)
         return result

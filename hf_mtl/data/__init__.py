@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from hf_mtl.data._remarks import MOST, remarks_on, remarks_on_texts
 from hf_mtl.data._task_rows import check_tasks_have_rows
-from hf_mtl.data._vocabulary import check_vocabulary
+from hf_mtl.data._vocabulary import check_vocabulary, vocabulary_mark
 from hf_mtl.data.batch_sampler import BATCHINGS, DrawnBatch, MixtureBatchSampler
 from hf_mtl.data.checks import MOST_CHARACTERS, LabelCounts, check_rows
 from hf_mtl.data.collator import EncodedBatch, MultiTaskCollator, longest_input
@@ -60,6 +60,7 @@ __all__ = [
     "pieces_of",
     "remarks_on",
     "remarks_on_texts",
+    "vocabulary_mark",
     "with_shared_labels",
     "word_map_of",
 ]

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import json
+
+import xxhash
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl_light.errors import UserError
 
-__all__ = ["check_vocabulary"]
+__all__ = ["check_vocabulary", "vocabulary_mark"]
 
 
-def check_vocabulary(tokenizer: PreTrainedTokenizerBase, embeddings: int) -> None:
+def vocabulary_mark(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the number of a vocabulary's tokens and a hash of them with their ids, such as ``"30522:9f..."``.
+
+    Tokens that were added to it do not count: they may be, with `resize_token_embeddings`, after training.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    tokens = tokenizer.get_vocab() if backend is None else backend.get_vocab(with_added_tokens=False)
+    digest = xxhash.xxh3_128_hexdigest(json.dumps(sorted(tokens.items(), key=lambda item: item[1])).encode())
+    return f"{len(tokens)}:{digest}"
+
+
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, embeddings: int, saved: str | None = None) -> None:
     """Check that an encoder has an embedding for each token, and that there are tokens at all.
 
     Args:
         tokenizer: The tokenizer.
         embeddings: The number of the encoder's token embeddings.
+        saved: The `vocabulary_mark` of the tokenizer that the model was trained with; ``None``: it is not known.
 
     Raises:
-        ValueError: If the tokenizer knows special tokens alone, or an id lies past the embeddings.
+        ValueError: If the tokenizer knows special tokens alone, an id lies past the embeddings, or its vocabulary is
+            not the one that the model was trained with.
     """
     size = len(tokenizer)
     if size <= len(tokenizer.all_special_tokens):
@@ -32,4 +48,12 @@ def check_vocabulary(tokenizer: PreTrainedTokenizerBase, embeddings: int) -> Non
             f"The tokenizer has ids up to {largest:,}, and the encoder embeddings for ids below {embeddings:,}. Load "
             "the tokenizer of this encoder; if tokens were added to it on purpose, first call "
             "model.resize_token_embeddings(len(tokenizer))."
+        )
+    if saved is not None and (found := vocabulary_mark(tokenizer)) != saved:
+        was, now = saved.partition(":")[0], found.partition(":")[0]
+        raise UserError(
+            f"The tokenizer {tokenizer.name_or_path!r} ({type(tokenizer).__name__}, {now} tokens) has another "
+            f"vocabulary than the one that this model was trained with ({was} tokens), so it would give the model "
+            "other words' ids. Load the tokenizer that was saved with the model; if another is meant, first set "
+            "model.config.vocabulary = None."
         )

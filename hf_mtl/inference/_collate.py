@@ -72,7 +72,7 @@ def checked_length(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, ma
             `hf_mtl.data.check_vocabulary`.
     """
     embeddings: Any = model.get_input_embeddings()
-    check_vocabulary(tokenizer, embeddings.weight.shape[0])
+    check_vocabulary(tokenizer, embeddings.weight.shape[0], model.config.vocabulary)
     longest = longest_input(tokenizer, model.config.encoder_config)
     if max_length is not None and not 3 <= max_length <= longest:
         raise UserError(f"max_length must lie between 3 and {longest}, the most this model takes; found {max_length}.")

@@ -16,6 +16,7 @@ from transformers.utils.hub import PushInProgress
 
 from hf_mtl._options import described, name_in
 from hf_mtl.balancers import BALANCERS, Balancer
+from hf_mtl.data import vocabulary_mark
 from hf_mtl.hub import ARGUMENTS_FILE, add_code, clean_copy, create_repo, push_folder, shareable_arguments
 from hf_mtl.inference import predict
 from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts, address_card, write_card
@@ -68,6 +69,7 @@ class PublishingTrainer(EvaluatingTrainer):
     # The card
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        self._plain_model.config.vocabulary = vocabulary_mark(self.data_collator.tokenizer)
         super()._save(output_dir, state_dict)
         if self.args.should_save:
             folder = Path(output_dir if output_dir is not None else self.args.output_dir or "")

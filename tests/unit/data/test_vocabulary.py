@@ -1,14 +1,18 @@
 """A tokenizer that is not the encoder's is found when something is built with it, not when a batch fails."""
 
 import copy
+import json
 
 import pytest
 from tokenizers import Tokenizer, models
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from hf_mtl import MultiTaskModel, predict
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, predict
+from hf_mtl.cli._model import load_model
+from hf_mtl.data import vocabulary_mark
 from hf_mtl.pipelines import MultiTaskPipeline
 from tests.encoders import tiny_encoder
+from tests.tokenizer_families import TOKENIZERS, small_tokenizer
 from tests.trainers import TASKS
 
 
@@ -41,3 +45,64 @@ def test_a_tokenizer_of_special_tokens_alone_is_refused():
     empty = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]")
     with pytest.raises(ValueError, match="has no vocabulary: it knows 2 special tokens"):
         MultiTaskPipeline(MultiTaskModel.from_encoder(tiny_encoder(), TASKS), empty)
+
+
+def another(tokenizer):
+    """Return a tokenizer that differs in two words' ids alone."""
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    words = state["model"]["vocab"]
+    words["good"], words["bad"] = words["bad"], words["good"]
+    other = copy.deepcopy(tokenizer)
+    other._tokenizer = Tokenizer.from_str(json.dumps(state))
+    return other
+
+
+def test_a_tokenizer_of_another_model_whose_ids_fit_is_refused(build, tokenizer, tmp_path):
+    trainer = build(max_steps=1)
+    trainer.train()
+    trainer.save_model(str(tmp_path / "model"))
+    model = MultiTaskModel.from_pretrained(tmp_path / "model")
+    own, other = AutoTokenizer.from_pretrained(tmp_path / "model"), another(tokenizer)
+    arguments = MultiTaskTrainingArguments(str(tmp_path / "next"), use_cpu=True)
+    ways = {
+        "pipeline": lambda tokenizer: MultiTaskPipeline(model, tokenizer),
+        "predict": lambda tokenizer: predict(model, tokenizer, ["good"]),
+        "trainer": lambda tokenizer: MultiTaskTrainer(model, arguments, processing_class=tokenizer),
+    }
+    size = len(json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"])
+    for way in ways.values():
+        way(own)
+        with pytest.raises(
+            ValueError, match=rf"{size} tokens\) has another vocabulary .* trained with \({size} tokens"
+        ):
+            way(other)
+    other.save_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match="has another vocabulary"):
+        load_model(str(tmp_path / "model"))
+    model.config.vocabulary = None  # the way out that the message names, and models of before
+    for way in ways.values():
+        way(other)
+
+
+def test_tokens_may_be_added_after_training(build, tokenizer, tmp_path):
+    build(max_steps=1).save_model(str(tmp_path / "model"))
+    model, larger = MultiTaskModel.from_pretrained(tmp_path / "model"), copy.deepcopy(tokenizer)
+    larger.add_tokens(["newest"])
+    model.resize_token_embeddings(len(larger))
+    model.save_pretrained(tmp_path / "model")
+    larger.save_pretrained(tmp_path / "model")
+    model, larger = load_model(str(tmp_path / "model"))
+    assert [*MultiTaskPipeline(model, larger)("good newest")] == [task.name for task in TASKS]
+
+
+@pytest.mark.parametrize("family", TOKENIZERS)
+def test_a_vocabulary_has_one_mark_wherever_it_is_read_from(family, tmp_path):
+    tokenizer = small_tokenizer(family)
+    mark = vocabulary_mark(tokenizer)
+    tokenizer(["hello " * 99], truncation=True, padding="max_length", max_length=8)
+    tokenizer.save_pretrained(tmp_path)
+    loaded = AutoTokenizer.from_pretrained(tmp_path)
+    assert vocabulary_mark(tokenizer) == vocabulary_mark(loaded) == mark
+    loaded.add_tokens(["newest"])
+    assert vocabulary_mark(loaded) == mark
+    assert len({vocabulary_mark(small_tokenizer(name)) for name in ("wordpiece", "byte-level", "unigram")}) == 3
