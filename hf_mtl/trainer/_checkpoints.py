@@ -18,6 +18,7 @@ from torch import nn
 from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
+from hf_mtl._names import listed
 from hf_mtl.trainer._divergence import DivergenceError, check_finite_weights
 from hf_mtl.trainer._whole import checkpoints_in, fault_of, flush, flush_names
 from hf_mtl_light.errors import UserError
@@ -117,6 +118,19 @@ class CheckpointingTrainer(Trainer):
                     "save_only_model. The resumed training will not equal an unbroken one bit by bit."
                 )
         return wanted
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        # Transformers' own method warns, and trains on with weights that were never loaded.
+        weights = self.accelerator.unwrap_model(self.model).state_dict()
+        loaded = {value.data_ptr() for name, value in weights.items() if name not in load_result.missing_keys}
+        # Of tied weights a file holds one.
+        missing = [n for n in load_result.missing_keys if n not in weights or weights[n].data_ptr() not in loaded]
+        for names, what in ((missing, "lacks the weights"), (load_result.unexpected_keys, "holds weights unknown to")):
+            if names:
+                raise UserError(
+                    f"The checkpoint {what}{' of' if names is missing else ''} this model: {listed(names, 5)}. Resume "
+                    "from another checkpoint, or start a new training with MultiTaskModel.from_pretrained(checkpoint)."
+                )
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         # Transformers looks whether training is over after a step, not before one: resumed from a checkpoint of the

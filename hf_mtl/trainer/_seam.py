@@ -16,6 +16,7 @@ OVERRIDDEN = {
     "_get_output_dir": "checkpoints are written aside",
     "_hp_search_setup": "sampler and balancer are made of a trial's arguments",
     "_inner_training_loop": "balancer and log start from scratch with each trial and each retry with smaller batches",
+    "_issue_warnings_after_load": "a checkpoint that lacks weights is refused, where Transformers warns",
     "_load_callback_state": "what an adaptive sampler has learnt is taken out of the saved callbacks' states",
     "_load_optimizer_and_scheduler": "the optimizer's state is matched by names; the balancer's is loaded with it",
     "_push_from_checkpoint": "pushes wait for the final name, and are one commit of a clean copy",

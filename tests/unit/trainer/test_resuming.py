@@ -1,8 +1,11 @@
 """Resuming at any step equals not stopping, and reads nothing twice."""
 
+import re
+
 import pytest
 import torch
 from accelerate.data_loader import SkipBatchSampler
+from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 from hf_mtl.data import DatasetMixture, DrawnBatch, MixtureBatchSampler
@@ -118,3 +121,19 @@ def test_lazy_batches_equal_lists_and_cross_to_a_worker_without_their_sampler():
     assert (len(lazy), lazy[1], lazy[1:3]) == (4, eager[1], eager[1:3])
     crossed = pickle.loads(pickle.dumps(lazy))
     assert (type(crossed), crossed, crossed.passes) == (DrawnBatch, eager, eager.passes)
+
+
+@pytest.mark.parametrize("change", ["lacks", "holds"])
+def test_a_checkpoint_with_other_weights_is_refused_by_name(build, tmp_path, change):
+    build(max_steps=2, save_steps=1).train()
+    file = tmp_path / "out" / "checkpoint-1" / "model.safetensors"
+    weights = load_file(file)
+    name = next(name for name in weights if name.startswith("heads."))
+    if change == "lacks":
+        del weights[name]
+    else:
+        name = "heads.more.weight"
+        weights[name] = torch.zeros(2)
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=rf"The checkpoint {change} .*{re.escape(name)}.*Resume from another"):
+        build(max_steps=2).train(resume_from_checkpoint=str(file.parent))
