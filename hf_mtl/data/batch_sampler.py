@@ -31,14 +31,16 @@ class DrawnBatch(list[int]):
     Args:
         rows: The numbers.
         passes: For each the number of the pass, from 0.
+        step: The optimizer step that they are trained in, from 0.
     """
 
-    def __init__(self, rows: Sequence[int], passes: Sequence[int]) -> None:
+    def __init__(self, rows: Sequence[int], passes: Sequence[int], step: int = 0) -> None:
         super().__init__(rows)
         self.passes = list(passes)
+        self.step = step
 
-    def __reduce__(self) -> tuple[type[DrawnBatch], tuple[list[int], list[int]]]:
-        return DrawnBatch, (list(self), self.passes)
+    def __reduce__(self) -> tuple[type[DrawnBatch], tuple[list[int], list[int], int]]:
+        return DrawnBatch, (list(self), self.passes, self.step)
 
 
 class MixtureBatchSampler(Sampler[Sequence[int]]):
@@ -106,6 +108,7 @@ class MixtureBatchSampler(Sampler[Sequence[int]]):
         self._epoch = 0
         shape = StepShape(batch_size * world_size, accumulation, batching == "mixed", skip_last)
         self._cuts = shape.cuts
+        self._accumulation = accumulation
         #: What is drawn when.
         self.plan = make_plan(sampler, ordered, shape, rules=rules, epochs=epochs, max_steps=max_steps, seed=seed)
 
@@ -134,13 +137,14 @@ class MixtureBatchSampler(Sampler[Sequence[int]]):
             step: Number of the batch in the epoch, from 0.
         """
         unit, cut = divmod(step, self._cuts)
+        trained_in = epoch * -(-len(self) // self._accumulation) + step // self._accumulation
         drawn = self._row_numbers(*self.plan.draw(epoch, unit))
         rows, passes = (
             np.array_split(np.array_split(numbers, self._cuts)[cut], self._world_size)[self._rank].tolist()
             for numbers in drawn
         )
         # A rank or a cut without a row gets one without labels.
-        return DrawnBatch(rows, passes) if rows else DrawnBatch([-int(drawn[0][0]) - 1], [0])
+        return DrawnBatch(rows, passes, trained_in) if rows else DrawnBatch([-int(drawn[0][0]) - 1], [0], trained_in)
 
     def _row_numbers(
         self, datasets: npt.NDArray[np.int64], draws: npt.NDArray[np.int64]
@@ -168,6 +172,11 @@ class _LazyBatch(Sequence[int]):
         """See `DrawnBatch`."""
         return self._rows.passes
 
+    @property
+    def step(self) -> int:
+        """See `DrawnBatch`."""
+        return self._rows.step
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -184,6 +193,6 @@ class _LazyBatch(Sequence[int]):
     # As lists: a hash of the numbers would compute them.
     __hash__ = None  # type: ignore[assignment]
 
-    def __reduce__(self) -> tuple[type[DrawnBatch], tuple[list[int], list[int]]]:
+    def __reduce__(self) -> tuple[type[DrawnBatch], tuple[list[int], list[int], int]]:
         # To a worker goes what the batch holds, not the sampler, which grows with the number of datasets.
-        return DrawnBatch, (list(self._rows), self._rows.passes)
+        return DrawnBatch, (list(self._rows), self._rows.passes, self._rows.step)

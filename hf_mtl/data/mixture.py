@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any
@@ -29,11 +29,18 @@ class DatasetMixture(Dataset[Row]):
         parts: The datasets.
         batch_sampler: The sampler whose epoch follows this dataset's: `accelerate` passes an epoch's number to the
             dataset, whatever it has wrapped the sampler in.
+        augment: Changes a row that is drawn for training; it is given the row and its optimizer step.
     """
 
-    def __init__(self, parts: Sequence[LabelledDataset], batch_sampler: MixtureBatchSampler | None = None) -> None:
+    def __init__(
+        self,
+        parts: Sequence[LabelledDataset],
+        batch_sampler: MixtureBatchSampler | None = None,
+        augment: Callable[[Row, int], Row] | None = None,
+    ) -> None:
         self.parts = list(parts)
         self._batch_sampler = batch_sampler
+        self._augment = augment
         self._starts = [0, *accumulate(len(part) for part in self.parts)]
         # Reading from Arrow costs by the call, so datasets of one kind are read as one table (which copies no row):
         # a mixed batch of a thousand datasets would be as many reads as it has rows.
@@ -80,4 +87,6 @@ class DatasetMixture(Dataset[Row]):
                     result[i] = replace(read, labels={})
                 else:
                     result[i] = read if passes is None else replace(read, drawn=passes[i])
+                    if self._augment is not None and passes is not None:
+                        result[i] = self._augment(result[i], getattr(indices, "step", 0))
         return result

@@ -190,7 +190,7 @@ class PreparedRecipe:
             fields = task.to_dict()
             tasks[fields.pop("name")] = fields
         sampler, rules = self.args.make_sampler()
-        elsewhere = ("sampling", "sampling_options", "balancing", "balancing_options")
+        elsewhere = ("sampling", "sampling_options", "balancing", "balancing_options", "augmentation")
         training = {key: value for key, value in recipe._training.items() if key not in elsewhere}
         training.setdefault("output_dir", self.args.output_dir)
         training.setdefault("seed", self.args.seed)
@@ -207,6 +207,7 @@ class PreparedRecipe:
             "training": training,
             "sampling": {"strategy": self.args.sampling, **sampler.options(), **rules.options()},
             "balancing": {"method": self.args.balancing, **self.args.make_balancer().options()},
+            **({"augmentation": self.args.augmentation} if self.args.augmentation else {}),
         }
 
     def write(self, folder: str | Path) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hf_mtl._names import listed, nearest
+from hf_mtl.augmentation import make_augmentations
 from hf_mtl.balancers import make_balancer
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_branches, check_task_names
 from hf_mtl.heads import HEADS
@@ -200,6 +201,7 @@ class RecipeKeys(_Strict):
     training: dict[str, Any] = {}
     sampling: Sampling | None = None
     balancing: Balancing | None = None
+    augmentation: dict[str, dict[str, Any]] = {}
 
     def check(self) -> dict[str, Any]:
         """Check what can be checked without data or encoder.
@@ -245,6 +247,10 @@ class RecipeKeys(_Strict):
             for key in (part, f"{part}_options"):
                 if given is not None and key in self.training:
                     raise RecipeError(f"training.{key}", f"{part} is given twice. Keep '{part}: {options}'.")
+        if self.augmentation and "augmentation" in self.training:
+            raise RecipeError("training.augmentation", "augmentation is given twice. Keep 'augmentation: {...}'.")
+        with blamed_on("augmentation"):
+            make_augmentations(self.augmentation)
         if self.sampling is not None:
             self.sampling.check(self.datasets)
         return {**check_training(self.training), **self._chosen()}
@@ -256,6 +262,8 @@ class RecipeKeys(_Strict):
             fields |= {"sampling": self.sampling.strategy, "sampling_options": self.sampling.options}
         if self.balancing is not None:
             fields |= {"balancing": self.balancing.method, "balancing_options": self.balancing.options}
+        if self.augmentation:
+            fields |= {"augmentation": self.augmentation}
         return fields
 
 

@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from hf_mtl._names import listed, nearest
 from hf_mtl._options import parsed_options
+from hf_mtl.augmentation import AUGMENTATIONS, make_augmentations
 from hf_mtl.balancers import BALANCERS, Balancer, make_balancer
 from hf_mtl.compatibility import cpu_has_fast_bfloat16
 from hf_mtl.configuration import TaskConfig
@@ -72,6 +73,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
     balancing_options: dict[str, Any] | str | None = field(
         default=None,
         metadata={"help": "Options of the balancing, as a mapping or its JSON, such as '{\"temperature\": 2}'."},
+    )
+    augmentation: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={
+            "help": "Random changes of training rows, by name, with their options, applied in order: "
+            f'{", ".join(AUGMENTATIONS)}. A mapping or its JSON, such as \'{{"word-deletion": {{"p": 0.2}}}}\'.'
+        },
     )
     loss_scaling: str = field(
         default="none",
@@ -202,6 +210,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
             raise UserError(f"encoder_layer_decay must lie in (0, 1], found {self.encoder_layer_decay}.")
         self.balancing_options = parsed_options("balancing_options", self.balancing_options)
         self.make_balancer()
+        self.augmentation = parsed_options("augmentation", self.augmentation) or None
+        make_augmentations(self.augmentation)
         self._check_head_learning_rate()
         if self.gradient_cosine_steps is not None and self.gradient_cosine_steps < 1:
             raise UserError(f"gradient_cosine_steps must be at least 1, found {self.gradient_cosine_steps}.")

@@ -11,6 +11,7 @@ from typing import Any
 import xxhash
 
 from hf_mtl._names import listed
+from hf_mtl.augmentation import make_augmentations
 from hf_mtl.balancers import Balancer
 from hf_mtl.data import LabelledDataset
 from hf_mtl.model import MultiTaskModel
@@ -82,6 +83,7 @@ def training_facts(
     settings["sampling"] = dict(zip(("strategy", "rules"), map(_described, sampling), strict=True))
     options = _described(balancer) if dataclasses.is_dataclass(balancer) else args.balancing_options
     settings["balancing"] = {"class": type(balancer).__name__, "options": options}
+    settings["augmentation"] = {name: made.options() for name, made in make_augmentations(args.augmentation).items()}
     settings["branches"] = dict(model.config.branches or {})
     facts = {
         "encoder": {"model_type": encoder.model_type, "config": _encoder_hash(encoder)},

@@ -22,6 +22,7 @@ from hf_mtl.samplers import DatasetSampler
 from hf_mtl.samplers.plan import first_and_last_shares
 from hf_mtl.trainer._adaptive import SamplingFeedback, feedback_of, resume_feedback, take_saved
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._augmenting import check_augmentation, make_augmenter
 from hf_mtl.trainer._balancing import EndOfStep, TaskBalancing
 from hf_mtl.trainer._checkpoints import CheckpointingTrainer
 from hf_mtl.trainer._construction import (
@@ -177,6 +178,7 @@ class MultiTaskTrainer(SearchingTrainer, CheckpointingTrainer, ThresholdTrainer,
             labelled = {task for part, task in pairs if any(True for _ in part.labels(task))}
             check_tuning(args.tune_thresholds, self._plain_model.tasks, labelled)
         check_sizes(args, {name: len(part) for name, part in self._train_parts.items()})
+        self._augmentations = check_augmentation(args, self._train_parts, processing_class, optimizers[1])
         self.choose_strategies()
         args.learning_rates_of_heads(self._plain_model.tasks)
         self._start_balancing()
@@ -258,8 +260,9 @@ class MultiTaskTrainer(SearchingTrainer, CheckpointingTrainer, ThresholdTrainer,
                 f"{sum(map(len, parts))} training rows do not fill one batch of {self._train_batch_size} rows and "
                 "dataloader_drop_last leaves it out. Lower per_device_train_batch_size."
             )
+        augmenter = make_augmenter(args, self._augmentations, self._train_parts, len(batch_sampler))
         return self._loader(
-            DatasetMixture(parts, batch_sampler),
+            DatasetMixture(parts, batch_sampler, augmenter),
             batch_sampler,
             CountingCollator(self.data_collator),
             worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),

@@ -24,6 +24,7 @@ ROWS = [
     {"stock"},
     {"hub"},
     {"model_card"},
+    {"augmentation"},
     {"heads", "samplers", "balancers", "metrics"},
     {"encoder"},
     {"configuration"},

@@ -1,0 +1,83 @@
+"""Augmentations: random changes of training rows before they are tokenised.
+
+`AUGMENTATIONS` is the table by name; a new one is one file and one row here. A user's own is a function of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hf_mtl._names import listed, nearest
+from hf_mtl._options import check_option_names, parsed_options
+from hf_mtl.augmentation._augmenter import Augmenter
+from hf_mtl.augmentation._base import Augmentation
+from hf_mtl.augmentation._function import FunctionAugmentation
+from hf_mtl.augmentation.mention_replacement import MentionReplacement
+from hf_mtl.augmentation.pair_swapping import PairSwapping
+from hf_mtl.augmentation.punctuation_insertion import PunctuationInsertion
+from hf_mtl.augmentation.segment_shuffling import SegmentShuffling
+from hf_mtl.augmentation.token_replacement import TokenReplacement
+from hf_mtl.augmentation.word_deletion import WordDeletion
+from hf_mtl.augmentation.word_masking import WordMasking
+from hf_mtl_light.errors import UserError
+
+__all__ = [
+    "AUGMENTATIONS",
+    "Augmentation",
+    "Augmenter",
+    "FunctionAugmentation",
+    "MentionReplacement",
+    "PairSwapping",
+    "PunctuationInsertion",
+    "SegmentShuffling",
+    "TokenReplacement",
+    "WordDeletion",
+    "WordMasking",
+    "make_augmentations",
+]
+
+#: Name -> augmentation.
+AUGMENTATIONS: dict[str, type[Augmentation]] = {
+    "word-masking": WordMasking,
+    "word-deletion": WordDeletion,
+    "punctuation-insertion": PunctuationInsertion,
+    "segment-shuffling": SegmentShuffling,
+    "mention-replacement": MentionReplacement,
+    "token-replacement": TokenReplacement,
+    "pair-swapping": PairSwapping,
+}
+
+
+def make_augmentations(given: Mapping[str, Any] | str | None) -> dict[str, Augmentation]:
+    """Return augmentations by name, in the order given.
+
+    Args:
+        given: For each name its options; under a name that is not in the table a function of a row and a generator, or
+            an `Augmentation`.
+
+    Raises:
+        ValueError: If a name or an option is unknown, or a value is wrong.
+
+    >>> make_augmentations({"word-deletion": {"p": 0.1}})["word-deletion"].p
+    0.1
+    """
+    made: dict[str, Augmentation] = {}
+    for name, options in parsed_options("augmentation", given).items():
+        if isinstance(options, Augmentation):
+            made[name] = options
+        elif callable(options):
+            made[name] = FunctionAugmentation(function=options)
+        elif name not in AUGMENTATIONS:
+            raise UserError(
+                f"Unknown augmentation {name!r}.{nearest(name, AUGMENTATIONS)} Augmentations: {listed(AUGMENTATIONS)}."
+            )
+        else:
+            values = parsed_options(f"augmentation {name!r}", options)
+            kind = AUGMENTATIONS[name]
+            check_option_names(f"augmentation {name!r}", values, kind.option_names())
+            try:
+                made[name] = kind(**values)
+            except UserError as error:
+                raise UserError(f"augmentation {name!r}: {error}") from None
+    return made

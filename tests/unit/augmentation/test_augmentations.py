@@ -1,0 +1,160 @@
+"""Laws of augmentations: labels stay right, texts stay texts, and what cannot be applied is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_mtl.augmentation import AUGMENTATIONS, Augmenter, make_augmentations
+from hf_mtl.augmentation._units import units_of
+from hf_mtl.augmentation.mention_replacement import _mentions
+from hf_mtl.heads import HEADS
+from hf_mtl_light.encoding import Row
+from hf_mtl_light.errors import UserError
+
+#: The options that change as much as they can.
+STRONGEST = {
+    "word-masking": {"rate": 1.0, "mask": "[MASK]"},
+    "word-deletion": {"rate": 0.9},
+    "punctuation-insertion": {"rate": 1.0},
+    "segment-shuffling": {"rate": 1.0},
+    "mention-replacement": {"rate": 1.0},
+    "token-replacement": {"rate": 1.0},
+    "pair-swapping": {"symmetric": ["similarity"]},
+}
+OF_TEXT = ["word-masking", "word-deletion", "punctuation-insertion", "segment-shuffling"]
+OF_TAGS = [*OF_TEXT, "mention-replacement", "token-replacement"]
+
+
+def made(name, **more):
+    return make_augmentations({name: {"p": 1.0, **STRONGEST[name], **more}})[name]
+
+
+@st.composite
+def tagged_rows(draw):
+    """Legal IOB2 rows: runs of outside words and entities."""
+    words, tags = [], []
+    for kind, length in draw(st.lists(st.tuples(st.sampled_from(["O", "a", "b"]), st.integers(1, 3)), min_size=1)):
+        words += [f"{kind}{len(words) + i}" for i in range(length)]
+        tags += ["O"] * length if kind == "O" else [f"B-{kind}", *[f"I-{kind}"] * (length - 1)]
+    return Row("d", 0, words, labels={"ner": tags, "mood": "good"}, drawn=0)
+
+
+def kinds_of(tags):
+    return [key.partition("-")[2] for *_, key in _mentions(tags)]
+
+
+def is_legal(tags):
+    return all(not tag.startswith("I-") or (i and tags[i - 1] in (tag, f"B-{tag[2:]}")) for i, tag in enumerate(tags))
+
+
+def test_the_laws_cover_the_table():
+    assert STRONGEST.keys() == AUGMENTATIONS.keys() == {*OF_TAGS, "pair-swapping"}
+
+
+@pytest.mark.parametrize("name", OF_TAGS)
+@given(row=tagged_rows(), donor=tagged_rows(), seed=st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_tags_move_with_words_and_entities_stay_whole(name, row, donor, seed):
+    augmentation = made(name).learned([(row, "ner"), (donor, "ner")])
+    before = ([*row.text], [*row.labels["ner"]])
+    new = augmentation.augment(row, np.random.default_rng(seed), ["ner"])
+    assert ([*row.text], [*row.labels["ner"]]) == before  # the row given is not changed
+    words, tags = new.text, new.labels["ner"]
+    assert words
+    assert len(words) == len(tags)
+    assert new.labels["mood"] == "good"
+    tags = [tag or "O" for tag in tags]
+    assert is_legal(tags)
+    assert kinds_of(tags) == kinds_of(before[1])  # as many entities, of the same types, in the same order
+    # A word's name begins with the type that it was tagged with.
+    for word, tag in zip(words, tags, strict=True):
+        assert word[0] in {tag[2:] or "O", "[", *".;?:!,"}
+
+
+@pytest.mark.parametrize("name", OF_TEXT)
+@given(text=st.text(alphabet="ab 我爱北京。, ก็", max_size=30), seed=st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_a_text_stays_a_text(name, text, seed):
+    new = made(name).augment(Row("d", 0, text, labels={"mood": "good"}), np.random.default_rng(seed), [])
+    assert isinstance(new.text, str)
+    assert bool(new.text.strip()) == bool(text.strip())
+    assert new.labels == {"mood": "good"}
+
+
+@given(st.text())
+def test_units_are_the_whole_text(text):
+    assert "".join(units_of(text)) == text.strip()
+
+
+def test_characters_are_the_units_where_words_have_no_spaces():
+    row = Row("d", 0, "我爱北京天安门")
+    new = made("word-deletion", rate=0.5).augment(row, np.random.default_rng(0), [])
+    assert 0 < len(new.text) < len(row.text)
+
+
+def test_pairs_are_exchanged():
+    new = made("pair-swapping").augment(Row("d", 0, "a", "b"), np.random.default_rng(0), [])
+    assert (new.text, new.text_pair) == ("b", "a")
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "task", "kind"),
+    [
+        *((name, ["text", "text_pair"], "answer", "question-answering") for name in OF_TEXT),
+        *((name, ["text"], "mlm", "masked-lm") for name in OF_TEXT),
+        ("mention-replacement", ["text"], "mood", "sentiment"),
+        ("pair-swapping", ["text", "text_pair"], "entails", "sentiment"),
+    ],
+)
+def test_what_cannot_be_applied_is_refused_by_both_names(name, inputs, task, kind):
+    augmentation = made(name)
+    with pytest.raises(UserError, match="Dataset 'd'") as caught:
+        augmentation.check("d", inputs, {task: HEADS[kind]})
+    assert augmentation.title in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"word-deletions": {}}, "Did you mean 'word-deletion'"),
+        ({"word-deletion": {"rates": 1}}, "has no option 'rates'"),
+        ({"word-deletion": {"p": 1.5}}, "p must be"),
+        ({"word-deletion": {"rate": -1}}, "rate must be"),
+        ({"word-deletion": {"schedule": "cosine"}}, "schedule must be one of"),
+        ({"word-deletion": {"datasets": "d"}}, "datasets must be a list"),
+        ({"pair-swapping": {}}, "symmetric must be"),
+        ([1], "must be a mapping"),
+    ],
+)
+def test_wrong_options_are_refused(given, message):
+    with pytest.raises(UserError, match=message):
+        make_augmentations(given)
+
+
+def shortened(row, rng):
+    return Row(row.dataset, row.index, row.text[:1], labels=row.labels)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [(shortened, "1 words"), (lambda row, rng: "text", "returned str"), (lambda row, rng: Row("d", 0, []), "empty")],
+)
+def test_what_a_custom_function_returns_is_checked(function, message):
+    augment = Augmenter(make_augmentations({"mine": function}), 0, {"d": ["ner"]})
+    with pytest.raises(UserError, match=message) as caught:
+        augment(Row("d", 3, ["a", "b"], labels={"ner": ["O", "O"]}, drawn=0), 0)
+    assert "row 3" in str(caught.value)
+    assert "'mine'" in str(caught.value)
+
+
+def test_the_probability_follows_the_factor_of_the_step():
+    factors = [0.0, 0.5, 1.0]
+    augment = Augmenter(
+        make_augmentations({"word-deletion": {"p": 1.0, "rate": 0.9, "schedule": "learning-rate"}}), 0, {}, factors
+    )
+    rows = [Row("d", i, "one two three four five six", drawn=0) for i in range(200)]
+    changed = [sum(augment(row, step) != row for row in rows) / len(rows) for step in range(3)]
+    assert changed[0] == 0
+    assert 0.35 < changed[1] < 0.65
+    assert changed[2] > 0.95

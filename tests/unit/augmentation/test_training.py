@@ -1,0 +1,98 @@
+"""Augmentation in a training: off is as before, and a row's change depends on seed, row and pass alone."""
+
+import pytest
+import torch
+
+from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments
+from hf_mtl_light.errors import UserError
+from tests.conftest import make_tokenizer
+from tests.trainers import make_data, model_without_dropout
+
+ON = {
+    "word-deletion": {"p": 0.6, "rate": 0.4, "schedule": "learning-rate"},
+    "punctuation-insertion": {"p": 0.5},
+    "mention-replacement": {"p": 1.0, "datasets": ["snips"]},
+    "pair-swapping": {"symmetric": ["similarity"], "datasets": ["sts"]},
+}
+
+
+def make(folder, **kwargs):
+    base = {"use_cpu": True, "disable_tqdm": True, "precision": "float32", "max_steps": 6, "batching": "mixed"}
+    base |= {"per_device_train_batch_size": 8, "save_strategy": "no", "report_to": "none", "augmentation": ON}
+    data = make_data()
+    args = MultiTaskTrainingArguments(str(folder), **{**base, **kwargs})
+    return MultiTaskTrainer(model_without_dropout(), args, data, data, make_tokenizer())
+
+
+def batches(trainer, epochs=1):
+    loader = trainer.get_train_dataloader()
+    found = []
+    for epoch in range(epochs):
+        loader.set_epoch(epoch)
+        found += [batch["input_ids"].tolist() for batch in loader]
+    return found
+
+
+def weights(trainer, **kwargs):
+    trainer.train(**kwargs)
+    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+
+
+def test_augmentation_changes_training_and_none_is_as_before(tmp_path):
+    plain, off = (batches(make(tmp_path, augmentation=given)) for given in (None, {}))
+    never = batches(make(tmp_path, augmentation={"word-deletion": {"p": 0.0}}))
+    assert plain == off == never != batches(make(tmp_path))
+
+
+def test_each_pass_is_changed_in_its_own_way(tmp_path):
+    given = {"word-deletion": {"p": 1.0, "rate": 0.5}}
+    found = batches(make(tmp_path, augmentation=given, max_steps=12), epochs=2)
+    half = len(found) // 2
+    parts = (found[:half], found[half:])
+    first, second = ({tuple(i for i in row if i) for batch in part for row in batch} for part in parts)
+    assert first != second
+
+
+def test_workers_change_nothing(tmp_path):
+    assert batches(make(tmp_path)) == batches(make(tmp_path, dataloader_num_workers=2))
+
+
+def test_rows_do_not_depend_on_how_a_step_is_cut(tmp_path):
+    def rows(**kwargs):
+        found = batches(make(tmp_path, **kwargs))
+        return sorted([i for i in row if i] for batch in found for row in batch)
+
+    assert rows() == rows(per_device_train_batch_size=4, gradient_accumulation_steps=2)
+
+
+def test_evaluation_reads_rows_as_they_are(tmp_path):
+    on, off = (make(tmp_path, augmentation=given).evaluate() for given in (ON, None))
+    timed = ("runtime", "per_second")
+    assert all(value == off[key] for key, value in on.items() if not key.endswith(timed))
+
+
+def test_resumed_in_the_middle_of_an_epoch_is_not_stopped(tmp_path):
+    whole = weights(make(tmp_path / "whole"))
+    make(tmp_path / "cut", save_strategy="steps", save_steps=2).train()
+    resumed = make(tmp_path / "cut")
+    assert torch.equal(weights(resumed, resume_from_checkpoint=str(tmp_path / "cut" / "checkpoint-2")), whole)
+
+
+def test_another_augmentation_is_not_resumed(tmp_path):
+    make(tmp_path, save_strategy="steps", save_steps=2, max_steps=2).train()
+    with pytest.raises(UserError, match="augmentation"):
+        make(tmp_path, augmentation={"word-deletion": {}}).train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"augmentation": {"word-deletion": {"datasets": ["snip"]}}}, "Did you mean 'snips'"),
+        ({"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "steps"}, "known in advance"),
+        ({"augmentation": {"mention-replacement": {}}}, "mention replacement needs rows with the tags"),
+        ({"augmentation": {"pair-swapping": {"symmetric": ["similarity"]}}}, "pair swapping needs columns"),
+    ],
+)
+def test_what_does_not_fit_is_refused_when_the_trainer_is_built(tmp_path, given, message):
+    with pytest.raises(UserError, match=message):
+        make(tmp_path, **given)
