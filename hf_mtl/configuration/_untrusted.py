@@ -21,7 +21,7 @@ __all__ = ["MOST_MISSING", "check_built", "check_values", "checked_weights"]
 #: Numbers that a model may hold besides those in its files: heads that are to be trained, say.
 MOST_MISSING = 2**27
 #: Bounds of an encoder's config: of any whole number, of a size of its tensors, of what it makes modules of.
-_MOST, _MOST_SIZE, _MOST_MODULES = 2**62, 2**24, 4096
+_MOST, _MOST_SIZE, _MOST_MODULES = 2**62, 2**24, 1024
 _SIZE = re.compile(
     r"(size|dim|positions|length|vocab|heads|channels|kernel|stride|width|window|hidden|d_model|d_ff|ffn)"
 )
