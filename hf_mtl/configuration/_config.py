@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
-from transformers import AutoConfig, BertConfig, PreTrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, BertConfig, PreTrainedConfig
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration._branches import check_branches
@@ -89,6 +89,12 @@ class MultiTaskConfig(PreTrainedConfig):
         elif isinstance(self.encoder_config, dict):
             if "model_type" not in self.encoder_config:
                 raise UserError("MultiTaskConfig: encoder_config has no 'model_type', so its family is unknown.")
+            family = self.encoder_config["model_type"]
+            if family not in CONFIG_MAPPING:  # Transformers' own message lists hundreds
+                raise UserError(
+                    f"MultiTaskConfig: encoder_config has the model_type {family!r}, which the installed Transformers "
+                    f"does not know.{nearest(str(family), CONFIG_MAPPING)} Install the version that does."
+                )
             self.encoder_config = AutoConfig.for_model(**self.encoder_config)
         super().__post_init__(**kwargs)
         self.tasks = [
