@@ -57,18 +57,19 @@ def check_augmentation(
 
 def make_augmenter(
     args: MultiTaskTrainingArguments,
-    augmentations: Mapping[str, Augmentation],
     parts: Mapping[str, LabelledDataset],
+    tokenizer: Any,
     batches: int,
 ) -> Augmenter | None:
     """Return what changes the rows of a training; ``None``: they stay as they are.
 
     Args:
         args: The training arguments.
-        augmentations: What `check_augmentation` returned.
         parts: The training datasets.
+        tokenizer: The tokenizer.
         batches: Batches of an epoch.
     """
+    augmentations = check_augmentation(args, parts, tokenizer, None)  # a search may have changed them
     if not augmentations:
         return None
     tagging = {name: [t for t, head in part.heads.items() if head.needs_words] for name, part in parts.items()}

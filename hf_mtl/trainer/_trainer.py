@@ -178,7 +178,7 @@ class MultiTaskTrainer(SearchingTrainer, CheckpointingTrainer, ThresholdTrainer,
             labelled = {task for part, task in pairs if any(True for _ in part.labels(task))}
             check_tuning(args.tune_thresholds, self._plain_model.tasks, labelled)
         check_sizes(args, {name: len(part) for name, part in self._train_parts.items()})
-        self._augmentations = check_augmentation(args, self._train_parts, processing_class, optimizers[1])
+        check_augmentation(args, self._train_parts, processing_class, optimizers[1])
         self.choose_strategies()
         args.learning_rates_of_heads(self._plain_model.tasks)
         self._start_balancing()
@@ -260,7 +260,7 @@ class MultiTaskTrainer(SearchingTrainer, CheckpointingTrainer, ThresholdTrainer,
                 f"{sum(map(len, parts))} training rows do not fill one batch of {self._train_batch_size} rows and "
                 "dataloader_drop_last leaves it out. Lower per_device_train_batch_size."
             )
-        augmenter = make_augmenter(args, self._augmentations, self._train_parts, len(batch_sampler))
+        augmenter = make_augmenter(args, self._train_parts, self.processing_class, len(batch_sampler))
         return self._loader(
             DatasetMixture(parts, batch_sampler, augmenter),
             batch_sampler,

@@ -2,8 +2,13 @@
 
 import pytest
 import torch
+from datasets import Dataset
 
-from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments
+from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
+from hf_mtl.augmentation import Augmenter, make_augmentations
+from hf_mtl.data import DatasetMixture, LabelledDataset, MixtureBatchSampler
+from hf_mtl.heads import HEADS
+from hf_mtl.samplers import ProportionalSampler
 from hf_mtl_light.errors import UserError
 from tests.conftest import make_tokenizer
 from tests.trainers import make_data, model_without_dropout
@@ -14,6 +19,13 @@ ON = {
     "mention-replacement": {"p": 1.0, "datasets": ["snips"]},
     "pair-swapping": {"symmetric": ["similarity"], "datasets": ["sts"]},
 }
+
+
+MOOD = TaskConfig("mood", "sentiment", labels=["bad", "good"])
+
+
+def table(name, size):
+    return Dataset.from_dict({"text": [f"{name} {i} good film in rome" for i in range(size)], "mood": ["good"] * size})
 
 
 def make(folder, **kwargs):
@@ -96,3 +108,37 @@ def test_another_augmentation_is_not_resumed(tmp_path):
 def test_what_does_not_fit_is_refused_when_the_trainer_is_built(tmp_path, given, message):
     with pytest.raises(UserError, match=message):
         make(tmp_path, **given)
+
+
+def test_arguments_that_change_later_take_effect(tmp_path):
+    trainer = make(tmp_path, augmentation=None)
+    trainer.args.augmentation = ON
+    assert batches(trainer) == batches(make(tmp_path))
+
+
+def test_the_mask_is_the_tokenizers_own_token_in_texts_and_words(tmp_path):
+    found = batches(make(tmp_path, augmentation={"word-masking": {"p": 1.0, "rate": 1.0}}, batching="homogeneous"))
+    mask = make_tokenizer().mask_token_id
+    assert all(any(mask in row for row in batch) for batch in found)
+
+
+def test_two_ranks_train_on_the_rows_of_one():
+    sizes, rows = {"a": 7, "b": 12}, {}
+    parts = [
+        LabelledDataset(name, table(name, size), [MOOD], {"mood": HEADS["sentiment"]}) for name, size in sizes.items()
+    ]
+    augment = Augmenter(
+        make_augmentations({"word-deletion": {"p": 0.7, "rate": 0.5, "schedule": "learning-rate"}}),
+        1,
+        {},
+        [0.2 * step for step in range(6)],
+    )
+    for world in (1, 2):
+        rows[world] = []
+        for rank in range(world):
+            sampler = MixtureBatchSampler(sizes, ProportionalSampler(), 4 // world, seed=1, rank=rank, world_size=world)
+            mixture = DatasetMixture(parts, sampler, augment)
+            rows[world] += [row for batch in sampler for row in mixture.__getitems__(batch) if row.labels]
+    one, two = ({(row.dataset, row.index): row.text for row in rows[world]} for world in (1, 2))
+    assert one == two
+    assert any(len(text.split()) < 6 for text in one.values())
