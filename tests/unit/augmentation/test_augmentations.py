@@ -158,3 +158,19 @@ def test_the_probability_follows_the_factor_of_the_step():
     assert changed[0] == 0
     assert 0.35 < changed[1] < 0.65
     assert changed[2] > 0.95
+
+
+@pytest.mark.parametrize("name", OF_TAGS)
+@pytest.mark.parametrize(
+    "tags",
+    ["I-a I-a B-a O I-a I-b", "B-a E-a S-a O B-a I-a E-a S-b", "B-a L-a U-a O U-b"],
+    ids=["IOB1", "IOBES", "BILOU"],
+)
+def test_entities_stay_apart_in_other_schemes(name, tags):
+    tags = tags.split()
+    row = Row("d", 0, [f"w{i}" for i in range(len(tags))], labels={"ner": tags}, drawn=0)
+    augmentation = made(name).learned([(row, "ner")])
+    for seed in range(50):
+        new = augmentation.augment(row, np.random.default_rng(seed), ["ner"])
+        assert kinds_of(new.labels["ner"]) == kinds_of(tags)
+        assert len(new.text) == len(new.labels["ner"])
