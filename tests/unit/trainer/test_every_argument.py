@@ -420,6 +420,27 @@ def test_a_batch_that_does_not_fit_is_halved(tmp_path, monkeypatch):
     assert trainer._train_batch_size == 2
 
 
+def test_a_balancer_starts_again_with_a_halved_batch(tmp_path, monkeypatch):
+    trainer = make(tmp_path, auto_find_batch_size=True, balancing="dwa", max_steps=4)
+    forward, passes = trainer.model.forward, []
+
+    def fails_at_the_third_step(**kwargs):
+        passes.append(len(kwargs["input_ids"]))
+        if passes[-1] > 2 and len(passes) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(**kwargs)
+
+    monkeypatch.setattr(trainer.model, "forward", fails_at_the_third_step)
+    begun = []
+    start = trainer._start_balancing
+    monkeypatch.setattr(trainer, "_start_balancing", lambda: (start(), begun.append(trainer._balancing)))
+    trainer.train()
+    assert trainer._train_batch_size == 2
+    assert len(set(map(id, begun))) == len(begun) > 1, "each attempt has its own"
+    logged = [{k: v for k, v in row.items() if k.startswith("rows/")} for row in trainer.state.log_history]
+    assert sum(next(row for row in logged if row).values()) == 2, "the failed attempt was counted"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
