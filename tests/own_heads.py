@@ -71,6 +71,11 @@ class WordNumbersHead(TokenHead):
         known = self.has_label(labels)
         return (logits[known][:, 0] - labels[known].to(logits)).square().sum()
 
+    def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the squared difference summed over the words that have a number."""
+        known = self.has_label(labels)
+        return (logits_a[known].float() - logits_b[known].float()).square().sum()
+
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[list[float]]:
         """Return the number of each word, 0 for words that were cut off."""
         flat = logits.flatten(0, 1).float().cpu().numpy()

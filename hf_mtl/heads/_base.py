@@ -17,6 +17,7 @@ from hf_mtl.heads._output import HeadOutput, ScoredBatch
 from hf_mtl.heads._stock import StockClassifier
 from hf_mtl.heads._task_type import TaskType
 from hf_mtl_light.answering import Answering
+from hf_mtl_light.errors import UserTypeError
 from hf_mtl_light.words import WordMap
 
 __all__ = ["Head"]
@@ -149,6 +150,27 @@ class Head(TaskType, nn.Module):
             labels: What `encode_labels` returned; flat [n] for token heads, with `no_label` at some.
         """
         raise NotImplementedError
+
+    def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return how far two answers to the same items lie apart, summed over the items that have a label, a scalar.
+
+        It is the mean of the Kullback-Leibler divergences in both directions, in nats (regression: the squared
+        difference, in squared standard deviations), of the probabilities that `loss_sum` judges: 0 for equal answers,
+        never negative, the same with the two exchanged. Labels only name the items; their classes, and weights of
+        classes, are not read. Both answers get gradients: detach the one that should not.
+
+        Args:
+            logits_a: What `loss_sum` takes: [R, C], or [n, C] of n tokens.
+            logits_b: Of the same shape.
+            labels: What `loss_sum` takes: flat [n] for token heads, with `no_label` at some.
+
+        Raises:
+            TypeError: If the type does not define it.
+        """
+        raise UserTypeError(
+            f"Task {self.task.name!r}: {type(self).__name__} does not say how far two answers lie apart. Define "
+            "divergence_sum(logits_a, logits_b, labels) beside its loss_sum."
+        )
 
     def resize_vocabulary(self, encoder_config: PreTrainedConfig) -> None:
         """Follow the encoder's embeddings to another number of tokens, where the head's layers depend on it."""

@@ -112,6 +112,15 @@ class Chains:
         """Return the probability of each tag of each word, exp(s) normalised, [R, W, C]; 0 after a chain's end."""
         if self._is_empty():
             return self.emissions.clone()
+        inside = torch.arange(self.emissions.shape[1], device=self.lengths.device) < self.lengths[:, None]
+        return torch.where(inside[:, :, None], self._joint().softmax(-1), 0.0)
+
+    def log_marginals(self) -> torch.Tensor:
+        """Return the logarithm of `marginals`, [R, W, C], also where they underflow; stale after a chain's end."""
+        return self.emissions.clone() if self._is_empty() else self._joint().log_softmax(-1)
+
+    def _joint(self) -> torch.Tensor:
+        """Return the logarithm of the summed scores of all that passes each tag, [R, W, C]; stale after the end."""
         width = self.emissions.shape[1]
         forward = self._forward()
         moves = _Moves(self.pairs.T)
@@ -119,6 +128,4 @@ class Chains:
         for word in range(width - 2, -1, -1):
             led = moves.sum(follow[-1] + self.emissions[:, word + 1])
             follow.append(torch.where((word < self.lengths - 1)[:, None], led, self.ends))
-        inside = torch.arange(width, device=self.lengths.device) < self.lengths[:, None]
-        joint = forward + torch.stack(follow[::-1], 1)
-        return torch.where(inside[:, :, None], joint.softmax(-1), 0.0)
+        return forward + torch.stack(follow[::-1], 1)

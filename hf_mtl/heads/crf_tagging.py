@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoder import FlatLayout
 from hf_mtl.heads._chain import Chains, lay_out
+from hf_mtl.heads._divergence import log_divergence
 from hf_mtl.heads._numerics import as_array, at_least_float32
 from hf_mtl.heads.token_classification import TaggingOptions, TokenClassificationHead
 from hf_mtl_light.answering import Answering, AnswerOptions, TagAnswers
@@ -106,19 +107,9 @@ class CrfTaggingHead(TokenClassificationHead):
         Raises:
             ValueError: If the labels do not say where chains begin.
         """
-        begins = labels.ge(FIRST + UNKNOWN)
-        tags = torch.where(begins, labels - FIRST, labels)
-        words = tags.ge(UNKNOWN).nonzero()[:, 0]
-        begins, tags = begins[words], tags[words]
+        words, tags, layout = self._words(labels)
         if not len(words):
             return at_least_float32(logits).sum() * 0.0
-        if not begins[0]:
-            raise UserError(
-                f"Task {self.task.name!r}: labels of {self.task.type} must come from {type(self).__name__}."
-                "encode_labels, which marks where each text begins; plain tag ids do not say it."
-            )
-        first = begins.nonzero()[:, 0]
-        layout = lay_out(torch.cat([first, first.new_tensor([len(words)])]).diff())
         chains = self._chains(logits[words], layout)
         if bool(tags.ge(0).all()):
             right = chains.score(layout.pad(tags))
@@ -127,6 +118,39 @@ class CrfTaggingHead(TokenClassificationHead):
             ruled_out = tags.ge(0)[:, None] & (tags[:, None] != any_tag)
             right = self._chains(logits[words].masked_fill(ruled_out, -torch.inf), layout).log_partition()
         return (chains.log_partition() - right).sum()
+
+    def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the divergence of the words' marginal probabilities summed over labelled words, in nats.
+
+        Words without a tag add nothing themselves, but their logits reach their neighbours. See `Head.divergence_sum`.
+
+        Raises:
+            ValueError: If the labels do not say where chains begin.
+        """
+        words, tags, layout = self._words(labels)
+        both = (layout.flatten(self._chains(each[words], layout).log_marginals()) for each in (logits_a, logits_b))
+        return log_divergence(*(logs[tags.ge(0)] for logs in both))
+
+    def _words(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, FlatLayout]:
+        """Return where words are, [m] int64, their tags, [m] int64, -1 for none, and how they form chains.
+
+        Args:
+            labels: [n], as `loss_sum` takes them.
+
+        Raises:
+            ValueError: If the labels do not say where chains begin.
+        """
+        begins = labels.ge(FIRST + UNKNOWN)
+        tags = torch.where(begins, labels - FIRST, labels)
+        words = tags.ge(UNKNOWN).nonzero()[:, 0]
+        begins, tags = begins[words], tags[words]
+        if len(words) and not begins[0]:
+            raise UserError(
+                f"Task {self.task.name!r}: labels of {self.task.type} must come from {type(self).__name__}."
+                "encode_labels, which marks where each text begins; plain tag ids do not say it."
+            )
+        first = begins.nonzero()[:, 0]
+        return words, tags, lay_out(torch.cat([first, first.new_tensor([len(words)])]).diff())
 
     def _chains(self, logits: torch.Tensor, layout: FlatLayout) -> Chains:
         """Return the chains of words' logits [n, C], in float64: see `hf_mtl.heads._chain`."""

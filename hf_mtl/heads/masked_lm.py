@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoder import States
 from hf_mtl.heads._base import Head
+from hf_mtl.heads._divergence import class_divergence
 from hf_mtl.heads._labels import LabelError
 from hf_mtl.heads._numerics import cross_entropy_sum
 from hf_mtl.heads._output import HeadOutput, ScoredBatch
@@ -205,6 +206,11 @@ class MaskedLmHead(Head):
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy summed over masked tokens, in nats."""
         return cross_entropy_sum(self.task, logits, labels)
+
+    def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the divergence summed over masked tokens, in nats: see `Head.divergence_sum`."""
+        kept = self.has_label(labels)
+        return class_divergence(logits_a[kept], logits_b[kept])
 
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the likeliest token of each masked one."""

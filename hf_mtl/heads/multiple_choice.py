@@ -11,6 +11,7 @@ import torch
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._divergence import group_divergence
 from hf_mtl.heads._labels import LabelError, LabelledRow
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
 from hf_mtl.heads._sequence_head import SequenceHead
@@ -106,6 +107,10 @@ class MultipleChoiceHead(SequenceHead):
         """Return the cross-entropy over each row's choices, summed over rows, in nats."""
         logits = at_least_float32(logits)
         return log_sum_exp(logits, labels[:, 0]).sum() - logits[labels[:, 1].bool()].sum()
+
+    def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the divergence over each row's choices, summed over rows, in nats: see `Head.divergence_sum`."""
+        return group_divergence(logits_a, logits_b, labels[:, 0])
 
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the number of each row's likeliest choice."""

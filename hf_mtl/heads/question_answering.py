@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._divergence import group_divergence
 from hf_mtl.heads._labels import LabelError, LabelledRow
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
 from hf_mtl.heads._spans import MOST_ANSWERS, best_spans, spread
@@ -205,12 +206,19 @@ class QuestionAnsweringHead(TokenHead):
 
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the mean of the two cross-entropies, summed over windows, in nats."""
-        asked = labels.ge(0).nonzero()[:, 0]
+        asked, window = _asked(labels)
         logits, labels = at_least_float32(logits[asked]), labels[asked]
-        window = labels.ge(FIRST).cumsum(0) - 1
         partition = log_sum_exp(logits, window)
         is_start, is_end = labels.bitwise_and(START).bool(), labels.bitwise_and(END).bool()
         return (partition.sum() - logits[is_start, 0].sum() - logits[is_end, 1].sum()) / 2
+
+    def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the mean divergence of where answers begin and end, summed over windows, in nats.
+
+        See `Head.divergence_sum`.
+        """
+        asked, window = _asked(labels)
+        return group_divergence(logits_a[asked], logits_b[asked], window) / 2
 
     # Answers
 
@@ -245,6 +253,12 @@ class QuestionAnsweringHead(TokenHead):
         """Return the text, its probability and its place; or a list of them."""
         fields = {"answer": str, "score": float, "start": int, "end": int}
         return [fields] if options is not None and options.top_k is not None else fields
+
+
+def _asked(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return which tokens an answer may begin or end at, [m] int64, and the window of each, [m] int64."""
+    asked = labels.ge(0).nonzero()[:, 0]
+    return asked, labels[asked].ge(FIRST).cumsum(0) - 1
 
 
 def _pairs(value: Any, row: int) -> list[tuple[str, int]]:

@@ -13,6 +13,7 @@ import torch
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._divergence import number_divergence
 from hf_mtl.heads._labels import LabelError, shortened
 from hf_mtl.heads._numerics import as_array, at_least_float32
 from hf_mtl.heads._sequence_head import SequenceHead
@@ -153,10 +154,18 @@ class RegressionHead(SequenceHead):
         """Return the squared error summed over the numbers that are there, in squared standard deviations."""
         mean, std = (torch.from_numpy(values).to(labels) for values in self.scale(self.task))
         logits = at_least_float32(logits)
-        target = ((labels.view(len(labels), -1) - mean) / std).to(logits)
+        target = ((labels.reshape(logits.shape) - mean) / std).to(logits)
         # Not multiplied by 0: the gradient of a NaN would be NaN.
         there = ~target.isnan()
         return (logits[there] - target[there]).square().sum()
+
+    def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the squared difference summed over the numbers that have a label, in squared standard deviations.
+
+        See `Head.divergence_sum`.
+        """
+        there = ~labels.reshape(logits_a.shape).isnan()
+        return number_divergence(logits_a[there], logits_b[there])
 
     @classmethod
     def describe(cls, task: TaskConfig) -> TaskDescription:

@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._balanced import learn_class_weights
+from hf_mtl.heads._divergence import class_divergence
 from hf_mtl.heads._labels import label_index
 from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum
 from hf_mtl.heads._sequence_head import SequenceHead
@@ -158,6 +159,14 @@ class SentimentHead(SequenceHead):
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy summed over texts, in nats."""
         return cross_entropy_sum(self.task, logits, labels)
+
+    def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the divergence over the places on the scale, summed over texts, in nats.
+
+        See `Head.divergence_sum`.
+        """
+        kept = self.has_label(labels)
+        return class_divergence(logits_a[kept], logits_b[kept])
 
     @classmethod
     def describe(cls, task: TaskConfig) -> TaskDescription:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._balanced import learn_class_weights, learn_pos_weight
+from hf_mtl.heads._divergence import class_divergence, label_divergence
 from hf_mtl.heads._labels import LabelError, label_index, shortened
 from hf_mtl.heads._numerics import as_array, at_least_float32, cross_entropy_sum, weight_tensor
 from hf_mtl.heads._sequence_head import SequenceHead
@@ -109,6 +110,16 @@ class SequenceClassificationHead(SequenceHead):
             loss = functional.binary_cross_entropy_with_logits(logits, target, pos_weight=weight, reduction="none")
             return loss.mean(1).sum()
         return cross_entropy_sum(self.task, logits, labels)
+
+    def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the divergence summed over texts, in nats; multi-label: the mean over labels, each by itself.
+
+        See `Head.divergence_sum`.
+        """
+        if self.is_multi_label(self.task):
+            return label_divergence(logits_a, logits_b)
+        kept = self.has_label(labels)
+        return class_divergence(logits_a[kept], logits_b[kept])
 
     @classmethod
     def describe(cls, task: TaskConfig) -> TaskDescription:

@@ -13,6 +13,7 @@ import torch
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import BALANCED, TaskConfig
 from hf_mtl.heads._balanced import learn_class_weights
+from hf_mtl.heads._divergence import class_divergence
 from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._numerics import as_array, cross_entropy_sum
 from hf_mtl.heads._token_head import TokenHead
@@ -195,6 +196,11 @@ class TokenClassificationHead(TokenHead):
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy summed over labelled tokens, in nats."""
         return cross_entropy_sum(self.task, logits, labels)
+
+    def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the divergence summed over labelled tokens, in nats: see `Head.divergence_sum`."""
+        kept = self.has_label(labels)
+        return class_divergence(logits_a[kept], logits_b[kept])
 
     @classmethod
     def describe(cls, task: TaskConfig) -> TaskDescription | None:
