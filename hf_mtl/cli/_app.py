@@ -19,6 +19,7 @@ from hf_mtl.cli.merge import merge
 from hf_mtl.cli.predict import predict
 from hf_mtl.cli.push import push
 from hf_mtl.cli.report import report
+from hf_mtl.cli.sweep import sweep
 from hf_mtl.cli.train import train
 from hf_mtl.cli.tune import tune
 from hf_mtl_light.errors import UserError
@@ -106,6 +107,7 @@ app = typer.Typer(
 )
 app.command()(data)
 app.command()(train)
+app.command()(sweep)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(report)

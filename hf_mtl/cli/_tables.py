@@ -14,7 +14,7 @@ from hf_mtl.heads import kind_of
 from hf_mtl.metrics import METRICS
 from hf_mtl.trainer import TunedThresholds, share_text
 
-__all__ = ["answer_table", "head_table", "score_table", "training_table", "tuning_text"]
+__all__ = ["answer_table", "head_table", "plain_table", "score_table", "training_table", "tuning_text"]
 
 
 def _headlines() -> list[str]:
@@ -23,7 +23,8 @@ def _headlines() -> list[str]:
     return list(dict.fromkeys([*keys, "perplexity", "loss"]))
 
 
-def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+def plain_table(*columns: str, right: Sequence[str] = ()) -> Table:
+    """Return an empty table, some columns set right."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
@@ -50,7 +51,7 @@ def training_table(summary: Sequence[Mapping[str, Any]], main_metrics: Mapping[s
     # Rows without a label are always shown where there are some.
     some = any(count for item in summary for by_use in item["unlabelled"].values() for count in by_use.values())
     more = ["unlabelled"] * some
-    table = _table("dataset", *numbers, "task", *more, "type", "labels", "metric", right=(*numbers, *more))
+    table = plain_table("dataset", *numbers, "task", *more, "type", "labels", "metric", right=(*numbers, *more))
     for item in summary:
         rows = "/".join(f"{count:,}" if count else "-" for count in item["rows"].values())
         first = [item["dataset"], rows, share_text(item)]
@@ -76,7 +77,7 @@ def score_table(
         main_metrics: The main metric of each.
         metrics: Name of a split, such as ``"validation"`` -> prefix of its keys and metrics, as `evaluate` gave them.
     """
-    table = _table("task", "metric", *metrics, right=tuple(metrics))
+    table = plain_table("task", "metric", *metrics, right=tuple(metrics))
     values = {
         split: {key.partition("_")[2]: value for key, value in found.items() if isinstance(value, float)}
         for split, found in metrics.items()
@@ -124,7 +125,7 @@ def head_table(model: Any) -> Table:
     """
     branches = model.config.branches or {}
     columns = ["task", "type", "labels", *(["branch"] if branches else []), "parameters", "frozen"]
-    table = _table(*columns, right=("parameters",))
+    table = plain_table(*columns, right=("parameters",))
     frozen = model.frozen
     for name, head in model.task_heads.items():
         owner = head.task.tied_to
@@ -151,7 +152,7 @@ def answer_table(answers: Mapping[str, Any]) -> Table:
     Args:
         answers: What `hf_mtl.predict` returned for it.
     """
-    table = _table("task", "answer", "score", right=("score",))
+    table = plain_table("task", "answer", "score", right=("score",))
     for task, answer in answers.items():
         name = task
         for shown, score in _answer_lines(answer):

@@ -21,6 +21,7 @@ from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import dump_yaml
 from hf_mtl.samplers.plan import first_and_last_shares
 from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments, warn_of_texts
+from hf_mtl_light.outputs import written_whole
 from hf_mtl_light.text import redacted
 
 __all__ = ["BuiltRecipe", "PreparedRecipe"]
@@ -86,6 +87,14 @@ class PreparedRecipe:
             }
             for name, (first, last) in zip(sizes, shares, strict=True)
         ]
+
+    def steps(self, args: MultiTaskTrainingArguments | None = None) -> int:
+        """Return the optimizer steps of the training, by its own arguments or by others."""
+        args = args or self.args
+        sampler, rules = args.make_sampler()
+        limited = rules.limited({name: len(data) for name, data in self.train.items()})
+        rows = rules.epoch_rows(sampler, limited)
+        return args.step_shape.training_steps(rows, args.num_train_epochs, args.max_steps)
 
     def _unlabelled(self, dataset: str) -> dict[str, dict[str, int]]:
         """Return for each task of a dataset how many rows have no label, by use."""
@@ -210,8 +219,14 @@ class PreparedRecipe:
             **({"augmentation": self.args.augmentation} if self.args.augmentation else {}),
         }
 
-    def write(self, folder: str | Path) -> Path:
-        """Write the resolved recipe as ``recipe.yaml`` and return its path; it loads to the same tasks and rows."""
-        path = Path(folder) / "recipe.yaml"
-        path.write_text(dump_yaml(redacted(self.resolved(folder))), encoding="utf-8")
+    def write(self, folder: str | Path, name: str = "recipe.yaml") -> Path:
+        """Write the resolved recipe and return its path; it loads to the same tasks and rows.
+
+        Args:
+            folder: Where it is kept.
+            name: The file's name.
+        """
+        path = Path(folder) / name
+        with written_whole(path) as file:
+            file.write(dump_yaml(redacted(self.resolved(folder))).encode())
         return path

@@ -148,8 +148,12 @@ def parse_yaml(text: str, names_values: bool = False) -> Any:
         raise RecipeError("", f"a value cannot be read: {error}. Is it meant as text? Put it in quotes.") from error
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, expected: str = "a recipe is a mapping with the keys encoder and datasets") -> dict[str, Any]:
     """Read a file that holds one mapping.
+
+    Args:
+        path: The file.
+        expected: What the error says where the file holds something else.
 
     Raises:
         RecipeError: If the file cannot be read, or holds something else.
@@ -166,7 +170,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     values = parse_yaml(text)
     if not isinstance(values, dict):
         found = "nothing" if values is None else f"a {type(values).__name__}"
-        raise RecipeError("", f"a recipe is a mapping with the keys encoder and datasets; found {found}.")
+        raise RecipeError("", f"{expected}; found {found}.")
     return values
 
 

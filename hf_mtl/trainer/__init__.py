@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._data_checks import warn_of_texts
+from hf_mtl.trainer._divergence import DivergenceError
 from hf_mtl.trainer._freed_memory import keep_freed_memory
 from hf_mtl.trainer._learning_rates import rate_factor, split_learning_rates
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
@@ -40,6 +41,7 @@ from hf_mtl.trainer._thresholds import TunedThresholds, check_tuning
 from hf_mtl.trainer._trainer import MultiTaskTrainer
 
 __all__ = [
+    "DivergenceError",
     "Metric",
     "MultiTaskTrainer",
     "MultiTaskTrainingArguments",

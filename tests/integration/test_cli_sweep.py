@@ -1,0 +1,185 @@
+"""``hf-mtl sweep``: trials that are trainings of the recipe, kept through a kill, and the best one as a recipe."""
+
+import json
+import os
+import signal
+
+import datasets
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from hf_mtl.cli import app
+from tests.unit.recipe.recipe_files import recipe_values, write_data, write_recipe
+
+optuna = pytest.importorskip("optuna")
+
+
+def call(*args, code=0):
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def recipe(tmp_path, encoder_folder, cache, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
+    write_data(tmp_path)
+    values = recipe_values(encoder_folder, tmp_path / "run")
+    values["training"] |= {"max_steps": 2, "eval_strategy": "steps", "eval_steps": 1}
+    return write_recipe(tmp_path, values)
+
+
+def write_space(recipe, values):
+    path = recipe.with_name("space.yaml")
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+SPACE = {
+    "learning_rate": {"low": 1e-5, "high": 1e-1, "log": True},
+    "per_device_train_batch_size": {"low": 4, "high": 8, "step": 4},
+    "sampling": ["uniform", {"strategy": "temperature", "temperature": 2}],
+    "balancing.method": ["fixed", "uncertainty"],
+}
+
+
+def trials(folder):
+    study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{folder / 'trials.db'}")
+    states = ("COMPLETE", "PRUNED")
+    return [(trial.params, trial.value) for trial in study.trials if trial.state.name in states]
+
+
+def test_the_best_recipe_trains_to_the_score_of_its_trial(recipe, tmp_path):
+    space = write_space(recipe, SPACE)
+    result = call("sweep", recipe, "--space", space, "--trials", 2)
+    assert "2 trials of 2 steps, 4 in all" in result.stdout
+    folder = tmp_path / "run-sweep"
+    assert {path.name for path in folder.iterdir()} == {"trials.db", "best.yaml", ".lock"}
+    call("train", folder / "best.yaml")
+    scores = json.loads((tmp_path / "run" / "all_results.json").read_text())
+    assert scores["eval_score"] == pytest.approx(max(value for _, value in trials(folder)), abs=1e-9)
+
+
+def killed(args, owner, name, number, is_before):
+    """Run a command in a child that is killed at a call of a method; return the child's status."""
+    child = os.fork()
+    if child == 0:
+        original, count = getattr(owner, name), 0
+
+        def hook(*args, **kwargs):
+            nonlocal count
+            count += 1
+            if count == number and is_before:
+                os.kill(os.getpid(), signal.SIGKILL)
+            found = original(*args, **kwargs)
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return found
+
+        setattr(owner, name, hook)
+        CliRunner().invoke(app, [str(arg) for arg in args])
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_killed_sweep_resumes_to_the_trials_of_an_unbroken_one(recipe, tmp_path):
+    from hf_mtl.recipe import PreparedRecipe
+    from hf_mtl.trainer import MultiTaskTrainer
+
+    space = write_space(recipe, SPACE)
+    sweep = ["sweep", recipe, "--space", space, "--trials", 2, "-o"]
+    call(*sweep, tmp_path / "whole")
+    places = {  # the call at which the process ends, its number, and whether it ends before it
+        "training": (MultiTaskTrainer, "evaluate", 5, True),
+        "before a score is kept": (optuna.Study, "tell", 2, True),
+        "after a score is kept": (optuna.Study, "tell", 1, False),
+        "before the best is written": (PreparedRecipe, "write", 1, True),
+    }
+    for place, (owner, name, number, is_before) in places.items():
+        folder = tmp_path / place
+        assert killed([*sweep, folder], owner, name, number, is_before) == -signal.SIGKILL, place
+        call(*sweep, folder, code=2)
+        call(*sweep, folder, "--resume")
+        assert trials(folder) == trials(tmp_path / "whole"), place
+        assert {path.name for path in folder.iterdir()} == {"trials.db", "best.yaml", ".lock"}, place
+        assert (folder / "best.yaml").read_text() == (tmp_path / "whole" / "best.yaml").read_text(), place
+
+
+def test_choices_alone_are_each_tried_once(recipe, tmp_path):
+    space = write_space(recipe, {"sampling": ["uniform", "proportional"], "batching": ["mixed", "homogeneous"]})
+    result = call("sweep", recipe, "--space", space, "--no-prune")
+    assert "4 trials" in result.stdout
+    found = [json.dumps(values, sort_keys=True) for values, _ in trials(tmp_path / "run-sweep")]
+    assert len(found) == len(set(found)) == 4
+
+
+def test_a_trial_that_diverges_does_not_end_the_sweep(recipe, tmp_path):
+    space = write_space(recipe, {"learning_rate": [1e-3, 1e30]})
+    result = call("sweep", recipe, "--space", space)
+    assert "diverged" in result.stdout
+    best = yaml.safe_load((tmp_path / "run-sweep" / "best.yaml").read_text())
+    assert float(best["training"]["learning_rate"]) == 1e-3
+
+
+def test_a_dry_run_says_how_many_trials_and_steps_and_writes_nothing(recipe, tmp_path):
+    before = set(tmp_path.rglob("*"))
+    space = write_space(recipe, {"max_steps": {"low": 10, "high": 30, "int": True}})
+    result = call("sweep", recipe, "--space", space, "--trials", 7, "--dry-run")
+    assert "7 trials of 10 to 30 steps, 70 to 210 in all" in result.stdout
+    assert set(tmp_path.rglob("*")) == before | {space}
+
+
+def test_trials_of_another_recipe_or_space_are_not_mixed(recipe, tmp_path):
+    space = write_space(recipe, {"learning_rate": [1e-3]})
+    call("sweep", recipe, "--space", space)
+    again = ("sweep", recipe, "--space", space, "--resume")
+    assert "holds trials of another recipe" in call(*again, "training.max_steps=1", code=2).stderr
+    write_space(recipe, {"learning_rate": [1e-4]})
+    assert "holds trials of another space" in call(*again, code=2).stderr
+    assert "already holds trials" in call(*again[:-1], code=2).stderr
+    call(*again[:-1], "--overwrite")
+    assert len(trials(tmp_path / "run-sweep")) == 1
+
+
+MISTAKES = [
+    ({"lerning_rate": [1]}, "lerning_rate: no key of a recipe and no training argument. Did you mean 'learning_rate'?"),
+    ({"training.lerning_rate": [1]}, "training.lerning_rate: no training argument. Did you mean 'learning_rate'?"),
+    ({"learning_rate": {"low": 1e-5, "hihg": 1}}, "learning_rate.hihg: no key of a range. Did you mean 'high'?"),
+    ({"learning_rate": {"low": 1}}, "learning_rate.high: expected a number, found None"),
+    ({"learning_rate": {"low": 2, "high": 1}}, "Give a low below high"),
+    ({"learning_rate": {"low": 0, "high": 1.0, "log": True}}, "learning_rate.low: a logarithmic range"),
+    ({"learning_rate": {"low": 0, "high": 1.0, "log": "yes"}}, "learning_rate.log: expected true or false"),
+    ({"learning_rate": {"low": 0.1, "high": 1.0, "log": True, "step": 0.1}}, "log: true takes no step"),
+    ({"learning_rate": {"low": 0.1, "high": 1.0, "step": 0}}, "learning_rate.step: must be above 0"),
+    ({"max_steps": {"low": 0.5, "high": 1, "int": True}}, "int: true needs whole numbers"),
+    ({"learning_rate": 1e-3}, "learning_rate: expected a list of values or a range"),
+    ({"learning_rate": []}, "learning_rate: an empty list"),
+    ({"learning_rate": [1, 1]}, "the value 1 occurs twice"),
+    ({"learning_rate": [float("nan")]}, "infinite or not a number"),
+    ({"learning_rate": ["fast"]}, "training.learning_rate: expected a number, found 'fast'"),
+    ({"learning_rate": [1e-3], "training.learning_rate": [1e-3]}, "names training.learning_rate twice"),
+    ({"sampling": ["unifrom"]}, "Did you mean 'uniform'"),
+    ({"sampling.temperature": [1, 2], "sampling": ["uniform"]}, "temperature"),
+    ({"output_dir": ["a", "b"]}, "output_dir: Every trial has a folder in the sweep's. Leave it out."),
+    ({"seed": [1, 2]}, "seed: It decides which rows are held out"),
+    ({"datasets.films.columns": [{}]}, "the datasets stay"),
+    ({}, "the space is empty"),
+    ([1], "a space is a mapping"),
+]
+
+
+@pytest.mark.parametrize(("space", "words"), MISTAKES, ids=lambda value: str(value)[:50])
+def test_a_mistake_in_the_space_names_file_key_and_remedy(recipe, tmp_path, space, words):
+    before = set(tmp_path.rglob("*"))
+    path = write_space(recipe, space)
+    error = call("sweep", recipe, "--space", path, code=2).stderr
+    assert str(path) in error
+    assert words in error
+    assert set(tmp_path.rglob("*")) == before | {path}
