@@ -25,13 +25,6 @@ class WordNumbersHead(TokenHead):
     answer_phrase = "a number for each word"
 
     @classmethod
-    def check(cls, task: TaskConfig) -> None:
-        """Check that nothing is given that this type does not take."""
-        cls.options(task)
-        if task.labels or task.class_weights or task.label_smoothing:
-            raise ValueError(f"Task {task.name!r}: {task.type} takes no labels, class_weights or label_smoothing.")
-
-    @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
         """Return the correlation over all words, and the error."""
         return ("pearson", "mean_absolute_error"), "pearson"

@@ -17,6 +17,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._balanced import MOST_POS_WEIGHT, balanced_class_weights, balanced_pos_weight
 from hf_mtl.heads._base import Head
+from hf_mtl.heads._complete import check_complete
 from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._layers import LayerMix
 from hf_mtl.heads._output import HeadOutput, ScoredBatch
@@ -107,7 +108,7 @@ def head_class(task: TaskConfig, heads: Mapping[str, type[Head]] | None = None) 
         heads: Further task types and their heads.
 
     Raises:
-        ValueError: If the type is unknown, or the task does not fit it.
+        ValueError: If the type is unknown, its head lacks methods, or the task does not fit it.
     """
     table = {**HEADS, **(heads or {})}
     if task.type not in table:
@@ -115,5 +116,6 @@ def head_class(task: TaskConfig, heads: Mapping[str, type[Head]] | None = None) 
             f"Task {task.name!r}: unknown type {task.type!r}.{nearest(task.type, table)} "
             f"Task types: {listed(table)}. Pass a head of your own as heads={{{task.type!r}: MyHead}}."
         )
+    check_complete(table[task.type], task.type)
     table[task.type].check(task)
     return table[task.type]

@@ -73,10 +73,16 @@ class TaskType:
         """Check the task's fields against what this type needs.
 
         Raises:
-            ValueError: If labels are missing or a field makes no sense for this type.
+            ValueError: If labels are missing, or given where `takes_labels` is false, or a field makes no sense for
+                this type.
         """
         cls.options(task)
         cls.check_multi_label(task)
+        if not cls.takes_labels:
+            given = [name for name in ("labels", "class_weights", "label_smoothing") if getattr(task, name)]
+            if given:
+                raise UserError(f"Task {task.name!r}: {task.type} takes no {listed(given)}. Leave them out.")
+            return
         if not task.labels or len(task.labels) < 2:
             raise UserError(
                 f"Task {task.name!r}: {task.type} needs at least 2 labels, found "

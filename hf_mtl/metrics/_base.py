@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hf_mtl.metrics._input_kinds import INPUT_KINDS, InputKind
 from hf_mtl.metrics._row_statistics import RowStatistic
-from hf_mtl_light.errors import UserError
+from hf_mtl_light.errors import UserError, UserTypeError
 
 
 class _Description(str):
@@ -67,6 +67,12 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
     detail_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, keep_in_memory: bool = True) -> None:
+        missing = [name for name in ("_reset", "_update", "_result") if _is_of_the_base(self, name)]
+        if missing:
+            raise UserTypeError(
+                f"Metric {type(self).__name__} lacks {', '.join(missing)}. Write these methods: a metric sets its "
+                "counts to nothing, folds a batch into them, and returns its scores by name."
+            )
         super().__init__(keep_in_memory=keep_in_memory)
         # evaluate gives each instance copies of these methods, only to edit their docstrings. The copies would tie
         # the instance into a reference cycle.
@@ -194,3 +200,8 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
     def _build_data_dir(self) -> str:
         # evaluate would create this folder; nothing here is ever written.
         return os.path.join(self._data_dir_root, self.name, self.config_name)
+
+
+def _is_of_the_base(metric: StreamingMetric, method: str) -> bool:
+    """Return whether a metric's class leaves a method as `StreamingMetric` has it, which only raises."""
+    return getattr(type(metric), method) is getattr(StreamingMetric, method)

@@ -12,6 +12,8 @@ from scipy.stats import pearsonr
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
 from hf_mtl.export import export_onnx
+from hf_mtl.heads import Head
+from hf_mtl.heads._task_type import TaskType
 from tests.encoders import tiny_encoder
 from tests.own_heads import WordNumbersHead
 from tests.trainers import make_data
@@ -136,3 +138,23 @@ def test_labels_that_do_not_fit_the_contract_are_refused(head, message, unpad, d
     trainer = MultiTaskTrainer(model, arguments, data, processing_class=tokenizer)
     with pytest.raises((TypeError, ValueError), match=message):
         trainer.train()
+
+
+@pytest.mark.parametrize(
+    "lacking", ["default_metrics", "encode_labels", "reference", "loss_sum", "predictions", "answers"]
+)
+def test_a_head_that_lacks_a_method_is_refused_before_it_is_trained(lacking):
+    head = type("Unfinished", (WordNumbersHead,), {lacking: vars(Head).get(lacking) or vars(TaskType)[lacking]})
+    with pytest.raises(
+        ValueError, match=rf"Task type 'word-numbers': Unfinished lacks .*{lacking}.* Write these methods"
+    ):
+        MultiTaskModel.from_encoder(tiny_encoder(), TASKS, heads={"word-numbers": head})
+
+
+@pytest.mark.parametrize(
+    "given", [{"labels": ["x", "y"]}, {"class_weights": [2.0, 1.0], "labels": ["x", "y"]}, {"label_smoothing": 0.1}]
+)
+def test_a_type_without_labels_refuses_what_goes_with_them(given):
+    tasks = [TaskConfig("loudness", "word-numbers", **given)]
+    with pytest.raises(ValueError, match=f"Task 'loudness': word-numbers takes no .*{next(iter(given))}"):
+        MultiTaskModel.from_encoder(tiny_encoder(), tasks, heads=HEADS)

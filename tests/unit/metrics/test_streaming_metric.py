@@ -214,4 +214,11 @@ def test_works_in_evaluate_combine() -> None:
 
 def test_only_errors_are_better_when_smaller() -> None:
     smaller = {name for name, kind in METRICS.items() if not kind.greater_is_better}
-    assert smaller == {"mean_absolute_error", "mean_squared_error"}
+    assert smaller == {name for name in METRICS if name.endswith("_error")}
+
+
+@pytest.mark.parametrize("lacking", ["_reset", "_update", "_result"])
+def test_a_metric_that_lacks_a_method_is_refused_when_it_is_made(lacking: str) -> None:
+    kind = type("Unfinished", (METRICS["accuracy"],), {lacking: vars(StreamingMetric)[lacking]})
+    with pytest.raises(TypeError, match=f"Metric Unfinished lacks {lacking}"):
+        kind()
