@@ -27,7 +27,14 @@ _SHARED = (
     *("vocab.*", "merges.txt", "*.model", "chat_template.jinja"),
 )
 #: What a training resumes from, besides. PyTorch's own pickles of numbers, which name no file.
-_CHECKPOINT = ("trainer_state.json", "optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth")
+_CHECKPOINT = (
+    "trainer_state.json",
+    "optimizer.pt",
+    "scheduler.pt",
+    "scaler.pt",
+    "rng_state*.pth",
+    "averaging.safetensors",
+)
 #: Fields of configs that name where something was loaded from.
 _ORIGINS = frozenset({"_name_or_path", "name_or_path", "is_local", "local_files_only"})
 #: Training arguments that name places, accounts or machines.

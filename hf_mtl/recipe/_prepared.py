@@ -199,7 +199,7 @@ class PreparedRecipe:
             fields = task.to_dict()
             tasks[fields.pop("name")] = fields
         sampler, rules = self.args.make_sampler()
-        elsewhere = ("sampling", "sampling_options", "balancing", "balancing_options", "augmentation")
+        elsewhere = ("sampling", "sampling_options", "balancing", "balancing_options", "augmentation", "average")
         training = {key: value for key, value in recipe._training.items() if key not in elsewhere}
         training.setdefault("output_dir", self.args.output_dir)
         training.setdefault("seed", self.args.seed)
@@ -217,6 +217,7 @@ class PreparedRecipe:
             "sampling": {"strategy": self.args.sampling, **sampler.options(), **rules.options()},
             "balancing": {"method": self.args.balancing, **self.args.make_balancer().options()},
             **({"augmentation": self.args.augmentation} if self.args.augmentation else {}),
+            **({"average": self.args.average} if self.args.average else {}),
         }
 
     def write(self, folder: str | Path, name: str = "recipe.yaml") -> Path:

@@ -19,6 +19,7 @@ from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.recipe._training import check_training
 from hf_mtl.samplers import DatasetSampler, make_sampler
 from hf_mtl.samplers.plan import SamplingRules
+from hf_mtl.trainer import make_average
 from hf_mtl_light.errors import UserError
 
 __all__ = ["Balancing", "DatasetRecipe", "EncoderOptions", "RecipeKeys", "Sampling", "as_recipe_error"]
@@ -202,6 +203,7 @@ class RecipeKeys(_Strict):
     sampling: Sampling | None = None
     balancing: Balancing | None = None
     augmentation: dict[str, dict[str, Any]] = {}
+    average: dict[str, Any] = {}
 
     def check(self) -> dict[str, Any]:
         """Check what can be checked without data or encoder.
@@ -251,6 +253,10 @@ class RecipeKeys(_Strict):
             raise RecipeError("training.augmentation", "augmentation is given twice. Keep 'augmentation: {...}'.")
         with blamed_on("augmentation"):
             make_augmentations(self.augmentation)
+        if self.average and "average" in self.training:
+            raise RecipeError("training.average", "average is given twice. Keep 'average: {kind: ...}'.")
+        with blamed_on("average"):
+            make_average(self.average)
         if self.sampling is not None:
             self.sampling.check(self.datasets)
         return {**check_training(self.training), **self._chosen()}
@@ -264,6 +270,8 @@ class RecipeKeys(_Strict):
             fields |= {"balancing": self.balancing.method, "balancing_options": self.balancing.options}
         if self.augmentation:
             fields |= {"augmentation": self.augmentation}
+        if self.average:
+            fields |= {"average": self.average}
         return fields
 
 

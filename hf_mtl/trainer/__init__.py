@@ -30,6 +30,7 @@ folder, ``tokenizer`` its tokenizer:
 from __future__ import annotations
 
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._averaging import make_average
 from hf_mtl.trainer._data_checks import warn_of_texts
 from hf_mtl.trainer._divergence import DivergenceError
 from hf_mtl.trainer._freed_memory import keep_freed_memory
@@ -57,6 +58,7 @@ __all__ = [
     "count_batch",
     "join_scores",
     "keep_freed_memory",
+    "make_average",
     "rate_factor",
     "share_text",
     "split_learning_rates",

@@ -22,6 +22,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import BATCHINGS
 from hf_mtl.samplers import SAMPLERS, DatasetSampler, make_sampler
 from hf_mtl.samplers.plan import SamplingRules, StepShape
+from hf_mtl.trainer._averaging import AVERAGES, make_average
 from hf_mtl.trainer._refused import check_values, refuse_unused
 from hf_mtl_light.errors import UserError
 
@@ -79,6 +80,14 @@ class MultiTaskTrainingArguments(TrainingArguments):
         metadata={
             "help": "Random changes of training rows, by name, with their options, applied in order: "
             f'{", ".join(AUGMENTATIONS)}. A mapping or its JSON, such as \'{{"word-deletion": {{"p": 0.2}}}}\'.'
+        },
+    )
+    average: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={
+            "help": "An average of the weights over the steps, which is evaluated and saved in their place: kind "
+            f"({' or '.join(AVERAGES)}) and its option, decay or from. A mapping or its JSON, such as "
+            '\'{"kind": "ema", "decay": 0.999}\'. Default: the last weights.'
         },
     )
     loss_scaling: str = field(
@@ -212,6 +221,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         self.make_balancer()
         self.augmentation = parsed_options("augmentation", self.augmentation) or None
         make_augmentations(self.augmentation)
+        average = make_average(self.average)
+        self.average = None if average is None else average.settings()
         self._check_head_learning_rate()
         if self.gradient_cosine_steps is not None and self.gradient_cosine_steps < 1:
             raise UserError(f"gradient_cosine_steps must be at least 1, found {self.gradient_cosine_steps}.")

@@ -18,7 +18,7 @@ OVERRIDDEN = {
     "_inner_training_loop": "balancer and log start from scratch with each trial and each retry with smaller batches",
     "_issue_warnings_after_load": "a checkpoint that lacks weights is refused, where Transformers warns",
     "_load_callback_state": "what an adaptive sampler has learnt is taken out of the saved callbacks' states",
-    "_load_optimizer_and_scheduler": "the optimizer's state is matched by names; the balancer's is loaded with it",
+    "_load_optimizer_and_scheduler": "the optimizer's state is matched by names; the balancer's, averages, too",
     "_push_from_checkpoint": "pushes wait for the final name, and are one commit of a clean copy",
     "_run_epoch": "a checkpoint of the last step trains no further step",
     "_save": "the model is written aside; training arguments are saved without this machine's names",

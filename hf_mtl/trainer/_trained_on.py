@@ -42,6 +42,7 @@ _ARGUMENTS = (
     "frozen_layers",
     "frozen_heads",
     "unfreeze_at_step",
+    "average",
 )
 #: Fields of a task that training or tuning sets, or that change no weight.
 _NOT_COMPARED = ("target_mean", "target_std", "thresholds", "metrics", "main_metric", "options")

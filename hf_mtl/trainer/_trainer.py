@@ -23,6 +23,7 @@ from hf_mtl.samplers.plan import first_and_last_shares
 from hf_mtl.trainer._adaptive import SamplingFeedback, feedback_of, resume_feedback, take_saved
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._augmenting import check_augmentation, make_augmenter
+from hf_mtl.trainer._averaging import AveragingTrainer
 from hf_mtl.trainer._balancing import EndOfStep, TaskBalancing
 from hf_mtl.trainer._checkpoints import CheckpointingTrainer
 from hf_mtl.trainer._construction import (
@@ -58,10 +59,9 @@ from hf_mtl_light.errors import UserError, UserTypeError
 __all__ = ["MultiTaskTrainer"]
 
 
-# The order matters in one place, saving and pushing: CheckpointingTrainer writes a checkpoint aside, and its `_save`
-# and `_push_from_checkpoint` decide where and when those of PublishingTrainer run. What is overridden of Transformers'
-# private methods is listed in `hf_mtl.trainer._seam`.
-class MultiTaskTrainer(SearchingTrainer, CheckpointingTrainer, ThresholdTrainer, PublishingTrainer):
+# AveragingTrainer's methods surround all others'. CheckpointingTrainer writes a checkpoint aside, and its `_save` and
+# `_push_from_checkpoint` decide where and when those of PublishingTrainer run; `hf_mtl.trainer._seam` lists the rest.
+class MultiTaskTrainer(AveragingTrainer, SearchingTrainer, CheckpointingTrainer, ThresholdTrainer, PublishingTrainer):
     """Train and evaluate a `MultiTaskModel` on several datasets at once.
 
     Datasets are read as they are: columns named after tasks hold labels, ``text``, ``text_pair`` or ``tokens`` the
@@ -186,6 +186,7 @@ class MultiTaskTrainer(SearchingTrainer, CheckpointingTrainer, ThresholdTrainer,
         self.summary()
         self.add_callback(SummaryCallback(self.summary, self.strategies))
         self.add_callback(FreezingCallback(self._plain_model, self._train_parts))
+        self._start_averaging()
         self.add_callback(DivergenceCallback())
         self.add_callback(SpeedCallback(self.accelerator.unwrap_model))
         self.add_callback(EmbeddingNoise(self.accelerator.unwrap_model))

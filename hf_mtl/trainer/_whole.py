@@ -8,7 +8,7 @@ import re
 import zipfile
 from pathlib import Path
 
-__all__ = ["PARAMETER_NAMES", "TRAINED_ON", "checkpoints_in", "fault_of", "flush", "flush_names"]
+__all__ = ["AVERAGING", "PARAMETER_NAMES", "TRAINED_ON", "checkpoints_in", "fault_of", "flush", "flush_names"]
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _STATE = "trainer_state.json"
@@ -16,6 +16,8 @@ _STATE = "trainer_state.json"
 TRAINED_ON = "trained_on.json"
 #: The names of the optimizer's parameters, by group.
 PARAMETER_NAMES = "parameter_names.json"
+#: Averages of the weights, and the weights that training continues with.
+AVERAGING = "averaging.safetensors"
 _JSON = (_STATE, "config.json", "balancer.json", TRAINED_ON, PARAMETER_NAMES)
 # Transformers' own mark of a save before preemption (enable_jit_checkpoint) that was not finished.
 _SENTINEL = "checkpoint-is-incomplete.txt"
@@ -65,7 +67,8 @@ def fault_of(checkpoint: Path) -> str | None:
 
 def _holds_weights(path: Path) -> bool:
     is_bin = path.suffix == ".bin" and path.name not in ("training_args.bin", "optimizer.bin")
-    return is_bin or path.suffix in (".safetensors", ".distcp") or "model_states" in path.name
+    is_model = path.suffix == ".safetensors" and path.name != AVERAGING
+    return is_bin or is_model or path.suffix == ".distcp" or "model_states" in path.name
 
 
 def _fault_of_file(path: Path) -> str | None:

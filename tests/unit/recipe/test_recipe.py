@@ -412,3 +412,16 @@ def test_a_recipe_gives_a_task_its_branch(values, tmp_path):
     values["tasks"][name]["branch"] = "taging"
     with pytest.raises(RecipeError, match=rf"tasks\.{name}\.branch: 'taging' does not exist\. Did you mean 'tagging'"):
         Recipe.from_dict(values, tmp_path)
+
+
+def test_an_average_is_read_refused_and_listed_in_full(values):
+    values["average"] = {"kind": "tail"}
+    recipe = Recipe.from_dict(values)
+    assert recipe.prepare().args.average == {"kind": "tail", "from": 0.67}
+    assert recipe.prepare().resolved()["average"] == {"kind": "tail", "from": 0.67}
+    values["average"] = {"kind": "tail", "decay": 0.9}
+    with pytest.raises(RecipeError, match="has no option 'decay'"):
+        Recipe.from_dict(values)
+    values |= {"average": {"kind": "ema"}, "training": {**values["training"], "average": {"kind": "ema"}}}
+    with pytest.raises(RecipeError, match="average is given twice"):
+        Recipe.from_dict(values)

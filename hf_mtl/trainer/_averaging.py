@@ -1,0 +1,350 @@
+"""Averages of the weights over the steps of a training: evaluated, saved and answered with in place of the last."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+from transformers import Trainer, TrainerCallback
+
+from hf_mtl._names import listed, nearest
+from hf_mtl._options import Configurable, check_number, check_option_names, parsed_options
+from hf_mtl.trainer._whole import AVERAGING
+from hf_mtl_light.errors import UserError
+
+__all__ = ["AVERAGES", "AveragingTrainer", "ExponentialAverage", "TailAverage", "WeightAverage", "make_average"]
+
+#: Prefixes of the tensors in a checkpoint's file.
+_AVERAGE, _TRAINING = "average/", "training/"
+
+
+class WeightAverage(Configurable):
+    r"""How the weights of steps become one: :math:`a_t = a_{t-1} + w_t (\theta_t - a_{t-1})`."""
+
+    kind: ClassVar[str]
+
+    def start(self, steps: int) -> int:
+        """Return the number of steps that are left out at the beginning of a training.
+
+        Args:
+            steps: All steps of the training.
+        """
+        return 0
+
+    def step_weight(self, step: int, start: int) -> float:
+        """Return w, in (0, 1], of a step.
+
+        Args:
+            step: The step, from 1.
+            start: How many steps were left out.
+        """
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, Any]:
+        """Return the kind and all options, as the arguments take them."""
+        return {"kind": self.kind, **self.options()}
+
+
+@dataclass(frozen=True)
+class ExponentialAverage(WeightAverage):
+    r"""An exponential moving average: :math:`w_t = 1 - \min(d, (1 + t) / (10 + t))`.
+
+    The decay begins low, so that the weights before the training are soon forgotten.
+
+    Args:
+        decay: d, in [0, 1); at 0 the average is the last step's weights.
+
+    Source: B. Polyak, A. Juditsky, Acceleration of stochastic approximation by averaging, SIAM J. Control Optim.
+    30(4), 1992; the rising decay is that of TensorFlow's ``ExponentialMovingAverage(num_updates=...)``.
+
+    >>> round(ExponentialAverage(decay=0.999).step_weight(1, 0), 3), ExponentialAverage(0.5).step_weight(100, 0)
+    (0.818, 0.5)
+    """
+
+    kind: ClassVar[str] = "ema"
+    decay: float = 0.999
+
+    def __post_init__(self) -> None:
+        check_number("average: decay", self.decay, 0, 1)
+        if self.decay == 1:
+            raise UserError("average: decay must be below 1, found 1: the weights before the training would stay.")
+
+    def step_weight(self, step: int, start: int) -> float:
+        """Return w of a step."""
+        return 1 - min(float(self.decay), (1 + step) / (10 + step))
+
+
+@dataclass(frozen=True)
+class TailAverage(WeightAverage):
+    r"""The mean over the last steps: :math:`w_t = 1 / (t - s)` after :math:`s = \lfloor f T \rfloor` of T steps.
+
+    Args:
+        begin: f, the fraction of the steps after which the mean begins, in [0, 1); the option is called ``from``.
+
+    Source: P. Izmailov et al., Averaging Weights Leads to Wider Optima and Better Generalization, UAI 2018, algorithm
+    1 with a cycle of one step.
+
+    >>> TailAverage(0.67).start(100), TailAverage(0.67).step_weight(69, 67), TailAverage().options()
+    (67, 0.5, {'from': 0.67})
+    """
+
+    kind: ClassVar[str] = "tail"
+    begin: float = 0.67
+
+    def __post_init__(self) -> None:
+        check_number("average: from", self.begin, 0, 1)
+        if self.begin == 1:
+            raise UserError("average: from must be below 1, found 1: no step would be averaged.")
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """Return the names of the options."""
+        return ["from"]
+
+    def options(self) -> dict[str, Any]:
+        """Return all options."""
+        return {"from": self.begin}
+
+    def start(self, steps: int) -> int:
+        """Return s."""
+        return math.floor(self.begin * steps)
+
+    def step_weight(self, step: int, start: int) -> float:
+        """Return w of a step."""
+        return 1 / (step - start)
+
+
+#: Kind -> average.
+AVERAGES: dict[str, type[ExponentialAverage] | type[TailAverage]] = {"ema": ExponentialAverage, "tail": TailAverage}
+
+
+def make_average(given: Mapping[str, Any] | str | None) -> WeightAverage | None:
+    """Return how weights are averaged; ``None``: they are not.
+
+    Args:
+        given: ``kind``, and besides it the options of the kind; a mapping or its JSON.
+
+    Raises:
+        UserError: If the kind or an option is unknown, or a value is out of its range.
+
+    >>> make_average({"kind": "tail", "from": 0.5})
+    TailAverage(begin=0.5)
+    """
+    values = parsed_options("average", given)
+    if not values:
+        return None
+    kind = values.pop("kind", None)
+    if not isinstance(kind, str) or kind not in AVERAGES:
+        raise UserError(
+            f"average: kind must be one of {listed(AVERAGES)}, found {kind!r}.{nearest(str(kind), AVERAGES)}"
+        )
+    made = AVERAGES[kind]
+    check_option_names(f"average of kind {kind!r}", values, made.option_names())
+    # "from" is no name that Python takes.
+    return made(**{"begin" if name == "from" else name: value for name, value in values.items()})
+
+
+class _Averages(TrainerCallback):
+    """Keeps the averages of all parameters that learn, in float32 or better.
+
+    The weight of a step follows from its number alone, so that a resumed training equals an unbroken one. A parameter
+    that is frozen has no average; one that begins to learn later has, until then, been its own average.
+    """
+
+    def __init__(self) -> None:
+        self._how: WeightAverage | None = None
+        self._start = 0
+        self._values: dict[str, torch.Tensor] = {}
+        #: The weights that training continues with, while the model holds the averages.
+        self._training: dict[str, torch.Tensor] | None = None
+        self._loaded: tuple[int, dict[str, torch.Tensor]] | None = None
+
+    # What the training does
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Begin, from the start or with what a checkpoint held."""
+        self._how, self._training, self._values = make_average(args.average), None, {}
+        loaded, self._loaded = self._loaded, None
+        if self._how is None:
+            return
+        self._start = self._how.start(state.max_steps)
+        if state.global_step <= self._start:
+            return
+        if loaded is None:
+            raise UserError(
+                f"The checkpoint of step {state.global_step} holds averaged weights alone (save_only_model), or none: "
+                f"{AVERAGING} is missing. Train from the start, or resume from another checkpoint."
+            )
+        if loaded[0] != self._start:
+            raise UserError(
+                f"The checkpoint of step {state.global_step} holds a mean from step {loaded[0]} on, and with "
+                f"{state.max_steps} steps in all it would begin at step {self._start}. Resume with as many steps as "
+                "before, or train from the start."
+            )
+        self._values = loaded[1]
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Note the weights of what begins to learn."""
+        if self._how is not None and state.global_step >= self._start:
+            for name, value in _plain(kwargs["model"]).named_parameters():
+                if value.requires_grad and name not in self._values:
+                    self._values[name] = value.detach().to(_precise(value), copy=True)
+
+    @torch.no_grad()
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take in a step's weights."""
+        if self._how is not None and state.global_step > self._start:
+            weight = self._how.step_weight(state.global_step, self._start)
+            parameters = dict(_plain(kwargs["model"]).named_parameters())
+            for name, average in self._values.items():
+                average.lerp_(parameters[name].to(average.dtype), weight)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leave the averages in the model; the best model's were loaded with it."""
+        if not (args.load_best_model_at_end and state.best_model_checkpoint is not None):
+            _copy(self._values, _plain(kwargs["model"]))
+        self._values = {}
+
+    # What the trainer asks for
+
+    @contextmanager
+    def held_by(self, model: nn.Module) -> Iterator[None]:
+        """Let the model hold the averages, if there are some, and afterwards its own weights again."""
+        if not self._values or self._training is not None:
+            yield
+            return
+        parameters = dict(model.named_parameters())
+        self._training = {name: parameters[name].detach().clone() for name in self._values}
+        _copy(self._values, model)
+        try:
+            yield
+        finally:
+            _copy(self._training, model)
+            self._training = None
+
+    def save(self, folder: Path) -> None:
+        """Write the averages and the weights that training continues with; called while the model holds the former."""
+        if self._training is not None:
+            tensors = {_AVERAGE + name: value for name, value in self._values.items()}
+            tensors |= {_TRAINING + name: value for name, value in self._training.items()}
+            save_file(
+                {name: value.contiguous() for name, value in tensors.items()},
+                folder / AVERAGING,
+                {"start": json.dumps(self._start)},
+            )
+
+    def load(self, folder: Path, model: nn.Module) -> None:
+        """Read what `save` wrote, and put the training's weights into the model."""
+        self._loaded = None
+        if not (folder / AVERAGING).is_file():
+            return
+        parameters = dict(model.named_parameters())
+        training: dict[str, torch.Tensor] = {}
+        averages: dict[str, torch.Tensor] = {}
+        with safe_open(folder / AVERAGING, "pt") as file:
+            start = json.loads(file.metadata()["start"])
+            for key in file.keys():  # noqa: SIM118  # no mapping
+                kind, name = key.split("/", 1)
+                if name not in parameters:
+                    raise UserError(
+                        f"{folder / AVERAGING} holds {name!r}, which the model lacks. Train from the start."
+                    )
+                value = file.get_tensor(key).to(parameters[name].device)
+                (averages if f"{kind}/" == _AVERAGE else training)[name] = value
+        _copy(training, model)
+        self._loaded = start, averages
+
+
+def _plain(model: Any) -> nn.Module:
+    while isinstance(inner := getattr(model, "module", None) or getattr(model, "_orig_mod", None), nn.Module):
+        model = inner
+    return model  # type: ignore[no-any-return]
+
+
+def _precise(value: torch.Tensor) -> torch.dtype:
+    return torch.promote_types(value.dtype, torch.float32)
+
+
+@torch.no_grad()
+def _copy(values: Mapping[str, torch.Tensor], model: nn.Module) -> None:
+    parameters = dict(model.named_parameters())
+    for name, value in values.items():
+        parameters[name].copy_(value)
+
+
+class AveragingTrainer(Trainer):
+    """Transformers' trainer that scores, answers and saves with averaged weights, where ``args.average`` asks for them.
+
+    It comes first among the trainer's parents: its methods surround theirs.
+    """
+
+    def _start_averaging(self) -> None:
+        self._averages = _Averages()
+        self.add_callback(self._averages)
+        self._check_averaging()
+
+    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_averaging()  # a search may have changed the arguments
+        return super()._inner_training_loop(*args, **kwargs)
+
+    def _check_averaging(self) -> None:
+        """Check that weights can be averaged as the arguments say.
+
+        Raises:
+            UserError: If the weights are split over processes, or the optimizer averages by itself.
+        """
+        if make_average(self.args.average) is None:  # type: ignore[attr-defined]  # ours
+            return
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            raise UserError(
+                "average: weights that FSDP or DeepSpeed split are not averaged. Leave average or them out."
+            )
+        optim = str(getattr(self.args.optim, "value", self.args.optim))
+        if optim.startswith("schedule_free"):
+            raise UserError(
+                f"average would be without effect on what optim={optim!r} evaluates: schedule-free "
+                "optimizers average by themselves. Leave one out."
+            )
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        with self._averages.held_by(self.accelerator.unwrap_model(self.model)):
+            yield
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Score, while training with the averages: see ``transformers.Trainer.evaluate``."""
+        with self._averaged():
+            return super().evaluate(*args, **kwargs)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Answer, while training with the averages: see ``transformers.Trainer.predict``."""
+        with self._averaged():
+            return super().predict(*args, **kwargs)
+
+    def save_model(self, *args: Any, **kwargs: Any) -> None:
+        """Save, while training the averages: see ``transformers.Trainer.save_model``."""
+        with self._averaged():
+            super().save_model(*args, **kwargs)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with self._averaged():
+            super()._save_checkpoint(*args, **kwargs)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save:
+            self._averages.save(Path(output_dir))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self._averages.load(Path(checkpoint), self.accelerator.unwrap_model(self.model))
