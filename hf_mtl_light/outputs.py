@@ -17,7 +17,7 @@ from typing import IO
 
 from hf_mtl_light.errors import UserError
 
-__all__ = ["clear_leftovers", "is_replaceable", "open_beside", "real_path", "written_whole"]
+__all__ = ["clear_leftovers", "is_replaceable", "open_beside", "real_path", "write_text_whole", "written_whole"]
 
 _LEFTOVER = re.compile(r"\.(?P<pid>\d+)\.tmp")
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
@@ -115,3 +115,9 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text_whole(path: Path, text: str) -> None:
+    """Write a text file as UTF-8: it appears whole or not at all. See `written_whole`."""
+    with written_whole(path) as file:
+        file.write(text.encode("utf-8"))

@@ -22,6 +22,7 @@ from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.answering import KINDS
 from hf_mtl_light.description import GraphDescription, TaskDescription
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.outputs import write_text_whole
 
 __all__ = ["OnnxReport", "export_onnx"]
 
@@ -121,8 +122,8 @@ def export_onnx(
         found = compare(traced, session, description.tasks, batches)
         _judge(found, precision, least_agreement)
         tokenizer.save_pretrained(unfinished)
-        (unfinished / "tasks.json").write_text(description.to_json(), encoding="utf-8")
-        (unfinished / "README.md").write_text(onnx_card(chosen, precision), encoding="utf-8")
+        write_text_whole(unfinished / "tasks.json", description.to_json())
+        write_text_whole(unfinished / "README.md", onnx_card(chosen, precision))
         size = sum(path.stat().st_size for path in unfinished.glob("model.onnx*"))
     rows = sum(len(batch["input_ids"]) for batch in batches)
     return OnnxReport(found, rows, texts is None, size / 1e6, precision)

@@ -12,6 +12,7 @@ from hf_mtl.encoder import is_decoder_only
 from hf_mtl.export._card import stock_card
 from hf_mtl.export._folder import written_whole
 from hf_mtl.model import MultiTaskModel
+from hf_mtl_light.outputs import write_text_whole
 
 __all__ = ["export_transformers"]
 
@@ -47,7 +48,7 @@ def export_transformers(
         stock.save_pretrained(unfinished)
         _padding_right(tokenizer, stock).save_pretrained(unfinished)
         card = stock_card(model.config.task(task), type(stock).__name__)
-        (unfinished / "README.md").write_text(card, encoding="utf-8")
+        write_text_whole(unfinished / "README.md", card)
     return stock
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.outputs import write_text_whole
 
 __all__ = ["ARGUMENTS_FILE", "clean_copy", "leads_out", "shareable_arguments"]
 
@@ -79,7 +80,7 @@ def clean_copy(folder: str | Path, into: str | Path, *, with_training_state: boo
         if name.endswith(".json") and name not in ("tokenizer.json", "model.safetensors.index.json"):
             values = json.loads((folder / name).read_text(encoding="utf-8"))
             text = json.dumps(_without_origins(values), indent=2, sort_keys=name == "config.json", ensure_ascii=False)
-            (into / name).write_text(f"{text}\n", encoding="utf-8")
+            write_text_whole(into / name, f"{text}\n")
         else:
             _link(folder / name, into / name)
     return names

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from hf_mtl._names import package_version
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.outputs import write_text_whole
 
 __all__ = ["AUTO_MAP", "CODE_PREFIX", "flat_modules", "write_code"]
 
@@ -108,5 +109,5 @@ def write_code(folder: str | Path) -> list[str]:
         old.unlink()
     sources = flat_modules()
     for name, source in sources.items():
-        (folder / name).write_text(source, encoding="utf-8")
+        write_text_whole(folder / name, source)
     return list(sources)

@@ -20,6 +20,7 @@ from hf_mtl.hub._code import AUTO_MAP, CODE_PREFIX, write_code
 from hf_mtl.hub._upload import create_repo, push_folder
 from hf_mtl.model_card import CardFacts, add_tags, address_card, write_card
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.outputs import write_text_whole
 
 __all__ = ["add_code", "push_model", "push_saved"]
 
@@ -111,7 +112,7 @@ def add_code(folder: Path) -> None:
         head_class(TaskConfig.from_dict(task))  # refuses custom types: their code is elsewhere
     write_code(folder)
     text = json.dumps({**values, "auto_map": AUTO_MAP}, indent=2, sort_keys=True, ensure_ascii=False)
-    config.write_text(f"{text}\n", encoding="utf-8")
+    write_text_whole(config, f"{text}\n")
 
 
 def _tokenizer_of(model: Any) -> Any:

@@ -18,6 +18,7 @@ from hf_mtl.heads import Head
 from hf_mtl.model_card._facts import CardFacts
 from hf_mtl.model_card._metadata import merge_metadata, metadata
 from hf_mtl.model_card._template import SELF_CONTAINED, TEMPLATE
+from hf_mtl_light.outputs import write_text_whole
 from hf_mtl_light.text import cell_text, markdown_text, redacted
 
 __all__ = ["add_tags", "address_card", "read_card", "render_card", "write_card"]
@@ -92,7 +93,7 @@ def write_card(path: str | Path, facts: CardFacts, *, model_id: str | None = Non
         # A training's result must not be lost over a slip in a hand-written card.
         logger.warning(f"{path.name} is left as it is: its metadata cannot be read ({error}).")
         return
-    path.write_text(text, encoding="utf-8")
+    write_text_whole(path, text)
 
 
 def read_card(path: str | Path) -> str | None:
@@ -107,7 +108,7 @@ def add_tags(path: str | Path, tags: Iterable[str]) -> None:
     if tags:
         card = ModelCard.load(path, ignore_metadata_errors=True)
         card.data.tags = list(dict.fromkeys([*(card.data.tags or []), *tags]))
-        card.save(path)
+        write_text_whole(Path(path), str(card))
 
 
 def address_card(path: str | Path, model_id: str, *, self_contained: bool = False) -> None:
@@ -130,7 +131,7 @@ def address_card(path: str | Path, model_id: str, *, self_contained: bool = Fals
             used = f"{used}\n{SELF_CONTAINED.format(model_id=model_id)}"
         return f"{match[1]}{used}{match[4]}"
 
-    Path(path).write_text(_SECTION.sub(addressed, text), encoding="utf-8")
+    write_text_whole(Path(path), _SECTION.sub(addressed, text))
 
 
 # The facts in words

@@ -21,7 +21,7 @@ from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import dump_yaml
 from hf_mtl.samplers.plan import first_and_last_shares
 from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments, warn_of_texts
-from hf_mtl_light.outputs import written_whole
+from hf_mtl_light.outputs import write_text_whole
 from hf_mtl_light.text import redacted
 
 __all__ = ["BuiltRecipe", "PreparedRecipe"]
@@ -228,6 +228,5 @@ class PreparedRecipe:
             name: The file's name.
         """
         path = Path(folder) / name
-        with written_whole(path) as file:
-            file.write(dump_yaml(redacted(self.resolved(folder))).encode())
+        write_text_whole(path, dump_yaml(redacted(self.resolved(folder))))
         return path

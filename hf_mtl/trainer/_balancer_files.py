@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from hf_mtl.balancers import Balancer, CosineSketches, GradientBalancer
+from hf_mtl_light.outputs import write_text_whole, written_whole
 
 __all__ = ["load_balancer", "save_balancer"]
 
@@ -34,10 +35,11 @@ def save_balancer(
     state = balancer.state()
     if state or tensors:
         numbers = {"balancer": type(balancer).__name__, "tasks": list(tasks), "state": state}
-        (folder / _NUMBERS).write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+        write_text_whole(folder / _NUMBERS, json.dumps(numbers, indent=2) + "\n")
     latest = {} if sketches is None else sketches.latest
     if tensors or latest:
-        torch.save({"aggregator": tensors, "sketches": latest}, folder / _TENSORS)
+        with written_whole(folder / _TENSORS) as file:
+            torch.save({"aggregator": tensors, "sketches": latest}, file)
 
 
 def load_balancer(

@@ -14,6 +14,7 @@ from torch import nn
 from hf_mtl._names import listed
 from hf_mtl.trainer._whole import PARAMETER_NAMES
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.outputs import write_text_whole
 
 __all__ = ["matched_by_name", "save_parameter_names"]
 
@@ -44,7 +45,7 @@ def save_parameter_names(folder: Path, optimizer: Any, model: nn.Module) -> None
     """
     names = _names(optimizer, model)
     if names is not None:
-        (folder / PARAMETER_NAMES).write_text(json.dumps(names, indent=1) + "\n", encoding="utf-8")
+        write_text_whole(folder / PARAMETER_NAMES, json.dumps(names, indent=1) + "\n")
 
 
 @contextmanager

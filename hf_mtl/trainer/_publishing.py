@@ -26,6 +26,7 @@ from hf_mtl.trainer._divergence import check_finite_weights
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference import NotFiniteError
+from hf_mtl_light.outputs import write_text_whole
 
 __all__ = ["PublishingTrainer"]
 
@@ -74,7 +75,7 @@ class PublishingTrainer(EvaluatingTrainer):
         if self.args.should_save:
             folder = Path(output_dir if output_dir is not None else self.args.output_dir or "")
             text = json.dumps(shareable_arguments(self.args), indent=2, sort_keys=True)
-            (folder / ARGUMENTS_FILE).write_text(f"{text}\n", encoding="utf-8")
+            write_text_whole(folder / ARGUMENTS_FILE, f"{text}\n")
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save model, tokenizer and card: see ``transformers.Trainer.save_model``."""

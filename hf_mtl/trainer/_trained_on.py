@@ -20,6 +20,7 @@ from hf_mtl.samplers.plan import SamplingRules
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._whole import TRAINED_ON
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.outputs import write_text_whole
 
 __all__ = ["check_same_training", "differences", "read_trained_on", "training_facts", "write_trained_on"]
 
@@ -180,7 +181,7 @@ def write_trained_on(checkpoint: Path, facts: Mapping[str, Any]) -> None:
         facts: What `training_facts` returned.
     """
     text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-    (checkpoint / TRAINED_ON).write_text(text, encoding="utf-8")
+    write_text_whole(checkpoint / TRAINED_ON, text)
 
 
 def differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
