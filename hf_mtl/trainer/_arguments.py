@@ -165,11 +165,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
     frozen_heads: list[str] | None = field(
         default=None, metadata={"help": "Names of tasks whose heads are left as they are."}
     )
-    unfreeze_at_step: int | None = field(
+    unfreeze_at_step: int | float | None = field(
         default=None,
         metadata={
             "help": "The optimizer step from which all that freeze_encoder, frozen_layers and frozen_heads held still "
-            "learns, too. Default: never."
+            "learns, too; below 1 the fraction of all steps, such as 0.2. Default: never."
         },
     )
     on_divergence: str = field(
@@ -229,6 +229,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
         for name in ("frozen_layers", "unfreeze_at_step"):
             if (getattr(self, name) or 0) < 0:
                 raise UserError(f"{name} must be at least 0, found {getattr(self, name)}.")
+        at = self.unfreeze_at_step or 0
+        if not (0 <= at < 1 or at % 1 == 0):
+            raise UserError(
+                "unfreeze_at_step must be a whole number of steps, or a fraction of all steps below 1, found "
+                f"{self.unfreeze_at_step}."
+            )
         self._choose_precision()
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model, self.greater_is_better = "score", True

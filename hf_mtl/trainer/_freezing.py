@@ -39,7 +39,7 @@ class FreezingCallback(TrainerCallback):
             model = getattr(model, "module", None)
         self._model = model if model is not None else self._model
         self._own = self._model.frozen
-        self._set(args, state.global_step)
+        self._set(args, state)
         if any(parameter.requires_grad for parameter in self._model.parameter_depths()):
             return
         for name, part in self._parts.items():
@@ -53,8 +53,8 @@ class FreezingCallback(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Unfreeze when it is time."""
-        if args.unfreeze_at_step is not None and state.global_step >= args.unfreeze_at_step:
-            self._set(args, state.global_step)
+        if args.unfreeze_at_step is not None:
+            self._set(args, state)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leave the model frozen as it was given."""
@@ -62,10 +62,12 @@ class FreezingCallback(TrainerCallback):
             self._model._set_frozen(self._own)
             self._own = None
 
-    def _set(self, args: Any, step: int) -> None:
+    def _set(self, args: Any, state: Any) -> None:
         assert self._own is not None
         wanted = dict(self._own)
-        if args.unfreeze_at_step is None or step < args.unfreeze_at_step:
+        at = args.unfreeze_at_step
+        # Below 1 it is a fraction of all steps.
+        if at is None or state.global_step < (at * state.max_steps if at < 1 else at):
             wanted["encoder"] = wanted["encoder"] or args.freeze_encoder
             wanted["trunk"] = wanted["trunk"] or args.freeze_trunk
             wanted["layers"] = max(wanted["layers"], args.frozen_layers)
