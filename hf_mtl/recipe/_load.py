@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from hf_mtl.recipe._missing import as_written, with_numbers
 from hf_mtl.recipe._mistakes import RecipeError, one_line
 from hf_mtl.recipe._paths import load_arguments
 from hf_mtl.recipe._schema import DatasetRecipe
-from hf_mtl.recipe._width import check_width
+from hf_mtl.recipe._width import check_width, local_files
 
 __all__ = ["LoadedDataset", "load_source"]
 
@@ -86,12 +87,35 @@ def load_source(name: str, source: DatasetRecipe, folder: Path) -> LoadedDataset
 
 def _read(load: Mapping[str, Any], written: Mapping[str, Any] | None, where: str) -> tuple[Any, bool]:
     """Return what ``load`` gives, and whether a CSV's words for "missing" are in it as they are written."""
+    _check_encoding(load, where)
     if written is not None:
         try:
             return _call(written, where), True
         except RecipeError:
             pass  # such as a column of numbers whose first word comes after 10,000 of them; or the file's own mistake
     return _call(load, where), False
+
+
+def _check_encoding(load: Mapping[str, Any], where: str) -> None:
+    """Check that text files are in their encoding: Arrow finds a wrong byte only when its row is read."""
+    if load["path"] not in ("csv", "json", "text") or load.get("encoding_errors"):
+        return
+    encoding = load.get("encoding") or "utf-8"
+    for path in itertools.chain.from_iterable(local_files(load).values()):
+        if path.suffix not in ("", ".csv", ".json", ".jsonl", ".tsv", ".txt"):  # compressed
+            continue
+        try:
+            with path.open(encoding=encoding, newline="") as file:
+                while file.read(1 << 20):
+                    pass
+        except UnicodeDecodeError as error:
+            raise RecipeError(
+                f"{where}.load",
+                f"{path.name!r} is not text in {encoding} (byte {error.object[error.start]:#04x}). Give its own, such "
+                "as encoding: latin-1.",
+            ) from error
+        except (OSError, LookupError):
+            pass  # reported where it is loaded
 
 
 def _call(load: Mapping[str, Any], where: str) -> Any:
