@@ -52,7 +52,6 @@ SINGLE: dict[str, dict[str, Any]] = {
     "stock": {},
     "alone": {},
     "alone, tail": {"average": {"kind": "tail"}},
-    "alone, r-drop": {"methods": {"r-drop": {}}},
 }
 
 
@@ -79,7 +78,6 @@ SHARED: dict[str, tuple[Callable[[Task], str | None] | None, int, dict[str, Any]
     **{f"tasks {k}": (by_task, k, {}) for k in (1, 2, 3)},
     "tail": (None, 0, {"average": {"kind": "tail"}}),
     "ema": (None, 0, {"average": {"kind": "ema"}}),
-    "r-drop": (None, 0, {"methods": {"r-drop": {}}}),
     "tagging 2, tail": (tagging_alone, 2, {"average": {"kind": "tail"}}),
     "tagging 2, lower rate": (tagging_alone, 2, {"encoder_layer_decay": 0.9}),
 }
