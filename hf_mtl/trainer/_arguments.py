@@ -165,7 +165,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
     frozen_heads: list[str] | None = field(
         default=None, metadata={"help": "Names of tasks whose heads are left as they are."}
     )
-    unfreeze_at_step: int | float | None = field(
+    unfreeze_at_step: float | None = field(
         default=None,
         metadata={
             "help": "The optimizer step from which all that freeze_encoder, frozen_layers and frozen_heads held still "

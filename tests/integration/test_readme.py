@@ -61,7 +61,8 @@ def test_readme_recipe_and_commands_run(readme_recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "in.jsonl").write_text('{"text": "play a good song"}\n')
     commands = [line.split("#")[0].split() for line in blocks("")[-1].splitlines() if line.startswith("hf-mtl")]
-    assert len(commands) == 6
+    assert len(commands) == 7
+    (tmp_path / "space.yaml").write_text("training.learning_rate: [0.0001, 0.001]\n")
     program = Path(sys.executable).parent / "hf-mtl"
     for command in commands:
         if command[1] == "train" and "--dry-run" not in command:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.distributions import Bernoulli, Categorical, kl_divergence
 
 from hf_mtl import TaskConfig
-from hf_mtl.heads import Head, head_class
+from hf_mtl.heads import Head, SequenceClassificationHead, head_class
 from hf_mtl.heads._divergence import class_divergence, group_divergence, label_divergence
 from hf_mtl.heads.crf_tagging import FIRST
 from tests.encoders import tiny_config
@@ -99,8 +99,8 @@ def test_ordinal_answers_diverge_over_the_places_on_the_scale():
 
 
 def test_a_type_without_divergence_is_named_with_the_remedy():
-    class Plain(Head):
-        level = "sequence"
+    class Plain(SequenceClassificationHead):
+        divergence_sum = Head.divergence_sum
 
     task = TaskConfig("mood", "plain", labels=["bad", "good"])
     head = head_class(task, {"plain": Plain})(task, tiny_config("bert"))
