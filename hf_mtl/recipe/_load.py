@@ -110,7 +110,7 @@ def _check_encoding(load: Mapping[str, Any], where: str) -> None:
                     pass
         except UnicodeDecodeError as error:
             raise RecipeError(
-                f"{where}.load",
+                where,
                 f"{path.name!r} is not text in {encoding} (byte {error.object[error.start]:#04x}). Give its own, such "
                 "as encoding: latin-1.",
             ) from error

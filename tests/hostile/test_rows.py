@@ -145,7 +145,7 @@ def test_a_file_that_holds_no_rows_is_named(folder, judge, encoder_folder, case,
     write_recipe(folder, recipe)
     says = r"datasets\.rows|'rows"
     if case == "latin-1" and kind != "parquet":
-        says = r"'rows' is not text in utf-8 .* encoding: latin-1"
+        says = r"datasets\.rows\.load: 'rows' is not text in utf-8 .* encoding: latin-1"
     judge.python(lambda: Recipe.load("recipe.yaml").prepare(), says)
 
 
