@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import xxhash
 from transformers import PreTrainedTokenizerBase
@@ -12,13 +14,28 @@ from hf_mtl_light.errors import UserError
 __all__ = ["check_vocabulary", "vocabulary_mark"]
 
 
+#: Tokenizer -> its backend, the number of its tokens and their mark: `predict` asks at each call, and a mark takes
+#: tens of milliseconds.
+_marks: WeakKeyDictionary[Any, tuple[Any, int, str]] = WeakKeyDictionary()
+
+
 def vocabulary_mark(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return the number of a vocabulary's tokens and a hash of them with their ids, such as ``"30522:9f..."``.
 
     Tokens that were added to it do not count: they may be, with `resize_token_embeddings`, after training.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    tokens = tokenizer.get_vocab() if backend is None else backend.get_vocab(with_added_tokens=False)
+    if backend is None:
+        return _mark(tokenizer.get_vocab())
+    size = backend.get_vocab_size(with_added_tokens=False)
+    known, count, mark = _marks.get(tokenizer, (None, 0, ""))
+    if known is not backend or count != size:
+        mark = _mark(backend.get_vocab(with_added_tokens=False))
+        _marks[tokenizer] = backend, size, mark
+    return mark
+
+
+def _mark(tokens: dict[str, int]) -> str:
     digest = xxhash.xxh3_128_hexdigest(json.dumps(sorted(tokens.items(), key=lambda item: item[1])).encode())
     return f"{len(tokens)}:{digest}"
 

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, predict
 from hf_mtl.cli._model import load_model
-from hf_mtl.data import vocabulary_mark
+from hf_mtl.data import _vocabulary, vocabulary_mark
 from hf_mtl.pipelines import MultiTaskPipeline
 from tests.encoders import tiny_encoder
 from tests.tokenizer_families import TOKENIZERS, small_tokenizer
@@ -106,3 +106,14 @@ def test_a_vocabulary_has_one_mark_wherever_it_is_read_from(family, tmp_path):
     loaded.add_tokens(["newest"])
     assert vocabulary_mark(loaded) == mark
     assert len({vocabulary_mark(small_tokenizer(name)) for name in ("wordpiece", "byte-level", "unigram")}) == 3
+
+
+def test_a_mark_is_made_once_for_a_tokenizer_and_again_for_another_backend(monkeypatch):
+    made = []
+    monkeypatch.setattr(_vocabulary, "_mark", lambda tokens: made.append(len(tokens)) or f"mark {len(made)}")
+    tokenizer = small_tokenizer("wordpiece")
+    assert vocabulary_mark(tokenizer) == vocabulary_mark(tokenizer) == "mark 1"
+    tokenizer.add_tokens(["newest"])
+    assert vocabulary_mark(tokenizer) == "mark 1"
+    tokenizer._tokenizer = small_tokenizer("unigram").backend_tokenizer
+    assert vocabulary_mark(tokenizer) == "mark 2"
