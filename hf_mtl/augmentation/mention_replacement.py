@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from hf_mtl._options import check_number
-from hf_mtl.augmentation._base import Augmentation
+from hf_mtl.augmentation._rated import LearnedAugmentation
 from hf_mtl.augmentation._units import with_units
 from hf_mtl_light.encoding import Row
 
@@ -36,7 +35,7 @@ def _mentions(tags: Sequence[Any]) -> list[tuple[int, int, str]]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MentionReplacement(Augmentation):
+class MentionReplacement(LearnedAugmentation):
     """Replace mentions by others of the same type, drawn from those of the training rows as often as they occur.
 
     Args:
@@ -47,33 +46,16 @@ class MentionReplacement(Augmentation):
 
     rate: float = 0.5
     title: ClassVar[str] = "mention replacement"
-    needs_tags: ClassVar[bool] = True
-    _known: dict[str, list[Mention]] = field(default_factory=dict, repr=False, init=False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("rate", self.rate, 0, 1)
-
-    @classmethod
-    def option_names(cls) -> list[str]:
-        """Return the names of the options."""
-        return [name for name in super().option_names() if not name.startswith("_")]
-
-    def learned(self, rows: Iterable[tuple[Row, str]]) -> MentionReplacement:
-        """Return the augmentation with the mentions of the training rows."""
-        known: dict[str, list[Mention]] = {}
-        for row, task in rows:
-            tags = row.labels[task]
-            for first, end, kind in _mentions(tags):
-                key = f"{task} {kind}"
-                known.setdefault(key, []).append((tuple(row.text[first:end]), tuple(tags[first:end])))
-        made = replace(self)
-        object.__setattr__(made, "_known", known)
-        return made
+    def entries(self, row: Row, task: str) -> Iterator[tuple[str, Mention]]:
+        """Yield the row's mentions by task and type."""
+        tags = row.labels[task]
+        for first, end, kind in _mentions(tags):
+            yield f"{task} {kind}", (tuple(row.text[first:end]), tuple(tags[first:end]))
 
     def augment(self, row: Row, rng: np.random.Generator, tagging: Sequence[str]) -> Row:
         """Replace mentions of the text."""
-        task = next((task for task in tagging if task in row.labels), None)
+        task = self.tagged_task(row, tagging)
         if task is None:
             return row
         words, tags = list(row.text), list(row.labels[task])

@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hf_mtl._options import check_number
-from hf_mtl.augmentation._base import Augmentation
+from hf_mtl.augmentation._rated import RatedAugmentation
 from hf_mtl.augmentation._units import are_in_entities, tags_of, units_of, with_units
 from hf_mtl_light.encoding import Row
 
@@ -19,7 +18,7 @@ _MARKS = (".", ";", "?", ":", "!", ",")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PunctuationInsertion(Augmentation):
+class PunctuationInsertion(RatedAugmentation):
     """Put 1 to ``rate`` times as many punctuation marks as there are words before words, none within an entity.
 
     A mark between words with tags has the tag ``O`` if the row's tags have it, and else none, which trains nothing.
@@ -32,10 +31,6 @@ class PunctuationInsertion(Augmentation):
 
     rate: float = 1 / 3
     title: ClassVar[str] = "punctuation insertion"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("rate", self.rate, 0, 1)
 
     def augment(self, row: Row, rng: np.random.Generator, tagging: Sequence[str]) -> Row:
         """Put marks into the text."""

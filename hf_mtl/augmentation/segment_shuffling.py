@@ -9,8 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hf_mtl._options import check_number
-from hf_mtl.augmentation._base import Augmentation
+from hf_mtl.augmentation._rated import RatedAugmentation
 from hf_mtl.augmentation._units import are_in_entities, tags_of, units_of, with_units
 from hf_mtl_light.encoding import Row
 
@@ -20,7 +19,7 @@ _ENDS = tuple(".,;:!?\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u3001")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentShuffling(Augmentation):
+class SegmentShuffling(RatedAugmentation):
     """Shuffle the words of segments; the tags stay where they are.
 
     A segment of a tagged row is a run of words with the same tags outside of entities, whose words stay; of
@@ -35,10 +34,6 @@ class SegmentShuffling(Augmentation):
 
     rate: float = 0.5
     title: ClassVar[str] = "segment shuffling"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("rate", self.rate, 0, 1)
 
     def augment(self, row: Row, rng: np.random.Generator, tagging: Sequence[str]) -> Row:
         """Shuffle words of the text."""

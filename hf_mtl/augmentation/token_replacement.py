@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from hf_mtl._options import check_number
-from hf_mtl.augmentation._base import Augmentation
+from hf_mtl.augmentation._rated import LearnedAugmentation
 from hf_mtl.augmentation._units import with_units
 from hf_mtl_light.encoding import Row
 
@@ -17,7 +16,7 @@ __all__ = ["TokenReplacement"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenReplacement(Augmentation):
+class TokenReplacement(LearnedAugmentation):
     """Replace words by words with the same tag, drawn from the training rows as often as they occur; tags stay.
 
     Args:
@@ -29,32 +28,16 @@ class TokenReplacement(Augmentation):
 
     rate: float = 0.3
     title: ClassVar[str] = "label-wise token replacement"
-    needs_tags: ClassVar[bool] = True
-    _known: dict[tuple[str, Any], list[str]] = field(default_factory=dict, repr=False, init=False)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("rate", self.rate, 0, 1)
-
-    @classmethod
-    def option_names(cls) -> list[str]:
-        """Return the names of the options."""
-        return [name for name in super().option_names() if not name.startswith("_")]
-
-    def learned(self, rows: Iterable[tuple[Row, str]]) -> TokenReplacement:
-        """Return the augmentation with the words of the training rows."""
-        known: dict[tuple[str, Any], list[str]] = {}
-        for row, task in rows:
-            for word, tag in zip(row.text, row.labels[task], strict=True):
-                if tag is not None:
-                    known.setdefault((task, tag), []).append(word)
-        made = replace(self)
-        object.__setattr__(made, "_known", known)
-        return made
+    def entries(self, row: Row, task: str) -> Iterator[tuple[tuple[str, Any], str]]:
+        """Yield the row's words by task and tag."""
+        for word, tag in zip(row.text, row.labels[task], strict=True):
+            if tag is not None:
+                yield (task, tag), word
 
     def augment(self, row: Row, rng: np.random.Generator, tagging: Sequence[str]) -> Row:
         """Replace words of the text."""
-        task = next((task for task in tagging if task in row.labels), None)
+        task = self.tagged_task(row, tagging)
         if task is None:
             return row
         words = list(row.text)

@@ -8,8 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hf_mtl._options import check_number
-from hf_mtl.augmentation._base import Augmentation
+from hf_mtl.augmentation._rated import RatedAugmentation
 from hf_mtl.augmentation._units import are_in_entities, tags_of, units_of, with_units
 from hf_mtl_light.encoding import Row
 
@@ -17,7 +16,7 @@ __all__ = ["WordDeletion"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WordDeletion(Augmentation):
+class WordDeletion(RatedAugmentation):
     """Leave words out; entities stay whole and apart, and one word at least is left.
 
     Args:
@@ -28,10 +27,6 @@ class WordDeletion(Augmentation):
 
     rate: float = 0.1
     title: ClassVar[str] = "word deletion"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("rate", self.rate, 0, 1)
 
     def augment(self, row: Row, rng: np.random.Generator, tagging: Sequence[str]) -> Row:
         """Leave out words of the text."""

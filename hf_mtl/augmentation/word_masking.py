@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hf_mtl._options import check_number
-from hf_mtl.augmentation._base import Augmentation
+from hf_mtl.augmentation._rated import RatedAugmentation
 from hf_mtl.augmentation._units import units_of, with_units
 from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
@@ -18,7 +17,7 @@ __all__ = ["WordMasking"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WordMasking(Augmentation):
+class WordMasking(RatedAugmentation):
     """Replace words by the mask token; the tags of masked words stay, and one word at least is not masked.
 
     Args:
@@ -29,10 +28,6 @@ class WordMasking(Augmentation):
     rate: float = 0.15
     mask: str | None = None
     title: ClassVar[str] = "word masking"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("rate", self.rate, 0, 1)
 
     def for_tokenizer(self, tokenizer: Any) -> WordMasking:
         """Return the augmentation with the tokenizer's mask token."""

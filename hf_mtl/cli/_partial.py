@@ -12,15 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from hf_mtl.cli._files import lock_file
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import open_beside, real_path
 
 __all__ = ["Done", "PartialOutput", "clear_finished", "is_unfinished"]
-
-try:
-    import fcntl
-except ImportError:  # on Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -85,11 +81,8 @@ class PartialOutput:
             self._note(self._settings)
 
     def _lock(self) -> None:
-        if fcntl is not None:
-            try:
-                fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise UserError(f"{self.output}: another run is writing it.") from None
+        if not lock_file(self._stream):
+            raise UserError(f"{self.output}: another run is writing it.")
 
     def _lines(self) -> list[dict[str, Any]]:
         """Return the whole lines of the journal."""

@@ -102,7 +102,7 @@ class Space:
         """Return all combinations; ``None`` where a range has no end of them."""
         if self.ranges or math.prod(map(len, self.choices.values())) > 10_000:
             return None
-        return list(self._products(self.choices))
+        return list(_products(self.choices))
 
     def check(self, recipe: Path, overrides: list[str], source: Path) -> list[Recipe]:
         """Return the recipe with values of the space, after checking that it takes them.
@@ -122,7 +122,7 @@ class Space:
             **{key: (limits["low"], limits["high"]) for key, limits in self.ranges.items()},
         }
         recipes = []
-        for values in self._products(ends):
+        for values in _samples(ends):
             changes = self.overrides(values)
             try:
                 found = Recipe.load(recipe, [*overrides, *changes])
@@ -135,17 +135,22 @@ class Space:
                 raise RecipeError(error.where, f"{error.message}{shown}", str(source)) from error
         return recipes
 
-    def _products(self, values: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
-        """Yield combinations; where there are too many to check, each value at least once and some at random."""
-        keys = list(values)
-        if math.prod(map(len, values.values())) <= _MOST_CHECKED or values is self.choices:
-            yield from (dict(zip(keys, found, strict=True)) for found in itertools.product(*values.values()))
-            return
-        for number in range(max(map(len, values.values()))):
-            yield {key: values[key][number % len(values[key])] for key in keys}
-        draw = random.Random(0)
-        for _ in range(_MOST_CHECKED):
-            yield {key: draw.choice(values[key]) for key in keys}
+
+def _products(values: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    """Yield all combinations."""
+    return (dict(zip(values, found, strict=True)) for found in itertools.product(*values.values()))
+
+
+def _samples(values: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    """Yield combinations: all, or where there are too many to check each value at least once and some at random."""
+    if math.prod(map(len, values.values())) <= _MOST_CHECKED:
+        yield from _products(values)
+        return
+    for number in range(max(map(len, values.values()))):
+        yield {key: found[number % len(found)] for key, found in values.items()}
+    draw = random.Random(0)
+    for _ in range(_MOST_CHECKED):
+        yield {key: draw.choice(found) for key, found in values.items()}
 
 
 def _full_key(given: str, value: Any) -> str:

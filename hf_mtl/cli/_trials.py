@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback
 
+from hf_mtl.cli._files import lock_file
 from hf_mtl.cli._space import Space
 from hf_mtl.recipe import PreparedRecipe, Recipe
 from hf_mtl.trainer import DivergenceError
@@ -92,7 +93,8 @@ def opened_study(folder: Path, asked: dict[str, str], judge: Judge, is_pruning: 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
     with open_beside(folder / ".lock") as lock:
-        _lock(lock, folder)
+        if not lock_file(lock):
+            raise UserError(f"{str(folder)!r}: another process sweeps there. Wait for it, or choose another -o.")
         path = str(folder / DATABASE)
         storage = optuna.storages.RDBStorage(  # a creator takes any path, a URL does not
             "sqlite:///trials.db", engine_kwargs={"creator": lambda: sqlite3.connect(path, check_same_thread=False)}
@@ -121,17 +123,6 @@ def opened_study(folder: Path, asked: dict[str, str], judge: Judge, is_pruning: 
         finally:
             storage.remove_session()
             storage.engine.dispose()
-
-
-def _lock(file: Any, folder: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise UserError(f"{str(folder)!r}: another process sweeps there. Wait for it, or choose another -o.") from error
 
 
 @dataclasses.dataclass(frozen=True)

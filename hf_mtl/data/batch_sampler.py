@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
@@ -123,6 +124,11 @@ class MixtureBatchSampler(Sampler[Sequence[int]]):
     def __len__(self) -> int:
         return self.plan.epoch_units * self._cuts
 
+    @property
+    def epoch_steps(self) -> int:
+        """Optimizer steps of an epoch; the last may have fewer batches."""
+        return math.ceil(len(self) / self._accumulation)
+
     def __iter__(self) -> Iterator[Sequence[int]]:
         for step in range(len(self)):
             # A resumed training goes through all batches that it has trained on: accelerate's `SkipBatchSampler` has
@@ -137,7 +143,7 @@ class MixtureBatchSampler(Sampler[Sequence[int]]):
             step: Number of the batch in the epoch, from 0.
         """
         unit, cut = divmod(step, self._cuts)
-        trained_in = epoch * -(-len(self) // self._accumulation) + step // self._accumulation
+        trained_in = epoch * self.epoch_steps + step // self._accumulation
         drawn = self._row_numbers(*self.plan.draw(epoch, unit))
         rows, passes = (
             np.array_split(np.array_split(numbers, self._cuts)[cut], self._world_size)[self._rank].tolist()

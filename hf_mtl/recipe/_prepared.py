@@ -78,12 +78,7 @@ class PreparedRecipe:
                 "share": first,
                 "last_share": last,
                 "tasks": [task for task in self.tasks if task.name in self.train[name].column_names],
-                "unlabelled": {
-                    task: {
-                        use: found[task].unlabelled for use, found in self.label_counts[name].items() if task in found
-                    }
-                    for task in self.label_counts[name]["train"]
-                },
+                "unlabelled": self._unlabelled(name),
             }
             for name, (first, last) in zip(sizes, shares, strict=True)
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -249,14 +249,15 @@ class RecipeKeys(_Strict):
             for key in (part, f"{part}_options"):
                 if given is not None and key in self.training:
                     raise RecipeError(f"training.{key}", f"{part} is given twice. Keep '{part}: {options}'.")
-        if self.augmentation and "augmentation" in self.training:
-            raise RecipeError("training.augmentation", "augmentation is given twice. Keep 'augmentation: {...}'.")
-        with blamed_on("augmentation"):
-            make_augmentations(self.augmentation)
-        if self.average and "average" in self.training:
-            raise RecipeError("training.average", "average is given twice. Keep 'average: {kind: ...}'.")
-        with blamed_on("average"):
-            make_average(self.average)
+        make: Callable[[dict[str, Any]], Any]
+        for part, asked, make, shown in (
+            ("augmentation", self.augmentation, make_augmentations, "{...}"),
+            ("average", self.average, make_average, "{kind: ...}"),
+        ):
+            if asked and part in self.training:
+                raise RecipeError(f"training.{part}", f"{part} is given twice. Keep '{part}: {shown}'.")
+            with blamed_on(part):
+                make(asked)
         if self.sampling is not None:
             self.sampling.check(self.datasets)
         return {**check_training(self.training), **self._chosen()}

@@ -59,7 +59,7 @@ def make_augmenter(
     args: MultiTaskTrainingArguments,
     parts: Mapping[str, LabelledDataset],
     tokenizer: Any,
-    batches: int,
+    epoch_steps: int,
 ) -> Augmenter | None:
     """Return what changes the rows of a training; ``None``: they stay as they are.
 
@@ -67,7 +67,7 @@ def make_augmenter(
         args: The training arguments.
         parts: The training datasets.
         tokenizer: The tokenizer.
-        batches: Batches of an epoch.
+        epoch_steps: Optimizer steps of an epoch.
     """
     augmentations = check_augmentation(args, parts, tokenizer, None)  # a search may have changed them
     if not augmentations:
@@ -82,8 +82,7 @@ def make_augmenter(
                         yield from ((row, task) for task in tagging[name] if task in row.labels)
 
     learned = {name: augmentation.learned(rows(augmentation)) for name, augmentation in augmentations.items()}
-    per_epoch = math.ceil(batches / args.gradient_accumulation_steps)
-    steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * per_epoch)
+    steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * epoch_steps)
     follows = any(augmentation.schedule == "learning-rate" for augmentation in learned.values())
     seed = args.data_seed if args.data_seed is not None else args.seed
     return Augmenter(learned, seed, tagging, _factors(args, max(steps, 1)) if follows else ())

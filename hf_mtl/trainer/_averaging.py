@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,9 +158,13 @@ class _Averages(TrainerCallback):
 
     The weight of a step follows from its number alone, so that a resumed training equals an unbroken one. A parameter
     that is frozen has no average; one that begins to learn later has, until then, been its own average.
+
+    Args:
+        unwrap: Takes off what distributed training wraps around a model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, unwrap: Callable[[nn.Module], Any]) -> None:
+        self._unwrap = unwrap
         self._how: WeightAverage | None = None
         self._start = 0
         self._values: dict[str, torch.Tensor] = {}
@@ -195,7 +199,7 @@ class _Averages(TrainerCallback):
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Note the weights of what begins to learn."""
         if self._how is not None and state.global_step >= self._start:
-            for name, value in _plain(kwargs["model"]).named_parameters():
+            for name, value in self._unwrap(kwargs["model"]).named_parameters():
                 if value.requires_grad and name not in self._values:
                     self._values[name] = value.detach().to(_precise(value), copy=True)
 
@@ -204,14 +208,14 @@ class _Averages(TrainerCallback):
         """Take in a step's weights."""
         if self._how is not None and state.global_step > self._start:
             weight = self._how.step_weight(state.global_step, self._start)
-            parameters = dict(_plain(kwargs["model"]).named_parameters())
+            parameters = dict(self._unwrap(kwargs["model"]).named_parameters())
             for name, average in self._values.items():
                 average.lerp_(parameters[name].to(average.dtype), weight)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Leave the averages in the model; the best model's were loaded with it."""
         if not (args.load_best_model_at_end and state.best_model_checkpoint is not None):
-            _copy(self._values, _plain(kwargs["model"]))
+            _copy(self._values, self._unwrap(kwargs["model"]))
         self._values = {}
 
     # What the trainer asks for
@@ -264,12 +268,6 @@ class _Averages(TrainerCallback):
         self._loaded = start, averages
 
 
-def _plain(model: Any) -> nn.Module:
-    while isinstance(inner := getattr(model, "module", None) or getattr(model, "_orig_mod", None), nn.Module):
-        model = inner
-    return model  # type: ignore[no-any-return]
-
-
 def _precise(value: torch.Tensor) -> torch.dtype:
     return torch.promote_types(value.dtype, torch.float32)
 
@@ -288,7 +286,7 @@ class AveragingTrainer(Trainer):
     """
 
     def _start_averaging(self) -> None:
-        self._averages = _Averages()
+        self._averages = _Averages(self.accelerator.unwrap_model)
         self.add_callback(self._averages)
         self._check_averaging()
 

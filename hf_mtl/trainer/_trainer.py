@@ -261,7 +261,7 @@ class MultiTaskTrainer(AveragingTrainer, SearchingTrainer, CheckpointingTrainer,
                 f"{sum(map(len, parts))} training rows do not fill one batch of {self._train_batch_size} rows and "
                 "dataloader_drop_last leaves it out. Lower per_device_train_batch_size."
             )
-        augmenter = make_augmenter(args, self._train_parts, self.processing_class, len(batch_sampler))
+        augmenter = make_augmenter(args, self._train_parts, self.processing_class, batch_sampler.epoch_steps)
         return self._loader(
             DatasetMixture(parts, batch_sampler, augmenter),
             batch_sampler,
