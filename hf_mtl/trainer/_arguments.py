@@ -313,6 +313,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
             skip_last=self.dataloader_drop_last,
         )
 
+    @property
+    def seed_of_rows(self) -> int:
+        """What names the order of the rows, and what is drawn for each: ``data_seed``, or else ``seed``."""
+        return self.seed if self.data_seed is None else self.data_seed
+
     def _choose_precision(self) -> None:
         if self.bf16 or self.fp16 or self.precision == "float32":
             return

@@ -84,8 +84,7 @@ def make_augmenter(
     learned = {name: augmentation.learned(rows(augmentation)) for name, augmentation in augmentations.items()}
     steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * epoch_steps)
     follows = any(augmentation.schedule == "learning-rate" for augmentation in learned.values())
-    seed = args.data_seed if args.data_seed is not None else args.seed
-    return Augmenter(learned, seed, tagging, _factors(args, max(steps, 1)) if follows else ())
+    return Augmenter(learned, args.seed_of_rows, tagging, _factors(args, max(steps, 1)) if follows else ())
 
 
 def _factors(args: MultiTaskTrainingArguments, steps: int) -> list[float]:

@@ -14,14 +14,22 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
-from transformers import Trainer, TrainerCallback
+from transformers import TrainerCallback
 
 from hf_mtl._names import listed, nearest
 from hf_mtl._options import Configurable, check_number, check_option_names, parsed_options
 from hf_mtl.trainer._whole import AVERAGING
 from hf_mtl_light.errors import UserError
 
-__all__ = ["AVERAGES", "AveragingTrainer", "ExponentialAverage", "TailAverage", "WeightAverage", "make_average"]
+__all__ = [
+    "AVERAGES",
+    "Averages",
+    "ExponentialAverage",
+    "TailAverage",
+    "WeightAverage",
+    "check_averaging",
+    "make_average",
+]
 
 #: Prefixes of the tensors in a checkpoint's file.
 _AVERAGE, _TRAINING = "average/", "training/"
@@ -153,7 +161,7 @@ def make_average(given: Mapping[str, Any] | str | None) -> WeightAverage | None:
     return made(**{"begin" if name == "from" else name: value for name, value in values.items()})
 
 
-class _Averages(TrainerCallback):
+class Averages(TrainerCallback):
     """Keeps the averages of all parameters that learn, in float32 or better.
 
     The weight of a step follows from its number alone, so that a resumed training equals an unbroken one. A parameter
@@ -279,70 +287,23 @@ def _copy(values: Mapping[str, torch.Tensor], model: nn.Module) -> None:
         parameters[name].copy_(value)
 
 
-class AveragingTrainer(Trainer):
-    """Transformers' trainer that scores, answers and saves with averaged weights, where ``args.average`` asks for them.
+def check_averaging(args: Any, is_sharded: bool) -> None:
+    """Check that weights can be averaged as the arguments say.
 
-    It comes first among the trainer's parents: its methods surround theirs.
+    Args:
+        args: The training arguments.
+        is_sharded: Whether the weights are split over processes: FSDP, DeepSpeed.
+
+    Raises:
+        UserError: If they are split, or the optimizer averages by itself.
     """
-
-    def _start_averaging(self) -> None:
-        self._averages = _Averages(self.accelerator.unwrap_model)
-        self.add_callback(self._averages)
-        self._check_averaging()
-
-    def _inner_training_loop(self, *args: Any, **kwargs: Any) -> Any:
-        self._check_averaging()  # a search may have changed the arguments
-        return super()._inner_training_loop(*args, **kwargs)
-
-    def _check_averaging(self) -> None:
-        """Check that weights can be averaged as the arguments say.
-
-        Raises:
-            UserError: If the weights are split over processes, or the optimizer averages by itself.
-        """
-        if make_average(self.args.average) is None:  # type: ignore[attr-defined]  # ours
-            return
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            raise UserError(
-                "average: weights that FSDP or DeepSpeed split are not averaged. Leave average or them out."
-            )
-        optim = str(getattr(self.args.optim, "value", self.args.optim))
-        if optim.startswith("schedule_free"):
-            raise UserError(
-                f"average would be without effect on what optim={optim!r} evaluates: schedule-free "
-                "optimizers average by themselves. Leave one out."
-            )
-
-    @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        with self._averages.held_by(self.accelerator.unwrap_model(self.model)):
-            yield
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Score, while training with the averages: see ``transformers.Trainer.evaluate``."""
-        with self._averaged():
-            return super().evaluate(*args, **kwargs)
-
-    def predict(self, *args: Any, **kwargs: Any) -> Any:
-        """Answer, while training with the averages: see ``transformers.Trainer.predict``."""
-        with self._averaged():
-            return super().predict(*args, **kwargs)
-
-    def save_model(self, *args: Any, **kwargs: Any) -> None:
-        """Save, while training the averages: see ``transformers.Trainer.save_model``."""
-        with self._averaged():
-            super().save_model(*args, **kwargs)
-
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        with self._averaged():
-            super()._save_checkpoint(*args, **kwargs)
-
-    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        super()._save_optimizer_and_scheduler(output_dir)
-        if self.args.should_save:
-            self._averages.save(Path(output_dir))
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None:
-            self._averages.load(Path(checkpoint), self.accelerator.unwrap_model(self.model))
+    if make_average(args.average) is None:
+        return
+    if is_sharded:
+        raise UserError("average: weights that FSDP or DeepSpeed split are not averaged. Leave average or them out.")
+    optim = str(getattr(args.optim, "value", args.optim))
+    if optim.startswith("schedule_free"):
+        raise UserError(
+            f"average would be without effect on what optim={optim!r} evaluates: schedule-free "
+            "optimizers average by themselves. Leave one out."
+        )

@@ -15,11 +15,11 @@ import torch
 from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from torch import nn
-from transformers import Trainer
 from transformers.trainer_utils import rotate_checkpoints
 
 from hf_mtl._names import listed
 from hf_mtl.trainer._divergence import DivergenceError, check_finite_weights
+from hf_mtl.trainer._publishing import PublishingTrainer
 from hf_mtl.trainer._whole import checkpoints_in, fault_of, flush, flush_names
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.folders import replace_files
@@ -34,7 +34,7 @@ _REPLACED = "replaced"
 _SHARD = re.compile(r".*-\d{5}-of-\d{5}\.(safetensors|bin)")
 
 
-class CheckpointingTrainer(Trainer):
+class CheckpointingTrainer(PublishingTrainer):
     """Transformers' trainer whose checkpoints are written aside and renamed when they are whole.
 
     ``resume_from_checkpoint=True`` resumes from the newest whole checkpoint, whoever wrote it, and names those that

@@ -6,6 +6,7 @@ import copy
 import logging
 from collections.abc import Mapping
 from itertools import islice
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -20,9 +21,12 @@ from hf_mtl.data import (
     remarks_on_texts,
 )
 from hf_mtl.model import MultiTaskModel
+from hf_mtl.trainer._augmenting import check_augmentation
+from hf_mtl.trainer._construction import check_sizes
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
+from hf_mtl.trainer._thresholds import check_tuning_rows
 
-__all__ = ["mark_trained", "rows_checked", "warn_of_texts"]
+__all__ = ["check_training", "mark_trained", "rows_checked", "warn_of_texts"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +65,31 @@ def rows_checked(
     if isinstance(collator, MultiTaskCollator):  # not one of the user's own
         warn_of_texts(train, collator.tokenizer, collator.max_length)
     return counts
+
+
+def check_training(
+    trainer: EvaluatingTrainer,
+    train: Mapping[str, LabelledDataset],
+    evaluation: Mapping[str, LabelledDataset],
+    scheduler: Any,
+) -> None:
+    """Check the arguments of a training against its datasets and tasks.
+
+    Args:
+        trainer: The trainer: its model, arguments and collator.
+        train: The training datasets.
+        evaluation: The evaluation datasets.
+        scheduler: A scheduler that was passed in, or ``None``.
+
+    Raises:
+        ValueError: If an argument cannot have its effect on them.
+    """
+    args, tasks = trainer.args, trainer._plain_model.tasks
+    if train and args.tune_thresholds != "none":
+        check_tuning_rows(args.tune_thresholds, tasks, evaluation)
+    check_sizes(args, {name: len(dataset) for name, dataset in train.items()})
+    check_augmentation(args, train, trainer.processing_class, scheduler)
+    args.learning_rates_of_heads(tasks)
 
 
 def warn_of_texts(parts: Mapping[str, LabelledDataset], tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:

@@ -12,31 +12,32 @@ from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import Trainer
 from transformers.trainer_utils import PredictionOutput, speed_metrics
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.data import DatasetMixture, LabelledDataset, MultiTaskCollator, as_datasets, check_rows
 from hf_mtl.inference import InferenceBatch, InferenceCollator, answer_rows
 from hf_mtl.model import MultiTaskModel
-from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._averaging import Averages
 from hf_mtl.trainer._construction import refuse_ignored_keys
 from hf_mtl.trainer._divergence import DivergenceError
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
+from hf_mtl.trainer._search import SearchingTrainer
 from hf_mtl_light.errors import UserError
 
 __all__ = ["EvaluatingTrainer"]
 
 
-class EvaluatingTrainer(Trainer):
+class EvaluatingTrainer(SearchingTrainer):
     """Transformers' trainer with evaluation and prediction of a `MultiTaskModel`."""
 
-    args: MultiTaskTrainingArguments
     data_collator: MultiTaskCollator
     metrics: dict[str, Sequence[Metric]]
     _eval_parts: dict[str, LabelledDataset]
     #: Whether rows are read once before they are used: those given to the trainer, and those given to a call.
     checks_data: bool = True
+    #: Averages of the weights, which the model holds while it is scored or saved.
+    _averages: Averages
     #: What evaluations outside of training found: by prefix, task and dataset.
     _scored_rows: dict[str, dict[str, dict[str, ScoredRows]]]
 
@@ -153,11 +154,12 @@ class EvaluatingTrainer(Trainer):
         parts = self._parts(eval_dataset, "validation" if metric_key_prefix == "eval" else "test")
         if not parts:
             raise UserError("Evaluation needs an eval_dataset, such as {'sst2': dataset}.")
-        metrics = self._pass(parts, metric_key_prefix, details=not self.is_in_train)
-        if metrics is None:
-            raise UserError(f"Datasets {listed(parts)}: all labels are null, so there is nothing to score.")
-        self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        with self._averages.held_by(self._plain_model):
+            metrics = self._pass(parts, metric_key_prefix, details=not self.is_in_train)
+            if metrics is None:
+                raise UserError(f"Datasets {listed(parts)}: all labels are null, so there is nothing to score.")
+            self.log(metrics)
+            self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self._memory_tracker.stop_and_update_metrics(metrics)
         return metrics
 
@@ -331,8 +333,9 @@ class EvaluatingTrainer(Trainer):
         self._memory_tracker.start()
         parts = self._checked_columns(test_dataset, "test", needs_labels=False)
         answers: dict[str, list[dict[str, Any]]] = {name: [] for name in parts}
-        metrics = self._pass(parts, metric_key_prefix, answers=answers)
-        self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics or {})
+        with self._averages.held_by(self._plain_model):
+            metrics = self._pass(parts, metric_key_prefix, answers=answers)
+            self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics or {})
         self._memory_tracker.stop_and_update_metrics(metrics)
         return PredictionOutput(predictions=answers, label_ids=None, metrics=metrics)  # type: ignore[arg-type]
 

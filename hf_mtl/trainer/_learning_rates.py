@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from hf_mtl.configuration import task_of_key
+from hf_mtl.model import MultiTaskModel
+from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 
-__all__ = ["rate_factor", "split_learning_rates"]
+__all__ = ["rate_factor", "set_learning_rates", "split_learning_rates"]
 
 
 def rate_factor(depth: int, num_layers: int, layer_decay: float) -> float:
@@ -31,6 +33,26 @@ def rate_factor(depth: int, num_layers: int, layer_decay: float) -> float:
     (1.0, 0.25)
     """
     return float(layer_decay ** (num_layers - depth))
+
+
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, model: MultiTaskModel, args: MultiTaskTrainingArguments
+) -> None:
+    """Give heads and encoder layers the rates that the arguments say.
+
+    Args:
+        optimizer: A fresh optimizer of the model's parameters, without state.
+        model: The model.
+        args: The training arguments.
+    """
+    split_learning_rates(
+        optimizer,
+        model.parameter_depths(),
+        model.heads,
+        num_layers=getattr(model.config.encoder_config, "num_hidden_layers", 0),
+        layer_decay=args.encoder_layer_decay,
+        head_learning_rates=args.learning_rates_of_heads(model.tasks),
+    )
 
 
 def split_learning_rates(

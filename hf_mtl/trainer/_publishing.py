@@ -14,16 +14,16 @@ from transformers.trainer_utils import HubStrategy, SaveStrategy
 from transformers.utils import logging
 from transformers.utils.hub import PushInProgress
 
-from hf_mtl._options import described, name_in
-from hf_mtl.balancers import BALANCERS, Balancer
+from hf_mtl.balancers import Balancer
 from hf_mtl.data import vocabulary_mark
 from hf_mtl.hub import ARGUMENTS_FILE, add_code, clean_copy, create_repo, push_folder, shareable_arguments
 from hf_mtl.inference import predict
 from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts, address_card, write_card
-from hf_mtl.samplers import SAMPLERS, DatasetSampler
+from hf_mtl.samplers import DatasetSampler
 from hf_mtl.samplers.plan import SamplingRules
 from hf_mtl.trainer._divergence import check_finite_weights
-from hf_mtl.trainer._evaluation import EvaluatingTrainer
+from hf_mtl.trainer._strategies import describe_strategies
+from hf_mtl.trainer._thresholds import ThresholdTrainer
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference import NotFiniteError
 from hf_mtl_light.outputs import write_text_whole
@@ -45,7 +45,7 @@ _NOT_ON_CARD = (
 )
 
 
-class PublishingTrainer(EvaluatingTrainer):
+class PublishingTrainer(ThresholdTrainer):
     """Transformers' trainer that writes model cards and pushes clean copies, each in one commit."""
 
     sampler: DatasetSampler
@@ -61,11 +61,7 @@ class PublishingTrainer(EvaluatingTrainer):
 
     def strategies(self) -> dict[str, str]:
         """Return the sampler and the balancer by name, each with all its options."""
-        rules = self.sampling_rules.options()
-        return {
-            "sampler": described(name_in(SAMPLERS, self.sampler), {**self.sampler.options(), **rules}),
-            "balancer": described(name_in(BALANCERS, self.balancer), self.balancer.options()),
-        }
+        return describe_strategies(self.sampler, self.sampling_rules, self.balancer)
 
     # The card
 
@@ -79,11 +75,12 @@ class PublishingTrainer(EvaluatingTrainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save model, tokenizer and card: see ``transformers.Trainer.save_model``."""
-        # The card first: with push_to_hub, saving pushes.
-        if not _internal_call:
-            check_finite_weights(self._plain_model, self.args, always=True)
-            self.create_model_card(output_dir=output_dir)
-        super().save_model(output_dir, _internal_call)
+        with self._averages.held_by(self._plain_model):
+            # The card first: with push_to_hub, saving pushes.
+            if not _internal_call:
+                check_finite_weights(self._plain_model, self.args, always=True)
+                self.create_model_card(output_dir=output_dir)
+            super().save_model(output_dir, _internal_call)
 
     def create_model_card(
         self,

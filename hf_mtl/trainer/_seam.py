@@ -7,7 +7,18 @@ which it holds. Public methods (`train`, `compute_loss`, `evaluate`, ...) are ov
 
 from __future__ import annotations
 
-__all__ = ["OVERRIDDEN"]
+__all__ = ["LAYERS", "OVERRIDDEN"]
+
+#: The classes between Transformers' trainer and `MultiTaskTrainer`, each the only parent of the next, and what follows
+#: from the order. What needs no method of Transformers' is no layer but an object or a function that a layer calls.
+LAYERS = {
+    "SearchingTrainer": "needs nothing of the others",
+    "EvaluatingTrainer": "scores and answers; the rest reads what it found",
+    "ThresholdTrainer": "runs evaluation's batches",
+    "PublishingTrainer": "writes card and arguments into whatever folder is saved, and pushes",
+    "CheckpointingTrainer": "decides in which folder `_save` of the layers below writes, and when their pushes run",
+    "MultiTaskTrainer": "adds to a checkpoint what its training keeps, before it is put in place",
+}
 
 #: Private methods of ``transformers.Trainer`` that are overridden, and why no public way does.
 OVERRIDDEN = {

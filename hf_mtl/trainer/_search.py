@@ -10,13 +10,7 @@ from typing import Any
 from transformers import Trainer
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.balancers import Balancer
-from hf_mtl.data import LabelledDataset
-from hf_mtl.samplers import DatasetSampler
-from hf_mtl.samplers.plan import SamplingRules
-from hf_mtl.trainer._adaptive import check_adaptive
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
-from hf_mtl.trainer._balancing_checks import check_balancing
 from hf_mtl_light.errors import UserError
 
 __all__ = ["SearchingTrainer"]
@@ -34,12 +28,6 @@ class SearchingTrainer(Trainer):
     """Transformers' trainer whose trials may change any argument and are judged by ``eval_score``."""
 
     args: MultiTaskTrainingArguments
-    #: The sampler and the balancer that were passed in, which no trial changes.
-    _passed: tuple[DatasetSampler | None, Balancer | None]
-    _train_parts: dict[str, LabelledDataset]
-    sampler: DatasetSampler
-    sampling_rules: SamplingRules
-    balancer: Balancer
 
     def hyperparameter_search(
         self,
@@ -78,21 +66,6 @@ class SearchingTrainer(Trainer):
             )
         finally:
             self.args = given
-
-    def _hp_search_setup(self, trial: Any) -> None:
-        super()._hp_search_setup(trial)
-        if self.hp_search_backend is not None and trial is not None:
-            self.choose_strategies()
-
-    def choose_strategies(self) -> None:
-        """Take sampler and balancer: those passed in, or those of the arguments, which a search changes."""
-        args, (sampler, balancer) = self.args, self._passed
-        made, self.sampling_rules = args.make_sampler()
-        self.sampler, self.balancer = sampler or made, balancer or args.make_balancer()
-        check_adaptive(self.sampler, args)
-        is_sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled or self.is_distributed_loading_by_transformers
-        tasks_of = {name: list(part.tasks) for name, part in self._train_parts.items()}
-        check_balancing(self.balancer, args, tasks_of, is_sharded)
 
 
 def _checked(hp_space: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:

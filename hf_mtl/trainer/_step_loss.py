@@ -104,6 +104,18 @@ class StepRecord:
         self._reduce = reduce
         self._means: dict[str, float] | None = None
 
+    @classmethod
+    def of_batches(cls, batches: Sequence[dict[str, Any]], tasks: Sequence[TaskConfig], reduce: Reduce) -> StepRecord:
+        """Take out of a step's micro-batches what `CountingCollator` added, and add it up.
+
+        Args:
+            batches: This rank's micro-batches.
+            tasks: The model's tasks.
+            reduce: Sums a float64 tensor over ranks.
+        """
+        datasets = [name for batch in batches for name in batch.pop("datasets")]
+        return cls(StepCounts.add_up([batch.pop("counts") for batch in batches], tasks, reduce), datasets, reduce)
+
     def add_losses(self, losses: Mapping[str, torch.Tensor]) -> None:
         """Add a micro-batch's losses: each is its part of the task's mean over the step."""
         for name, loss in losses.items():

@@ -19,7 +19,7 @@ from hf_mtl.metrics import MultilabelF1, best_thresholds
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl_light.errors import UserError
 
-__all__ = ["ThresholdTrainer", "TunedThresholds", "check_tuning"]
+__all__ = ["ThresholdTrainer", "TunedThresholds", "check_tuning", "check_tuning_rows"]
 
 logger = logging.get_logger(__name__)
 
@@ -116,6 +116,12 @@ def _is_tunable(head: Any) -> bool:
 
 def _metrics(task: TaskConfig, scores: np.ndarray, flags: np.ndarray) -> dict[str, float]:
     return MultilabelF1().compute(predictions=scores >= np.array(own_thresholds(task)), references=flags)
+
+
+def check_tuning_rows(how: str, tasks: Sequence[TaskConfig], evaluation: Mapping[str, LabelledDataset]) -> None:
+    """Check, as `check_tuning` does, whether rows of the evaluation datasets label multi-label tasks."""
+    pairs = ((dataset, task) for dataset in evaluation.values() for task in dataset.tasks)
+    check_tuning(how, tasks, {task for dataset, task in pairs if any(True for _ in dataset.labels(task))})
 
 
 def check_tuning(how: str, tasks: Sequence[TaskConfig], labelled: Collection[str]) -> None:

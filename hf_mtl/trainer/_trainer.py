@@ -15,53 +15,48 @@ from transformers import PreTrainedTokenizerBase, TrainerCallback
 from transformers.trainer_utils import seed_worker
 
 from hf_mtl.balancers import Balancer
-from hf_mtl.data import DatasetMixture, LabelledDataset, MixtureBatchSampler, MultiTaskCollator, as_datasets
+from hf_mtl.data import DatasetMixture, LabelledDataset, MultiTaskCollator, as_datasets
 from hf_mtl.inference import make_collator
 from hf_mtl.model import MultiTaskModel, refuse_adapters
 from hf_mtl.samplers import DatasetSampler
-from hf_mtl.samplers.plan import first_and_last_shares
 from hf_mtl.trainer._adaptive import SamplingFeedback, feedback_of, resume_feedback, take_saved
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
-from hf_mtl.trainer._augmenting import check_augmentation, make_augmenter
-from hf_mtl.trainer._averaging import AveragingTrainer
+from hf_mtl.trainer._augmenting import make_augmenter
+from hf_mtl.trainer._averaging import Averages, check_averaging
 from hf_mtl.trainer._balancing import EndOfStep, TaskBalancing
 from hf_mtl.trainer._checkpoints import CheckpointingTrainer
 from hf_mtl.trainer._construction import (
     check_given,
     check_kinds,
     check_model,
-    check_sizes,
     metrics_by_task,
     no_collator,
     refuse_ignored_keys,
     refuse_stock_functions,
 )
-from hf_mtl.trainer._data_checks import mark_trained, rows_checked
+from hf_mtl.trainer._data_checks import check_training, mark_trained, rows_checked
 from hf_mtl.trainer._data_parallel import allow_unused_heads
 from hf_mtl.trainer._divergence import DivergenceCallback
+from hf_mtl.trainer._drawing import make_batch_sampler, summary_of
 from hf_mtl.trainer._embedding_noise import EmbeddingNoise
 from hf_mtl.trainer._freezing import FreezingCallback
 from hf_mtl.trainer._label_statistics import learn_from_labels
-from hf_mtl.trainer._learning_rates import split_learning_rates
+from hf_mtl.trainer._learning_rates import set_learning_rates
 from hf_mtl.trainer._optimizer_names import matched_by_name, save_parameter_names
-from hf_mtl.trainer._publishing import PublishingTrainer
 from hf_mtl.trainer._refused import refuse_unused
 from hf_mtl.trainer._scoring import Metric
-from hf_mtl.trainer._search import SearchingTrainer
 from hf_mtl.trainer._speed import SpeedCallback
 from hf_mtl.trainer._step_loss import CountingCollator, StepCounts, StepRecord
-from hf_mtl.trainer._summary import SummaryCallback, training_summary
+from hf_mtl.trainer._strategies import choose_strategies
+from hf_mtl.trainer._summary import SummaryCallback
 from hf_mtl.trainer._task_order import in_order, order_tasks
-from hf_mtl.trainer._thresholds import ThresholdTrainer, check_tuning
 from hf_mtl.trainer._trained_on import check_same_training, training_facts, write_trained_on
 from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = ["MultiTaskTrainer"]
 
 
-# AveragingTrainer's methods surround all others'. CheckpointingTrainer writes a checkpoint aside, and its `_save` and
-# `_push_from_checkpoint` decide where and when those of PublishingTrainer run; `hf_mtl.trainer._seam` lists the rest.
-class MultiTaskTrainer(AveragingTrainer, SearchingTrainer, CheckpointingTrainer, ThresholdTrainer, PublishingTrainer):
+class MultiTaskTrainer(CheckpointingTrainer):
     """Train and evaluate a `MultiTaskModel` on several datasets at once.
 
     Datasets are read as they are: columns named after tasks hold labels, ``text``, ``text_pair`` or ``tokens`` the
@@ -155,16 +150,14 @@ class MultiTaskTrainer(AveragingTrainer, SearchingTrainer, CheckpointingTrainer,
         if not isinstance(self._plain_model, MultiTaskModel):
             raise UserTypeError(f"model must be a MultiTaskModel, found {type(self._plain_model).__name__}.")
         self.data_collator: MultiTaskCollator = data_collator or make_collator(
-            self._plain_model,
-            processing_class,
-            args.max_length,
-            seed=args.data_seed if args.data_seed is not None else args.seed,
+            self._plain_model, processing_class, args.max_length, seed=args.seed_of_rows
         )
         # `compute_loss` divides by the items of the whole step; a trainer that believes the model to take loss
         # arguments does not divide by the accumulation steps once more.
         self.model_accepts_loss_kwargs = True
         self._passed = sampler, balancer
         check_model(args, self.optimizer, self._plain_model)
+        check_averaging(args, self.is_fsdp_enabled or self.is_deepspeed_enabled)
         for name in self.metrics:
             self._plain_model.config.task(name)
         # Every dataset is checked here, not hours into the training.
@@ -173,20 +166,15 @@ class MultiTaskTrainer(AveragingTrainer, SearchingTrainer, CheckpointingTrainer,
         #: What the rows of each training dataset say of each task; empty where they were not checked.
         self.label_counts = rows_checked(self, self._train_parts, self._eval_parts) if check_data else {}
         self._scorers(self._eval_parts)
-        if self._train_parts and args.tune_thresholds != "none":
-            pairs = ((part, task) for part in self._eval_parts.values() for task in part.tasks)
-            labelled = {task for part, task in pairs if any(True for _ in part.labels(task))}
-            check_tuning(args.tune_thresholds, self._plain_model.tasks, labelled)
-        check_sizes(args, {name: len(part) for name, part in self._train_parts.items()})
-        check_augmentation(args, self._train_parts, processing_class, optimizers[1])
-        self.choose_strategies()
-        args.learning_rates_of_heads(self._plain_model.tasks)
+        check_training(self, self._train_parts, self._eval_parts, scheduler=optimizers[1])
+        self._choose_strategies()
         self._start_balancing()
         self.add_callback(EndOfStep(lambda: self._balancing.end_step(self.model_wrapped)))
         self.summary()
         self.add_callback(SummaryCallback(self.summary, self.strategies))
         self.add_callback(FreezingCallback(self._plain_model, self._train_parts))
-        self._start_averaging()
+        self._averages = Averages(self.accelerator.unwrap_model)
+        self.add_callback(self._averages)
         self.add_callback(DivergenceCallback())
         self.add_callback(SpeedCallback(self.accelerator.unwrap_model))
         self.add_callback(EmbeddingNoise(self.accelerator.unwrap_model))
@@ -206,6 +194,7 @@ class MultiTaskTrainer(AveragingTrainer, SearchingTrainer, CheckpointingTrainer,
 
     def _inner_training_loop(self, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
         # Here, not in `train`: each trial's model exists, and each retry of auto_find_batch_size begins here.
+        check_averaging(self.args, self.is_fsdp_enabled or self.is_deepspeed_enabled)
         self._start_balancing()
         return super()._inner_training_loop(batch_size, *args, **kwargs)
 
@@ -221,6 +210,18 @@ class MultiTaskTrainer(AveragingTrainer, SearchingTrainer, CheckpointingTrainer,
         parts = (self._train_parts, self._eval_parts)
         return training_facts(self._plain_model, self.args, sampling, self.balancer, self.processing_class, parts)
 
+    def _hp_search_setup(self, trial: Any) -> None:
+        super()._hp_search_setup(trial)
+        if self.hp_search_backend is not None and trial is not None:
+            self._choose_strategies()
+
+    def _choose_strategies(self) -> None:
+        """Take sampler and balancer: those passed in, or those of the arguments, which a search changes."""
+        is_sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled or self.is_distributed_loading_by_transformers
+        self.sampler, self.sampling_rules, self.balancer = choose_strategies(
+            self.args, self._passed, self._train_parts, is_sharded
+        )
+
     def _start_balancing(self) -> None:
         """Begin a training: balancer and log are empty."""
         labelled = {task for part in self._train_parts.values() for task in part.tasks}
@@ -235,35 +236,17 @@ class MultiTaskTrainer(AveragingTrainer, SearchingTrainer, CheckpointingTrainer,
             raise UserError("Training needs a train_dataset, such as {'sst2': dataset}.")
         refuse_unused(self.args)  # a sweep may have changed them
         learn_from_labels(self._plain_model, self._train_parts)
-        args = self.args
-        parts = list(self._train_parts.values())
-        batch_sampler = self._batch_sampler = MixtureBatchSampler(
-            {name: len(part) for name, part in self._train_parts.items()},
-            self.sampler,
-            batch_size=self._train_batch_size,
-            seed=args.data_seed if args.data_seed is not None else args.seed,
-            batching=args.batching,
-            accumulation=args.gradient_accumulation_steps,
-            skip_last=args.dataloader_drop_last,
-            rank=args.process_index,
-            world_size=args.world_size,
-            rules=self.sampling_rules,
-            epochs=args.num_train_epochs,
-            max_steps=args.max_steps,
-        )
+        args, sampling = self.args, (self.sampler, self.sampling_rules)
+        batch_sampler = make_batch_sampler(args, sampling, self._train_parts, self._train_batch_size)
+        self._batch_sampler = batch_sampler
         self.remove_callback(SamplingFeedback)  # of an earlier training
         mains = {task: scorer.main for task, scorer in self._scorers(self._eval_parts).items()}
         self._feedback = feedback_of(batch_sampler.plan, self._train_parts, mains, args.batching == "homogeneous")
         if self._feedback is not None:
             self.add_callback(self._feedback)
-        if len(batch_sampler) == 0:
-            raise UserError(
-                f"{sum(map(len, parts))} training rows do not fill one batch of {self._train_batch_size} rows and "
-                "dataloader_drop_last leaves it out. Lower per_device_train_batch_size."
-            )
         augmenter = make_augmenter(args, self._train_parts, self.processing_class, batch_sampler.epoch_steps)
         return self._loader(
-            DatasetMixture(parts, batch_sampler, augmenter),
+            DatasetMixture(list(self._train_parts.values()), batch_sampler, augmenter),
             batch_sampler,
             CountingCollator(self.data_collator),
             worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
@@ -276,15 +259,11 @@ class MultiTaskTrainer(AveragingTrainer, SearchingTrainer, CheckpointingTrainer,
         batches = list(itertools.islice(epoch_iterator, num_batches))
         if not batches:
             return batches, None
-        datasets = [name for batch in batches for name in batch.pop("datasets")]
-        counts = StepCounts.add_up(
-            [batch.pop("counts") for batch in batches], self._plain_model.tasks, self._sum_over_ranks
-        )
-        record = StepRecord(counts, datasets, self._sum_over_ranks)
+        record = StepRecord.of_batches(batches, self._plain_model.tasks, self._sum_over_ranks)
         self._balancing.begin_step(self.state.global_step, int(self.state.epoch or 0), batches, record)
         if self._feedback is not None:
             self._feedback.start_step(record)
-        return batches, counts
+        return batches, record.counts
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
         """Train on a micro-batch: see ``transformers.Trainer.training_step``."""
@@ -334,6 +313,7 @@ class MultiTaskTrainer(AveragingTrainer, SearchingTrainer, CheckpointingTrainer,
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
             self._balancing.save(output_dir)
+            self._averages.save(Path(output_dir))
             write_trained_on(Path(output_dir), self._training_facts())
             save_parameter_names(Path(output_dir), self.optimizer, self._plain_model)
 
@@ -343,11 +323,13 @@ class MultiTaskTrainer(AveragingTrainer, SearchingTrainer, CheckpointingTrainer,
         with matched_by_name(Path(checkpoint), self.optimizer, self.lr_scheduler, self._plain_model):
             super()._load_optimizer_and_scheduler(checkpoint)
         self._balancing.load(checkpoint)
+        self._averages.load(Path(checkpoint), self._plain_model)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         if self._feedback is not None:
             self._feedback.save(self.state)
-        super()._save_checkpoint(model, trial)
+        with self._averages.held_by(self._plain_model):
+            super()._save_checkpoint(model, trial)
 
     def _load_callback_state(self) -> None:
         saved = take_saved(self.state)
@@ -358,17 +340,9 @@ class MultiTaskTrainer(AveragingTrainer, SearchingTrainer, CheckpointingTrainer,
         """Build the optimizer, with the rates of heads and encoder layers."""
         fresh = self.optimizer is None
         optimizer = super().create_optimizer(model)
-        args = self.args
         if fresh:
             plain = self.accelerator.unwrap_model(self.model if model is None else model)
-            split_learning_rates(
-                optimizer,
-                plain.parameter_depths(),
-                plain.heads,
-                num_layers=getattr(plain.config.encoder_config, "num_hidden_layers", 0),
-                layer_decay=args.encoder_layer_decay,
-                head_learning_rates=args.learning_rates_of_heads(plain.tasks),
-            )
+            set_learning_rates(optimizer, plain, self.args)
         return optimizer
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -387,14 +361,5 @@ class MultiTaskTrainer(AveragingTrainer, SearchingTrainer, CheckpointingTrainer,
 
         ``share`` is the one when training begins, ``last_share`` when it ends: ``None`` if training will decide it.
         """
-        if not self._train_parts:
-            return []
-        shares = first_and_last_shares(
-            self.sampler,
-            {name: len(part) for name, part in self._train_parts.items()},
-            self.args.step_shape,
-            rules=self.sampling_rules,
-            epochs=self.args.num_train_epochs,
-            max_steps=self.args.max_steps,
-        )
-        return training_summary(self._train_parts, self._plain_model.tasks, shares, self.label_counts)
+        sampling = (self.sampler, self.sampling_rules)
+        return summary_of(self.args, sampling, self._train_parts, self._plain_model.tasks, self.label_counts)

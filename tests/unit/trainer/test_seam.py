@@ -9,7 +9,7 @@ import pytest
 from transformers import Trainer
 
 from hf_mtl import MultiTaskTrainer
-from hf_mtl.trainer._seam import OVERRIDDEN
+from hf_mtl.trainer._seam import LAYERS, OVERRIDDEN
 
 ROOT = Path(__file__).parents[3]
 OWN = [cls for cls in MultiTaskTrainer.__mro__ if cls.__module__.startswith("hf_mtl.")]
@@ -23,6 +23,12 @@ def overridden():
 
 def test_every_private_method_that_is_overridden_is_listed_with_its_reason():
     assert {name for name in overridden() if name.startswith("_")} == set(OVERRIDDEN)
+
+
+def test_the_trainer_is_one_line_of_layers_that_are_listed_with_their_reason():
+    assert [cls.__name__ for cls in reversed(OWN)] == list(LAYERS)
+    assert all(len(cls.__bases__) == 1 for cls in OWN)
+    assert OWN[-1].__bases__ == (Trainer,)
 
 
 @pytest.mark.parametrize("name", sorted(OVERRIDDEN))

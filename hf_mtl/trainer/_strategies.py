@@ -1,0 +1,50 @@
+"""How datasets are drawn and tasks balanced: what was passed in, or what the arguments say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hf_mtl._options import described, name_in
+from hf_mtl.balancers import BALANCERS, Balancer
+from hf_mtl.data import LabelledDataset
+from hf_mtl.samplers import SAMPLERS, DatasetSampler
+from hf_mtl.samplers.plan import SamplingRules
+from hf_mtl.trainer._adaptive import check_adaptive
+from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._balancing_checks import check_balancing
+
+__all__ = ["choose_strategies", "describe_strategies"]
+
+
+def choose_strategies(
+    args: MultiTaskTrainingArguments,
+    passed: tuple[DatasetSampler | None, Balancer | None],
+    datasets: Mapping[str, LabelledDataset],
+    is_sharded: bool,
+) -> tuple[DatasetSampler, SamplingRules, Balancer]:
+    """Return sampler, the rules around it, and balancer, checked against the training.
+
+    Args:
+        args: The training arguments; a search changes them.
+        passed: The sampler and the balancer that were passed in, which take precedence.
+        datasets: The training datasets.
+        is_sharded: Whether parameters are spread over devices.
+
+    Raises:
+        ValueError: If one does not fit how batches are made or gradients are computed.
+    """
+    sampler, balancer = passed
+    made, rules = args.make_sampler()
+    sampler, balancer = sampler or made, balancer or args.make_balancer()
+    check_adaptive(sampler, args)
+    tasks_of = {name: list(dataset.tasks) for name, dataset in datasets.items()}
+    check_balancing(balancer, args, tasks_of, is_sharded)
+    return sampler, rules, balancer
+
+
+def describe_strategies(sampler: DatasetSampler, rules: SamplingRules, balancer: Balancer) -> dict[str, str]:
+    """Return the sampler and the balancer by name, each with all its options, for cards, logs and reports."""
+    return {
+        "sampler": described(name_in(SAMPLERS, sampler), {**sampler.options(), **rules.options()}),
+        "balancer": described(name_in(BALANCERS, balancer), balancer.options()),
+    }
