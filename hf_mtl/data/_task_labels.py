@@ -17,7 +17,7 @@ from hf_mtl.configuration import TaskConfig, check_ties, value_text
 from hf_mtl.data._task_types import InferenceError
 from hf_mtl.data._values import MOST_VALUES, count_values
 from hf_mtl.data.labels import class_label, list_in, words_in
-from hf_mtl.heads import HEADS
+from hf_mtl.heads import HEADS, is_soft
 
 __all__ = ["Splits", "infer_labels", "with_shared_labels"]
 
@@ -110,16 +110,17 @@ def _union(name: str, kind: Mapping[str, Any], splits: Splits) -> list[str]:
     """Return all labels, in order of first appearance."""
     labels: dict[str, None] = {}
     for dataset, rows in splits.items():
-        names = class_label(rows["train"].features[name])
-        if names is not None:
-            labels.update(dict.fromkeys(names.names))
+        feature = rows["train"].features[name]
+        names = class_label(feature)
+        if _has_names(feature):
+            labels.update(dict.fromkeys(feature if names is None else names.names))
             continue
         counts = _labels_of(name, kind, dataset, rows["train"])
         _check_repeat(name, dataset, counts)
         labels.update(dict.fromkeys(sorted(counts)))
     for dataset, rows in splits.items():
         for use, data in rows.items():
-            if use == "train" or name not in data.column_names or class_label(data.features[name]) is not None:
+            if use == "train" or name not in data.column_names or _has_names(data.features[name]):
                 continue
             labels.update(
                 dict.fromkeys(sorted(_labels_of(name, kind, dataset, data, is_train=False).keys() - labels.keys()))
@@ -137,6 +138,11 @@ def _union(name: str, kind: Mapping[str, Any], splits: Splits) -> list[str]:
             *(name, joined),
         )
     return list(labels)
+
+
+def _has_names(feature: Any) -> bool:
+    """Return whether a column itself names its labels: integers with names, or a struct of one number a label."""
+    return class_label(feature) is not None or isinstance(feature, Mapping)
 
 
 def _joined(labels: Collection[str]) -> str | None:
@@ -161,18 +167,25 @@ def _labels_of(name: str, kind: Mapping[str, Any], dataset: str, data: Dataset, 
     names = class_label(data.features[name])
     if names is not None:
         return Counter({names.names[value]: count for value, count in values.counts.items() if value >= 0})
+    is_tagging = kind["type"] in HEADS and HEADS[kind["type"]].needs_words
+    is_many = is_tagging or "multi" in (kind.get("problem_type") or kind["type"])
+    is_list = hasattr(data.features[name], "feature")
+    if is_train and is_list and (not is_many or any(isinstance(value, float) for value in values.counts)):
+        raise InferenceError(
+            name,
+            "labels",
+            f"dataset {dataset!r} labels it with lists of numbers. Name what they stand for, in their order: "
+            "labels: [...].",
+        )
     # Numbers of other rows than those of training are the labels that they are when written as texts, if any.
     if is_train and not all(isinstance(value, (str, bool)) for value in values.counts):
         numbers = ", ".join(f"{value_text(value)}: ..." for value in sorted(values.counts)[:3])
         raise InferenceError(
             name, "labels", f"dataset {dataset!r} labels it with numbers. Name them: labels: {{{numbers}}}."
         )
-    is_tagging = kind["type"] in HEADS and HEADS[kind["type"]].needs_words
-    is_many = is_tagging or "multi" in (kind.get("problem_type") or kind["type"])
-    is_cell = not hasattr(data.features[name], "feature")
     found: Counter[str] = Counter()
     for value, count in values.counts.items():
-        for label in _in_cell(name, dataset, value, is_tagging, is_many) if is_cell else [value]:
+        for label in _in_cell(name, dataset, value, is_tagging, is_many) if not is_list else [value]:
             if text := value_text(label):
                 found[text] += count
     longest = max(found, key=len, default="")
@@ -191,7 +204,16 @@ def _in_cell(name: str, dataset: str, value: Any, is_tagging: bool, is_many: boo
     if not isinstance(value, str):
         return [value]
     found = list_in(value.strip())
+    if isinstance(found, dict) and not is_tagging:
+        return list(found)
     if isinstance(found, list):
+        if is_soft(found) and not is_tagging:
+            raise InferenceError(
+                name,
+                "labels",
+                f"dataset {dataset!r} has a cell with numbers, {value[:80]!r}. Name what they stand for, in their "
+                "order: labels: [...].",
+            )
         if is_many:
             return [label for label in found if label is not None]
         raise InferenceError(

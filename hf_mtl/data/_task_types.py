@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -13,6 +14,7 @@ from datasets import ClassLabel, Dataset, Value
 from hf_mtl.configuration import INPUT_COLUMNS
 from hf_mtl.data._values import count_values
 from hf_mtl.data.labels import list_in, words_in
+from hf_mtl.heads import is_soft
 from hf_mtl_light.errors import UserError
 
 __all__ = ["InferenceError", "infer_type"]
@@ -72,7 +74,8 @@ def _observed(name: str, given: Mapping[str, Any], dataset: str, rows: Dataset) 
     inner = getattr(feature, "feature", None)
     holds_lists = inner is not None or (_is_text(feature) and _cells_are_lists(rows, name))
     if given.get("type"):
-        return given["type"], given["type"] == "sequence-classification" and holds_lists
+        is_multi = given["type"] == "sequence-classification" and holds_lists
+        return given["type"], is_multi and not _are_distributions(rows, name)
     if _is_squad(feature):
         return "question-answering", False
     if _chooses(name, rows):
@@ -175,6 +178,15 @@ def _cells(rows: Dataset, name: str) -> Iterator[Any]:
 def _cells_are_lists(rows: Dataset, name: str) -> bool:
     cells = [cell.strip() for cell in _cells(rows, name) if cell.strip()]
     return bool(cells) and all(isinstance(list_in(cell), list) for cell in cells)
+
+
+def _are_distributions(rows: Dataset, name: str) -> bool:
+    """Return whether cells are numbers with the sum 1, or votes: one label a row, however sure; not zeros and ones."""
+    cells = [list_in(cell.strip()) if isinstance(cell, str) else cell for cell in _cells(rows, name) if cell != ""]
+    numbers = [cell for cell in cells if isinstance(cell, list) and is_soft(cell) and None not in cell]
+    if not cells or len(numbers) < len(cells) or all(number in (0, 1) for cell in numbers for number in cell):
+        return False
+    return all(math.isclose(sum(cell), 1, abs_tol=1e-3) for cell in numbers) or any(max(cell) > 1 for cell in numbers)
 
 
 def _are_tags(rows: Dataset, name: str) -> bool:

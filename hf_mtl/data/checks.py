@@ -7,14 +7,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import ClassLabel, Value
 from tqdm.auto import tqdm
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data.columns import LabelledDataset
-from hf_mtl.heads import Head, LabelError
+from hf_mtl.heads import Head, LabelError, SequenceClassificationHead, distribution, is_soft, likeliest
 from hf_mtl_light.encoding import Row
 
 __all__ = ["MOST_CHARACTERS", "LabelCounts", "check_rows"]
@@ -138,7 +138,9 @@ class _ColumnCheck:
         self._is_list = hasattr(column, "feature")
         reads_plainly = self._head.read_label.__func__ is Head.read_label.__func__  # type: ignore[attr-defined]
         if self._head.needs_words:
-            fits = self._is_list and hasattr(part.data.features["tokens"], "feature")
+            # Words with distributions are lists of lists, or of structs.
+            is_flat = self._is_list and isinstance(column.feature, (Value, ClassLabel))
+            fits = is_flat and hasattr(part.data.features["tokens"], "feature")
         else:
             fits = not self._is_list and not isinstance(column, Mapping)
         #: Whether values alone decide: not where a label must fit its row, or is a list that is one label as a whole.
@@ -222,10 +224,16 @@ def _count_rows(part: LabelledDataset, rows: Collection[Row]) -> dict[str, Label
 
 
 def _names(task: TaskConfig, label: Any) -> list[str]:
-    """Return the labels that one label is made of."""
+    """Return the labels that one label is made of; of a distribution the likeliest, or those that probably hold."""
     labels = task.labels or ()
-    if not isinstance(label, (list, tuple)):
-        return [label] if isinstance(label, str) else []
-    if len(label) == len(labels) and not any(isinstance(item, str) for item in label):
-        return [labels[i] for i in np.flatnonzero(np.asarray(label, dtype=float)).tolist()]
-    return [item for item in label if isinstance(item, str)]
+    if isinstance(label, str):
+        return [label]
+    if is_soft(label):
+        try:
+            if task.is_multi_label:
+                flags = SequenceClassificationHead.reference(task, label)
+                return [name for name, flag in zip(labels, flags, strict=True) if flag]
+            return [labels[likeliest(distribution(task, label, 0))]]
+        except LabelError:
+            return []  # a type of a user's own, whose numbers mean something else
+    return [name for item in label for name in _names(task, item)] if isinstance(label, (list, tuple)) else []

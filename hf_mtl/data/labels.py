@@ -6,13 +6,13 @@ import ast
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datasets import ClassLabel
 
 from hf_mtl.configuration import TaskConfig, value_text
-from hf_mtl.heads import Head, LabelError
+from hf_mtl.heads import Head, LabelError, is_soft
 
 __all__ = ["LabelReader", "class_label", "list_in", "words_in"]
 
@@ -63,8 +63,9 @@ class LabelReader:
 
     What a cell holds is a label if it is one; else what it may stand for: a value that ``TaskConfig.label_values``
     names, a label with spaces around it, a number (1.0 as 1) or a truth value that is a label when written as text, a
-    list written as text, a list of 0 and 1 for the task's labels in order. Empty texts and NaN are no label. What
-    stands for nothing is left as it is, for the head to refuse.
+    list written as text, a list of 0 and 1 for the task's labels in order. A distribution, a mapping from labels to
+    numbers or a list of numbers that are no names, is left as it is, null where all of it is null. Empty texts and NaN
+    are no label. What stands for nothing is left as it is, for the head to refuse.
 
     Args:
         task: The task.
@@ -98,13 +99,27 @@ class LabelReader:
             return self._named(value)
         if not self._head.takes_labels:
             return self._amount(value)
-        if isinstance(value, str) and value not in self._labels and (self._head.needs_words or self._is_multi_label):
-            value = self._list(value.strip())
+        if isinstance(value, str) and value not in self._labels:
+            value = self._in_text(value)
+        if isinstance(value, Mapping):
+            return _distribution(value)
         if not isinstance(value, (list, tuple)):
             return self._name(value)
+        if self._head.needs_words:
+            return [_distribution(item) if isinstance(item, Mapping) else self._name(item) for item in value]
         if self._is_multi_label and self._is_multi_hot(value):
             return [float(number) for number in value]
-        return [self._name(item) for item in value]
+        names = [self._name(item) for item in value]
+        if not self._is_multi_label and is_soft(value) and (len(value) == self._count or is_soft(names)):
+            return list(value)
+        return [float(number) for number in value] if self._is_probable(names) else names
+
+    def _in_text(self, text: str) -> Any:
+        """Return the list, or the mapping, that a cell of text holds where the task may have one; else the text."""
+        if self._head.needs_words or self._is_multi_label:
+            return self._list(text.strip())
+        found = list_in(text.strip())
+        return found if is_soft(found) else text
 
     def _named(self, value: Any) -> Any:
         """Return the name of a class integer: the order of names in a dataset need not be the model's."""
@@ -137,6 +152,14 @@ class LabelReader:
             and all(isinstance(number, (int, float)) and number in (0, 1) for number in value)
         )
 
+    def _is_probable(self, value: Sequence[Any]) -> bool:
+        """Return whether a list without names is the probability of each label of a task that may have several."""
+        return (
+            self._is_multi_label
+            and len(value) == self._count
+            and all(isinstance(number, (int, float)) and 0 <= number <= 1 for number in value)
+        )
+
     def _name(self, value: Any) -> Any:
         if isinstance(value, str):
             if value in self._labels:
@@ -167,3 +190,8 @@ class LabelReader:
                 return list_in(text)
             return value if number is not None and not math.isfinite(number) else number
         return list_in(text)
+
+
+def _distribution(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return a mapping without what is null: Arrow gives every row the names of all; ``None`` where all is."""
+    return {name: number for name, number in value.items() if number is not None} or None

@@ -23,6 +23,7 @@ from hf_mtl.heads._layers import LayerMix
 from hf_mtl.heads._output import HeadOutput, ScoredBatch
 from hf_mtl.heads._pooling import AttentionPooling
 from hf_mtl.heads._sequence_head import SequenceHead
+from hf_mtl.heads._soft_labels import class_target, distribution, is_soft, likeliest
 from hf_mtl.heads._stock import STOCK_CLASSES, PlainClassifier, StockKind, stock_logits, stock_output
 from hf_mtl.heads._task_type import NoOptions
 from hf_mtl.heads._token_head import TokenHead
@@ -69,10 +70,14 @@ __all__ = [
     "TokenHead",
     "balanced_class_weights",
     "balanced_pos_weight",
+    "class_target",
+    "distribution",
     "head_class",
     "infer_scheme",
+    "is_soft",
     "kind_of",
     "label_index",
+    "likeliest",
     "own_thresholds",
     "stock_logits",
     "stock_output",

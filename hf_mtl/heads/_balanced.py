@@ -22,7 +22,7 @@ __all__ = [
 MOST_POS_WEIGHT = 100.0
 
 
-def balanced_class_weights(counts: Sequence[int]) -> list[float]:
+def balanced_class_weights(counts: Sequence[float]) -> list[float]:
     r"""Return the class weights under which every class has the same part of the loss.
 
     .. math:: w_c = n / (C \, n_c)
@@ -43,7 +43,7 @@ def balanced_class_weights(counts: Sequence[int]) -> list[float]:
     return [sum(counts) / (occurring * count) if count else 1.0 for count in counts]
 
 
-def balanced_pos_weight(positives: Sequence[int], rows: int) -> list[float]:
+def balanced_pos_weight(positives: Sequence[float], rows: int) -> list[float]:
     r"""Return for each label the weight under which rows with and without it have the same part of the loss.
 
     .. math:: w_c = (n - n_c) / n_c
@@ -63,18 +63,22 @@ def balanced_pos_weight(positives: Sequence[int], rows: int) -> list[float]:
     ]
 
 
-def learn_class_weights(task: TaskConfig, ids: Iterable[int]) -> TaskConfig:
+def learn_class_weights(task: TaskConfig, labels: Iterable[int | Sequence[float]]) -> TaskConfig:
     """Return the task with the weights of its classes where they are to be balanced; else the task as it is.
 
     Args:
         task: The task.
-        ids: The class of each training item; they are read where they are needed.
+        labels: The class of each training item, or the probability of each class, by which expected numbers of items
+            are counted; they are read where they are needed.
     """
     if task.class_weights != BALANCED:
         return task
-    counts = [0] * task.num_labels
-    for number in ids:
-        counts[number] += 1
+    counts = [0.0] * task.num_labels
+    for label in labels:
+        if isinstance(label, int):
+            counts[label] += 1
+        else:
+            counts = [count + part for count, part in zip(counts, label, strict=True)]
     return dataclasses.replace(task, class_weights=balanced_class_weights(counts)) if any(counts) else task
 
 
@@ -83,12 +87,12 @@ def learn_pos_weight(task: TaskConfig, labels: Iterable[Sequence[float]]) -> Tas
 
     Args:
         task: The task.
-        labels: C zeros and ones a training row; they are read where they are needed.
+        labels: C zeros and ones, or probabilities, a training row; they are read where they are needed.
     """
     if task.pos_weight != BALANCED:
         return task
-    rows, counts = 0, torch.zeros(task.num_labels, dtype=torch.int64)
+    rows, counts = 0, torch.zeros(task.num_labels, dtype=torch.float64)
     for flags in labels:
         rows += 1
-        counts += torch.tensor(flags, dtype=torch.int64)
+        counts += torch.tensor(flags, dtype=torch.float64)
     return dataclasses.replace(task, pos_weight=balanced_pos_weight(counts.tolist(), rows)) if rows else task

@@ -36,9 +36,13 @@ def cross_entropy_sum(task: TaskConfig, logits: torch.Tensor, labels: torch.Tens
     Args:
         task: The task.
         logits: [n, C].
-        labels: [n] int64 class ids; -100, torch's own mark, is passed over.
+        labels: [n] int64 class ids, or [n, C] floating probabilities, for which it is the expectation over classes;
+            -100, torch's own mark, is passed over.
     """
     logits = at_least_float32(logits)
+    if labels.is_floating_point():
+        kept = labels[:, 0].ne(-100)
+        logits, labels = logits[kept], labels[kept].to(logits)
     return functional.cross_entropy(
         logits,
         labels,

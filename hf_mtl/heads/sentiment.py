@@ -14,9 +14,9 @@ from transformers import PreTrainedConfig
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._balanced import learn_class_weights
 from hf_mtl.heads._divergence import class_divergence
-from hf_mtl.heads._labels import label_index
 from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum
 from hf_mtl.heads._sequence_head import SequenceHead
+from hf_mtl.heads._soft_labels import class_target, class_tensor, has_class, likeliest
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import WordMap
@@ -51,7 +51,7 @@ class SentimentHead(SequenceHead):
     .. math:: P(y \le k) = \sigma(\theta_k - f).
 
     Its logits are the logarithms of the class probabilities, so both losses are the cross-entropy of
-    ``softmax(logits)``.
+    ``softmax(logits)``. A label may be a distribution over the places; metrics compare with the likeliest.
 
     Answers: ``label``, ``score`` of that label, ``scores`` of all labels, and ``polarity`` in [-1, 1]: the expected
     position on the scale, where -1 is the first label and 1 the last.
@@ -116,7 +116,7 @@ class SentimentHead(SequenceHead):
     @classmethod
     def learn(cls, task: TaskConfig, values: Iterable[Any]) -> TaskConfig:
         """Return the task with the weights that are to be balanced."""
-        return learn_class_weights(task, (label_index(task, value, row) for row, value in enumerate(values)))
+        return learn_class_weights(task, (class_target(task, value, row) for row, value in enumerate(values)))
 
     @classmethod
     def stock_problem_type(cls, task: TaskConfig) -> str:
@@ -134,13 +134,18 @@ class SentimentHead(SequenceHead):
 
     @classmethod
     def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
-        """Return [R] int64 positions on the scale."""
-        return torch.tensor([label_index(task, value, row) for row, value in enumerate(values)])
+        """Return [R] int64 positions on the scale, or [R, C] float32 probabilities where a label is a distribution."""
+        return class_tensor([class_target(task, value, row) for row, value in enumerate(values)], task.num_labels)
 
     @classmethod
     def reference(cls, task: TaskConfig, value: Any) -> int:
-        """Return the position on the scale, 0 the most negative."""
-        return label_index(task, value, 0)
+        """Return the position on the scale, 0 the most negative; of a distribution the likeliest."""
+        return likeliest(class_target(task, value, 0))
+
+    @classmethod
+    def has_label(cls, labels: torch.Tensor) -> torch.Tensor:
+        """Return which of R texts have a label, [R]."""
+        return has_class(labels, cls.no_label)
 
     def forward(self, states: Any) -> torch.Tensor:
         """Return the logits [R, C]; log-probabilities for the ordinal loss."""

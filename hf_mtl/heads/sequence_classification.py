@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from hf_mtl.heads._divergence import class_divergence, label_divergence
 from hf_mtl.heads._labels import LabelError, label_index, shortened
 from hf_mtl.heads._numerics import as_array, at_least_float32, cross_entropy_sum, weight_tensor
 from hf_mtl.heads._sequence_head import SequenceHead
+from hf_mtl.heads._soft_labels import class_target, class_tensor, has_class, likeliest, numbers_by_label
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.numerics import sigmoid
 from hf_mtl_light.words import WordMap
@@ -31,6 +32,10 @@ class SequenceClassificationHead(SequenceHead):
     :math:`p_c = \sigma(z_c)` and ``pos_weight`` w the mean over labels
 
     .. math:: \frac1C \sum_c - w_c y_c \log p_c - (1 - y_c) \log (1 - p_c)
+
+    A label may be a distribution over the task's labels, q, whose loss is the expectation :math:`-\sum_c w_c q_c \log
+    p_c`; of a multi-label task the probability of each label in the place of y. Metrics compare with the likeliest
+    label; multi-label: with those of at least 0.5.
 
     Answers: ``{"label", "score"}``; multi-label: a list of those whose score is at least their threshold
     (``TaskConfig.thresholds``, 0.5 if it has none), best first. With ``top_k``: a list of so many, best first.
@@ -58,7 +63,7 @@ class SequenceClassificationHead(SequenceHead):
         """Return the task with the weights that are to be balanced."""
         if cls.is_multi_label(task):
             return learn_pos_weight(task, (cls._multi_hot(task, value, row) for row, value in enumerate(values)))
-        return learn_class_weights(task, (label_index(task, value, row) for row, value in enumerate(values)))
+        return learn_class_weights(task, (class_target(task, value, row) for row, value in enumerate(values)))
 
     @classmethod
     def stock_problem_type(cls, task: TaskConfig) -> str:
@@ -67,38 +72,63 @@ class SequenceClassificationHead(SequenceHead):
 
     @classmethod
     def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
-        """Return [R] int64 class ids; multi-label: [R, C] float32 of 0 and 1."""
+        """Return [R] int64 class ids, or [R, C] float32 probabilities where a label is a distribution.
+
+        Multi-label: [R, C] float32, from 0 to 1.
+        """
         if cls.is_multi_label(task):
             return torch.tensor([cls._multi_hot(task, value, row) for row, value in enumerate(values)])
-        return torch.tensor([label_index(task, value, row) for row, value in enumerate(values)])
+        return class_tensor([class_target(task, value, row) for row, value in enumerate(values)], task.num_labels)
 
     @classmethod
     def reference(cls, task: TaskConfig, value: Any) -> Any:
         """Return the class id; multi-label: a list of C zeros and ones."""
         if cls.is_multi_label(task):
-            return [int(x) for x in cls._multi_hot(task, value, 0)]
-        return label_index(task, value, 0)
+            return [int(x >= 0.5) for x in cls._multi_hot(task, value, 0)]
+        return likeliest(class_target(task, value, 0))
+
+    @classmethod
+    def has_label(cls, labels: torch.Tensor) -> torch.Tensor:
+        """Return which of R texts have a label, [R]."""
+        return has_class(labels, cls.no_label)
 
     @classmethod
     def _multi_hot(cls, task: TaskConfig, value: Any, row: int) -> list[float]:
+        """Return for each label whether it holds, 0 or 1, or how probably."""
+        if isinstance(value, Mapping):
+            return cls._each_probable(task, value, row)
         if isinstance(value, str) or not isinstance(value, Sequence):
             written = " In a cell of text, write it as JSON." if isinstance(value, str) else ""
             raise LabelError(
                 row, f"found {shortened(value)}. A multi-label task needs a list of labels, possibly empty.{written}"
             )
-        is_numbers = all(isinstance(x, (int, float)) and x in (0, 1) for x in value)
+        is_numbers = all(isinstance(x, (int, float)) and 0 <= x <= 1 for x in value)
         if value and is_numbers and len(value) != task.num_labels and not {"0", "1"} & {*(task.labels or ())}:
             raise LabelError(
                 row,
                 f"found {len(value)} numbers. A multi-hot label has a 0 or a 1 for each of the task's "
-                f"{task.num_labels} labels, in their order.",
+                f"{task.num_labels} labels, in their order; or the probability of each.",
             )
         if len(value) == task.num_labels and all(isinstance(x, (bool, float)) for x in value):
-            if any(x not in (0.0, 1.0) for x in value):
-                raise LabelError(row, f"found {list(value)}. A multi-hot label holds only 0 and 1.")
-            return [float(x) for x in value]
+            return cls._each_probable(task, value, row)
         chosen = {label_index(task, label, row) for label in value}
         return [float(i in chosen) for i in range(task.num_labels)]
+
+    @classmethod
+    def _each_probable(cls, task: TaskConfig, value: Any, row: int) -> list[float]:
+        """Return the probability of each label by itself.
+
+        Raises:
+            LabelError: If one is above 1, as votes are.
+        """
+        found = numbers_by_label(task, value, row, "probabilities")
+        if any(number > 1 for number in found):
+            raise LabelError(
+                row,
+                f"found {shortened(value)}. Each label of a multi-label task has a separate probability, from 0 to "
+                "1: divide votes by the number of annotators.",
+            )
+        return found
 
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy summed over texts, in nats."""
