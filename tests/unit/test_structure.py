@@ -17,6 +17,7 @@ LIGHT = Path(hf_mtl_light.__file__).parent
 #: Parts of the package, highest first. A part imports only parts of lower rows.
 ROWS = [
     {"cli"},
+    {"validation"},
     {"recipe", "pipelines", "export", "surgery", "report"},
     {"trainer"},
     {"inference"},
