@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -91,6 +92,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = item.path.relative_to(root).as_posix() if item.path.is_relative_to(root) else ""
         if isinstance(item, pytest.DoctestItem) or (place.startswith("unit/") and place not in SLOW):
             item.add_marker(pytest.mark.fast)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what was imported, which is there until the end.
+
+    accelerate collects garbage at the beginning of each training. To look through all objects of the libraries took
+    half a second of a core, more than the steps of a small training.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 _WORDS = (  # noqa: SIM905  # one string reads better than a hundred literals
