@@ -32,7 +32,7 @@ class TokenReplacement(LearnedAugmentation):
     def entries(self, row: Row, task: str) -> Iterator[tuple[tuple[str, Any], str]]:
         """Yield the row's words by task and tag."""
         for word, tag in zip(row.text, row.labels[task], strict=True):
-            if tag is not None:
+            if isinstance(tag, str):  # not a distribution over tags
                 yield (task, tag), word
 
     def augment(self, row: Row, rng: np.random.Generator, tagging: Sequence[str]) -> Row:
@@ -43,6 +43,6 @@ class TokenReplacement(LearnedAugmentation):
         words = list(row.text)
         chosen = rng.random(len(words)) < self.rate
         for i, tag in enumerate(row.labels[task]):
-            if chosen[i] and (known := self._known.get((task, tag))):
+            if chosen[i] and isinstance(tag, str) and (known := self._known.get((task, tag))):
                 words[i] = known[rng.integers(len(known))]
         return with_units(row, words)

@@ -113,7 +113,7 @@ def _union(name: str, kind: Mapping[str, Any], splits: Splits) -> list[str]:
         feature = rows["train"].features[name]
         names = class_label(feature)
         if _has_names(feature):
-            labels.update(dict.fromkeys(feature if names is None else names.names))
+            labels.update(dict.fromkeys(getattr(feature, "feature", feature) if names is None else names.names))
             continue
         counts = _labels_of(name, kind, dataset, rows["train"])
         _check_repeat(name, dataset, counts)
@@ -141,8 +141,8 @@ def _union(name: str, kind: Mapping[str, Any], splits: Splits) -> list[str]:
 
 
 def _has_names(feature: Any) -> bool:
-    """Return whether a column itself names its labels: integers with names, or a struct of one number a label."""
-    return class_label(feature) is not None or isinstance(feature, Mapping)
+    """Return whether a column itself names its labels: integers with names, or structs of one number a label."""
+    return class_label(feature) is not None or isinstance(getattr(feature, "feature", feature), Mapping)
 
 
 def _joined(labels: Collection[str]) -> str | None:
@@ -170,7 +170,14 @@ def _labels_of(name: str, kind: Mapping[str, Any], dataset: str, data: Dataset, 
     is_tagging = kind["type"] in HEADS and HEADS[kind["type"]].needs_words
     is_many = is_tagging or "multi" in (kind.get("problem_type") or kind["type"])
     is_list = hasattr(data.features[name], "feature")
-    if is_train and is_list and (not is_many or any(isinstance(value, float) for value in values.counts)):
+    is_numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values.counts)
+    has_numbers_each = not is_many or hasattr(data.features[name].feature, "feature") if is_list else False
+    if (
+        is_train
+        and is_list
+        and is_numbers
+        and (has_numbers_each or any(isinstance(value, float) for value in values.counts))
+    ):
         raise InferenceError(
             name,
             "labels",

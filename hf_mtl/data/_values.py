@@ -43,7 +43,7 @@ def count_values(data: Dataset, name: str, most: int = MOST_VALUES) -> Values:
 
     Args:
         data: The rows.
-        name: The column: of texts, numbers or truth values, or of lists of them.
+        name: The column: of texts, numbers or truth values, or of lists of them, also within lists.
         most: The values after which counting stops.
     """
     found = Values()
@@ -51,7 +51,7 @@ def count_values(data: Dataset, name: str, most: int = MOST_VALUES) -> Values:
         column = batch[name].combine_chunks()
         found.rows += len(column)
         found.nulls += column.null_count
-        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
             column = column.flatten()
         for item in pc.value_counts(column).to_pylist():
             if item["values"] is not None:

@@ -100,6 +100,16 @@ class Chains:
         total = torch.where(inside, emitted, 0.0).sum(1) + torch.where(inside[:, 1:], moved, 0.0).sum(1)
         return torch.where(self.lengths > 0, total + self.starts[tags[:, 0]] + self.ends[last], 0.0)
 
+    def expected_score(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """Return the mean of s where each word's tag is drawn by itself, of probabilities [R, W, C], [R]."""
+        if self._is_empty():
+            return self.emissions.sum((1, 2))
+        words = torch.arange(probabilities.shape[1], device=probabilities.device)
+        p = probabilities.masked_fill((words >= self.lengths[:, None])[..., None], 0.0)
+        last = p[torch.arange(len(p), device=p.device), (self.lengths - 1).clamp(min=0)]
+        total = (p * self.emissions).sum((1, 2)) + ((p[:, :-1] @ self.pairs) * p[:, 1:]).sum((1, 2))
+        return torch.where(self.lengths > 0, total + p[:, 0] @ self.starts + last @ self.ends, 0.0)
+
     def best(self) -> torch.Tensor:
         """Return a sequence of the highest s (Viterbi), [R, W] int64; of tags that tie the first one, from the end.
 

@@ -21,6 +21,7 @@ __all__ = [
     "is_soft",
     "likeliest",
     "numbers_by_label",
+    "token_tensor",
 ]
 
 #: A label as a head of classes learns it: the class, or the probability of each.
@@ -144,6 +145,28 @@ def class_tensor(labels: Sequence[ClassTarget], count: int) -> torch.Tensor:
         return torch.tensor(labels)
     rows = [label if isinstance(label, list) else [float(i == label) for i in range(count)] for label in labels]
     return torch.tensor(rows, dtype=torch.float32)
+
+
+def token_tensor(
+    rows: Sequence[Sequence[ClassTarget | None]], count: int, no_label: int, soft: bool = False
+) -> torch.Tensor:
+    """Return [R, L] int64 class ids of tokens; where one has a distribution, [R, L, C] float32 probabilities.
+
+    Args:
+        rows: A label for each of L tokens, or ``None``.
+        count: C.
+        no_label: What a token without a label gets, in each of its C places.
+        soft: Whether to return probabilities, also where there are none.
+    """
+    if not soft and not any(isinstance(label, list) for row in rows for label in row):
+        return torch.tensor([[no_label if label is None else label for label in row] for row in rows])
+    nothing, certain = [float(no_label)] * count, torch.eye(count).tolist()
+    return torch.tensor(
+        [
+            [nothing if label is None else label if isinstance(label, list) else certain[label] for label in row]
+            for row in rows
+        ]
+    )
 
 
 def has_class(labels: torch.Tensor, no_label: float) -> torch.Tensor:

@@ -15,7 +15,9 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoder import FlatLayout
 from hf_mtl.heads._chain import Chains, lay_out
 from hf_mtl.heads._divergence import log_divergence
+from hf_mtl.heads._labels import LabelError
 from hf_mtl.heads._numerics import as_array, at_least_float32
+from hf_mtl.heads._soft_labels import ClassTarget, token_tensor
 from hf_mtl.heads.token_classification import TaggingOptions, TokenClassificationHead
 from hf_mtl_light.answering import Answering, AnswerOptions, TagAnswers
 from hf_mtl_light.description import TaskDescription
@@ -43,7 +45,8 @@ class CrfTaggingHead(TokenClassificationHead):
 
     with the logits e of plain tagging, learned transitions T, starts b and ends f, all of which begin at zero. The loss
     is the negative log-likelihood of the labelled words' tags; it sums over all tags that a word without a label may
-    have. Words without a sub-word are no part of a chain: they part it in two.
+    have. Words without a sub-word are no part of a chain: they part it in two. Of words with distributions over the
+    tags it is the expectation, each word's tag drawn by itself.
 
     Labels, metrics and answers are those of `TokenClassificationHead`. With ``constrained_decoding`` the answer is the
     likeliest legal sequence; a score is the probability of the word's tag, given the text and that its tags are legal.
@@ -76,33 +79,64 @@ class CrfTaggingHead(TokenClassificationHead):
             )
 
     @classmethod
+    def _targets(cls, task: TaskConfig, tags: Any, words: int, row: int) -> list[ClassTarget | None]:
+        targets = super()._targets(task, tags, words, row)
+        if _is_soft(targets) and None in targets:
+            raise LabelError(
+                row,
+                f"word {targets.index(None)} has no label, where others have distributions. In a row with "
+                f"distributions {task.type} needs a label for each word.",
+            )
+        return targets
+
+    @classmethod
     def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
         """Return [R, L] int64: tag ids at the words' first tokens, -1 for a null tag, else `no_label`.
 
-        2^30 is added at the first word of each chain.
+        2^30 is added at the first word of each chain. Where a word has a distribution, [R, L, C + 1] float32: the
+        probability of each tag, all 0 for a null tag, and a 1 after them at the first word of each chain.
         """
-        rows = []
-        for row, (tags, word_map) in enumerate(zip(values, words, strict=True)):
-            ids = cls._tag_ids(task, tags, len(word_map.spans), row)
-            encoded, previous = [], None
+        rows = [cls._targets(task, tags, len(words[row].spans), row) for row, tags in enumerate(values)]
+        encoded = []
+        for targets, word_map in zip(rows, words, strict=True):
+            of_row: list[tuple[ClassTarget | None, bool] | None] = []
+            previous = None
             for word in word_map.word_ids:
                 if word is None or word == previous:
-                    encoded.append(cls.no_label)
+                    of_row.append(None)
                     continue
-                tag = ids[word]
-                begins = previous is None or word != previous + 1
-                encoded.append((UNKNOWN if tag is None else tag) + FIRST * begins)
+                of_row.append((targets[word], previous is None or word != previous + 1))
                 previous = word
-            rows.append(encoded)
-        return torch.tensor(rows)
+            encoded.append(of_row)
+        return cls._soft_tensor(task, encoded) if any(map(_is_soft, rows)) else cls._tensor(encoded)
+
+    @classmethod
+    def _tensor(cls, rows: Sequence[Sequence[Any]]) -> torch.Tensor:
+        return torch.tensor(
+            [
+                [cls.no_label if w is None else (UNKNOWN if w[0] is None else w[0]) + FIRST * w[1] for w in row]
+                for row in rows
+            ]
+        )
+
+    @classmethod
+    def _soft_tensor(cls, task: TaskConfig, rows: Sequence[Sequence[Any]]) -> torch.Tensor:
+        tags = token_tensor([[w and w[0] for w in row] for row in rows], task.num_labels, 0, soft=True)
+        begins = torch.tensor([[float(w is not None and w[1]) for w in row] for row in rows])
+        is_word = torch.tensor([[w is not None for w in row] for row in rows])
+        return torch.cat([tags, begins[..., None]], -1).masked_fill(~is_word[..., None], cls.no_label)
 
     @classmethod
     def count_items(cls, labels: torch.Tensor) -> torch.Tensor:
         """Return the number of labelled words."""
+        if labels.is_floating_point():
+            return labels[..., :-1].sum(-1).gt(0).sum()
         return (labels.ge(0) & labels.ne(FIRST + UNKNOWN)).sum()
 
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the negative log-likelihood summed over the labelled words, in nats.
+
+        Of a chain with distributions it is the expectation over tags that are drawn for each word by itself.
 
         Raises:
             ValueError: If the labels do not say where chains begin.
@@ -111,13 +145,28 @@ class CrfTaggingHead(TokenClassificationHead):
         if not len(words):
             return at_least_float32(logits).sum() * 0.0
         chains = self._chains(logits[words], layout)
-        if bool(tags.ge(0).all()):
-            right = chains.score(layout.pad(tags))
-        else:
-            any_tag = torch.arange(logits.shape[1], device=tags.device)
-            ruled_out = tags.ge(0)[:, None] & (tags[:, None] != any_tag)
-            right = self._chains(logits[words].masked_fill(ruled_out, -torch.inf), layout).log_partition()
+        if labels.is_floating_point():
+            return (chains.log_partition() - self._expected(chains, logits[words], tags, layout)).sum()
+        right = chains.score(layout.pad(tags)) if bool(tags.ge(0).all()) else self._known(logits[words], tags, layout)
         return (chains.log_partition() - right).sum()
+
+    def _known(self, logits: torch.Tensor, tags: torch.Tensor, layout: FlatLayout) -> torch.Tensor:
+        """Return the logarithm of the summed scores of all sequences with the tags that are known, [R]."""
+        any_tag = torch.arange(logits.shape[1], device=tags.device)
+        ruled_out = tags.ge(0)[:, None] & (tags[:, None] != any_tag)
+        return self._chains(logits.masked_fill(ruled_out, -torch.inf), layout).log_partition()
+
+    def _expected(
+        self, chains: Chains, logits: torch.Tensor, probabilities: torch.Tensor, layout: FlatLayout
+    ) -> torch.Tensor:
+        """Return the expected score of chains with distributions, and `_known` of those without a tag at some word."""
+        is_known = probabilities.gt(0).any(-1)
+        tags = torch.where(is_known, probabilities.argmax(-1), UNKNOWN)
+        expected = chains.expected_score(layout.pad(probabilities.double()))
+        if bool(is_known.all()):
+            return expected
+        # No chain has both: see `_targets`.
+        return torch.where(layout.pad(~is_known).any(1), self._known(logits, tags, layout), expected)
 
     def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the divergence of the words' marginal probabilities summed over labelled words, in nats.
@@ -128,21 +177,28 @@ class CrfTaggingHead(TokenClassificationHead):
             ValueError: If the labels do not say where chains begin.
         """
         words, tags, layout = self._words(labels)
+        is_known = tags.gt(0).any(-1) if labels.is_floating_point() else tags.ge(0)
         both = (layout.flatten(self._chains(each[words], layout).log_marginals()) for each in (logits_a, logits_b))
-        return log_divergence(*(logs[tags.ge(0)] for logs in both))
+        return log_divergence(*(logs[is_known] for logs in both))
 
     def _words(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, FlatLayout]:
-        """Return where words are, [m] int64, their tags, [m] int64, -1 for none, and how they form chains.
+        """Return where words are, [m] int64, their labels, and how they form chains.
+
+        The labels are tags, [m] int64, -1 for none, or probabilities [m, C], all 0 for none.
 
         Args:
-            labels: [n], as `loss_sum` takes them.
+            labels: [n] or [n, C + 1], as `loss_sum` takes them.
 
         Raises:
             ValueError: If the labels do not say where chains begin.
         """
-        begins = labels.ge(FIRST + UNKNOWN)
-        tags = torch.where(begins, labels - FIRST, labels)
-        words = tags.ge(UNKNOWN).nonzero()[:, 0]
+        if labels.is_floating_point():
+            begins, tags = labels[:, -1].eq(1), labels[:, :-1]
+            words = tags[:, 0].ge(0).nonzero()[:, 0]
+        else:
+            begins = labels.ge(FIRST + UNKNOWN)
+            tags = torch.where(begins, labels - FIRST, labels)
+            words = tags.ge(UNKNOWN).nonzero()[:, 0]
         begins, tags = begins[words], tags[words]
         if len(words) and not begins[0]:
             raise UserError(
@@ -231,6 +287,10 @@ class CrfTaggingHead(TokenClassificationHead):
         """Return the marginal probability of each tag of words, [n, C]."""
         layout = lay_out(torch.from_numpy(lengths))
         return as_array(layout.flatten(self._legal_chains(torch.from_numpy(logits), layout).marginals()))
+
+
+def _is_soft(targets: Sequence[ClassTarget | None]) -> bool:
+    return any(isinstance(target, list) for target in targets)
 
 
 def _without(scores: torch.Tensor, may: np.ndarray) -> torch.Tensor:

@@ -16,6 +16,7 @@ from hf_mtl.heads._balanced import learn_class_weights
 from hf_mtl.heads._divergence import class_divergence
 from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._numerics import as_array, cross_entropy_sum
+from hf_mtl.heads._soft_labels import ClassTarget, distribution, has_class, is_soft, likeliest, token_tensor
 from hf_mtl.heads._token_head import TokenHead
 from hf_mtl_light.answering import TagAnswers
 from hf_mtl_light.description import TaskDescription
@@ -84,6 +85,9 @@ class TokenClassificationHead(TokenHead):
     Words without a sub-word (truncated, or dropped by the tokenizer) train nothing and are answered ``O``; metrics
     count them. The other words get the likeliest tags that are legal in the labels' scheme.
 
+    A word's label may be a distribution over the tags; its loss is the expectation, and metrics compare with the
+    likeliest tag.
+
     Answers: the entities with their character offsets, or for plain tags one ``{"entity", "score", "word", "start",
     "end"}`` a word.
     """
@@ -122,11 +126,11 @@ class TokenClassificationHead(TokenHead):
         return task
 
     @classmethod
-    def _noted_tags(cls, task: TaskConfig, values: Iterable[Any], kept: list[Any]) -> Iterator[int]:
-        """Yield the tag ids of all words with a tag, and keep the rows that were read."""
+    def _noted_tags(cls, task: TaskConfig, values: Iterable[Any], kept: list[Any]) -> Iterator[ClassTarget]:
+        """Yield the labels of all words with one, and keep the rows that were read."""
         for row, tags in enumerate(values):
             kept.append(tags)
-            yield from (tag for tag in cls._tag_ids(task, tags, len(tags), row) if tag is not None)
+            yield from (tag for tag in cls._targets(task, tags, len(tags), row) if tag is not None)
 
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
@@ -145,11 +149,12 @@ class TokenClassificationHead(TokenHead):
         return [as_iobes(label) for label in labels] if cls.scheme(task) == "BILOU" else labels
 
     @classmethod
-    def _tag_ids(cls, task: TaskConfig, tags: Any, words: int, row: int) -> list[int | None]:
+    def _targets(cls, task: TaskConfig, tags: Any, words: int, row: int) -> list[ClassTarget | None]:
+        """Return the tag id of each word, or the probability of each tag; ``None`` for a word without a label."""
         if isinstance(tags, str) or not isinstance(tags, Sequence):
             raise LabelError(row, f"found {tags!r}. Token classification needs a list with one tag per token.")
         for tag in tags:
-            if isinstance(tag, (list, tuple, dict)):
+            if isinstance(tag, (list, tuple)) and not is_soft(tag):
                 raise LabelError(
                     row,
                     f"found several tags for one token, {tag!r}. A token has one tag: give each layer of nested or "
@@ -157,34 +162,46 @@ class TokenClassificationHead(TokenHead):
                 )
         if len(tags) != words:
             raise LabelError(row, f"{len(tags)} tags for {words} tokens. Token classification needs one tag per token.")
-        return [None if tag is None else label_index(task, tag, row) for tag in tags]
+        return [
+            None if tag is None else distribution(task, tag, row) if is_soft(tag) else label_index(task, tag, row)
+            for tag in tags
+        ]
 
     @classmethod
     def encode_labels(cls, task: TaskConfig, values: Sequence[Any], words: Sequence[WordMap]) -> torch.Tensor:
-        """Return [R, L] int64 tag ids, `no_label` at positions that train nothing."""
+        """Return [R, L] int64 tag ids, or [R, L, C] float32 probabilities where a word has a distribution.
+
+        `no_label` is at positions that train nothing.
+        """
         every = cls.options(task).label_all_tokens
         labels = task.labels or ()
         inside = [labels.index(inside_tag(label, labels)) for label in labels]
         rows = []
         for row, (tags, word_map) in enumerate(zip(values, words, strict=True)):
-            ids = cls._tag_ids(task, tags, len(word_map.spans), row)
-            encoded, previous = [], None
+            targets = cls._targets(task, tags, len(word_map.spans), row)
+            encoded: list[ClassTarget | None] = []
+            previous = None
             for word in word_map.word_ids:
-                tag = None if word is None else ids[word]
-                if tag is None or (word == previous and not every):
-                    encoded.append(cls.no_label)
+                target = None if word is None else targets[word]
+                if target is None or (word == previous and not every):
+                    encoded.append(None)
                 else:
-                    encoded.append(inside[tag] if word == previous else tag)
+                    encoded.append(_inside(target, inside) if word == previous else target)
                 previous = word
             rows.append(encoded)
-        return torch.tensor(rows)
+        return token_tensor(rows, task.num_labels, int(cls.no_label))
 
     @classmethod
     def reference(cls, task: TaskConfig, value: Any) -> list[str | None]:
-        """Return the tag names of the words, with the letters of IOBES, null where a word has none."""
+        """Return the (likeliest) tag names of the words, with the letters of IOBES, null where a word has none."""
         spelled = cls._spelled(task)
         words = len(value) if isinstance(value, Sequence) else 0
-        return [None if i is None else spelled[i] for i in cls._tag_ids(task, value, words, 0)]
+        return [None if t is None else spelled[likeliest(t)] for t in cls._targets(task, value, words, 0)]
+
+    @classmethod
+    def has_label(cls, labels: torch.Tensor) -> torch.Tensor:
+        """Return which tokens have a label, [n] or [R, L]."""
+        return has_class(labels, cls.no_label)
 
     @classmethod
     def comparable(cls, predictions: Sequence[Any], references: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -238,3 +255,13 @@ class TokenClassificationHead(TokenHead):
         spelled = self._spelled(self.task)
         tags: list[Any] = runs.in_rows([spelled[i] for i in ids.tolist()], NO_ANSWER)
         return tags
+
+
+def _inside(target: ClassTarget, inside: Sequence[int]) -> ClassTarget:
+    """Return the label of a word's further tokens: each tag's probability goes to that of its inside."""
+    if isinstance(target, int):
+        return inside[target]
+    moved = [0.0] * len(target)
+    for tag, probability in zip(inside, target, strict=True):
+        moved[tag] += probability
+    return moved

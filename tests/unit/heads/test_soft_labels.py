@@ -1,6 +1,9 @@
 """Labels that are distributions: read, checked, learned from and compared with."""
 
 import itertools
+import json
+import math
+import re
 
 import pytest
 import torch
@@ -10,6 +13,7 @@ from hf_mtl import TaskConfig, infer_tasks
 from hf_mtl.data import LabelledDataset, check_rows
 from hf_mtl.heads import HEADS, LabelError, balanced_class_weights, head_class
 from tests.trainers import model_without_dropout
+from tests.unit.heads.test_tagging import words_of
 
 LABELS = ["bad", "fair", "good"]
 TOPIC = TaskConfig("topic", "sequence-classification", labels=LABELS)
@@ -20,8 +24,8 @@ SINGLE = [TOPIC, MOOD, SCALE]
 HEADS_BY_NAME = {task.name: HEADS[task.type] for task in (*SINGLE, THEMES)}
 
 
-def encoded(task, values):
-    return head_class(task).encode_labels(task, values, [])
+def encoded(task, values, words=()):
+    return head_class(task).encode_labels(task, values, words)
 
 
 @pytest.mark.parametrize("task", SINGLE, ids=lambda task: task.name)
@@ -148,10 +152,145 @@ def test_a_mistake_names_dataset_row_and_task():
         check_rows(part)
 
 
+TAGS = ["O", "B-x", "I-x"]
+TAGGING = [
+    TaskConfig("tags", "token-classification", labels=TAGS),
+    TaskConfig("pieces", "token-classification", labels=TAGS, options={"label_all_tokens": True}),
+    TaskConfig("chain", "crf-tagging", labels=TAGS),
+]
+#: Words of two texts: the second text's third word has no token, so that its chain is in two.
+WORDS = [words_of([None, 0, 0, 1, 2, None]), words_of([None, 0, 1, 1, 3, None])]
+
+
+def moved(head):
+    """Give the head's parameters values: transitions begin at zero."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, generator=generator)
+    return head
+
+
+@pytest.mark.parametrize("task", TAGGING, ids=lambda task: task.name)
+def test_certain_distributions_of_words_have_the_loss_of_their_tags(task):
+    head = moved(model_without_dropout([task]).double().task_heads[task.name])
+    logits = torch.randn(12, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    names = [["B-x", "I-x", "O"], ["O", "B-x", "O", None]]
+    hard = encoded(task, names, WORDS).flatten()
+    soft = encoded(task, [["B-x", {"I-x": 2}, [3, 0, 0]], names[1]], WORDS).flatten(0, 1)
+    assert soft.is_floating_point()
+    assert head.count_items(soft) == head.count_items(hard)
+    torch.testing.assert_close(head.loss_sum(logits, soft), head.loss_sum(logits, hard), rtol=1e-14, atol=0)
+    torch.testing.assert_close(
+        head.divergence_sum(logits, -logits, soft), head.divergence_sum(logits, -logits, hard), rtol=1e-14, atol=0
+    )
+    assert (
+        head_class(task).reference(task, [{"B-x": 2, "O": 1}, None, "O"][: 1 if task.name == "chain" else 3])[0]
+        == "B-x"
+    )
+
+
+@torch.no_grad()
+def test_the_loss_of_a_chain_is_the_mean_over_all_its_tags():
+    head = moved(model_without_dropout([TAGGING[2]]).double().task_heads["chain"])
+    logits = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    words = [words_of([0, 1, 2, 3])]
+    rows = torch.rand(4, 3, generator=torch.Generator().manual_seed(1)).softmax(-1).tolist()
+    mean = 0.0
+    for ids in itertools.product(range(3), repeat=4):
+        probability = math.prod(row[i] for row, i in zip(rows, ids, strict=True))
+        certain = encoded(TAGGING[2], [[TAGS[i] for i in ids]], words).flatten()
+        mean += probability * float(head.loss_sum(logits, certain))
+    soft = encoded(TAGGING[2], [rows], words).flatten(0, 1)
+    assert float(head.loss_sum(logits, soft)) == pytest.approx(mean, rel=1e-6)
+
+
+def test_further_tokens_of_a_word_have_the_probabilities_of_the_inside():
+    found = encoded(TAGGING[1], [[{"B-x": 0.5, "I-x": 0.25, "O": 0.25}]], [words_of([0, 0])])
+    assert found.tolist() == [[[0.25, 0.5, 0.25], [0.25, 0.0, 0.75]]]
+
+
+@pytest.mark.parametrize(
+    ("task", "tags", "message"),
+    [
+        (TAGGING[0], [[0.5, 0.5]], "2 probabilities or votes, [0.5, 0.5], for the task's 3 labels"),
+        (TAGGING[0], [["B-x", "O"]], "several tags for one token"),
+        (TAGGING[2], [None, [1, 1, 2]], "word 0 has no label, where others have distributions"),
+    ],
+)
+def test_what_is_no_distribution_of_words_is_refused(task, tags, message):
+    data = Dataset.from_dict({"tokens": [["a"] * len(tags)], task.name: [json.dumps(tags)]})
+    part = LabelledDataset("words", data, [task], {task.name: head_class(task)})
+    with pytest.raises(
+        ValueError, match=re.escape(f"Dataset 'words', row 0, task {task.name!r}: ") + ".*" + re.escape(message)
+    ):
+        check_rows(part)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [[[0.0, 1.0, 0.0], [0.5, 0.25, 0.25]], None],
+        [[{"O": 0, "B-x": 4, "I-x": None}, {"O": 2, "B-x": 1, "I-x": 1}], None],
+        ['[{"B-x": 1}, [2, 1, 1]]', ""],
+        ['["B-x", [2, 1, 1]]', None],
+    ],
+)
+def test_words_with_distributions_are_read_alike(column):
+    task = TAGGING[0]
+    data = Dataset.from_dict({"tokens": [["a", "b"], ["c"]], "tags": column})
+    part = LabelledDataset("words", data, [task], {"tags": head_class(task)})
+    counts = check_rows(part)["tags"]
+    assert (counts.unlabelled, dict(counts.labels)) == (1, {"B-x": 1, "O": 1})
+    found = encoded(task, [part.read([0])[0].labels["tags"]], [words_of([0, 1])])
+    assert found.tolist() == [[[0.0, 1.0, 0.0], [0.5, 0.25, 0.25]]]
+
+
+def test_tags_of_structs_are_named_by_them_and_lists_are_not_guessed():
+    rows = {"tokens": [["a"]] * 2}
+    named = Dataset.from_dict({**rows, "tags": [[{"O": 1.0, "B-x": 0.0}]] * 2})
+    given = TaskConfig("tags", "token-classification")
+    assert infer_tasks({"d": named}, [given])[0].labels == ("O", "B-x")
+    for votes in ([[1, 2]], [[0.5, 0.5]]):
+        with pytest.raises(ValueError, match="Name what they stand for"):
+            infer_tasks({"d": Dataset.from_dict({**rows, "tags": [votes] * 2})}, [given])
+
+
 #: Hard and soft labels in one column, as texts; every task of one label in one dataset.
 MIXED = Dataset.from_dict(
     {
-        "text": ["good film", "bad book", "not very good", "play in paris", "anna is bad", "a song", "by bob", "rome"],
+        "tokens": [
+            text.split()
+            for text in (
+                "good film",
+                "bad book",
+                "not very good",
+                "play in paris",
+                "anna is bad",
+                "a song",
+                "by bob",
+                "x",
+            )
+        ],
+        "tags": [
+            '["O", {"B-x": 1, "I-x": 3}]',
+            "O O",
+            "O O O",
+            None,
+            "[[1, 0, 0], [1, 1, 2], null]",
+            "B-x O",
+            "O O",
+            '["O"]',
+        ],
+        "chain": [
+            '["O", {"B-x": 1, "I-x": 3}]',
+            "O O",
+            "O O O",
+            '["O", null, "O"]',
+            None,
+            "B-x O",
+            "[[1, 1, 2], [1, 0, 0]]",
+            '["O"]',
+        ],
         "topic": ["good", '{"bad": 2, "fair": 1}', "bad", None, "[0.1, 0.1, 0.8]", "fair", "[3, 0, 1]", "good"],
         "scale": ["[1, 2, 3]", "bad", "good", "fair", None, "[0.5, 0.5, 0.0]", "good", "bad"],
         "themes": ["[0.5, 0.0, 1.0]", '["bad"]', "[]", None, '{"good": 0.9}', '["good", "bad"]', "[0, 0, 1]", "[]"],
@@ -160,7 +299,7 @@ MIXED = Dataset.from_dict(
 
 
 def trained(build, batch_size, unpad="auto"):
-    model = model_without_dropout([TOPIC, SCALE, THEMES]).double()
+    model = model_without_dropout([TOPIC, SCALE, THEMES, TAGGING[0], TAGGING[2]]).double()
     model.unpad = unpad
     settings = {"per_device_train_batch_size": batch_size, "gradient_accumulation_steps": 8 // batch_size}
     trainer = build(model, {"mixed": MIXED}, {"mixed": MIXED}, learning_rate=1e-3, max_steps=2, **settings)
