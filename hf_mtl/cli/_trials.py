@@ -22,7 +22,7 @@ from hf_mtl.cli._space import Space
 from hf_mtl.recipe import PreparedRecipe, Recipe
 from hf_mtl.trainer import DivergenceError
 from hf_mtl_light.errors import MissingExtraError, UserError
-from hf_mtl_light.outputs import open_beside
+from hf_mtl_light.outputs import clear_leftovers, open_beside
 
 try:
     import optuna
@@ -33,10 +33,14 @@ except ImportError as error:
 if TYPE_CHECKING:
     from optuna.study import Study
 
-__all__ = ["DATABASE", "Judge", "Sweep", "fingerprint", "opened_study"]
+__all__ = ["BEST", "DATABASE", "SCRATCH", "Judge", "Sweep", "fingerprint", "opened_study"]
 
 #: The file of a sweep's folder that keeps the trials.
 DATABASE = "trials.db"
+#: The recipe of the best trial.
+BEST = "best.yaml"
+#: The folder of the trial that is being trained.
+SCRATCH = "trial"
 #: So many trials are trained to their end before any is stopped early.
 _WHOLE_TRIALS = 5
 
@@ -95,6 +99,8 @@ def opened_study(folder: Path, asked: dict[str, str], judge: Judge, is_pruning: 
     with open_beside(folder / ".lock") as lock:
         if not lock_file(lock):
             raise UserError(f"{str(folder)!r}: another process sweeps there. Wait for it, or choose another -o.")
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)  # of a trial whose process was killed
+        clear_leftovers(folder / BEST)
         path = str(folder / DATABASE)
         storage = optuna.storages.RDBStorage(  # a creator takes any path, a URL does not
             "sqlite:///trials.db", engine_kwargs={"creator": lambda: sqlite3.connect(path, check_same_thread=False)}
@@ -178,7 +184,7 @@ class Sweep:
             self.study.tell(trial, state=TrialState.FAIL)
             self.study.enqueue_trial(next(values for values in combinations if values not in tried))
             trial = self.study.ask(self.space.distributions())
-        begin, scratch = time.monotonic(), self.folder / "trial"
+        begin, scratch = time.monotonic(), self.folder / SCRATCH
         try:
             score = self._score(trial, scratch, show)
         except (optuna.TrialPruned, DivergenceError, torch.OutOfMemoryError) as error:
@@ -218,7 +224,7 @@ class Sweep:
     def write_best(self) -> Path | None:
         """Write the best trial's recipe as ``best.yaml``, whole; ``None`` where no trial has a score."""
         best = self.best()
-        return None if best is None else self.prepared(best.params).write(self.folder, "best.yaml")
+        return None if best is None else self.prepared(best.params).write(self.folder, BEST)
 
 
 def fingerprint(recipe: Recipe, space: Space, judge: Judge) -> dict[str, str]:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["sweep"]
 
-_BEST = "best.yaml"
-
 
 def sweep(
     recipe: Path = typer.Argument(help="The recipe, a YAML file.", show_default=False),
@@ -104,10 +102,10 @@ def _check_folder(folder: Path, holds_trials: bool, overwrite: bool, resume: boo
 
 def _clear(folder: Path) -> None:
     """Remove an earlier sweep; what else the folder holds stays. The trials go last: until then it can be resumed."""
-    from hf_mtl.cli._trials import DATABASE
+    from hf_mtl.cli._trials import BEST, DATABASE, SCRATCH
 
-    shutil.rmtree(folder / "trial", ignore_errors=True)
-    for name in (_BEST, f"{DATABASE}-journal", DATABASE):
+    shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    for name in (BEST, f"{DATABASE}-journal", DATABASE):
         (folder / name).unlink(missing_ok=True)
 
 

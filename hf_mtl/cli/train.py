@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,8 +130,9 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _clear(folder: Path) -> None:
     """Remove an earlier run's checkpoints and results; what else is there stays."""
-    for path in _checkpoints(folder):
-        shutil.rmtree(path)
+    from hf_mtl.trainer import remove_checkpoints
+
+    remove_checkpoints(folder, _checkpoints(folder))
     for name in _RESULTS:
         (folder / name).unlink(missing_ok=True)
 

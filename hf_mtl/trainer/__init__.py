@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._averaging import make_average
+from hf_mtl.trainer._checkpoints import remove_checkpoints
 from hf_mtl.trainer._data_checks import warn_of_texts
 from hf_mtl.trainer._divergence import DivergenceError
 from hf_mtl.trainer._freed_memory import keep_freed_memory
@@ -60,6 +61,7 @@ __all__ = [
     "keep_freed_memory",
     "make_average",
     "rate_factor",
+    "remove_checkpoints",
     "share_text",
     "split_learning_rates",
     "warn_of_texts",

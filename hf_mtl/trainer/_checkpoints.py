@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from accelerate.utils import gather_object
 from safetensors import SafetensorError
 from torch import nn
-from transformers.trainer_utils import rotate_checkpoints
+from transformers.trainer_utils import sort_checkpoints
 
 from hf_mtl._names import listed
 from hf_mtl.trainer._divergence import DivergenceError, check_finite_weights
@@ -24,13 +24,15 @@ from hf_mtl.trainer._whole import checkpoints_in, fault_of, flush, flush_names
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.folders import replace_files
 
-__all__ = ["UNFINISHED", "CheckpointingTrainer"]
+__all__ = ["UNFINISHED", "CheckpointingTrainer", "remove_checkpoints"]
 
 #: The folder, within the output folder, of what is not whole yet. Uploads to the Hub pass over names with a leading
 #: underscore, and Transformers takes every name with "checkpoint-" at its start for a checkpoint.
 UNFINISHED = "_unfinished"
 #: Within it: the checkpoint of the same step that was there before, for the moment between two renames.
 _REPLACED = "replaced"
+#: Within it: checkpoints that are being removed. One with its name and half of its files could pass for another kind.
+_REMOVED = "removed"
 _SHARD = re.compile(r".*-\d{5}-of-\d{5}\.(safetensors|bin)")
 
 
@@ -200,12 +202,7 @@ class CheckpointingTrainer(PublishingTrainer):
         if self.args.push_to_hub:
             self._push_from_checkpoint(str(whole))
         if self.args.should_save:
-            rotate_checkpoints(
-                output_dir=str(run),
-                save_total_limit=self.args.save_total_limit,
-                best_model_checkpoint=self.state.best_model_checkpoint,
-                use_mtime=True,
-            )
+            _rotate(run, self.args.save_total_limit, self.state.best_model_checkpoint)
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         # The upload continues in the background and reads the folder by its name, so it waits for the final one.
@@ -273,6 +270,32 @@ def _put_in_place(unfinished: Path, whole: Path) -> None:
     unfinished.rename(whole)
     flush_names(whole.parent)
     shutil.rmtree(whole.parent / UNFINISHED, ignore_errors=True)
+
+
+def remove_checkpoints(run: Path, checkpoints: Iterable[Path]) -> None:
+    """Remove checkpoints, each whole or not at all: a kill meanwhile leaves none with its name and half of its files.
+
+    Args:
+        run: The folder that holds them; what was left unfinished there goes, too.
+        checkpoints: Their folders.
+    """
+    for checkpoint in checkpoints:
+        aside = run / UNFINISHED / _REMOVED / checkpoint.name
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another machine on the same disk was faster
+            checkpoint.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(run / UNFINISHED, ignore_errors=True)
+
+
+def _rotate(run: Path, limit: int | None, best: str | None) -> None:
+    """Remove the oldest checkpoints beyond a number; the newest and the best stay, as in ``rotate_checkpoints``."""
+    if limit is None or limit <= 0:
+        return
+    found = sort_checkpoints(str(run), use_mtime=True, best_model_checkpoint=best)
+    is_best_older = best is not None and str(Path(best)) in found[:-1]
+    remove_checkpoints(run, map(Path, found[: -max(limit, 1 + is_best_older)]))
 
 
 def _clear(run: Path) -> None:

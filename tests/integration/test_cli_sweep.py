@@ -2,7 +2,7 @@
 
 import json
 import os
-import signal
+from tempfile import TemporaryFile
 
 import datasets
 import pytest
@@ -10,6 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from hf_mtl.cli import app
+from tests.killed import states_at_kills
 from tests.unit.recipe.recipe_files import recipe_values, write_data, write_recipe
 
 optuna = pytest.importorskip("optuna")
@@ -66,50 +67,42 @@ def test_the_best_recipe_trains_to_the_score_of_its_trial(recipe, tmp_path):
     assert scores["eval_score"] == pytest.approx(max(value for _, value in trials(folder)), abs=1e-9)
 
 
-def killed(args, owner, name, number, is_before):
-    """Run a command in a child that is killed at a call of a method; return the child's status."""
-    child = os.fork()
-    if child == 0:
-        original, count = getattr(owner, name), 0
+def flushing(method):
+    """Return a method that flushes something first, so that a kill before it is one of those looked at."""
 
-        def hook(*args, **kwargs):
-            nonlocal count
-            count += 1
-            if count == number and is_before:
-                os.kill(os.getpid(), signal.SIGKILL)
-            found = original(*args, **kwargs)
-            if count == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return found
+    def flushing(*args, **kwargs):
+        with TemporaryFile() as file:
+            os.fsync(file.fileno())
+        return method(*args, **kwargs)
 
-        setattr(owner, name, hook)
-        CliRunner().invoke(app, [str(arg) for arg in args])
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return flushing
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_killed_sweep_resumes_to_the_trials_of_an_unbroken_one(recipe, tmp_path):
-    from hf_mtl.recipe import PreparedRecipe
+def test_a_killed_sweep_resumes_to_the_trials_of_an_unbroken_one(recipe, tmp_path, monkeypatch):
     from hf_mtl.trainer import MultiTaskTrainer
 
-    space = write_space(recipe, SPACE)
-    sweep = ["sweep", recipe, "--space", space, "--trials", 2, "-o"]
-    call(*sweep, tmp_path / "whole")
-    places = {  # the call at which the process ends, its number, and whether it ends before it
-        "training": (MultiTaskTrainer, "evaluate", 5, True),
-        "before a score is kept": (optuna.Study, "tell", 2, True),
-        "after a score is kept": (optuna.Study, "tell", 1, False),
-        "before the best is written": (PreparedRecipe, "write", 1, True),
-    }
-    for place, (owner, name, number, is_before) in places.items():
-        folder = tmp_path / place
-        assert killed([*sweep, folder], owner, name, number, is_before) == -signal.SIGKILL, place
-        call(*sweep, folder, code=2)
-        call(*sweep, folder, "--resume")
-        assert trials(folder) == trials(tmp_path / "whole"), place
-        assert {path.name for path in folder.iterdir()} == {"trials.db", "best.yaml", ".lock"}, place
-        assert (folder / "best.yaml").read_text() == (tmp_path / "whole" / "best.yaml").read_text(), place
+    values = yaml.safe_load(recipe.read_text())
+    values["datasets"].pop("talks")
+    write_recipe(tmp_path, values)
+    space = write_space(recipe, {"learning_rate": SPACE["learning_rate"]})
+    sweep = ["sweep", recipe, "training.max_steps=1", "--space", space, "--trials", 2, "-o"]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for owner, name in ((optuna.Study, "tell"), (MultiTaskTrainer, "evaluate")):  # kills there, too
+        monkeypatch.setattr(owner, name, flushing(getattr(owner, name)))
+    states = states_at_kills(folder, tmp_path / "states", lambda: app([str(arg) for arg in (*sweep, folder / "s")]))
+    monkeypatch.undo()
+    best = (folder / "s" / "best.yaml").read_bytes()
+    different = {}
+    for killed in states:
+        names = tuple(sorted(path.name for path in killed.glob("s/*")))
+        different.setdefault((names, str(trials(killed / "s")) if "trials.db" in names else ""), killed)
+    for (names, _), killed in different.items():
+        call(*sweep, killed / "s", *(["--resume"] if "trials.db" in names else []))
+        assert trials(killed / "s") == trials(folder / "s"), f"killed at {names}"
+        assert {path.name for path in (killed / "s").iterdir()} == {"trials.db", "best.yaml", ".lock"}
+        assert (killed / "s" / "best.yaml").read_bytes() == best
 
 
 def test_choices_alone_are_each_tried_once(recipe, tmp_path):
