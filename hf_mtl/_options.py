@@ -5,13 +5,51 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, wraps
+from typing import Any, TypeAlias, TypeVar
 
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.names import listed, nearest
 
-__all__ = ["Configurable", "check_number", "check_option_names", "described", "name_in", "parsed_options"]
+__all__ = [
+    "Configurable",
+    "check_number",
+    "check_option_names",
+    "described",
+    "made_once",
+    "name_in",
+    "parsed_options",
+]
+
+
+_Made = TypeVar("_Made")
+_Maker: TypeAlias = Callable[[str, Mapping[str, Any] | str | None], _Made]
+
+
+def made_once(make: _Maker[_Made]) -> _Maker[_Made]:
+    """Let a function that makes a frozen object of a name and options return the same one for the same options.
+
+    So recipe, arguments and trainer, which all ask for it, share one.
+
+    Args:
+        make: The function.
+    """
+
+    @lru_cache(maxsize=64)
+    def made(name: str, options: str) -> _Made:
+        return make(name, json.loads(options))
+
+    @wraps(make)
+    def once(name: str, options: Mapping[str, Any] | str | None = None) -> _Made:
+        try:
+            text = json.dumps(options)
+            is_json = json.loads(text) == options
+        except (TypeError, ValueError):
+            is_json = False
+        return made(name, text) if is_json else make(name, options)
+
+    return once
 
 
 class Configurable:
@@ -123,6 +161,8 @@ def check_number(
     """
     kinds = int if whole else (int, float)
     right = isinstance(value, kinds) and not isinstance(value, bool)
+    if right and isinstance(value, int) and value >= 2**63:  # neither numpy nor a float holds every such number
+        most = min(most, 2**63 - 1)
     if not right or not least <= value <= most or (above and value == least) or value == math.inf:
         kind = "a whole number" if whole else "a number"
         low = f"above {least:g}" if above else f"of at least {least:g}"

@@ -13,7 +13,7 @@ from tests.conftest import make_tokenizer
 from tests.ranks import arguments
 from tests.trainers import make_data, model_without_dropout
 
-__all__ = ["OPTIONS", "StepGradients", "drive", "facts", "gradients", "trained"]
+__all__ = ["OPTIONS", "Driven", "StepGradients", "drive", "facts", "gradients", "trained"]
 
 #: Options that make a method's weights differ from step to step in a short training.
 OPTIONS: dict[str, dict[str, Any]] = {"dwa": {"interval": 1, "temperature": 0.5}, "uncertainty": {"learning_rate": 0.2}}
@@ -35,11 +35,34 @@ def facts(*names: str, regression: tuple[str, ...] = ()) -> list[TaskFacts]:
     return [TaskFacts(name, is_regression=name in regression) for name in names]
 
 
-def drive(balancer: Balancer, series: list[dict[str, float]], first: int = 0, per_epoch: int = 2) -> list[Any]:
-    """Let a started balancer weigh steps and learn from them; return its weights in each.
+class Driven:
+    """A balancer in a training of made-up losses, and what it has learnt so far.
 
     Args:
         balancer: The balancer.
+        tasks: The tasks with training rows.
+        seed: The training's.
+    """
+
+    def __init__(self, balancer: Balancer, tasks: list[TaskFacts], seed: int = 3) -> None:
+        self.balancer, self.tasks, self.seed = balancer, tasks, seed
+        self.state = balancer.begin(tasks)
+
+    def step(self, number: int, epoch: int, shares: Any, losses: Any = (), after: Any = ()) -> Step:
+        """Return a step that knows what was learnt."""
+        losses, after = dict(losses), dict(after)
+        return Step(number, epoch, shares, losses, after, tasks=self.tasks, seed=self.seed, state=self.state)
+
+    def learn(self, step: Step) -> None:
+        """Let it learn from a step."""
+        self.state = self.balancer.learn(step)
+
+
+def drive(driven: Driven, series: list[dict[str, float]], first: int = 0, per_epoch: int = 2) -> list[Any]:
+    """Let a balancer weigh steps and learn from them; return its weights in each.
+
+    Args:
+        driven: The balancer.
         series: For each step the losses of the tasks that it holds; after the step they are a little lower.
         first: Number of the first step.
         per_epoch: Steps of an epoch.
@@ -48,10 +71,10 @@ def drive(balancer: Balancer, series: list[dict[str, float]], first: int = 0, pe
     for number, losses in enumerate(series, first):
         shares = {name: 1 / len(losses) for name in losses}
         after = {name: loss * (0.8 + 0.1 / (1 + loss)) for name, loss in losses.items()}
-        step = Step(number, number // per_epoch, shares, losses, after)
-        found.append(balancer.weights(step))
-        assert found[-1] == balancer.weights(step), "weights change within a step"
-        balancer.update(step)
+        step = driven.step(number, number // per_epoch, shares, losses, after)
+        found.append(driven.balancer.weights(step))
+        assert found[-1] == driven.balancer.weights(step), "weights change within a step"
+        driven.learn(step)
     return found
 
 

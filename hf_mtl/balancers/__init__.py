@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from hf_mtl._names import listed, nearest
-from hf_mtl._options import check_option_names
+from hf_mtl._options import check_option_names, made_once, parsed_options
+from hf_mtl.balancers._aggregation import Aggregation
 from hf_mtl.balancers._aggregators import AggregatorRecipe, aggregator_names
-from hf_mtl.balancers._base import Balancer, Step, TaskFacts
+from hf_mtl.balancers._base import Balancer, State, Step, TaskFacts
 from hf_mtl.balancers._sketch import CosineSketches
 from hf_mtl.balancers.dwa import DynamicWeightAverage
 from hf_mtl.balancers.equal import EqualBalancer
@@ -26,6 +27,7 @@ from hf_mtl_light.errors import UserError
 
 __all__ = [
     "BALANCERS",
+    "Aggregation",
     "AggregatorRecipe",
     "Balancer",
     "CosineSketches",
@@ -36,6 +38,7 @@ __all__ = [
     "GeometricBalancer",
     "GradientBalancer",
     "RandomBalancer",
+    "State",
     "Step",
     "TaskFacts",
     "UncertaintyBalancer",
@@ -56,12 +59,13 @@ BALANCERS: dict[str, type[Balancer]] = {
 }
 
 
-def make_balancer(method: str, options: Mapping[str, Any] | None = None) -> Balancer:
+@made_once
+def make_balancer(method: str, options: Mapping[str, Any] | str | None = None) -> Balancer:
     """Return the balancer of a method.
 
     Args:
         method: A key of `BALANCERS`.
-        options: Arguments of its class; those of ``"gradient"`` are the aggregator's, too.
+        options: Arguments of its class, as a mapping or as JSON; those of ``"gradient"`` are the aggregator's, too.
 
     Raises:
         ValueError: If the method or an option is unknown, or an option is out of its range.
@@ -72,7 +76,7 @@ def make_balancer(method: str, options: Mapping[str, Any] | None = None) -> Bala
     """
     if method not in BALANCERS:
         raise UserError(f"Unknown balancing {method!r}.{nearest(method, BALANCERS)} Methods: {listed(BALANCERS)}.")
-    kind, options = BALANCERS[method], dict(options or {})
+    kind, given = BALANCERS[method], parsed_options("balancing_options", options)
     if kind is not GradientBalancer:
-        check_option_names(f"Balancing {method!r}", options, kind.option_names())
-    return kind(**options)
+        check_option_names(f"Balancing {method!r}", given, kind.option_names())
+    return kind(**given)

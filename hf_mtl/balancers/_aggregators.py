@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,10 @@ class AggregatorRecipe:
                     f"Aggregator {self.name!r}: unknown option {key!r}.{nearest(key, valid)} Options: "
                     f"{listed(valid) or 'none'}."
                 )
+        for key, value in self._options.items():
+            takes_flags = "bool" in str(parameters[key].annotation)
+            if (isinstance(value, bool) and not takes_flags) or (isinstance(value, float) and not math.isfinite(value)):
+                raise UserError(f"Aggregator {self.name!r}: {key} must be a finite number, found {value!r}.")
         for key, parameter in parameters.items():
             if parameter.default is inspect.Parameter.empty and key not in self._options:
                 raise UserError(f"Aggregator {self.name!r} needs the option {key!r}.")

@@ -9,7 +9,10 @@ from typing import Any, ClassVar
 
 from hf_mtl._options import Configurable
 
-__all__ = ["Balancer", "Step", "TaskFacts"]
+__all__ = ["Balancer", "State", "Step", "TaskFacts"]
+
+#: What a balancer has learnt: numbers, texts, lists and dicts, as JSON holds them.
+State = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class TaskFacts:
 
 @dataclass(frozen=True)
 class Step:
-    """What an optimizer step holds, over all its micro-batches and all ranks.
+    """What an optimizer step holds, over all its micro-batches and all ranks, and what is known before it.
 
     Args:
         number: Number of the step, from 0.
@@ -44,6 +47,9 @@ class Step:
             asked for none.
         losses_after: The same losses once more after the optimizer's step, on the same rows with the same dropout;
             empty where the balancer asked for none.
+        tasks: The tasks that have training rows, in the model's order.
+        seed: Names the random numbers, if the method draws any.
+        state: What the balancer has learnt in earlier steps: what `Balancer.begin`, then `Balancer.learn` returned.
     """
 
     number: int
@@ -51,28 +57,28 @@ class Step:
     shares: Mapping[str, float]
     losses: Mapping[str, float] = field(default_factory=dict)
     losses_after: Mapping[str, float] = field(default_factory=dict)
+    tasks: Sequence[TaskFacts] = ()
+    seed: int = 0
+    state: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Balancer(Configurable, ABC):
     r"""Weighs tasks: the step's loss is :math:`\sum_t w_t L_t` over the tasks that the step has rows of.
 
-    :math:`L_t` is the task's mean loss over the whole optimizer step. The trainer calls `start` when a training
-    begins, then for each step `relative_weights` before the gradient and `update` after the optimizer's step, with the
+    :math:`L_t` is the task's mean loss over the whole optimizer step. The trainer calls `begin` when a training
+    begins, then for each step `relative_weights` before the gradient and `learn` after the optimizer's step, with the
     same numbers on every rank. So weights are constant within a step, and neither accumulation nor ranks change them.
 
-    What a balancer computes from it keeps in plain Python numbers and hands out by `state`; checkpoints hold that.
-
-    Subclasses that have options are dataclasses whose fields are these; they are set once, when one is made. (Not
-    frozen, as samplers are: a balancer also keeps what it computes.)
+    A balancer itself remembers nothing: what it has learnt goes in with `Step.state` and out as JSON, and into
+    checkpoints. Subclasses that have options are frozen dataclasses whose fields are these, as samplers are.
 
     A user's own is passed to ``MultiTaskTrainer(balancer=...)``:
 
     >>> class FirstTaskTwice(Balancer):
     ...     def relative_weights(self, step):
-    ...         return {name: 2.0 if name == self.tasks[0].name else 1.0 for name in step.shares}
-    >>> balancer = FirstTaskTwice()
-    >>> balancer.start([TaskFacts("intent"), TaskFacts("mood")], seed=0)
-    >>> balancer.weights(Step(number=0, epoch=0, shares={"intent": 0.5, "mood": 0.5}))
+    ...         return {name: 2.0 if name == step.tasks[0].name else 1.0 for name in step.shares}
+    >>> tasks = [TaskFacts("intent"), TaskFacts("mood")]
+    >>> FirstTaskTwice().weights(Step(number=0, epoch=0, shares={"intent": 0.5, "mood": 0.5}, tasks=tasks))
     {'intent': 1.0, 'mood': 0.5}
     """
 
@@ -80,22 +86,21 @@ class Balancer(Configurable, ABC):
     requires_all_tasks: ClassVar[bool] = False
     #: Whether `relative_weights` needs ``step.losses``: one more forward pass a step, unless it is one micro-batch.
     weighs_current_losses: ClassVar[bool] = False
-    #: Whether `update` needs ``step.losses``: one small sum over ranks a step.
+    #: Whether `learn` needs ``step.losses``: one small sum over ranks a step.
     observes_losses: ClassVar[bool] = False
-    #: Whether `update` needs ``step.losses_after``: one more forward pass a step.
+    #: Whether `learn` needs ``step.losses_after``: one more forward pass a step.
     compares_losses: ClassVar[bool] = False
 
-    tasks: tuple[TaskFacts, ...] = ()
-    seed: int = 0
-
-    def start(self, tasks: Sequence[TaskFacts], seed: int) -> None:
-        """Begin a training, from nothing.
+    def begin(self, tasks: Sequence[TaskFacts]) -> State:  # most methods learn nothing
+        """Return what is known before the first step.
 
         Args:
             tasks: The tasks that have training rows, in the model's order.
-            seed: Names the random numbers, if the method draws any.
+
+        Raises:
+            ValueError: If an option does not fit them.
         """
-        self.tasks, self.seed = tuple(tasks), seed
+        return {}
 
     @abstractmethod
     def relative_weights(self, step: Step) -> dict[str, float]:
@@ -108,20 +113,14 @@ class Balancer(Configurable, ABC):
         task trains it as it would be trained alone, and sums over tasks that a paper writes become means, so that
         learning rate and clipping mean the same for every method.
         """
-        own = {task.name: task.weight for task in self.tasks}
+        own = {task.name: task.weight for task in step.tasks}
         relative = self.relative_weights(step)
         return {name: own[name] * relative[name] / len(step.shares) for name in step.shares}
 
-    def update(self, step: Step) -> None:  # most methods remember nothing
-        """Learn from a step. A task that it has no rows of keeps its weight.
+    def learn(self, step: Step) -> State:
+        """Return what is known after a step. A task that it has no rows of keeps its weight.
 
         Args:
             step: The step, with the losses that the balancer asked for.
         """
-
-    def state(self) -> dict[str, Any]:
-        """Return what `update` changed, as JSON holds it."""
-        return {}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:  # most methods remember nothing
-        """Take up what `state` returned; called after `start`."""
+        return dict(step.state)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hf_mtl._options import check_number
-from hf_mtl.balancers._base import Balancer, Step, TaskFacts
+from hf_mtl.balancers._base import Balancer, State, Step, TaskFacts
 
 __all__ = ["DynamicWeightAverage"]
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class DynamicWeightAverage(Balancer):
     r"""Weigh tasks by how their losses fell over the last two periods.
 
@@ -33,11 +32,11 @@ class DynamicWeightAverage(Balancer):
 
     Source: S. Liu, E. Johns, A. Davison, End-to-End Multi-Task Learning with Attention, CVPR 2019, equation 7.
 
-    >>> balancer = DynamicWeightAverage(temperature=1.0, interval=1)
-    >>> balancer.start([TaskFacts("slow"), TaskFacts("fast")], seed=0)
+    >>> balancer, tasks = DynamicWeightAverage(temperature=1.0, interval=1), [TaskFacts("slow"), TaskFacts("fast")]
+    >>> state = balancer.begin(tasks)
     >>> for number, losses in enumerate([(1.0, 1.0), (0.9, 0.5)]):
-    ...     balancer.update(Step(number, 0, {}, dict(zip(("slow", "fast"), losses))))
-    >>> weights = balancer.relative_weights(Step(2, 0, {"slow": 0.5, "fast": 0.5}))
+    ...     state = balancer.learn(Step(number, 0, {}, dict(zip(("slow", "fast"), losses)), state=state))
+    >>> weights = balancer.relative_weights(Step(2, 0, {"slow": 0.5, "fast": 0.5}, tasks=tasks, state=state))
     >>> {name: round(weight, 3) for name, weight in weights.items()}
     {'slow': 1.197, 'fast': 0.803}
     """
@@ -52,54 +51,44 @@ class DynamicWeightAverage(Balancer):
         if self.interval is not None:
             check_number("Balancing 'dwa': interval", self.interval, 1, whole=True)
 
-    def start(self, tasks: Sequence[TaskFacts], seed: int) -> None:
-        """Forget all losses."""
-        super().start(tasks, seed)
-        self._period = 0
-        self._sums = {task.name: [0.0, 0] for task in tasks}
-        self._averages: dict[str, list[float]] = {task.name: [] for task in tasks}
+    def begin(self, tasks: Sequence[TaskFacts]) -> State:
+        """Return an empty first period: no losses, no averages of periods before it."""
+        return {
+            "period": 0,
+            "sums": {task.name: [0.0, 0] for task in tasks},
+            "averages": {task.name: [] for task in tasks},
+        }
 
-    def _close(self, step: Step) -> None:
-        """Close the period that has ended before this step."""
+    def _state(self, step: Step) -> State:
+        """Return what is known in the step's period: where it is a new one, the last is closed."""
         period = step.epoch if self.interval is None else step.number // self.interval
-        if period == self._period:
-            return
-        self._period = period
-        for name, (total, count) in self._sums.items():
+        if period == step.state["period"]:
+            return dict(step.state)
+        averages = dict(step.state["averages"])
+        for name, (total, count) in step.state["sums"].items():
             if count:
-                self._averages[name] = [*self._averages[name], total / count][-2:]
-            self._sums[name] = [0.0, 0]
-
-    def _rate(self, name: str) -> float:
-        averages = self._averages[name]
-        return averages[1] / averages[0] if len(averages) == 2 and averages[0] > 0 else 1.0
+                averages[name] = [*averages[name], total / count][-2:]
+        return {"period": period, "sums": {name: [0.0, 0] for name in averages}, "averages": averages}
 
     def relative_weights(self, step: Step) -> dict[str, float]:
         """Return the weights of the step's period; over all tasks they add up to T."""
-        self._close(step)
-        rates = {task.name: self._rate(task.name) / self.temperature for task in self.tasks}
+        averages = self._state(step)["averages"]
+        # Bounded: a task that was learnt by heart, to a loss of 1e-320, say, has an infinite rate.
+        rates = {task.name: min(_rate(averages[task.name]) / self.temperature, 1e300) for task in step.tasks}
         largest = max(rates.values())
         powers = {name: math.exp(rate - largest) for name, rate in rates.items()}
         total = sum(powers.values())
         return {name: len(powers) * powers[name] / total for name in step.shares}
 
-    def update(self, step: Step) -> None:
-        """Note the step's losses."""
-        self._close(step)
+    def learn(self, step: Step) -> State:
+        """Add the step's losses to its period."""
+        state = self._state(step)
+        sums = dict(state["sums"])
         for name, loss in step.losses.items():
-            total, count = self._sums[name]
-            self._sums[name] = [total + loss, count + 1]
+            total, count = sums[name]
+            sums[name] = [total + loss, count + 1]
+        return {**state, "sums": sums}
 
-    def state(self) -> dict[str, Any]:
-        """Return the averages, and the sums of the current period."""
-        return {
-            "period": self._period,
-            "sums": {name: list(pair) for name, pair in self._sums.items()},
-            "averages": {name: list(values) for name, values in self._averages.items()},
-        }
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` returned."""
-        self._period = state["period"]
-        self._sums = {name: list(pair) for name, pair in state["sums"].items()}
-        self._averages = {name: list(values) for name, values in state["averages"].items()}
+def _rate(averages: Sequence[float]) -> float:
+    return averages[1] / averages[0] if len(averages) == 2 and averages[0] > 0 else 1.0

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hf_mtl._options import check_number
 from hf_mtl.balancers._adam import ScalarAdam
-from hf_mtl.balancers._base import Balancer, Step, TaskFacts
+from hf_mtl.balancers._base import Balancer, State, Step, TaskFacts
 
 __all__ = ["FamoBalancer"]
 
 _EPSILON = 1e-8
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class FamoBalancer(Balancer):
     r"""Step along :math:`\sum_t z_t \nabla \log L_t`, scaled to a convex combination of gradients.
 
@@ -43,9 +42,9 @@ class FamoBalancer(Balancer):
     Source: B. Liu, Y. Feng, P. Stone, Q. Liu, FAMO: Fast Adaptive Multitask Optimization, NeurIPS 2023, algorithm 2
     (appendix C).
 
-    >>> balancer = FamoBalancer()
-    >>> balancer.start([TaskFacts("large"), TaskFacts("small")], seed=0)
-    >>> weights = balancer.weights(Step(0, 0, {"large": 0.5, "small": 0.5}, {"large": 3.0, "small": 1.0}))
+    >>> balancer, tasks = FamoBalancer(), [TaskFacts("large"), TaskFacts("small")]
+    >>> shares, losses = {"large": 0.5, "small": 0.5}, {"large": 3.0, "small": 1.0}
+    >>> weights = balancer.weights(Step(0, 0, shares, losses, tasks=tasks, state=balancer.begin(tasks)))
     >>> {name: round(weight, 3) for name, weight in weights.items()}
     {'large': 0.25, 'small': 0.75}
     """
@@ -62,40 +61,36 @@ class FamoBalancer(Balancer):
         check_number("Balancing 'famo': learning_rate", self.learning_rate, 0)
         check_number("Balancing 'famo': weight_decay", self.weight_decay, 0)
 
-    def start(self, tasks: Sequence[TaskFacts], seed: int) -> None:
-        """Set all logits to 0."""
-        super().start(tasks, seed)
-        self._adam = ScalarAdam({task.name: 0.0 for task in tasks}, self.learning_rate, self.weight_decay)
+    @property
+    def _adam(self) -> ScalarAdam:
+        return ScalarAdam(self.learning_rate, self.weight_decay)
 
-    def _softmax(self, names: Sequence[str]) -> dict[str, float]:
-        largest = max(self._adam.values[name] for name in names)
-        powers = {name: math.exp(self._adam.values[name] - largest) for name in names}
-        total = sum(powers.values())
-        return {name: power / total for name, power in powers.items()}
+    def begin(self, tasks: Sequence[TaskFacts]) -> State:
+        """Return logits of 0 and Adam's moments."""
+        return self._adam.begin([task.name for task in tasks])
 
     def relative_weights(self, step: Step) -> dict[str, float]:
         """Return the weights; over the step's tasks they add up to their number."""
-        parts = {name: z / (step.losses[name] + _EPSILON) for name, z in self._softmax(list(step.shares)).items()}
-        total = sum(parts.values())
-        return {name: len(parts) * part / total for name, part in parts.items()}
+        shares = _softmax({name: step.state["values"][name] for name in step.shares})
+        factors = {name: z / (step.losses[name] + _EPSILON) for name, z in shares.items()}
+        total = sum(factors.values())
+        return {name: len(factors) * factor / total for name, factor in factors.items()}
 
-    def update(self, step: Step) -> None:
+    def learn(self, step: Step) -> State:
         """Move the logits of the step's tasks."""
-        names = list(step.losses)
-        if not names:
-            return
+        if not step.losses:
+            return dict(step.state)
         falls = {
-            name: math.log(step.losses[name] + _EPSILON) - math.log(step.losses_after[name] + _EPSILON)
-            for name in names
+            name: math.log(loss + _EPSILON) - math.log(step.losses_after[name] + _EPSILON)
+            for name, loss in step.losses.items()
         }
-        weights = self._softmax(names)
-        mean = sum(weights[name] * falls[name] for name in names)
-        self._adam.step({name: weights[name] * (falls[name] - mean) for name in names})
+        weights = _softmax({name: step.state["values"][name] for name in step.losses})
+        mean = sum(weights[name] * fall for name, fall in falls.items())
+        return self._adam.step(step.state, {name: weights[name] * (fall - mean) for name, fall in falls.items()})
 
-    def state(self) -> dict[str, Any]:
-        """Return the logits and Adam's moments."""
-        return self._adam.state()
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` returned."""
-        self._adam.load_state(state)
+def _softmax(logits: Mapping[str, float]) -> dict[str, float]:
+    largest = max(logits.values())
+    powers = {name: math.exp(logit - largest) for name, logit in logits.items()}
+    total = sum(powers.values())
+    return {name: power / total for name, power in powers.items()}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hf_mtl.balancers._base import Balancer, Step
 
 __all__ = ["FixedBalancer"]
 
 
+@dataclass(frozen=True)
 class FixedBalancer(Balancer):
     r"""Weigh each task by its share of the step's rows times its own weight.
 
@@ -26,5 +29,5 @@ class FixedBalancer(Balancer):
 
     def weights(self, step: Step) -> dict[str, float]:
         """Return the shares times the tasks' own weights."""
-        own = {task.name: task.weight for task in self.tasks}
+        own = {task.name: task.weight for task in step.tasks}
         return {name: own.get(name, 1.0) * share for name, share in step.shares.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from hf_mtl.balancers._base import Balancer, Step
 
@@ -11,6 +12,7 @@ __all__ = ["GeometricBalancer"]
 _EPSILON = 1e-8
 
 
+@dataclass(frozen=True)
 class GeometricBalancer(Balancer):
     r"""Descend the geometric mean of the losses, in which no task's scale counts.
 
@@ -23,9 +25,9 @@ class GeometricBalancer(Balancer):
     Geometric Loss Strategy for Multi-Task Learning, CVPR Workshops 2019, section 3.2.
 
     >>> from hf_mtl.balancers import TaskFacts
-    >>> balancer = GeometricBalancer()
-    >>> balancer.start([TaskFacts("large"), TaskFacts("small")], seed=0)
-    >>> balancer.weights(Step(0, 0, {"large": 0.5, "small": 0.5}, {"large": 4.0, "small": 1.0}))
+    >>> shares, losses = {"large": 0.5, "small": 0.5}, {"large": 4.0, "small": 1.0}
+    >>> tasks = [TaskFacts("large"), TaskFacts("small")]
+    >>> GeometricBalancer().weights(Step(0, 0, shares, losses, tasks=tasks))
     {'large': 0.25, 'small': 1.0}
     """
 

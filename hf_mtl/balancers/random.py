@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from hf_mtl.balancers._base import Balancer, Step
@@ -10,6 +12,7 @@ from hf_mtl.balancers._seeds import step_seed
 __all__ = ["RandomBalancer"]
 
 
+@dataclass(frozen=True)
 class RandomBalancer(Balancer):
     r"""Draw the weights of each step: the baseline that other balancers should beat.
 
@@ -21,15 +24,14 @@ class RandomBalancer(Balancer):
     Multi-Task Learning, TMLR 2022, algorithm 2, with normal weights.
 
     >>> from hf_mtl.balancers import TaskFacts
-    >>> balancer = RandomBalancer()
-    >>> balancer.start([TaskFacts("intent"), TaskFacts("mood")], seed=7)
-    >>> round(sum(balancer.weights(Step(3, 0, {"intent": 0.5, "mood": 0.5})).values()), 12)
+    >>> step = Step(3, 0, {"intent": 0.5, "mood": 0.5}, tasks=[TaskFacts("intent"), TaskFacts("mood")], seed=7)
+    >>> round(sum(RandomBalancer().weights(step).values()), 12)
     1.0
     """
 
     def relative_weights(self, step: Step) -> dict[str, float]:
         """Return the step's weights; over all tasks they add up to T."""
-        generator = torch.Generator().manual_seed(step_seed(self.seed, step.number))
-        drawn = torch.randn(len(self.tasks), generator=generator, dtype=torch.float64).softmax(0) * len(self.tasks)
-        weights = dict(zip((task.name for task in self.tasks), drawn.tolist(), strict=True))
+        generator = torch.Generator().manual_seed(step_seed(step.seed, step.number))
+        drawn = torch.randn(len(step.tasks), generator=generator, dtype=torch.float64).softmax(0) * len(step.tasks)
+        weights = dict(zip((task.name for task in step.tasks), drawn.tolist(), strict=True))
         return {name: weights[name] for name in step.shares}

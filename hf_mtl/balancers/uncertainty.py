@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hf_mtl._options import check_number
 from hf_mtl.balancers._adam import ScalarAdam
-from hf_mtl.balancers._base import Balancer, Step, TaskFacts
+from hf_mtl.balancers._base import Balancer, State, Step, TaskFacts
 
 __all__ = ["UncertaintyBalancer"]
 
@@ -17,7 +16,7 @@ __all__ = ["UncertaintyBalancer"]
 _BOUND = 10.0
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class UncertaintyBalancer(Balancer):
     r"""Learn the log variance :math:`s_t = \log \sigma_t^2` of each task by the likelihood of its labels.
 
@@ -39,9 +38,9 @@ class UncertaintyBalancer(Balancer):
     Source: A. Kendall, Y. Gal, R. Cipolla, Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry
     and Semantics, CVPR 2018, equations 7 (regression) and 10 (with classification).
 
-    >>> balancer = UncertaintyBalancer(learning_rate=0.1)
-    >>> balancer.start([TaskFacts("intent"), TaskFacts("stars", is_regression=True)], seed=0)
-    >>> balancer.relative_weights(Step(0, 0, {"intent": 0.5, "stars": 0.5}))
+    >>> balancer, tasks = UncertaintyBalancer(learning_rate=0.1), [TaskFacts("intent"), TaskFacts("stars", True)]
+    >>> step = Step(0, 0, {"intent": 0.5, "stars": 0.5}, tasks=tasks, state=balancer.begin(tasks))
+    >>> balancer.relative_weights(step)
     {'intent': 1.0, 'stars': 0.5}
     """
 
@@ -52,27 +51,22 @@ class UncertaintyBalancer(Balancer):
     def __post_init__(self) -> None:
         check_number("Balancing 'uncertainty': learning_rate", self.learning_rate, 0)
 
-    def start(self, tasks: Sequence[TaskFacts], seed: int) -> None:
-        """Set all log variances to 0."""
-        super().start(tasks, seed)
-        self._factors = {task.name: 0.5 if task.is_regression else 1.0 for task in tasks}
-        self._adam = ScalarAdam({task.name: 0.0 for task in tasks}, self.learning_rate)
+    @property
+    def _adam(self) -> ScalarAdam:
+        return ScalarAdam(self.learning_rate)
+
+    def begin(self, tasks: Sequence[TaskFacts]) -> State:
+        """Return log variances of 0 and Adam's moments."""
+        return self._adam.begin([task.name for task in tasks])
 
     def relative_weights(self, step: Step) -> dict[str, float]:
         """Return the factors of the losses."""
-        return {name: self._factors[name] * math.exp(-self._adam.values[name]) for name in step.shares}
+        factors = {task.name: 0.5 if task.is_regression else 1.0 for task in step.tasks}
+        return {name: factors[name] * math.exp(-step.state["values"][name]) for name in step.shares}
 
-    def update(self, step: Step) -> None:
+    def learn(self, step: Step) -> State:
         """Move the log variances of the step's tasks."""
         weights = self.relative_weights(step)
-        self._adam.step({name: 0.5 - weights[name] * loss for name, loss in step.losses.items()})
-        for name, value in self._adam.values.items():
-            self._adam.values[name] = min(max(value, -_BOUND), _BOUND)
-
-    def state(self) -> dict[str, Any]:
-        """Return the log variances and Adam's moments."""
-        return self._adam.state()
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state` returned."""
-        self._adam.load_state(state)
+        state = self._adam.step(step.state, {name: 0.5 - weights[name] * loss for name, loss in step.losses.items()})
+        bounded = {name: min(max(value, -_BOUND), _BOUND) for name, value in state["values"].items()}
+        return {**state, "values": bounded}

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.augmentation import make_augmentations
-from hf_mtl.balancers import make_balancer
+from hf_mtl.balancers import Balancer, make_balancer
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_branches, check_task_names
 from hf_mtl.heads import HEADS
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
@@ -101,12 +101,17 @@ class Balancing(BaseModel):
         return dict(self.model_extra or {})
 
     @model_validator(mode="after")
-    def _check_method(self) -> Balancing:
+    def _check_options(self) -> Balancing:
+        _ = self.made
+        return self
+
+    @cached_property
+    def made(self) -> Balancer:
+        """The balancer."""
         try:
-            make_balancer(self.method, self.options)
+            return make_balancer(self.method, self.options)
         except ImportError as error:
             raise UserError(str(error)) from error
-        return self
 
 
 class DatasetRecipe(_Strict):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hf_mtl._names import listed, nearest
-from hf_mtl._options import parsed_options
+from hf_mtl._options import made_once, parsed_options
 from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation
 from hf_mtl.samplers._base import DatasetSampler, Shares
 from hf_mtl.samplers._options import build_sampler, options_of
@@ -63,6 +63,7 @@ SAMPLERS: dict[str, type[DatasetSampler]] = {
 }
 
 
+@made_once
 def make_sampler(strategy: str, options: Mapping[str, Any] | str | None = None) -> tuple[DatasetSampler, SamplingRules]:
     """Return the sampler of a strategy, and the rules that its options set.
 

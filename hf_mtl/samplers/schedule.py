@@ -43,7 +43,7 @@ class ScheduleSampler(DatasetSampler):
     def __post_init__(self) -> None:
         if callable(self.schedule):
             return
-        if isinstance(self.schedule, str | Mapping) or not self.schedule:
+        if isinstance(self.schedule, str) or not isinstance(self.schedule, Sequence) or not self.schedule:
             raise UserError(
                 "schedule must be a list such as [[0, {'sst2': 0.7, 'trec': 0.3}], [0.5, {...}]], or a function of "
                 f"(step, steps), found {self.schedule!r}."

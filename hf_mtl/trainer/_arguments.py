@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -248,21 +247,16 @@ class MultiTaskTrainingArguments(TrainingArguments):
         Raises:
             UserError: If an option is unknown or out of its range.
         """
-        given = (self.sampling, self.sampling_options)
-        # No field, which a command line would show, and not made once for all: a sweep sets fields later.
-        known: tuple[Any, tuple[DatasetSampler, SamplingRules]] | None = self.__dict__.get("_sampling")
-        if known is None or known[0] != given:
-            known = self.__dict__["_sampling"] = (copy.deepcopy(given), make_sampler(*given))
-        return known[1]
+        return make_sampler(self.sampling, self.sampling_options)
 
     def make_balancer(self) -> Balancer:
-        """Return a new balancer, as the arguments say.
+        """Return the balancer, as the arguments say: the same one until these change.
 
         Raises:
             ValueError: If an option is unknown or out of its range.
             ImportError: If it needs a package that is missing.
         """
-        return make_balancer(self.balancing, parsed_options("balancing_options", self.balancing_options))
+        return make_balancer(self.balancing, self.balancing_options)
 
     def _check_head_learning_rate(self) -> None:
         rate = self.head_learning_rate

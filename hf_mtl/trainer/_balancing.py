@@ -13,11 +13,11 @@ from accelerate import Accelerator
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from hf_mtl.balancers import Balancer, CosineSketches, GradientBalancer, Step, TaskFacts
+from hf_mtl.balancers import Aggregation, Balancer, CosineSketches, GradientBalancer, Step, TaskFacts
 from hf_mtl.heads import Head
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
-from hf_mtl.trainer._balancer_files import load_balancer, save_balancer
+from hf_mtl.trainer._balancer_files import Memory, load_balancer, save_balancer
 from hf_mtl.trainer._divergence import check_finite_losses
 from hf_mtl.trainer._jacobian import StepJacobian
 from hf_mtl.trainer._step_loss import StepLog, StepRecord
@@ -104,8 +104,11 @@ class TaskBalancing:
             )
             for name, head in heads.items()
         }
-        if self._task_facts:
-            balancer.start(list(self._task_facts.values()), args.seed)
+        #: What the balancer has learnt, and for gradient methods what their aggregator remembers.
+        self._state = balancer.begin(list(self._task_facts.values())) if self._task_facts else {}
+        self._aggregation = (
+            Aggregation(balancer.recipe, list(self._task_facts)) if isinstance(balancer, GradientBalancer) else None
+        )
 
     def _loss_scale(self, head: Any) -> float:
         scale = head.loss_of_guessing(head.task) if self._args.loss_scaling == "log_classes" else 1.0
@@ -119,7 +122,7 @@ class TaskBalancing:
     @property
     def takes_gradients(self) -> bool:
         """Whether `add_gradients` trains on a micro-batch, and not a backward pass from `loss`."""
-        return self._running is not None and isinstance(self.balancer, GradientBalancer)
+        return self._running is not None and self._aggregation is not None
 
     def begin_step(self, number: int, epoch: int, batches: Sequence[dict[str, Any]], record: StepRecord) -> None:
         """Note what the step holds, before its first micro-batch.
@@ -130,7 +133,9 @@ class TaskBalancing:
             batches: This rank's micro-batches.
             record: Its items and rows.
         """
-        self._running = _Running(Step(number, epoch, record.counts.shares), batches, record)
+        facts = list(self._task_facts.values())
+        step = Step(number, epoch, record.counts.shares, tasks=facts, seed=self._args.seed, state=self._state)
+        self._running = _Running(step, batches, record)
 
     def weigh(self, model: nn.Module) -> None:
         """Find the step's weights before its first micro-batch, where the balancer can by then."""
@@ -186,7 +191,7 @@ class TaskBalancing:
             if math.isfinite(loss) and math.isfinite(step.losses_after.get(name, 0.0))
         ]
         # From a loss that overflowed there is nothing to learn: the task keeps its weight.
-        balancer.update(
+        self._state = balancer.learn(
             replace(
                 step,
                 losses={name: step.losses[name] for name in finite},
@@ -247,14 +252,14 @@ class TaskBalancing:
         Returns:
             The micro-batch's part of the mean of the tasks' losses, which is what is logged.
         """
-        running, balancer = self._running, self.balancer
+        running, aggregation = self._running, self._aggregation
         assert running is not None
-        assert isinstance(balancer, GradientBalancer)
+        assert aggregation is not None
         weights = running.weights or {}
         inputs = self._prepare(inputs)
         if running.jacobian is None:
             running.jacobian = StepJacobian(
-                plain.parameter_depths(), plain.task_heads, list(running.step.shares), balancer.independent_parts
+                plain.parameter_depths(), plain.task_heads, list(running.step.shares), aggregation.independent_parts
             )
         # What is logged is the mean of the tasks' losses, which no gradient comes from.
         means = {name: weight / len(weights) for name, weight in weights.items()}
@@ -267,8 +272,8 @@ class TaskBalancing:
             if self._accelerator.num_processes > 1:
                 running.jacobian.reduce(self._reduce)
             rows = running.jacobian.whole()
-            parts = running.jacobian.parts() if balancer.independent_parts > 1 else []
-            vector, found = balancer.aggregate(running.step, rows, parts)
+            parts = running.jacobian.parts() if aggregation.independent_parts > 1 else []
+            vector, found = aggregation.aggregate(running.step, rows, parts)
             running.jacobian.set_gradient(vector)
             if self._sketches is not None and self._is_compared(running):
                 named = zip(running.step.shares, rows, strict=True)
@@ -304,8 +309,10 @@ class TaskBalancing:
 
     def save(self, folder: str) -> None:
         """Write what the balancer remembers into a checkpoint."""
-        save_balancer(Path(folder), self.balancer, list(self._task_facts), self._sketches)
+        memory = Memory(self._state, self._aggregation, self._sketches)
+        save_balancer(Path(folder), self.balancer, list(self._task_facts), memory)
 
     def load(self, folder: str) -> None:
         """Let the balancer continue from a checkpoint."""
-        load_balancer(Path(folder), self.balancer, list(self._task_facts), self._sketches)
+        memory = Memory(self._state, self._aggregation, self._sketches)
+        self._state = load_balancer(Path(folder), self.balancer, list(self._task_facts), memory)

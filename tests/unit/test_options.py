@@ -1,6 +1,7 @@
 """Samplers and balancers have options in one way: what is given is what is kept, shown, and made again."""
 
 import json
+import math
 from dataclasses import FrozenInstanceError, dataclass
 
 import pytest
@@ -14,8 +15,10 @@ RULES = {"exhausted": "stop-at-first", "max_rows": {"a": 5}, "weights": {"b": 0.
 
 
 def test_the_tables_have_every_strategy_and_method():
-    assert set(SAMPLING) == set(SAMPLERS)
-    assert set(BALANCING) == set(BALANCERS)
+    for table, ours, name in ((SAMPLERS, SAMPLING, "SAMPLING"), (BALANCERS, BALANCING, "BALANCING")):
+        assert set(table) == set(ours), (
+            f"tests/options.py: {name} needs a row for each of {sorted(set(table) ^ set(ours))}"
+        )
 
 
 @pytest.mark.parametrize("strategy", SAMPLERS)
@@ -37,6 +40,33 @@ def test_options_of_a_balancer_are_those_given_and_make_it_again(method):
     options = json.loads(json.dumps(balancer.options(), allow_nan=False))
     assert make_balancer(method, options).options() == balancer.options()
     assert name_in(BALANCERS, balancer) == method
+    with pytest.raises(FrozenInstanceError):
+        balancer.temperature = 1
+
+
+#: Values that no option of a kind can have, by the kind of its value in `tests.options`.
+_NEVER = {
+    bool: ["x", 3, []],
+    int: ["x", [], True, -1, math.nan, math.inf, -math.inf, 10**400, 0.5],
+    float: ["x", [], True, -1.0, math.nan, math.inf, -math.inf],
+    str: ["x_x", 3, None, []],
+    dict: [3, "x", [], {"a": -1}, {"a": math.nan}, {"a": "x"}, {"a": math.inf}],
+    list: [3, "x", {}, [], [[0, {"a": -1}]], [[-1, {"a": 1}]], [[0, 1]], [[0, {"a": math.nan}]], [["x", {"a": 1}]]],
+}
+#: A score may be of any sign, and no dataset need have a reference.
+_ALLOWED = [("references", {"a": -1})]
+_SAMPLERS = [("sampler", strategy, name) for strategy, options in SAMPLING.items() for name in [*options, *RULES]]
+_BALANCERS = [("balancer", method, name) for method, options in BALANCING.items() for name in options]
+
+
+@pytest.mark.parametrize(("what", "kind", "option"), [*_SAMPLERS, *_BALANCERS])
+def test_every_option_out_of_range_is_refused_by_name(what, kind, option):
+    make, given = (make_sampler, SAMPLING) if what == "sampler" else (make_balancer, BALANCING)
+    options = {**given[kind], **({option: RULES[option]} if option in RULES else {})}
+    for value in _NEVER[type(options[option])]:
+        if (option, value) not in _ALLOWED:
+            with pytest.raises(ValueError, match=option):
+                print(option, value, make(kind, {**options, option: value}))
 
 
 @pytest.mark.parametrize("strategy", sorted(set(SAMPLERS) - {"fixed", "schedule"}))

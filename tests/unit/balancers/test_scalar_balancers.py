@@ -1,12 +1,13 @@
 """Scalar balancers against independent references, on a recorded series of losses and on a toy problem."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from hf_mtl.balancers import Step, make_balancer
-from tests.balancing import facts
+from hf_mtl.balancers import make_balancer
+from tests.balancing import Driven, facts
 
 # fmt: off
 #: Losses of three tasks ("b" is a regression) in six steps, two an epoch: made up, falling at different speeds.
@@ -23,13 +24,13 @@ NAMES = ("a", "b", "c")
 
 def weights_of(method, options=None):
     balancer = make_balancer(method, options)
-    balancer.start(facts(*NAMES, regression=("b",)), seed=4)
+    driven = Driven(balancer, facts(*NAMES, regression=("b",)), seed=4)
     found = []
     for number, (losses, after) in enumerate(zip(RECORDED, AFTER, strict=True)):
         named, named_after = dict(zip(NAMES, losses, strict=True)), dict(zip(NAMES, after, strict=True))
-        step = Step(number, number // 2, {"a": 0.5, "b": 0.25, "c": 0.25}, named, named_after)
+        step = driven.step(number, number // 2, {"a": 0.5, "b": 0.25, "c": 0.25}, named, named_after)
         found.append([balancer.weights(step)[name] for name in NAMES])
-        balancer.update(step)
+        driven.learn(step)
     return found
 
 
@@ -151,15 +152,15 @@ def toy_losses(x):
 def descend(method, steps=4000, rate=2e-3, **options):
     """Return where gradient descent with a falling rate ends."""
     balancer = make_balancer(method, options)
-    balancer.start(facts("large", "small", regression=("large", "small")), seed=1)
+    driven = Driven(balancer, facts("large", "small", regression=("large", "small")), seed=1)
     x, even = 0.3, {"large": 0.5, "small": 0.5}
     for number in range(steps):
-        step = Step(number, number // 100, even, toy_losses(x))
+        step = driven.step(number, number // 100, even, toy_losses(x))
         weights = balancer.weights(step)
         falling = rate * min(1.0, 10 * (1 - number / steps))
         x -= falling * (weights["large"] * 100 * (x - 1) + weights["small"] * (x + 1))
         # FAMO compares the losses before and after; the others learn from those of the step.
-        balancer.update(Step(number, number // 100, even, step.losses, toy_losses(x)))
+        driven.learn(replace(step, losses_after=toy_losses(x)))
     return x
 
 

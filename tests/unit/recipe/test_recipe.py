@@ -6,6 +6,7 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 from hf_mtl import TaskConfig
+from hf_mtl.balancers import DynamicWeightAverage
 from hf_mtl.recipe import Recipe, RecipeError
 from hf_mtl.samplers import TemperatureSampler
 from tests.options import BALANCING, SAMPLING
@@ -354,15 +355,19 @@ def test_any_sampling_and_balancing_come_through_a_recipe_and_out_of_it_again(va
     assert {"method": method, **prepared.args.make_balancer().options()} == given["balancing"]
 
 
-def test_a_sampler_is_made_for_the_recipes_check_and_once_more_for_all_that_use_it(values, monkeypatch):
-    made = []
+def test_sampler_and_balancer_are_made_once_for_all_that_use_them(values, monkeypatch):
+    made, weighed = [], []
     monkeypatch.setattr(TemperatureSampler, "__post_init__", lambda self: made.append(self))
-    prepared = prepare({**values, "sampling": {"strategy": "temperature", "temperature": 4}})
+    monkeypatch.setattr(DynamicWeightAverage, "__post_init__", lambda self: weighed.append(self))
+    # Options that no other test gives: the same ones are shared by all that ask.
+    values["balancing"] = {"method": "dwa", "temperature": 4.03125}
+    prepared = prepare({**values, "sampling": {"strategy": "temperature", "temperature": 4.03125}})
     prepared.summary(), prepared.resolved()
     trainer = prepared.build().trainer
     trainer.summary()
-    assert len(made) == 2
-    assert trainer.sampler is made[1]
+    assert len(made) == len(weighed) == 1
+    assert trainer.sampler is made[0]
+    assert trainer.balancer is weighed[0]
     # A sweep sets fields of arguments that are made already.
     trainer.args.sampling_options = {"temperature": 2}
     assert trainer.args.make_sampler()[0].temperature == 2

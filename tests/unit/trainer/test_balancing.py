@@ -68,26 +68,22 @@ def test_weights_are_logged_beside_losses(tmp_path, batching, method):
 
 
 class Halving(Balancer):
-    """A user's own: halves every weight each step, and notes what it was told."""
+    """A user's own: halves every weight each step, and notes the steps that it saw."""
 
     observes_losses = True
 
-    def start(self, tasks, seed):
-        super().start(tasks, seed)
-        self.factor, self.told = 1.0, []
+    def __init__(self):
+        self.seen = []
+
+    def begin(self, tasks):
+        return {"factor": 1.0}
 
     def relative_weights(self, step):
-        return dict.fromkeys(step.shares, self.factor)
+        return dict.fromkeys(step.shares, step.state["factor"])
 
-    def update(self, step):
-        self.factor /= 2
-        self.told.append(step)
-
-    def state(self):
-        return {"factor": self.factor}
-
-    def load_state(self, state):
-        self.factor = state["factor"]
+    def learn(self, step):
+        self.seen.append(step)
+        return {"factor": step.state["factor"] / 2}
 
 
 def test_a_balancer_of_ones_own(tmp_path):
@@ -96,15 +92,16 @@ def test_a_balancer_of_ones_own(tmp_path):
     trainer, _ = trained(tmp_path, save_strategy="steps", save_steps=2, max_steps=4, **kwargs)
     logs = [log for log in trainer.state.log_history if "loss" in log]
     assert [log["weight/mood"] for log in logs] == [0.25, 0.125, 0.0625, 0.03125]
-    assert [step.number for step in balancer.told] == [0, 1, 2, 3]
-    assert [step.epoch for step in balancer.told] == [0, 0, 1, 1]
-    assert [set(step.shares) for step in balancer.told] == [set(EVEN)] * 4
-    for step, log in zip(balancer.told, logs, strict=True):
+    assert [step.number for step in balancer.seen] == [0, 1, 2, 3]
+    assert [step.epoch for step in balancer.seen] == [0, 0, 1, 1]
+    assert [set(step.shares) for step in balancer.seen] == [set(EVEN)] * 4
+    for step, log in zip(balancer.seen, logs, strict=True):
         assert step.losses["mood"] == pytest.approx(log["loss/mood"], rel=1e-6)
     saved = json.loads((tmp_path / "out" / "checkpoint-2" / "balancer.json").read_text())
     assert saved == {"balancer": "Halving", "tasks": [task.name for task in TASKS], "state": {"factor": 0.25}}
-    trainer.train()  # a second training starts anew
-    assert balancer.told[0].number == 0
+    trainer.train()  # a second training starts from scratch
+    assert balancer.seen[4].number == 0
+    assert balancer.seen[4].state == {"factor": 1.0}
 
 
 def test_a_checkpoint_of_another_balancer_is_refused(tmp_path):
@@ -139,7 +136,7 @@ def test_log_classes_makes_all_tasks_start_at_about_1(tmp_path):
     }
     model = model_without_dropout([*TASKS, topics], initializer_range=1e-4)
     trainer, _ = trained(tmp_path, data=data, model=model, max_steps=1, **kwargs)
-    scaled, log = balancer.told[0].losses, trainer.state.log_history[0]
+    scaled, log = balancer.seen[0].losses, trainer.state.log_history[0]
     assert scaled == pytest.approx(dict.fromkeys(scaled, 1.0), abs=0.02)
     assert log["loss/intent"] == pytest.approx(math.log(3), abs=0.02)
     assert log["weight/intent"] == pytest.approx(1 / 5 / math.log(3))
