@@ -28,6 +28,7 @@ SLOW = frozenset(
     (
         "unit/augmentation/test_training.py",
         "unit/cli/test_killed.py",
+        "unit/cli/test_merge.py",
         "unit/configuration/test_untrusted.py",
         "unit/data/test_content.py",
         "unit/export/test_export.py",
@@ -60,6 +61,7 @@ SLOW = frozenset(
         "unit/samplers/test_samplers.py",
         "unit/samplers/test_spread.py",
         "unit/stock/test_stock.py",
+        "unit/surgery/test_average.py",
         "unit/surgery/test_surgery.py",
         "unit/trainer/test_adaptive_sampling.py",
         "unit/trainer/test_averaging.py",

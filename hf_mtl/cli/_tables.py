@@ -12,9 +12,10 @@ from rich.text import Text
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import kind_of
 from hf_mtl.metrics import METRICS
+from hf_mtl.surgery import Ingredient
 from hf_mtl.trainer import TunedThresholds, share_text
 
-__all__ = ["answer_table", "head_table", "plain_table", "score_table", "training_table", "tuning_text"]
+__all__ = ["answer_table", "head_table", "plain_table", "score_table", "soup_table", "training_table", "tuning_text"]
 
 
 def _headlines() -> list[str]:
@@ -143,6 +144,18 @@ def head_table(model: Any) -> Table:
         count = f"{sum(parameter.numel() for parameter in top.parameters()):,}"
         kind = f"top {len(top)} of {model.encoder.config.num_hidden_layers} layers"
         table.add_row(*map(Text, ("(branch)", kind, "", name, count, "yes" if frozen["encoder"] else "")))
+    return table
+
+
+def soup_table(ingredients: Sequence[Ingredient]) -> Table:
+    """Return a line for each model that a greedy soup was offered: its score, the soup's with it, and whether it is in.
+
+    Args:
+        ingredients: What `hf_mtl.surgery.greedy_soup` returned.
+    """
+    table = plain_table("model", "score", "soup with it", "kept", right=("score", "soup with it"))
+    for line in ingredients:
+        table.add_row(*map(Text, (line.name, f"{line.score:.4f}", f"{line.soup:.4f}", "yes" if line.kept else "no")))
     return table
 
 

@@ -18,7 +18,7 @@ __all__ = ["merge"]
 def merge(
     models: list[str] = typer.Argument(help="Two models or more: run folders or Hub ids.", show_default=False),
     output: Path = typer.Option(..., "--output", "-o", help="The new model's folder.", show_default=False),
-    average: bool = typer.Option(False, "--average", help="Average the weights of models of equal shape."),
+    average: bool = typer.Option(False, "--average", help="Average the weights of models of the same tasks."),
     rename: list[str] | None = typer.Option(
         None,
         "--rename",
@@ -26,15 +26,24 @@ def merge(
         show_default=False,
     ),
     weights: str | None = typer.Option(None, help="With --average: a number a model, with commas.", show_default=False),
+    greedy: Path | None = typer.Option(
+        None,
+        help="With --average: a recipe; models are added, best first, while its validation score does not fall.",
+        show_default=False,
+    ),
 ) -> None:
     """Put the heads of several models on one encoder, which must be the same in all; or average whole models."""
+    from hf_mtl.cli._held_out import validation_scorer
     from hf_mtl.cli._model import load_model, save_changed
-    from hf_mtl.cli._tables import head_table
+    from hf_mtl.cli._tables import head_table, soup_table
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
-    from hf_mtl.surgery import average_models, merge_models
+    from hf_mtl.surgery import average_models, greedy_soup, merge_models
 
-    if weights is not None and not average:
-        raise UserError("--weights belongs to --average.")
+    for option, given in (("--weights", weights), ("--greedy", greedy)):
+        if given is not None and not average:
+            raise UserError(f"{option} belongs to --average.")
+    if weights is not None and greedy is not None:
+        raise UserError("--weights and --greedy contradict each other. Give one of them.")
     with quiet_libraries():
         loaded = [load_model(name) for name in models]
         for name, (_, tokenizer) in zip(models[1:], loaded[1:], strict=True):
@@ -44,7 +53,12 @@ def merge(
         for text in rename or ():
             _rename(each, text)
         factors = None if weights is None else _numbers(weights)
-        merged = average_models(each, factors) if average else merge_models(each)
+        if greedy is not None:
+            score = validation_scorer(greedy, each[0], loaded[0][1])
+            merged, ingredients = greedy_soup(each, score, names=models)
+            stdout_console().print(soup_table(ingredients))
+        else:
+            merged = average_models(each, factors, names=models) if average else merge_models(each)
         save_changed(merged, loaded[0][1], output)
     stdout_console().print(head_table(merged))
 

@@ -1,4 +1,4 @@
-"""Several models made one: their heads on the encoder they share, or the mean of their weights."""
+"""Several models made one: their heads on the encoder that they share."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from hf_mtl._names import listed
-from hf_mtl.configuration import MultiTaskConfig, check_task_names
+from hf_mtl.configuration import check_task_names
 from hf_mtl.model import MultiTaskModel, TaskModules
 from hf_mtl_light.errors import UserError
 
-__all__ = ["average_models", "encoder_digest", "merge_models"]
+__all__ = ["encoder_digest", "merge_models"]
 
 
 def encoder_digest(model: MultiTaskModel) -> str:
@@ -113,50 +113,3 @@ def _difference(one: MultiTaskModel, other: MultiTaskModel) -> str:
             return f"{name} is {found[0]} in one, {found[1]} in the other"
     unlike = [name for name in states[0] if not torch.equal(states[0][name].cpu(), states[1][name].cpu())]
     return f"{len(unlike)} of {len(states[0])} tensors have other values, the first is {unlike[0]}"
-
-
-@torch.no_grad()
-def average_models(models: Sequence[MultiTaskModel], weights: Sequence[float] | None = None) -> MultiTaskModel:
-    r"""Return a model whose weights are the weighted mean of those of models of equal shape.
-
-    .. math:: \theta = \sum_i w_i \theta_i \,/\, \sum_i w_i
-
-    Args:
-        models: The models, of the same tasks and labels; they are not changed.
-        weights: w, a number of at least 0 for each; ``None``: all the same.
-
-    Raises:
-        ValueError: If tasks, labels or shapes differ, or the weights do not fit.
-
-    Source: M. Wortsman et al., Model soups, ICML 2022, section 2, https://arxiv.org/abs/2203.05482.
-    """
-    if len(models) < 2:
-        raise UserError(f"An average needs at least two models, found {len(models)}.")
-    factors = list(weights) if weights is not None else [1.0] * len(models)
-    if len(factors) != len(models) or any(not 0 <= w < float("inf") for w in factors) or sum(factors) == 0:
-        raise UserError(f"weights must be {len(models)} numbers of at least 0, not all 0; found {factors}.")
-    for number, model in enumerate(models[1:], start=2):
-        _check_alike(models[0], model, number)
-    average = copy.deepcopy(models[0])
-    states = [model.state_dict() for model in models]
-    for name, value in average.state_dict().items():
-        if value.is_floating_point():
-            # Summed in double precision: rounded once.
-            total = sum(w * state[name].double().to(value.device) for w, state in zip(factors, states, strict=True))
-            value.copy_(torch.as_tensor(total) / sum(factors))
-    return average
-
-
-def _check_alike(first: MultiTaskModel, model: MultiTaskModel, number: int) -> None:
-    def described(config: MultiTaskConfig) -> list[tuple[str, str, tuple[str, ...] | None]]:
-        return [(task.name, task.type, tuple(task.labels) if task.labels else None) for task in config.tasks]
-
-    if described(first.config) != described(model.config):
-        raise UserError(
-            f"Models 1 and {number} answer different tasks or labels: {listed(first.task_heads)} and "
-            f"{listed(model.task_heads)}. An average needs the same, in the same order."
-        )
-    shapes = [{name: value.shape for name, value in each.state_dict().items()} for each in (first, model)]
-    unlike = sorted(name for name in shapes[0].keys() | shapes[1].keys() if shapes[0].get(name) != shapes[1].get(name))
-    if unlike:
-        raise UserError(f"Models 1 and {number} have tensors of other shapes, such as {unlike[0]!r}.")
