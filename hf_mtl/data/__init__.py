@@ -19,6 +19,7 @@ from hf_mtl.data.content import content_hashes
 from hf_mtl.data.labels import LabelReader, class_label
 from hf_mtl.data.look import SAMPLED_ROWS, DataLook, look_at, look_at_texts
 from hf_mtl.data.mixture import DatasetMixture
+from hf_mtl.data.predictions import Prediction, StoredPredictions, write_predictions
 from hf_mtl.data.sources import MOST_COLUMNS, SPLIT_NAMES, as_datasets
 from hf_mtl.data.tasks import InferenceError, infer_task, infer_tasks, infer_type, with_shared_labels
 from hf_mtl_light.encoding import Row, check_tokenizer, encode_rows, padding_id, pieces_of, word_map_of
@@ -41,7 +42,9 @@ __all__ = [
     "LabelledDataset",
     "MixtureBatchSampler",
     "MultiTaskCollator",
+    "Prediction",
     "Row",
+    "StoredPredictions",
     "as_datasets",
     "check_rows",
     "check_tasks_have_rows",
@@ -63,4 +66,5 @@ __all__ = [
     "vocabulary_mark",
     "with_shared_labels",
     "word_map_of",
+    "write_predictions",
 ]
