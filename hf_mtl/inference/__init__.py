@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from hf_mtl.inference._collate import InferenceBatch, InferenceCollator, make_collator
 from hf_mtl.inference._predict import make_answerer, predict
+from hf_mtl.inference._probabilities import gives_probabilities, probabilities
 from hf_mtl.inference._runner import PRECISIONS, ModelRunner
 from hf_mtl_light.encoding import EncodedRow, Window, WindowEncoder, as_row
 from hf_mtl_light.inference import (
@@ -37,10 +38,12 @@ __all__ = [
     "WindowEncoder",
     "answer_rows",
     "as_row",
+    "gives_probabilities",
     "make_answerer",
     "make_collator",
     "merge_windows",
     "pad_windows",
     "plan_batches",
     "predict",
+    "probabilities",
 ]

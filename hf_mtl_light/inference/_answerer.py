@@ -187,8 +187,27 @@ class Answerer:
 
         A task whose input a row lacks, such as a second text or choices, is answered ``None`` there.
         """
+        answers: list[dict[str, Any]] = [dict.fromkeys(self.names) for _ in rows]
+        for numbers, encoded, logits in self.logits(rows):
+            words = [row.words for row in encoded]
+            own = [rows[i] for i in numbers]
+            found = answer_rows(self.tasks, self.heads, logits, words, own, self.options, self._mask_id)
+            for i, answer in zip(numbers, found, strict=True):
+                answers[i].update(answer)
+        return answers
+
+    def logits(self, rows: Sequence[Row]) -> Iterator[tuple[list[int], list[EncodedRow], dict[str, np.ndarray]]]:
+        """Yield the logits of some rows, for each reading of them that a task needs.
+
+        Args:
+            rows: The rows.
+
+        Yields:
+            The numbers of the rows that can be read so, these rows, and for each task that reads so their logits: see
+            `merge_windows`.
+        """
         if not rows or not self.names:
-            return [{} for _ in rows]
+            return
         tagging = [name for name in self.names if self.heads[name].needs_words]
         needs_pieces = any(
             name in self.options and self.options[name].aggregation_strategy is not None for name in tagging
@@ -199,17 +218,10 @@ class Answerer:
             encoded = self.encoder.encode([rows[i] for i in numbers], needs_pieces, reading, self._mask_id is not None)
             asked.add(reading, numbers, encoded)
         self._run(asked)
-        answers: list[dict[str, Any]] = [dict.fromkeys(self.names) for _ in rows]
         for reading, numbers in asked.numbers.items():
             encoded = asked.rows[reading]
             if encoded:
-                logits = merge_windows(asked.logits(reading), encoded, self.heads, self._mask_id)
-                words = [row.words for row in encoded]
-                own = [rows[i] for i in numbers]
-                found = answer_rows(self.tasks, self.heads, logits, words, own, self.options, self._mask_id)
-                for i, answer in zip(numbers, found, strict=True):
-                    answers[i].update(answer)
-        return answers
+                yield numbers, encoded, merge_windows(asked.logits(reading), encoded, self.heads, self._mask_id)
 
     def _run(self, asked: _Asked) -> None:
         """Run all windows, each once for all tasks that read it, like lengths together."""
