@@ -62,6 +62,7 @@ SLOW = frozenset(
         "unit/samplers/test_spread.py",
         "unit/stock/test_stock.py",
         "unit/surgery/test_average.py",
+        "unit/surgery/test_interpolate.py",
         "unit/surgery/test_surgery.py",
         "unit/trainer/test_adaptive_sampling.py",
         "unit/trainer/test_averaging.py",

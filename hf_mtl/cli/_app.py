@@ -15,6 +15,7 @@ from hf_mtl.cli.data import data
 from hf_mtl.cli.evaluate import evaluate
 from hf_mtl.cli.export import export
 from hf_mtl.cli.heads import heads
+from hf_mtl.cli.interpolate import interpolate
 from hf_mtl.cli.merge import merge
 from hf_mtl.cli.predict import predict
 from hf_mtl.cli.push import push
@@ -115,6 +116,7 @@ app.command()(export)
 app.command()(push)
 app.command()(heads)
 app.command()(merge)
+app.command()(interpolate)
 app.command()(tune)
 
 

@@ -15,7 +15,16 @@ from hf_mtl.metrics import METRICS
 from hf_mtl.surgery import Ingredient
 from hf_mtl.trainer import TunedThresholds, share_text
 
-__all__ = ["answer_table", "head_table", "plain_table", "score_table", "soup_table", "training_table", "tuning_text"]
+__all__ = [
+    "answer_table",
+    "factor_table",
+    "head_table",
+    "plain_table",
+    "score_table",
+    "soup_table",
+    "training_table",
+    "tuning_text",
+]
 
 
 def _headlines() -> list[str]:
@@ -156,6 +165,19 @@ def soup_table(ingredients: Sequence[Ingredient]) -> Table:
     table = plain_table("model", "score", "soup with it", "kept", right=("score", "soup with it"))
     for line in ingredients:
         table.add_row(*map(Text, (line.name, f"{line.score:.4f}", f"{line.soup:.4f}", "yes" if line.kept else "no")))
+    return table
+
+
+def factor_table(scores: Mapping[float, float], chosen: float) -> Table:
+    """Return a line for each factor between a pretrained and a trained encoder: its score, and whether it is chosen.
+
+    Args:
+        scores: The scores that `hf_mtl.surgery.choose_factor` returned.
+        chosen: The factor that it returned.
+    """
+    table = plain_table("factor", "score", "", right=("factor", "score"))
+    for factor, score in scores.items():
+        table.add_row(f"{factor:g}", f"{score:.4f}", "chosen" if factor == chosen else "")
     return table
 
 

@@ -147,6 +147,7 @@ FOLDERS = {
     "export": ["export", "model", "out", "--to", "transformers", "--task", "intent"],
     "heads": ["heads", "model", "drop", "intent", "-o", "out"],
     "merge": ["merge", "model", "model", "-o", "out", "--average"],
+    "interpolate": ["interpolate", "model", "model", "-o", "out", "--factor", "0.5"],
 }
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "export to onnx": ["export", "MODEL", "out", "--to", "onnx"],
     "heads": ["heads", "MODEL", "rename", "mood", "feeling", "-o", "out"],
     "merge": ["merge", "MODEL", "MODEL", "-o", "out"],
+    "interpolate": ["interpolate", "MODEL", "MODEL", "-o", "out", "--factor", "0.5"],
     "push": ["push", "MODEL", "anna/x"],
 }
 
