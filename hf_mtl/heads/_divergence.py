@@ -26,18 +26,20 @@ def log_divergence(log_a: torch.Tensor, log_b: torch.Tensor) -> torch.Tensor:
     return ((log_a.exp() - log_b.exp()) * (log_a - log_b)).sum() / 2
 
 
-def class_divergence(logits_a: torch.Tensor, logits_b: torch.Tensor) -> torch.Tensor:
-    """Return the divergence of ``softmax(logits)``, summed over n items, in nats.
+def class_divergence(logits_a: torch.Tensor, logits_b: torch.Tensor, has_label: torch.Tensor) -> torch.Tensor:
+    """Return the divergence of ``softmax(logits)``, summed over the items that have a label, in nats.
 
     Args:
-        logits_a: [n, C].
-        logits_b: [n, C].
+        logits_a: [*, C].
+        logits_b: [*, C].
+        has_label: bool [*], whether an item counts.
 
-    >>> same = torch.tensor([[2.0, 0.0, 1.0]])
-    >>> float(class_divergence(same, same + 7)), float(class_divergence(same, -same)) > 0
+    >>> same, kept = torch.tensor([[2.0, 0.0, 1.0], [9.0, 0.0, 0.0]]), torch.tensor([True, False])
+    >>> float(class_divergence(same, same + 7, kept)), float(class_divergence(same, -same, kept)) > 0
     (0.0, True)
     """
-    return log_divergence(*(at_least_float32(logits).log_softmax(-1) for logits in (logits_a, logits_b)))
+    both = (at_least_float32(logits[has_label]) for logits in (logits_a, logits_b))
+    return log_divergence(*(logits.log_softmax(-1) for logits in both))
 
 
 def group_divergence(logits_a: torch.Tensor, logits_b: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:

@@ -209,8 +209,7 @@ class MaskedLmHead(Head):
 
     def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the divergence summed over masked tokens, in nats: see `Head.divergence_sum`."""
-        kept = self.has_label(labels)
-        return class_divergence(logits_a[kept], logits_b[kept])
+        return class_divergence(logits_a, logits_b, self.has_label(labels))
 
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the likeliest token of each masked one."""

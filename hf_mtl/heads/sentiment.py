@@ -170,8 +170,7 @@ class SentimentHead(SequenceHead):
 
         See `Head.divergence_sum`.
         """
-        kept = self.has_label(labels)
-        return class_divergence(logits_a[kept], logits_b[kept])
+        return class_divergence(logits_a, logits_b, self.has_label(labels))
 
     @classmethod
     def describe(cls, task: TaskConfig) -> TaskDescription:

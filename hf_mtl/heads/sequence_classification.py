@@ -148,8 +148,7 @@ class SequenceClassificationHead(SequenceHead):
         """
         if self.is_multi_label(self.task):
             return label_divergence(logits_a, logits_b)
-        kept = self.has_label(labels)
-        return class_divergence(logits_a[kept], logits_b[kept])
+        return class_divergence(logits_a, logits_b, self.has_label(labels))
 
     @classmethod
     def describe(cls, task: TaskConfig) -> TaskDescription:

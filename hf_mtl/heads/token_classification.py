@@ -216,8 +216,7 @@ class TokenClassificationHead(TokenHead):
 
     def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the divergence summed over labelled tokens, in nats: see `Head.divergence_sum`."""
-        kept = self.has_label(labels)
-        return class_divergence(logits_a[kept], logits_b[kept])
+        return class_divergence(logits_a, logits_b, self.has_label(labels))
 
     @classmethod
     def describe(cls, task: TaskConfig) -> TaskDescription | None:

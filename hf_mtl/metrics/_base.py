@@ -8,6 +8,7 @@ import datasets
 import evaluate
 import numpy.typing as npt
 
+from hf_mtl._contracts import missing_methods
 from hf_mtl.metrics._input_kinds import INPUT_KINDS, InputKind
 from hf_mtl.metrics._row_statistics import RowStatistic
 from hf_mtl_light.errors import UserError, UserTypeError
@@ -67,8 +68,7 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
     detail_keys: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, keep_in_memory: bool = True) -> None:
-        missing = [name for name in ("_reset", "_update", "_result") if _is_of_the_base(self, name)]
-        if missing:
+        if missing := missing_methods(type(self), StreamingMetric, [("_reset",), ("_update",), ("_result",)]):
             raise UserTypeError(
                 f"Metric {type(self).__name__} lacks {', '.join(missing)}. Write these methods: a metric sets its "
                 "counts to nothing, folds a batch into them, and returns its scores by name."
@@ -200,8 +200,3 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
     def _build_data_dir(self) -> str:
         # evaluate would create this folder; nothing here is ever written.
         return os.path.join(self._data_dir_root, self.name, self.config_name)
-
-
-def _is_of_the_base(metric: StreamingMetric, method: str) -> bool:
-    """Return whether a metric's class leaves a method as `StreamingMetric` has it, which only raises."""
-    return getattr(type(metric), method) is getattr(StreamingMetric, method)

@@ -12,8 +12,8 @@ from hf_mtl_light.answering import Answering, AnswerOptions
 from hf_mtl_light.encoding import EncodedRow, Row, Window, WindowEncoder, as_row, can_read
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference._batches import plan_batches
-from hf_mtl_light.inference._finite import check_finite, logits_of_rows
-from hf_mtl_light.inference._levels import split_logits
+from hf_mtl_light.inference._finite import check_finite
+from hf_mtl_light.inference._levels import logits_of_rows, split_logits
 from hf_mtl_light.inference._merge import merge_windows
 from hf_mtl_light.inference._runner import Runner, mask_id_for
 from hf_mtl_light.inference._unread import check_options_are_read

@@ -6,36 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hf_mtl_light.answering import Answering
 from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
-from hf_mtl_light.words import WordMap
 
-__all__ = ["NotFiniteError", "check_finite", "logits_of_rows"]
+__all__ = ["NotFiniteError", "check_finite"]
 
 
 class NotFiniteError(UserError):
     """Logits that no answer can be made of."""
-
-
-def logits_of_rows(
-    head: Answering, logits: np.ndarray, words: Sequence[WordMap], mask_id: int | None
-) -> Sequence[np.ndarray]:
-    """Return the logits of each row.
-
-    Args:
-        head: What answers the task.
-        logits: Those of all rows: see `answer_rows`.
-        words: What became of each row's words.
-        mask_id: The mask token's id, where a task fills masks.
-    """
-    if head.reads == "choices":
-        sizes = [len(row.choices) for row in words]
-    elif head.level == "mask":
-        sizes = [list(row.ids or ()).count(mask_id) for row in words]  # type: ignore[arg-type]
-    else:
-        sizes = [len(row.word_ids) if head.level == "token" else 1 for row in words]
-    return np.split(logits, np.cumsum(sizes)[:-1])
 
 
 def check_finite(task: str, logits: Sequence[np.ndarray], rows: Sequence[Row]) -> None:

@@ -29,7 +29,7 @@ ROWS = [
     {"heads", "samplers", "balancers", "metrics"},
     {"encoder"},
     {"configuration"},
-    {"_names", "_options", "compatibility"},
+    {"_contracts", "_names", "_options", "compatibility"},
 ]
 #: The lowest row of all, which any part imports: what needs neither torch nor transformers. Its own parts, likewise.
 LIGHT_ROWS = [

@@ -34,7 +34,8 @@ def normal(*shape, seed=0, scale=3.0):
 def test_divergences_are_those_of_torch_distributions(rows, classes, seed, scale):
     a, b = normal(rows, classes, seed=seed, scale=scale), normal(rows, classes, seed=seed + 1, scale=scale)
     expected = both_ways(Categorical, a, b).sum()
-    torch.testing.assert_close(class_divergence(a, b).double(), expected, rtol=1e-4, atol=1e-4)
+    found = class_divergence(a, b, torch.ones(rows, dtype=torch.bool))
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(
         label_divergence(a, b).double(), both_ways(Bernoulli, a, b).mean(1).sum(), rtol=1e-4, atol=1e-4
     )
