@@ -9,16 +9,38 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hf_mtl_light.errors import UserError
 
-__all__ = ["finish_replacing", "replace_files", "staging_in"]
+__all__ = ["files_replaced", "finish_replacing", "replace_files", "staging_in"]
 
 _NEW, _DECIDED, _NAMES = ".hf_mtl.new", ".hf_mtl.decided", ".files"
 #: Weights that an earlier model may have left, in other files than those of the new one.
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?|hf_mtl_\w+\.py")
+
+
+@contextmanager
+def files_replaced(folder: Path) -> Iterator[Path]:
+    """Yield where a model's files are written: a folder that holds a model already gets all of them at once.
+
+    Without a model there is none to be mixed with the new one: files go straight to their places then.
+
+    Args:
+        folder: The model's folder; it need not exist.
+    """
+    finish_replacing(folder)
+    if not (folder / "config.json").exists():
+        yield folder
+        return
+    staging = staging_in(folder)
+    try:
+        yield staging
+        replace_files(staging, folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def staging_in(folder: Path) -> Path:

@@ -20,6 +20,7 @@ from transformers import (
 from hf_mtl._names import listed
 from hf_mtl.encoder.finite import check_finite
 from hf_mtl_light.errors import UserError, UserTypeError
+from hf_mtl_light.folders import finish_replacing
 
 __all__ = [
     "auto_class",
@@ -113,6 +114,7 @@ def load_encoder(
             raise UserTypeError(f"A loaded encoder takes no loading arguments, found {listed(kwargs)}.")
         loaded = encoder
     else:
+        finish_replacing(Path(encoder))
         config, _ = AutoConfig.from_pretrained(str(encoder), return_unused_kwargs=True, **kwargs)
         loaded, info = auto_class(config).from_pretrained(str(encoder), output_loading_info=True, **kwargs)
         has_pooler = not any(key.startswith("pooler.") for key in info["missing_keys"])

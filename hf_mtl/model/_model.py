@@ -237,13 +237,6 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             head.resize_vocabulary(self.config.get_text_config())
         return embeddings
 
-    def save_encoder(self, folder: str | Path) -> None:
-        """Write the plain encoder, which ``AutoModel.from_pretrained`` loads without hf_mtl.
-
-        A pooler that the encoder had is not part of it: each sequence head has its own.
-        """
-        self.encoder.save_pretrained(folder)
-
     def forward(
         self,
         input_ids: torch.Tensor | None = None,

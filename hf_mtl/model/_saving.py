@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from hf_mtl.model._adapters import refuse_adapters
 from hf_mtl_light.errors import MissingExtraError, UserError
+from hf_mtl_light.folders import files_replaced
 
 __all__ = ["ShareableModel"]
 
@@ -17,8 +18,12 @@ __all__ = ["ShareableModel"]
 class ShareableModel(PreTrainedModel):
     """A model that can be saved with its code and pushed to the Hub."""
 
+    encoder: PreTrainedModel
+
     def save_pretrained(self, save_directory: Any, *args: Any, self_contained: bool = False, **kwargs: Any) -> None:
         """Save the model: see ``transformers.PreTrainedModel.save_pretrained``.
+
+        A folder that holds a model gets all of the new one's files at once: killed meanwhile, it holds the old model.
 
         Args:
             save_directory: The folder.
@@ -34,23 +39,38 @@ class ShareableModel(PreTrainedModel):
         is_pushed = kwargs.pop("push_to_hub", False)
         if is_pushed:
             pushed = {name: kwargs.pop(name) for name in _PUSHED if name in kwargs}
-        if self.is_remote_code():
-            super().save_pretrained(save_directory, *args, **kwargs)  # Transformers copies the code
-        else:
-            auto_map = self.config.__dict__.pop("auto_map", None)
-            if self_contained:
-                self.config.auto_map = _code_map(self)
-            try:
-                super().save_pretrained(save_directory, *args, **kwargs)
-            finally:
-                self.config.__dict__.pop("auto_map", None)
-                if auto_map is not None:
-                    self.config.auto_map = auto_map
-            if self_contained:
-                _write_code(save_directory)
+        if kwargs.get("is_main_process", True):
+            with files_replaced(Path(save_directory)) as new:
+                self._save_with_code(new, self_contained, *args, **kwargs)
+        else:  # one of several processes, of which the first writes
+            self._save_with_code(save_directory, self_contained, *args, **kwargs)
         if is_pushed:
             repo_id = pushed.pop("repo_id", Path(save_directory).absolute().name)
             self.push_to_hub(repo_id, self_contained=self_contained, **pushed)
+
+    def _save_with_code(self, folder: Any, self_contained: bool, *args: Any, **kwargs: Any) -> None:
+        if self.is_remote_code():
+            super().save_pretrained(folder, *args, **kwargs)  # Transformers copies the code
+            return
+        auto_map = self.config.__dict__.pop("auto_map", None)
+        if self_contained:
+            self.config.auto_map = _code_map(self)
+        try:
+            super().save_pretrained(folder, *args, **kwargs)
+        finally:
+            self.config.__dict__.pop("auto_map", None)
+            if auto_map is not None:
+                self.config.auto_map = auto_map
+        if self_contained:
+            _write_code(folder)
+
+    def save_encoder(self, folder: str | Path) -> None:
+        """Write the plain encoder, which ``AutoModel.from_pretrained`` loads without hf_mtl.
+
+        A pooler that the encoder had is not part of it: each sequence head has its own.
+        """
+        with files_replaced(Path(folder)) as new:
+            self.encoder.save_pretrained(new)
 
     def push_to_hub(  # type: ignore[override]  # Transformers' own, and what it cannot know
         self,

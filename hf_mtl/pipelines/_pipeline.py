@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from transformers import Pipeline
@@ -12,6 +13,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.inference import Answerer, as_row, make_answerer
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.folders import files_replaced
 from hf_mtl_light.inference import answer_inputs, options_by_task
 
 __all__ = ["MultiTaskPipeline"]
@@ -125,8 +127,11 @@ class MultiTaskPipeline(Pipeline):
 
     def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
         """Write the model and its tokenizer; the pipeline itself comes with hf_mtl."""
-        self.model.save_pretrained(save_directory, **kwargs)
-        self.tokenizer.save_pretrained(save_directory, **kwargs)
+        if kwargs.get("push_to_hub"):
+            kwargs.setdefault("repo_id", Path(save_directory).absolute().name)
+        with files_replaced(Path(save_directory)) as new:
+            self.model.save_pretrained(new, **kwargs)
+            self.tokenizer.save_pretrained(new, **kwargs)
 
     # The steps of Transformers' pipelines, for those who call them one by one.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from hf_mtl.trainer._publishing import PublishingTrainer
 from hf_mtl.trainer._whole import checkpoints_in, fault_of, flush, flush_names
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.folders import replace_files
+from hf_mtl_light.outputs import write_text_whole
 
 __all__ = ["UNFINISHED", "CheckpointingTrainer", "remove_checkpoints"]
 
@@ -204,6 +207,17 @@ class CheckpointingTrainer(PublishingTrainer):
         if self.args.should_save:
             _rotate(run, self.args.save_total_limit, self.state.best_model_checkpoint)
 
+    def save_metrics(self, split: str, metrics: Mapping[str, Any], combined: bool = True) -> None:
+        """Write scores, each file whole or not at all: see ``transformers.Trainer.save_metrics``."""
+        if self.is_world_process_zero():
+            write_results(self._output, split, metrics, combined)
+
+    def save_state(self) -> None:
+        """Write the trainer's state, whole or not at all: see ``transformers.Trainer.save_state``."""
+        if self.is_world_process_zero():
+            text = json.dumps(dataclasses.asdict(self.state), indent=2, sort_keys=True)
+            write_text_whole(self._output / "trainer_state.json", f"{text}\n")
+
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         # The upload continues in the background and reads the folder by its name, so it waits for the final one.
         if not self._staging:
@@ -287,6 +301,23 @@ def remove_checkpoints(run: Path, checkpoints: Iterable[Path]) -> None:
             checkpoint.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
     shutil.rmtree(run / UNFINISHED, ignore_errors=True)
+
+
+def write_results(folder: Path, split: str, metrics: Mapping[str, Any], combined: bool = True) -> None:
+    """Write scores as ``<split>_results.json``, and beside those of other splits into ``all_results.json``.
+
+    Args:
+        folder: The output folder.
+        split: ``train``, ``eval``, ``test`` or ``all``.
+        metrics: The scores, by name.
+        combined: Whether ``all_results.json`` is written.
+    """
+    found: dict[str, Any] = {}
+    with suppress(FileNotFoundError, ValueError):  # one that a kill had cut
+        found = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
+    files = {split: dict(metrics), **({"all": {**found, **metrics}} if combined else {})}
+    for name, values in files.items():
+        write_text_whole(folder / f"{name}_results.json", json.dumps(values, indent=4, sort_keys=True))
 
 
 def _rotate(run: Path, limit: int | None, best: str | None) -> None:

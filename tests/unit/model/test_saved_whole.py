@@ -1,0 +1,86 @@
+"""What is saved over a model is the old one or the new one, wherever the process is killed."""
+
+import json
+import os
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from hf_mtl import MultiTaskModel, TaskConfig
+from hf_mtl.pipelines import MultiTaskPipeline
+from hf_mtl.trainer._checkpoints import write_results
+from tests.encoders import tiny_encoder
+from tests.killed import states_at_kills
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+def make_model(labels):
+    return MultiTaskModel.from_encoder(tiny_encoder(), [TaskConfig("mood", "sentiment", labels=labels)])
+
+
+def first(model):
+    return [tuple(value.flatten()[:3].tolist()) for value in model.state_dict().values()]
+
+
+def loaded_model(folder):
+    model = MultiTaskModel.from_pretrained(folder)
+    return model.config.task("mood").labels, first(model)
+
+
+def loaded_encoder(folder):
+    return first(MultiTaskModel.from_encoder(folder, [TaskConfig("mood", "regression")]).encoder)
+
+
+def loaded_pipeline(folder):
+    return *loaded_model(folder), len(AutoTokenizer.from_pretrained(folder))
+
+
+def loaded_results(folder):
+    return {path.name: json.loads(path.read_text()) for path in folder.glob("*_results.json")}
+
+
+SAVED = {
+    "model": (loaded_model, lambda model, tokenizer, folder: model.save_pretrained(folder)),
+    "model in shards": (
+        loaded_model,
+        lambda model, tokenizer, folder: model.save_pretrained(folder, max_shard_size=30_000),
+    ),
+    "encoder": (loaded_encoder, lambda model, tokenizer, folder: model.save_encoder(folder)),
+    "pipeline": (
+        loaded_pipeline,
+        lambda model, tokenizer, folder: MultiTaskPipeline(model, tokenizer=tokenizer).save_pretrained(folder),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SAVED)
+def test_a_model_that_is_saved_over_another_is_old_or_new(tmp_path, tokenizer, what):
+    load, save = SAVED[what]
+    folder = tmp_path / "model"
+    save(make_model(["bad", "good"]), tokenizer, folder)
+    (folder / "notes.txt").write_text("mine")
+    old, model = load(folder), make_model(["good", "bad"])
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(2)
+    states = states_at_kills(folder, tmp_path / "states", lambda: save(model, tokenizer, folder))
+    new = load(folder)
+    assert old != new
+    for number, killed in enumerate(states):
+        assert load(killed) in (old, new), f"killed at {number}"
+        assert (killed / "notes.txt").read_text() == "mine"
+
+
+def test_results_are_old_or_new(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_results(folder, "train", {"train_loss": 1.0})
+    old = loaded_results(folder)
+    states = states_at_kills(folder, tmp_path / "states", lambda: write_results(folder, "eval", {"eval_loss": 2.0}))
+    new = loaded_results(folder)
+    assert new["all_results.json"] == {"train_loss": 1.0, "eval_loss": 2.0}
+    for killed in states:
+        found = loaded_results(killed)
+        assert found["train_results.json"] == old["train_results.json"]
+        assert found["all_results.json"] in (old["all_results.json"], new["all_results.json"])
