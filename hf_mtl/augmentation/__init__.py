@@ -12,6 +12,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl._options import check_option_names, parsed_options
 from hf_mtl.augmentation._augmenter import Augmenter
 from hf_mtl.augmentation._base import Augmentation
+from hf_mtl.augmentation._by_dataset import AugmentationByDataset
 from hf_mtl.augmentation._function import FunctionAugmentation
 from hf_mtl.augmentation.mention_replacement import MentionReplacement
 from hf_mtl.augmentation.pair_swapping import PairSwapping
@@ -25,6 +26,7 @@ from hf_mtl_light.errors import UserError
 __all__ = [
     "AUGMENTATIONS",
     "Augmentation",
+    "AugmentationByDataset",
     "Augmenter",
     "FunctionAugmentation",
     "MentionReplacement",
@@ -53,8 +55,8 @@ def make_augmentations(given: Mapping[str, Any] | str | None) -> dict[str, Augme
     """Return augmentations by name, in the order given.
 
     Args:
-        given: For each name its options; under a name that is not in the table a function of a row and a generator, or
-            an `Augmentation`.
+        given: For each name its options, where ``datasets`` may be a mapping from datasets to their own options;
+            under a name that is not in the table a function of a row and a generator, or an `Augmentation`.
 
     Raises:
         ValueError: If a name or an option is unknown, or a value is wrong.
@@ -74,10 +76,25 @@ def make_augmentations(given: Mapping[str, Any] | str | None) -> dict[str, Augme
             )
         else:
             values = parsed_options(f"augmentation {name!r}", options)
-            kind = AUGMENTATIONS[name]
-            check_option_names(f"augmentation {name!r}", values, kind.option_names())
-            try:
-                made[name] = kind(**values)
-            except UserError as error:
-                raise UserError(f"augmentation {name!r}: {error}") from None
+            by_dataset = values.get("datasets")
+            if not isinstance(by_dataset, Mapping):
+                made[name] = _made(name, values)
+                continue
+            members = {}
+            for dataset, own in by_dataset.items():
+                where = f"augmentation {name!r}, dataset {dataset!r}"
+                own = parsed_options(where, own)
+                if "datasets" in own:
+                    raise UserError(f"{where}: datasets is named among the options of one dataset. Leave it out.")
+                members[dataset] = _made(name, {**values, **own, "datasets": [dataset]}, f", dataset {dataset!r}")
+            made[name] = AugmentationByDataset.of_members(members)
     return made
+
+
+def _made(name: str, values: Mapping[str, Any], of: str = "") -> Augmentation:
+    kind, where = AUGMENTATIONS[name], f"augmentation {name!r}{of}"
+    check_option_names(where, values, kind.option_names())
+    try:
+        return kind(**values)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None

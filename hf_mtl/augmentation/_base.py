@@ -58,6 +58,10 @@ class Augmentation(Configurable):
         """Return whether rows of a dataset are changed."""
         return self.datasets is None or dataset in self.datasets
 
+    def of(self: A, dataset: str) -> Augmentation:
+        """Return the augmentation as it is for the rows of a dataset that it takes."""
+        return self
+
     def check(self, dataset: str, inputs: Collection[str], heads: Mapping[str, type[Head]]) -> None:
         """Check that rows of a dataset can be changed so that all their labels stay right.
 

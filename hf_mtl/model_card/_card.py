@@ -189,6 +189,8 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
         "encoder": _encoder(facts),
         "sampler": facts.sampler,
         "balancer": facts.balancer,
+        "augmentation": facts.augmentation,
+        "average": facts.average,
         "steps": f"{facts.steps:,}" if facts.steps else None,
         "arguments": {
             key: markdown_text(json.dumps(redacted(value, key), ensure_ascii=False))

@@ -89,6 +89,8 @@ class CardFacts:
         datasets: What it learned from.
         sampler: How often each dataset was drawn.
         balancer: How the tasks' losses became one, where that was chosen.
+        augmentation: How training rows were changed, where they were.
+        average: How the weights of steps became one, where they did.
         arguments: Training arguments that differ from the defaults.
         steps: Optimizer steps of the training.
         results: How well it answers.
@@ -112,6 +114,8 @@ class CardFacts:
     datasets: Sequence[DatasetFacts] = ()
     sampler: str | None = None
     balancer: str | None = None
+    augmentation: str | None = None
+    average: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     steps: int | None = None
     results: Sequence[ResultFacts] = ()

@@ -117,6 +117,12 @@ This model was not evaluated when this card was written.
 {% if balancer -%}
 - Balancing of the tasks: {{ balancer }}
 {% endif -%}
+{% if augmentation -%}
+- Augmentation of training rows: {{ augmentation }}
+{% endif -%}
+{% if average -%}
+- Weights averaged over steps: {{ average }}
+{% endif -%}
 {% if steps -%}
 - Steps: {{ steps }}
 {% endif -%}

@@ -9,6 +9,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import AutoConfig, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
+from hf_mtl.augmentation import make_augmentations
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import DataLook, LabelCounts, LabelledDataset, longest_input, look_at
 from hf_mtl.heads import Head, head_class
@@ -202,6 +203,7 @@ class PreparedRecipe:
             training.setdefault("logging_steps", self.args.logging_steps)
         training.pop("hub_token", None)  # a secret; the stored login takes its place
         encoder, options = self.encoder
+        augmentation = {name: made.options() for name, made in make_augmentations(self.args.augmentation).items()}
         return {
             "encoder": portable(encoder, folder),
             **({"encoder_kwargs": options} if options else {}),
@@ -211,7 +213,7 @@ class PreparedRecipe:
             "training": training,
             "sampling": {"strategy": self.args.sampling, **sampler.options(), **rules.options()},
             "balancing": {"method": self.args.balancing, **self.args.make_balancer().options()},
-            **({"augmentation": self.args.augmentation} if self.args.augmentation else {}),
+            **({"augmentation": augmentation} if augmentation else {}),
             **({"average": self.args.average} if self.args.average else {}),
         }
 

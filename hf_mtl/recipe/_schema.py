@@ -15,6 +15,7 @@ from hf_mtl.augmentation import make_augmentations
 from hf_mtl.balancers import Balancer, make_balancer
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_branches, check_task_names
 from hf_mtl.heads import HEADS
+from hf_mtl.recipe._augmentation import joined_augmentation
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.recipe._training import check_training
 from hf_mtl.samplers import DatasetSampler, make_sampler
@@ -127,6 +128,7 @@ class DatasetRecipe(_Strict):
         validation_size: Without a validation split: the part of the training rows to hold out, as a fraction or, from
             1, in rows; 0 holds none out.
         test_size: The same for a test split; by default there is then none.
+        augmentation: Options of augmentations for its rows; they take precedence over those at the top.
     """
 
     load: dict[str, Any]
@@ -136,6 +138,7 @@ class DatasetRecipe(_Strict):
     test: str | None = None
     validation_size: float = Field(default=0.1, ge=0, allow_inf_nan=False)
     test_size: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    augmentation: dict[str, dict[str, Any]] = {}
 
     def tasks(self) -> list[str]:
         """Return the names of the tasks that it labels, in the order of its columns."""
@@ -256,7 +259,7 @@ class RecipeKeys(_Strict):
                     raise RecipeError(f"training.{key}", f"{part} is given twice. Keep '{part}: {options}'.")
         make: Callable[[dict[str, Any]], Any]
         for part, asked, make, shown in (
-            ("augmentation", self.augmentation, make_augmentations, "{...}"),
+            ("augmentation", self._joined_augmentation(), make_augmentations, "{...}"),
             ("average", self.average, make_average, "{kind: ...}"),
         ):
             if asked and part in self.training:
@@ -267,6 +270,10 @@ class RecipeKeys(_Strict):
             self.sampling.check(self.datasets)
         return {**check_training(self.training), **self._chosen()}
 
+    def _joined_augmentation(self) -> dict[str, Any]:
+        """Return the augmentations of the top and of the datasets as one."""
+        return joined_augmentation(self.augmentation, {name: data.augmentation for name, data in self.datasets.items()})
+
     def _chosen(self) -> dict[str, Any]:
         """Return what ``sampling`` and ``balancing`` say as fields of the training arguments."""
         fields: dict[str, Any] = {}
@@ -274,8 +281,8 @@ class RecipeKeys(_Strict):
             fields |= {"sampling": self.sampling.strategy, "sampling_options": self.sampling.options}
         if self.balancing is not None:
             fields |= {"balancing": self.balancing.method, "balancing_options": self.balancing.options}
-        if self.augmentation:
-            fields |= {"augmentation": self.augmentation}
+        if augmentation := self._joined_augmentation():
+            fields |= {"augmentation": augmentation}
         if self.average:
             fields |= {"average": self.average}
         return fields

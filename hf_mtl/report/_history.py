@@ -252,6 +252,15 @@ def _facts(
         chosen = options.pop(key, None) or arguments.get(argument)
         if chosen:
             facts[fact] = described(str(chosen), options or _mapping(arguments.get(f"{argument}_options")))
+    augmentation = _mapping(recipe.get("augmentation")) or _mapping(arguments.get("augmentation"))
+    if augmentation:
+        facts["augmentation"] = "; ".join(
+            described(str(name), {key: value for key, value in _mapping(options).items() if value is not None})
+            for name, options in augmentation.items()
+        )
+    average = dict(_mapping(recipe.get("average")) or _mapping(arguments.get("average")))
+    if kind := average.pop("kind", None):
+        facts["average"] = described(str(kind), average)
     if isinstance(best := state.get("best_global_step"), int):
         facts["best step"] = f"{best:,}"
     last = log[-1] if log else {}

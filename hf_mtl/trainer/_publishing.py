@@ -39,7 +39,18 @@ _SPLITS = {"eval": "validation", "test": "test"}
 #: Arguments that the card always lists, and such that it lists elsewhere or that say nothing of the model.
 _ON_CARD = ("learning_rate", "num_train_epochs", "per_device_train_batch_size", "seed")
 _NOT_ON_CARD = (
-    *("card_examples", "push_to_hub", "hub_", "logging_", "save_", "eval_", "sampling", "balancing"),
+    *(
+        "card_examples",
+        "push_to_hub",
+        "hub_",
+        "logging_",
+        "save_",
+        "eval_",
+        "sampling",
+        "balancing",
+        "augmentation",
+        "average",
+    ),
     *("use_cpu", "dataloader_", "load_best_model", "metric_for_best", "greater_is_better", "remove_unused"),
     "per_device_eval",
 )
@@ -60,8 +71,8 @@ class PublishingTrainer(ThresholdTrainer):
         raise NotImplementedError
 
     def strategies(self) -> dict[str, str]:
-        """Return the sampler and the balancer by name, each with all its options."""
-        return describe_strategies(self.sampler, self.sampling_rules, self.balancer)
+        """Return sampler, balancer and, where there are some, augmentation and average, by name with all options."""
+        return describe_strategies(self.sampler, self.sampling_rules, self.balancer, self.args)
 
     # The card
 

@@ -1,16 +1,18 @@
-"""How datasets are drawn and tasks balanced: what was passed in, or what the arguments say."""
+"""How datasets are drawn and tasks balanced: what was passed in, or what the arguments say; and what else is done."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from hf_mtl._options import described, name_in
+from hf_mtl.augmentation import make_augmentations
 from hf_mtl.balancers import BALANCERS, Balancer
 from hf_mtl.data import LabelledDataset
 from hf_mtl.samplers import SAMPLERS, DatasetSampler
 from hf_mtl.samplers.plan import SamplingRules
 from hf_mtl.trainer._adaptive import check_adaptive
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._averaging import make_average
 from hf_mtl.trainer._balancing_checks import check_balancing
 
 __all__ = ["choose_strategies", "describe_strategies"]
@@ -42,9 +44,26 @@ def choose_strategies(
     return sampler, rules, balancer
 
 
-def describe_strategies(sampler: DatasetSampler, rules: SamplingRules, balancer: Balancer) -> dict[str, str]:
-    """Return the sampler and the balancer by name, each with all its options, for cards, logs and reports."""
-    return {
+def describe_strategies(
+    sampler: DatasetSampler, rules: SamplingRules, balancer: Balancer, args: MultiTaskTrainingArguments
+) -> dict[str, str]:
+    """Return what a training does besides the usual, each by name with all its options, for cards, logs and reports.
+
+    Args:
+        sampler: How datasets are drawn.
+        rules: The rules around it.
+        balancer: How tasks are balanced.
+        args: The training arguments, for augmentation and averages, which are left out where there are none.
+    """
+    found = {
         "sampler": described(name_in(SAMPLERS, sampler), {**sampler.options(), **rules.options()}),
         "balancer": described(name_in(BALANCERS, balancer), balancer.options()),
     }
+    if augmentations := make_augmentations(args.augmentation):
+        found["augmentation"] = "; ".join(
+            described(name, {key: value for key, value in made.options().items() if value is not None})
+            for name, made in augmentations.items()
+        )
+    if (average := make_average(args.average)) is not None:
+        found["average"] = described(average.kind, average.options())
+    return found

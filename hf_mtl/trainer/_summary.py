@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 from transformers import TrainerCallback
 
-from hf_mtl._options import described
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelCounts, LabelledDataset
 
@@ -26,7 +25,7 @@ class SummaryCallback(TrainerCallback):
 
     Args:
         summary: Returns what `summary_table` shows, when training begins.
-        strategies: Returns how datasets are drawn and tasks balanced, for the lines after the table.
+        strategies: Returns how datasets are drawn, tasks balanced and so on, for the lines after the table.
     """
 
     def __init__(
@@ -41,9 +40,6 @@ class SummaryCallback(TrainerCallback):
             console.print(summary_table(self._summary()))
             for name, strategy in self._strategies().items():
                 console.print(f"{name}: {strategy}", markup=False, highlight=False)
-            if args.average:
-                line = described(args.average["kind"], {k: v for k, v in args.average.items() if k != "kind"})
-                console.print(f"average: {line}", markup=False, highlight=False)
 
 
 def training_summary(

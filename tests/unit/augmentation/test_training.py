@@ -9,6 +9,7 @@ from hf_mtl.augmentation import Augmenter, make_augmentations
 from hf_mtl.data import DatasetMixture, LabelledDataset, MixtureBatchSampler
 from hf_mtl.heads import HEADS
 from hf_mtl.samplers import ProportionalSampler
+from hf_mtl.trainer._augmenting import make_augmenter
 from hf_mtl_light.errors import UserError
 from tests.conftest import make_tokenizer
 from tests.trainers import make_data, model_without_dropout
@@ -96,10 +97,41 @@ def test_another_augmentation_is_not_resumed(tmp_path):
         make(tmp_path, augmentation={"word-deletion": {}}).train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
 
 
+def test_options_of_each_dataset_change_its_rows_as_if_it_were_alone(tmp_path):
+    each = {
+        "snips": {"p": 1.0, "rate": 0.5},
+        "sst": {"p": 0.5, "schedule": "learning-rate"},
+    }
+    rest = {"mention-replacement": {"rate": 1.0, "datasets": {"snips": {"p": 0.9}}}}
+    together = {"word-deletion": {"rate": 0.2, "datasets": each}, **rest}
+    alone = {name: {"word-deletion": {"rate": 0.2, **each[name], "datasets": [name]}} for name in each}
+    alone["snips"]["mention-replacement"] = {"rate": 1.0, "p": 0.9, "datasets": ["snips"]}
+
+    def rows(given, name):
+        trainer = make(tmp_path, augmentation=given)
+        parts = trainer._train_parts
+        augmenter = make_augmenter(trainer.args, parts, trainer.processing_class, 6)
+        found = (augmenter(row, i % 6) for i, row in enumerate(parts[name].read(range(len(parts[name])))))
+        return [(row.text, row.labels) for row in found]
+
+    plain = {"word-deletion": {"p": 0}}
+    for name, given in alone.items():
+        assert rows(together, name) == rows(given, name) != rows(plain, name)
+    assert rows(together, "sts") == rows(plain, "sts")
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"augmentation": {"word-deletion": {"datasets": ["snip"]}}}, "Did you mean 'snips'"),
+        ({"augmentation": {"word-deletion": {"datasets": {"snip": {}}}}}, "Did you mean 'snips'"),
+        (
+            {"augmentation": {"word-deletion": {"datasets": {"sst": {"p": 2}}}}},
+            "'word-deletion', dataset 'sst': p must",
+        ),
+        ({"augmentation": {"word-deletion": {"datasets": {"sst": {"rat": 1}}}}}, "Did you mean 'rate'"),
+        ({"augmentation": {"word-deletion": {"datasets": {"sst": {"datasets": ["a"]}}}}}, "Leave it out"),
+        ({"augmentation": {"mention-replacement": {"datasets": {"sst": {}}}}}, "'sst': mention replacement needs"),
         ({"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "steps"}, "known in advance"),
         ({"augmentation": {"mention-replacement": {}}}, "mention replacement needs rows with the tags"),
         ({"augmentation": {"pair-swapping": {"symmetric": ["similarity"]}}}, "pair swapping needs columns"),

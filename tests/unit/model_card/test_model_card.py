@@ -249,6 +249,29 @@ def test_sampler_and_balancer_are_on_card_and_log_with_all_their_options(build, 
         assert f"{name}: {strategy}" in log.replace("\n", " ").replace("  ", " ")
 
 
+def test_augmentation_and_average_are_on_card_and_log_with_all_their_options(build, tmp_path, capsys):
+    trainer = build(
+        augmentation={"word-deletion": {"p": 0.2, "datasets": {"sst": {}}}, "word-masking": {}},
+        average={"kind": "ema"},
+        max_steps=1,
+    )
+    trainer.args.disable_tqdm = False
+    trainer.train()
+    trainer.create_model_card()
+    card, log = (tmp_path / "out" / "README.md").read_text(), capsys.readouterr().err
+    changes = (
+        'word-deletion (datasets: {"sst": {"p": 0.2, "schedule": "constant", "rate": 0.1}}); '
+        "word-masking (p: 0.5, schedule: constant, rate: 0.15)"
+    )
+    expected = {"augmentation": changes, "average": "ema (decay: 0.999)"}
+    assert expected.items() <= trainer.strategies().items()
+    assert f"- Augmentation of training rows: {changes}\n- Weights averaged over steps: ema (decay: 0.999)\n" in card
+    assert "`augmentation`" not in card
+    assert "`average`" not in card
+    for name, strategy in expected.items():
+        assert f"{name}: {strategy}" in log.replace("\n", " ").replace("  ", " ")
+
+
 def test_snippets_of_a_written_card_run(build, tmp_path, monkeypatch, capsys):
     trainer = build()
     trainer.save_model()

@@ -6,8 +6,10 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 from hf_mtl import TaskConfig
+from hf_mtl.augmentation import make_augmentations
 from hf_mtl.balancers import DynamicWeightAverage
 from hf_mtl.recipe import Recipe, RecipeError
+from hf_mtl.recipe._augmentation import joined_augmentation
 from hf_mtl.samplers import TemperatureSampler
 from tests.options import BALANCING, SAMPLING
 from tests.unit.recipe.recipe_files import FILMS, write_recipe, write_rows
@@ -417,6 +419,62 @@ def test_a_recipe_gives_a_task_its_branch(values, tmp_path):
     values["tasks"][name]["branch"] = "taging"
     with pytest.raises(RecipeError, match=rf"tasks\.{name}\.branch: 'taging' does not exist\. Did you mean 'tagging'"):
         Recipe.from_dict(values, tmp_path)
+
+
+def test_augmentation_is_named_at_the_top_and_under_datasets(values):
+    values["augmentation"] = {"punctuation-insertion": {}, "word-deletion": {"p": 0.2}}
+    values["datasets"]["talks"]["augmentation"] = {"word-deletion": {"rate": 0.5}, "mention-replacement": {"p": 1.0}}
+    prepared = Recipe.from_dict(values).prepare()
+    found = prepared.resolved()["augmentation"]
+    deletion = {"p": 0.2, "schedule": "constant", "rate": 0.1}
+    assert found == {
+        "punctuation-insertion": {"p": 0.5, "schedule": "constant", "datasets": None, "rate": pytest.approx(1 / 3)},
+        "word-deletion": {"datasets": {"films": deletion, "talks": {**deletion, "rate": 0.5}}},
+        "mention-replacement": {"datasets": {"talks": {"p": 1.0, "schedule": "constant", "rate": 0.5}}},
+    }
+    del values["datasets"]["talks"]["augmentation"]
+    again = Recipe.from_dict({**values, "augmentation": found}).prepare()
+    assert again.resolved()["augmentation"] == found
+    made = [make_augmentations(p.args.augmentation) for p in (prepared, again)]
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize(
+    ("top", "own", "joined"),
+    [
+        ({}, {}, {}),
+        ({"x": {"p": 1}}, {}, {"x": {"p": 1}}),
+        (
+            {"x": {"p": 1, "datasets": ["b"]}},
+            {"a": {"x": {"r": 2}}},
+            {"x": {"p": 1, "datasets": {"b": {}, "a": {"r": 2}}}},
+        ),
+        (
+            {"x": {"p": 1, "datasets": {"a": {"r": 1, "q": 0}}}},
+            {"a": {"x": {"r": 2}}},
+            {"x": {"p": 1, "datasets": {"a": {"r": 2, "q": 0}}}},
+        ),
+        (
+            {},
+            {"a": {"x": {}}, "b": {"y": {"p": 0}}},
+            {"x": {"datasets": {"a": {}}}, "y": {"datasets": {"b": {"p": 0}}}},
+        ),
+    ],
+)
+def test_options_of_a_dataset_take_precedence(top, own, joined):
+    before = copy.deepcopy((top, own))
+    assert joined_augmentation(top, {"a": {}, "b": {}, **own}) == joined
+    assert (top, own) == before
+
+
+def test_wrong_augmentation_of_a_dataset_is_one_line(values):
+    values["datasets"]["talks"]["augmentation"] = {"word-deletion": {"p": 2}}
+    with pytest.raises(RecipeError, match="augmentation 'word-deletion', dataset 'talks': p must"):
+        Recipe.from_dict(values)
+    values["datasets"]["talks"]["augmentation"] = {"word-deletion": {}}
+    values["training"]["augmentation"] = {"word-masking": {}}
+    with pytest.raises(RecipeError, match="augmentation is given twice"):
+        Recipe.from_dict(values)
 
 
 def test_an_average_is_read_refused_and_listed_in_full(values):

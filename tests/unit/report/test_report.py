@@ -224,12 +224,14 @@ def test_recipe_says_what_was_asked_for_and_which_dataset_labels_which_task(tmp_
         "encoder: some/encoder\n"
         "datasets: {z: {columns: {text: text, label: b}}, y: {columns: {tokens: tokens, a: a}}}\n"
         "training: {seed: 3}\nsampling: {strategy: temperature, temperature: 2.0}\nbalancing: {method: dwa}\n"
+        "augmentation: {word-deletion: {p: 0.2, datasets: null}, word-masking: {}}\naverage: {kind: tail, from: 0.5}\n"
     )
     (tmp_path / "recipe.yaml").write_text(recipe)
     read = read_run(tmp_path)
     assert read.dataset_tasks == {"z": ["b"], "y": ["a"]}
     assert list(read.datasets) == ["z", "y"]
     wanted = {"encoder": "some/encoder", "seed": "3", "sampler": "temperature (temperature: 2.0)", "balancer": "dwa"}
+    wanted |= {"augmentation": "word-deletion (p: 0.2); word-masking", "average": "tail (from: 0.5)"}
     assert wanted.items() <= read.facts.items()
 
 
