@@ -17,7 +17,20 @@ from typing import IO
 
 from hf_mtl_light.errors import UserError
 
-__all__ = ["clear_leftovers", "is_replaceable", "open_beside", "real_path", "write_text_whole", "written_whole"]
+__all__ = [
+    "clear_leftovers",
+    "is_replaceable",
+    "lock_file",
+    "open_beside",
+    "real_path",
+    "write_text_whole",
+    "written_whole",
+]
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 _LEFTOVER = re.compile(r"\.(?P<pid>\d+)\.tmp")
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0)
@@ -121,3 +134,16 @@ def write_text_whole(path: Path, text: str) -> None:
     """Write a text file as UTF-8: it appears whole or not at all. See `written_whole`."""
     with written_whole(path) as file:
         file.write(text.encode("utf-8"))
+
+
+def lock_file(file: IO[bytes]) -> bool:
+    """Lock an open file for this process until it is closed; return whether no other process has it.
+
+    On Windows nothing is locked.
+    """
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from hf_mtl.cli.cv import cv
 from hf_mtl.cli.data import data
 from hf_mtl.cli.evaluate import evaluate
 from hf_mtl.cli.export import export
@@ -109,6 +110,7 @@ app = typer.Typer(
 app.command()(data)
 app.command()(train)
 app.command()(sweep)
+app.command()(cv)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(report)

@@ -8,17 +8,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TextIO
+from typing import TextIO
 
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import is_replaceable, real_path, written_whole
 
-__all__ = ["STANDARD", "check_readable", "check_writable", "lock_file", "write_whole"]
-
-try:
-    import fcntl
-except ImportError:  # on Windows
-    fcntl = None  # type: ignore[assignment]
+__all__ = ["STANDARD", "check_readable", "check_writable", "write_whole"]
 
 #: The name of stdin and stdout.
 STANDARD = Path("-")
@@ -74,16 +69,3 @@ def write_whole(path: Path) -> Iterator[TextIO]:
         yield text
         text.flush()
         text.detach()
-
-
-def lock_file(file: IO[bytes]) -> bool:
-    """Lock an open file for this process until it is closed; return whether no other process has it.
-
-    On Windows nothing is locked.
-    """
-    if fcntl is not None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-    return True

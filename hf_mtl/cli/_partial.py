@@ -12,9 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hf_mtl.cli._files import lock_file
 from hf_mtl_light.errors import UserError
-from hf_mtl_light.outputs import open_beside, real_path
+from hf_mtl_light.outputs import lock_file, open_beside, real_path
 
 __all__ = ["Done", "PartialOutput", "clear_finished", "is_unfinished"]
 

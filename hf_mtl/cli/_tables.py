@@ -19,6 +19,7 @@ __all__ = [
     "answer_table",
     "factor_table",
     "head_table",
+    "headlines",
     "plain_table",
     "score_table",
     "soup_table",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 
-def _headlines() -> list[str]:
+def headlines() -> list[str]:
     """Return the keys that tables show; those of single labels and entity types are in the JSON files."""
     keys = [key for metric in METRICS.values() for key in metric.headline_keys or metric.summary_keys]
     return list(dict.fromkeys([*keys, "perplexity", "loss"]))
@@ -95,7 +96,7 @@ def score_table(
     for task in tasks:
         main = main_metrics[task.name]
         name = task.name
-        for metric in dict.fromkeys((main, *task.metrics, *_headlines())):
+        for metric in dict.fromkeys((main, *task.metrics, *headlines())):
             cells = [values[split].get(f"{task.name}_{metric}") for split in metrics]
             if any(cell is not None for cell in cells):
                 style = "bold" if metric == main else "dim"

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback
 
-from hf_mtl.cli._files import lock_file
 from hf_mtl.cli._space import Space
 from hf_mtl.recipe import PreparedRecipe, Recipe
 from hf_mtl.trainer import DivergenceError
 from hf_mtl_light.errors import MissingExtraError, UserError
-from hf_mtl_light.outputs import clear_leftovers, open_beside
+from hf_mtl_light.outputs import clear_leftovers, lock_file, open_beside
 
 try:
     import optuna

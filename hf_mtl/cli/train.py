@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -138,7 +138,7 @@ def _clear(folder: Path) -> None:
 
 
 def _run(built: BuiltRecipe, resume: bool) -> None:
-    """Train, save, score, and write what Transformers' own scripts write."""
+    """Train with progress, and show the scores."""
     from hf_mtl.cli._progress import show_progress
     from hf_mtl.cli._tables import score_table, tuning_text
     from hf_mtl.cli._terminal import stdout_console
@@ -146,18 +146,7 @@ def _run(built: BuiltRecipe, resume: bool) -> None:
     trainer, prepared = built.trainer, built.prepared
     main_metrics = prepared.main_metrics()
     show_progress(trainer, main_metrics, has_bar=not prepared.recipe.training.get("disable_tqdm"))
-    result = trainer.train(resume_from_checkpoint=True if resume else None)
-    trainer.save_model()
-    trainer.save_state()
-    found: dict[str, dict[str, Any]] = {}
-    trainer.save_metrics("train", {**result.metrics, "train_samples": _rows(prepared.train)})
-    if prepared.validation:
-        found["validation"] = trainer.evaluate()
-        trainer.save_metrics("eval", {**found["validation"], "eval_samples": _rows(prepared.validation)})
-    if prepared.test:
-        found["test"] = trainer.evaluate(prepared.test, metric_key_prefix="test")
-        trainer.save_metrics("test", {**found["test"], "test_samples": _rows(prepared.test)})
-    trainer.create_model_card(dataset_ids=prepared.hub_ids())
+    found = built.train(resume)
     if not trainer.is_world_process_zero():
         return
     console = stdout_console()
@@ -168,7 +157,3 @@ def _run(built: BuiltRecipe, resume: bool) -> None:
     console.print(f"Model, recipe and results are in {built.trainer.args.output_dir}", markup=False, soft_wrap=True)
     if trainer.args.push_to_hub:
         trainer.push_to_hub()
-
-
-def _rows(data: dict[str, Any]) -> int:
-    return sum(len(part) for part in data.values())

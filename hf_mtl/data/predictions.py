@@ -8,8 +8,9 @@ A Parquet file with a line for each row and task:
 | ``task`` (string) | the task |
 | ``probabilities`` (list of floats) | one a label, in the order of the metadata; or the numbers |
 | ``word_probabilities`` (list of lists of floats) | of tasks of words: for each word, or null |
+| ``fold`` (int64) | of cross-validation: the fold that the model did not train on; else null |
 
-Of the last two one is null. The metadata of the schema has the key ``labels``: the JSON of a mapping from tasks to
+Of the two lists one is null. The metadata of the schema has the key ``labels``: the JSON of a mapping from tasks to
 their labels in order, null for a task that answers numbers without names.
 """
 
@@ -38,6 +39,7 @@ _SCHEMA = pa.schema(
         pa.field("task", pa.string(), nullable=False),
         pa.field("probabilities", pa.list_(pa.float32())),
         pa.field("word_probabilities", pa.list_(pa.list_(pa.float32()))),
+        pa.field("fold", pa.int64()),
     ]
 )
 
@@ -51,12 +53,14 @@ class Prediction(NamedTuple):
         task: The task.
         probabilities: One for each label, or the numbers; of words a list of such lists, ``None`` at a word that was
             not read.
+        fold: Of cross-validation: the fold that the row lies in.
     """
 
     dataset: str
     row: int
     task: str
     probabilities: Sequence[float] | Sequence[Sequence[float] | None]
+    fold: int | None = None
 
 
 def write_predictions(
@@ -85,6 +89,7 @@ def write_predictions(
                 for wanted in (False, True)
             ]
             columns = [[p.dataset for p in block], [p.row for p in block], [p.task for p in block], *both]
+            columns.append([p.fold for p in block])
             writer.write_table(
                 pa.table([pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema)
             )

@@ -40,13 +40,14 @@ class LoadedDataset:
     load: dict[str, Any]
 
 
-def load_source(name: str, source: DatasetRecipe, folder: Path) -> LoadedDataset:
+def load_source(name: str, source: DatasetRecipe, folder: Path, keep: str | None = None) -> LoadedDataset:
     """Load a dataset and bring its columns to inputs and tasks.
 
     Args:
         name: Name of the dataset.
         source: What the recipe says of it.
         folder: The recipe's folder.
+        keep: A column of the source that is kept under its name, where the source has it.
 
     Raises:
         RecipeError: If it cannot be loaded, or lacks a split or a column.
@@ -76,7 +77,7 @@ def load_source(name: str, source: DatasetRecipe, folder: Path) -> LoadedDataset
         raise RecipeError(
             f"{where}.train", f"no split 'train' among {listed(found)}. Name the one to train on: train: <name>."
         )
-    ready = {use: _rename(where, use, split, source.columns) for use, split in splits.items()}
+    ready = {use: _rename(where, use, split, source.columns, keep) for use, split in splits.items()}
     if is_written:
         ready = {use: with_numbers(f"Dataset {name!r} ({use})", split, source.tasks()) for use, split in ready.items()}
     for use, split in ready.items():
@@ -164,8 +165,12 @@ def _slice(found: DatasetDict, name: str, where: str) -> Dataset:
     return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
 
 
-def _rename(where: str, use: str, data: Dataset, columns: Mapping[str, str]) -> Dataset:
+def _rename(where: str, use: str, data: Dataset, columns: Mapping[str, str], keep: str | None = None) -> Dataset:
     present = {}
+    if keep in data.column_names and keep not in columns:
+        if keep in columns.values():
+            raise RecipeError(f"{where}.columns", f"a column is named {keep!r}, and so is the input or task {keep!r}.")
+        present[keep] = keep
     for column, name in columns.items():
         if column in data.column_names:
             present[column] = name

@@ -37,6 +37,34 @@ class BuiltRecipe:
     tokenizer: PreTrainedTokenizerBase
     trainer: MultiTaskTrainer
 
+    def train(self, resume: bool = False) -> dict[str, dict[str, Any]]:
+        """Train, save, score, and write what Transformers' own scripts write into the run folder.
+
+        Args:
+            resume: Whether to continue from the folder's last checkpoint.
+
+        Returns:
+            The metrics on the ``"validation"`` and on the ``"test"`` rows, where there are some.
+        """
+        trainer, prepared = self.trainer, self.prepared
+        result = trainer.train(resume_from_checkpoint=True if resume else None)
+        trainer.save_model()
+        trainer.save_state()
+        found: dict[str, dict[str, Any]] = {}
+        trainer.save_metrics("train", {**result.metrics, "train_samples": _rows(prepared.train)})
+        if prepared.validation:
+            found["validation"] = trainer.evaluate()
+            trainer.save_metrics("eval", {**found["validation"], "eval_samples": _rows(prepared.validation)})
+        if prepared.test:
+            found["test"] = trainer.evaluate(prepared.test, metric_key_prefix="test")
+            trainer.save_metrics("test", {**found["test"], "test_samples": _rows(prepared.test)})
+        trainer.create_model_card(dataset_ids=prepared.hub_ids())
+        return found
+
+
+def _rows(data: dict[str, Any]) -> int:
+    return sum(len(part) for part in data.values())
+
 
 @dataclass(frozen=True)
 class PreparedRecipe:

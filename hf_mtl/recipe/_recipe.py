@@ -47,8 +47,11 @@ class Recipe(ReadRecipe):
     ('sentiment', 'sequence-classification', ('negative', 'positive'))
     """
 
-    def prepare(self) -> PreparedRecipe:
+    def prepare(self, keep: str | None = None) -> PreparedRecipe:
         """Load the datasets, infer the tasks, hold rows out where a split is missing, and check every row.
+
+        Args:
+            keep: A column of sources that is kept beside inputs and labels, where a source has it.
 
         Raises:
             RecipeError: At the first mistake.
@@ -56,7 +59,7 @@ class Recipe(ReadRecipe):
         args = self.training_arguments()
         encoder = self.encoder_source()
         with self.blamed():
-            loaded = self._load()
+            loaded = self._load(keep)
             kinds = {name: self._infer_type(name, loaded) for name in self._task_names()}
             splits = {name: self._split(name, data, kinds, args.seed, _USES) for name, data in loaded.items()}
             tasks = [self._infer_task(name, kind, splits) for name, kind in kinds.items()]
@@ -136,8 +139,8 @@ class Recipe(ReadRecipe):
     def _task_names(self) -> list[str]:
         return list(dict.fromkeys(task for dataset in self.datasets.values() for task in dataset.tasks()))
 
-    def _load(self) -> dict[str, LoadedDataset]:
-        return {name: load_source(name, source, self._folder) for name, source in self.datasets.items()}
+    def _load(self, keep: str | None = None) -> dict[str, LoadedDataset]:
+        return {name: load_source(name, source, self._folder, keep) for name, source in self.datasets.items()}
 
     def _infer_type(self, name: str, loaded: Mapping[str, LoadedDataset]) -> dict[str, Any]:
         train = {key: data.splits["train"] for key, data in loaded.items() if name in data.splits["train"].column_names}

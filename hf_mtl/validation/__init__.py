@@ -1,12 +1,23 @@
 """How good a model is, and what made it so: cross-validation, one model against one each.
 
-`make_folds` cuts training rows into folds that share no text.
+`make_folds` cuts training rows into folds that share no text; `cross_validate` trains a recipe once for each and keeps
+each row's probabilities by the model that did not see it.
 """
 
 from __future__ import annotations
 
+from hf_mtl.validation._cross_validate import CrossValidation, cross_validate
 from hf_mtl.validation._folds import Splitter, make_folds
+from hf_mtl.validation._oof import read_oof
 from hf_mtl.validation._stratify import IterativeStratifiedKFold
 from hf_mtl.validation._texts import normalised
 
-__all__ = ["IterativeStratifiedKFold", "Splitter", "make_folds", "normalised"]
+__all__ = [
+    "CrossValidation",
+    "IterativeStratifiedKFold",
+    "Splitter",
+    "cross_validate",
+    "make_folds",
+    "normalised",
+    "read_oof",
+]

@@ -42,7 +42,7 @@ def make_folds(
     tasks: Sequence[TaskConfig],
     folds: int | Splitter = 5,
     *,
-    group_by: str | None = None,
+    group_by: str | Mapping[str, str] | None = None,
     seed: int = 42,
     heads: Mapping[str, type[Head]] | None = None,
 ) -> dict[str, np.ndarray]:
@@ -59,8 +59,8 @@ def make_folds(
         folds: The number of folds, or a splitter of scikit-learn's that scores each row once. A splitter deals out
             units: the rows that must stay together are one. It is given, for each, its number of rows as ``X``, its
             rarest label as ``y`` and its number as ``groups``.
-        group_by: A column whose equal values must stay together, such as a document's or a person's; of datasets that
-            have none each text is by itself.
+        group_by: A column whose equal values must stay together, such as a document's or a person's, or its name in
+            each dataset; of datasets without it each text is by itself.
         seed: The same seed makes the same folds.
         heads: Further task types and their heads.
 
@@ -109,15 +109,16 @@ def make_folds(
     return found
 
 
-def _group_columns(parts: Mapping[str, Dataset], group_by: str | None) -> dict[str, str]:
+def _group_columns(parts: Mapping[str, Dataset], group_by: str | Mapping[str, str] | None) -> dict[str, str]:
     if group_by is None:
         return {}
-    having = {name: group_by for name, data in parts.items() if group_by in data.column_names}
+    asked = dict.fromkeys(parts, group_by) if isinstance(group_by, str) else group_by
+    having = {name: asked[name] for name, data in parts.items() if asked.get(name) in data.column_names}
     if not having:
+        names = list(dict.fromkeys(asked.values()))
         columns = list(dict.fromkeys(column for data in parts.values() for column in data.column_names))
-        raise UserError(
-            f"group_by: no dataset has a column {group_by!r}.{nearest(group_by, columns)} Columns: {listed(columns)}."
-        )
+        hint = nearest(names[0], columns) if names else ""
+        raise UserError(f"group_by: no dataset has a column {listed(names)}.{hint} Name one that the source has.")
     return having
 
 

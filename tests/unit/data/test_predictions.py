@@ -22,7 +22,7 @@ def test_predictions_are_found_by_dataset_row_and_task(tmp_path):
     assert stored.labels == LABELS
     assert stored.tasks == ["mood", "tags", "value"]
     assert stored.rows("films", "mood") == 2
-    for dataset, row, task, probabilities in PREDICTIONS:
+    for dataset, row, task, probabilities, _ in PREDICTIONS:
         assert stored.get(dataset, row, task) == probabilities
     for missing in (("films", 2, "mood"), ("news", 0, "mood"), ("films", 0, "tags")):
         with pytest.raises(ValueError, match="Dataset {!r}, row {}, task {!r}: .* has no prediction".format(*missing)):

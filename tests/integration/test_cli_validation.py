@@ -1,0 +1,70 @@
+"""``hf-mtl cv``: what it says, writes, and keeps through Ctrl-C."""
+
+import datasets
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from hf_mtl.cli import app
+from tests.unit.validation.recipes import small_recipe, write_recipe_data
+
+
+def call(*args, code=0):
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.fixture
+def recipe(tmp_path, encoder_folder, tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("cache"))
+    monkeypatch.chdir(tmp_path)
+    write_recipe_data(tmp_path)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(small_recipe(encoder_folder), sort_keys=False), encoding="utf-8")
+    return path
+
+
+def test_a_dry_run_of_cv_says_how_many_folds_and_steps_and_writes_nothing(recipe, tmp_path):
+    before = set(tmp_path.rglob("*"))
+    assert "3 folds of 2 steps, 6 in all." in call("cv", recipe, "--folds", 3, "--dry-run").stdout
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_cv_keeps_what_is_done_through_an_interrupt_and_continues(recipe, tmp_path, monkeypatch):
+    from hf_mtl.trainer import MultiTaskTrainer
+
+    original, calls = MultiTaskTrainer.train, []
+
+    def train(self, *args, **kwargs):
+        calls.append(self.args.output_dir)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(MultiTaskTrainer, "train", train)
+    result = call("cv", recipe, "--folds", 2, "-o", "cv", code=130)
+    assert "1 of 2 folds are kept: the same command continues." in result.stderr
+    result = call("cv", recipe, "--folds", 2, "-o", "cv")
+    assert "1 of them are done" in result.stdout
+    assert len(calls) == 3
+    for word in ("opinion", "slots", "mean of the main metrics", "95 % interval"):
+        assert word in result.stdout
+    names = {path.name for path in (tmp_path / "cv").iterdir() if not path.name.startswith(".")}
+    assert names == {"fold-0", "fold-1", "oof.parquet", "folds.parquet", "scores.csv", "recipe.yaml"}
+    call("cv", recipe, "--folds", 2, "-o", "cv")
+    assert len(calls) == 3
+    call("cv", recipe, "--folds", 2, "-o", "cv", "--overwrite")
+    assert len(calls) == 5
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--folds", 50], "50 folds need as many different texts, and there are"),
+        (["--group-by", "autor"], "no dataset has a column 'autor'"),
+        (["-o", "films.jsonl"], "is a file, not a folder"),
+    ],
+)
+def test_mistakes_of_cv_are_one_line(recipe, args, message):
+    assert message in call("cv", recipe, *args, code=2).stderr
