@@ -61,9 +61,9 @@ upstream: $(INSTALLED)
 	HF_MTL_UPSTREAM=$$($(PYTHON) tests/upstream/fetch.py build/upstream) OMP_NUM_THREADS=1 \
 		$(PYTHON) -m pytest -c tests/upstream/pytest.ini tests/upstream $(PYTEST_ARGS)
 
-# The other files of the folder are what benchmarks share.
+# The other files of the folder are what benchmarks share, and tools.
 bench: $(INSTALLED)
-	set -e; for script in $$(grep -l '__name__ == "__main__"' benchmarks/*.py); do \
+	set -e; for script in $$(grep -l 'parse(__doc__)' benchmarks/*.py); do \
 		echo "== $$script"; $(PYTHON) $$script $(BENCH_ARGS); \
 	done
 

@@ -14,7 +14,7 @@ import argparse
 import json
 import statistics
 import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,7 @@ BALANCERS: dict[str, dict[str, Any]] = {
 STRATEGIES = {**SAMPLERS, **MIXTURES, **BALANCERS}
 
 
+@cache
 def read(data: Path, seed: int) -> tuple[dict[str, tuple[TaskConfig, str]], dict[str, dict[str, Any]]]:
     """Return the tasks by name (``<dataset>_<column>``) with their metric, and each split's datasets, cut to size."""
     tasks, splits = {}, {"train": {}, "validation": {}, "test": {}}
@@ -173,7 +174,7 @@ def main() -> None:
         return
     with inputs(parser, options) as folder:
         if options.quick:
-            options.steps, options.seeds = 4, [1]
+            options.steps, options.seeds = 2, [1]
         output = options.output or Path(folder) / "strategies.jsonl"
         runs = {
             (name, seed): partial(run, options, name, seed, folder) for seed in options.seeds for name in options.only

@@ -91,8 +91,10 @@ def run(heads: int, hidden: int, layers: int, steps: int) -> dict[str, list[floa
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    found = multiprocessing.get_context("spawn").SimpleQueue()
-    multiprocessing.spawn(measure, (port, heads, hidden, layers, steps, found), nprocs=RANKS)
+    # Forks, since nothing has been computed here yet: they have what is imported already.
+    found = multiprocessing.get_context("fork").SimpleQueue()
+    given = port, heads, hidden, layers, steps, found
+    multiprocessing.start_processes(measure, given, nprocs=RANKS, start_method="fork")
     return json.loads(found.get())
 
 

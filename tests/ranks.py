@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,16 @@ from typing import Any
 import torch
 
 from hf_mtl import MultiTaskTrainingArguments
+from tests.warm import Script, run_together
 
 __all__ = ["arguments", "rank_and_folder", "run_on_ranks", "save"]
-
-_ROOT = Path(__file__).parent.parent
 
 
 def run_on_ranks(ranks: int, code: str, folder: Path, allowed: str = "", seconds: int = 240) -> list[Any]:
     """Run code in ``ranks`` processes and return what each gave to `save`.
 
     Args:
-        ranks: Number of processes.
+        ranks: Number of processes; 1 is a training that is not distributed.
         code: A script, whose argument is ``folder``.
         folder: Where its files go.
         allowed: A part of the one warning of distributed training that may come.
@@ -30,15 +29,23 @@ def run_on_ranks(ranks: int, code: str, folder: Path, allowed: str = "", seconds
     Raises:
         AssertionError: If a process fails, hangs, or distributed training warns.
     """
-    script = folder / "on_ranks.py"
-    script.write_text(code)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT), "OMP_NUM_THREADS": "1"}
-    command += [str(script), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    told = [line for line in done.stderr.splitlines() if "reducer.cpp" in line or "nn/parallel" in line]
-    assert [line for line in told if not allowed or allowed not in line] == []
+    file = folder / "on_ranks.py"
+    file.write_text(code)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    each = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)] if ranks > 1 else [{}]
+    scripts = [
+        Script(file, [str(folder)], folder / f"rank{rank}.txt", environment={"OMP_NUM_THREADS": "1", **own})
+        for rank, own in enumerate(each)
+    ]
+    finished = run_together(scripts, seconds)
+    failed = [done.stderr for done in finished if done.returncode]
+    assert not failed, "\n".join(failed)
+    for done in finished:
+        told = [line for line in done.stderr.splitlines() if "reducer.cpp" in line or "nn/parallel" in line]
+        assert [line for line in told if not allowed or allowed not in line] == []
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(ranks)]
 
 

@@ -1,11 +1,11 @@
 """Every benchmark runs: ``--quick`` on generated data, for its code, not for its figures."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests import warm
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 #: test_kill_and_resume.py runs the one; the other needs a file of the package index and checks itself.
@@ -22,9 +22,8 @@ def test_benchmarks_are_found():
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_benchmark_runs_and_prints_a_table_and_json(script, tmp_path):
-    command = [sys.executable, str(FOLDER / script), "--quick"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_benchmark_runs_and_prints_a_table_and_json(script, tmp_path, tmp_path_factory):
+    done = warm.run(warm.Script(FOLDER / script, ["--quick"], tmp_path_factory.mktemp("printed") / "out", tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert any(line.startswith("|---") for line in lines) or script == "stock_baseline.py"

@@ -1,7 +1,5 @@
 import dataclasses
 import itertools
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -10,6 +8,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
 from tests.encoders import tiny_encoder
+from tests.ranks import run_on_ranks
 from tests.trainers import TASKS
 
 
@@ -159,23 +158,17 @@ def test_second_training_starts_from_the_first(build):
 
 
 _RANKS = """
-import os
-import sys
-
-sys.path.insert(0, os.getcwd())
 import torch
 
-from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
+from hf_mtl import MultiTaskTrainer
 from tests.conftest import make_tokenizer
-from tests.encoders import tiny_encoder
-from tests.trainers import TASKS, make_data
+from tests.ranks import arguments, rank_and_folder, save
+from tests.trainers import make_data, model_without_dropout
 
-out, size = sys.argv[1], int(sys.argv[2])
-torch.manual_seed(5)
-model = MultiTaskModel.from_encoder(tiny_encoder(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0), TASKS)
-args = MultiTaskTrainingArguments(
-    out, use_cpu=True, precision="float32", per_device_train_batch_size=size, max_steps=4, save_strategy="no",
-    per_device_eval_batch_size=5, disable_tqdm=True, learning_rate=1e-3,
+rank, folder = rank_and_folder()
+model = model_without_dropout()
+args = arguments(
+    folder, per_device_train_batch_size=SIZE, max_steps=4, per_device_eval_batch_size=5, learning_rate=1e-3,
     optim="sgd", max_grad_norm=0.0,
 )
 trainer = MultiTaskTrainer(model, args, make_data(), make_data(), make_tokenizer())
@@ -184,19 +177,14 @@ trainer.train()
 scores = {k: v for k, v in trainer.evaluate().items() if "per_second" not in k and "runtime" not in k}
 answers = [a["similarity"]["value"] for a in trainer.predict({"sts": make_data()["sts"]}).predictions["sts"]]
 scores.update({f"answer{i}": value for i, value in enumerate(answers)})
-if trainer.is_world_process_zero():
-    torch.save(({n: p.detach().clone() for n, p in model.named_parameters()}, scores), out + ".pt")
+save(rank, folder, ({n: p.detach().clone() for n, p in model.named_parameters()}, scores))
 """
 
 
-def test_two_ranks_train_as_one_with_twice_the_batch(tmp_path, encoder_folder):
-    script = tmp_path / "ranks.py"
-    script.write_text(_RANKS)
-    one, two = tmp_path / "one", tmp_path / "two"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    subprocess.run([sys.executable, str(script), str(one), "12"], check=True, capture_output=True)
-    subprocess.run([*launch, str(script), str(two), "6"], check=True, capture_output=True)
-    (alone, alone_scores), (shared, shared_scores) = torch.load(f"{one}.pt"), torch.load(f"{two}.pt")
+def test_two_ranks_train_as_one_with_twice_the_batch(tmp_path):
+    (alone, alone_scores), *_ = run_on_ranks(1, _RANKS.replace("SIZE", "12"), tmp_path)
+    known = "did not find any unused parameters"
+    (shared, shared_scores), *_ = run_on_ranks(2, _RANKS.replace("SIZE", "6"), tmp_path, known)
     for name, value in alone.items():
         torch.testing.assert_close(shared[name], value, rtol=1e-4, atol=1e-6)
     assert shared_scores == {name: pytest.approx(value, rel=1e-3) for name, value in alone_scores.items()}
