@@ -102,6 +102,29 @@ def test_no_paragraph_is_longer_than_80_words(page):
     assert not long, "\n\n".join(long)
 
 
+#: What a page of docs/ shows, in this order; further sections may be between them.
+SECTIONS = ["Use it", "Options", "Guarantees", "Why"]
+#: Pages of another shape, and the reason.
+OTHER_SHAPE = {
+    "concepts": "an overview: each idea leads to the page that has its options",
+    "glossary": "a list of words",
+    "limits": "a list of what does not work",
+    "task_types": "three subjects, each with its example, its options and what holds",
+    "your_own": "four classes to write; what holds for all of them is at the end",
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_says_how_to_use_it_its_options_its_guarantees_and_why(page):
+    titles = re.findall(r"^## (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    found = [title for title in titles if title in SECTIONS]
+    if page.stem in OTHER_SHAPE:
+        assert found != SECTIONS, f"{page.name} has the common shape: take it out of OTHER_SHAPE"
+    else:
+        assert found == SECTIONS, f"{page.name}: sections {SECTIONS} in this order, found {titles}"
+        assert titles[0] == "Use it", f"{page.name} begins with {titles[0]!r}"
+
+
 def anchors(page):
     titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
