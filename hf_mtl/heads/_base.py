@@ -17,7 +17,7 @@ from hf_mtl.heads._output import HeadOutput, ScoredBatch
 from hf_mtl.heads._stock import StockClassifier
 from hf_mtl.heads._task_type import TaskType
 from hf_mtl_light.answering import Answering
-from hf_mtl_light.errors import UserTypeError
+from hf_mtl_light.errors import UserError, UserTypeError
 from hf_mtl_light.words import WordMap
 
 __all__ = ["Head"]
@@ -171,6 +171,55 @@ class Head(TaskType, nn.Module):
             f"Task {self.task.name!r}: {type(self).__name__} does not say how far two answers lie apart. Define "
             "divergence_sum(logits_a, logits_b, labels) beside its loss_sum."
         )
+
+    # Teaching another model, and learning from one
+
+    def label_probabilities(self, logits: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """Return what another model may learn from these answers: the probability of each label.
+
+        Args:
+            logits: As the model returned them, [R, C] or [R, L, C].
+            labels: [R, L] labels of the same tokens, for heads that must know which of them begin words.
+
+        Returns:
+            In the shape of the logits, at least float32; of numbers the numbers in the unit of the labels.
+
+        Raises:
+            TypeError: If the type does not define it.
+        """
+        raise UserTypeError(
+            f"Task {self.task.name!r}: {self.task.type} cannot teach another model, nor learn from one. Leave the task "
+            "out of the distillation: tasks: [...]."
+        )
+
+    @classmethod
+    def soft_labels(cls, task: TaskConfig, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return another model's answers as labels of the same items, in the form of `encode_labels`.
+
+        Args:
+            task: The task.
+            probabilities: What `label_probabilities` returned, in the order of the task's labels.
+            labels: What `encode_labels` returned, which says what has a label.
+        """
+        raise NotImplementedError
+
+    def taught_sum(self, logits: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """Return the loss of another model's answers, summed over items: `loss_sum`, at a temperature.
+
+        Args:
+            logits: What `forward` returned.
+            labels: What `soft_labels` returned, flat for token heads.
+            temperature: What both models' logits are divided by, where they are logits of classes. The loss is
+                multiplied by its square, so that gradients keep their size.
+
+        Raises:
+            ValueError: If the type has a loss at temperature 1 alone.
+
+        Source: G. Hinton, O. Vinyals, J. Dean, Distilling the Knowledge in a Neural Network, 2015, section 2.
+        """
+        if temperature != 1:
+            raise UserError(f"Task {self.task.name!r}: {self.task.type} learns from teachers at temperature 1 alone.")
+        return self.loss_sum(logits, labels)
 
     def resize_vocabulary(self, encoder_config: PreTrainedConfig) -> None:
         """Follow the encoder's embeddings to another number of tokens, where the head's layers depend on it."""

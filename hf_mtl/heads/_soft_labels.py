@@ -21,6 +21,7 @@ __all__ = [
     "is_soft",
     "likeliest",
     "numbers_by_label",
+    "tempered",
     "token_tensor",
 ]
 
@@ -172,3 +173,19 @@ def token_tensor(
 def has_class(labels: torch.Tensor, no_label: float) -> torch.Tensor:
     """Return which items have a label, [n], of class ids [n] int64 or of probabilities [n, C], which are floating."""
     return labels[..., 0].ne(no_label) if labels.is_floating_point() else labels.ne(no_label)
+
+
+def tempered(probabilities: torch.Tensor, temperature: float, *, each: bool = False) -> torch.Tensor:
+    """Return the probabilities of logits that are divided by a temperature; what is negative, no label, stays.
+
+    Args:
+        probabilities: [n, C], those of the logits themselves.
+        temperature: Above 0.
+        each: Whether each label has a probability by itself; else the C are one distribution.
+
+    >>> tempered(torch.tensor([[0.2, 0.8]]), 2.0)
+    tensor([[0.3333, 0.6667]])
+    """
+    powers = probabilities.clamp(min=0) ** (1 / temperature)
+    total = powers + (1 - probabilities).clamp(min=0) ** (1 / temperature) if each else powers.sum(-1, keepdim=True)
+    return torch.where(probabilities < 0, probabilities, powers / total)

@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoder import FlatLayout
+from hf_mtl.heads._base import Head
 from hf_mtl.heads._chain import Chains, lay_out
 from hf_mtl.heads._divergence import log_divergence
 from hf_mtl.heads._labels import LabelError
@@ -181,6 +182,33 @@ class CrfTaggingHead(TokenClassificationHead):
         both = (layout.flatten(self._chains(each[words], layout).log_marginals()) for each in (logits_a, logits_b))
         return log_divergence(*(logs[is_known] for logs in both))
 
+    def label_probabilities(self, logits: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the marginal probability of each tag of words, 0 at other tokens: see `Head.label_probabilities`."""
+        assert labels is not None
+        flat = logits.flatten(0, 1)
+        words, _, layout = self._words(labels.flatten(0, 1))
+        return (
+            torch.zeros_like(flat, dtype=torch.float64)
+            .index_copy(0, words, self._marginals(flat[words], layout))
+            .view_as(logits)
+        )
+
+    def _marginals(self, logits: torch.Tensor, layout: FlatLayout) -> torch.Tensor:
+        return layout.flatten(self._legal_chains(logits, layout).marginals())
+
+    @classmethod
+    def soft_labels(cls, task: TaskConfig, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities at words and where chains begin, [R, L, C + 1]: see `Head.soft_labels`."""
+        is_soft = labels.is_floating_point()
+        is_word = labels[..., 0].ge(0) if is_soft else labels.ge(UNKNOWN)
+        begins = labels[..., -1].eq(1) if is_soft else labels.ge(FIRST + UNKNOWN)
+        both = torch.cat([probabilities, begins[..., None].to(probabilities)], -1)
+        return both.masked_fill(~is_word[..., None], cls.no_label)
+
+    def taught_sum(self, logits: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """Return the loss of a teacher's marginals, at temperature 1 alone: see `Head.taught_sum`."""
+        return Head.taught_sum(self, logits, labels, temperature)
+
     def _words(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, FlatLayout]:
         """Return where words are, [m] int64, their labels, and how they form chains.
 
@@ -285,8 +313,7 @@ class CrfTaggingHead(TokenClassificationHead):
     @torch.no_grad()
     def probabilities(self, logits: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Return the marginal probability of each tag of words, [n, C]."""
-        layout = lay_out(torch.from_numpy(lengths))
-        return as_array(layout.flatten(self._legal_chains(torch.from_numpy(logits), layout).marginals()))
+        return as_array(self._marginals(torch.from_numpy(logits), lay_out(torch.from_numpy(lengths))))
 
 
 def _is_soft(targets: Sequence[ClassTarget | None]) -> bool:

@@ -167,6 +167,19 @@ class RegressionHead(SequenceHead):
         there = ~labels.reshape(logits_a.shape).isnan()
         return number_divergence(logits_a[there], logits_b[there])
 
+    def label_probabilities(self, logits: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the numbers in the unit of the labels, [R, C]: see `Head.label_probabilities`."""
+        return self.in_unit(at_least_float32(logits).double())
+
+    @classmethod
+    def soft_labels(cls, task: TaskConfig, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the numbers in the shape of the labels, NaN where they have none: see `Head.soft_labels`."""
+        return probabilities.reshape(labels.shape).masked_fill(labels.isnan(), torch.nan)
+
+    def taught_sum(self, logits: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """Return the squared difference from a teacher's numbers, which have no temperature: see `Head.taught_sum`."""
+        return self.loss_sum(logits, labels)
+
     @classmethod
     def describe(cls, task: TaskConfig) -> TaskDescription:
         """Return that numbers are answered, and their scale."""

@@ -16,7 +16,7 @@ from hf_mtl.heads._balanced import learn_class_weights
 from hf_mtl.heads._divergence import class_divergence
 from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum
 from hf_mtl.heads._sequence_head import SequenceHead
-from hf_mtl.heads._soft_labels import class_target, class_tensor, has_class, likeliest
+from hf_mtl.heads._soft_labels import class_target, class_tensor, has_class, likeliest, tempered
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import WordMap
@@ -171,6 +171,19 @@ class SentimentHead(SequenceHead):
         See `Head.divergence_sum`.
         """
         return class_divergence(logits_a, logits_b, self.has_label(labels))
+
+    def label_probabilities(self, logits: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the probability of each place: see `Head.label_probabilities`."""
+        return at_least_float32(logits).softmax(-1)
+
+    @classmethod
+    def soft_labels(cls, task: TaskConfig, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities themselves, [R, C]: see `Head.soft_labels`."""
+        return probabilities
+
+    def taught_sum(self, logits: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """Return the cross-entropy with a teacher's answers: see `Head.taught_sum`."""
+        return temperature**2 * self.loss_sum(logits / temperature, tempered(labels, temperature))
 
     @classmethod
     def describe(cls, task: TaskConfig) -> TaskDescription:

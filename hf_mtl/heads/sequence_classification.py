@@ -16,7 +16,7 @@ from hf_mtl.heads._divergence import class_divergence, label_divergence
 from hf_mtl.heads._labels import LabelError, label_index, shortened
 from hf_mtl.heads._numerics import as_array, at_least_float32, cross_entropy_sum, weight_tensor
 from hf_mtl.heads._sequence_head import SequenceHead
-from hf_mtl.heads._soft_labels import class_target, class_tensor, has_class, likeliest, numbers_by_label
+from hf_mtl.heads._soft_labels import class_target, class_tensor, has_class, likeliest, numbers_by_label, tempered
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.numerics import sigmoid
 from hf_mtl_light.words import WordMap
@@ -149,6 +149,21 @@ class SequenceClassificationHead(SequenceHead):
         if self.is_multi_label(self.task):
             return label_divergence(logits_a, logits_b)
         return class_divergence(logits_a, logits_b, self.has_label(labels))
+
+    def label_probabilities(self, logits: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the probability of each label: see `Head.label_probabilities`."""
+        logits = at_least_float32(logits)
+        return logits.sigmoid() if self.is_multi_label(self.task) else logits.softmax(-1)
+
+    @classmethod
+    def soft_labels(cls, task: TaskConfig, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities themselves, [R, C]: see `Head.soft_labels`."""
+        return probabilities
+
+    def taught_sum(self, logits: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """Return the cross-entropy with a teacher's answers: see `Head.taught_sum`."""
+        soft = tempered(labels, temperature, each=self.is_multi_label(self.task))
+        return temperature**2 * self.loss_sum(logits / temperature, soft)
 
     @classmethod
     def describe(cls, task: TaskConfig) -> TaskDescription:

@@ -15,8 +15,8 @@ from hf_mtl.configuration import BALANCED, TaskConfig
 from hf_mtl.heads._balanced import learn_class_weights
 from hf_mtl.heads._divergence import class_divergence
 from hf_mtl.heads._labels import LabelError, label_index
-from hf_mtl.heads._numerics import as_array, cross_entropy_sum
-from hf_mtl.heads._soft_labels import ClassTarget, distribution, has_class, is_soft, likeliest, token_tensor
+from hf_mtl.heads._numerics import as_array, at_least_float32, cross_entropy_sum
+from hf_mtl.heads._soft_labels import ClassTarget, distribution, has_class, is_soft, likeliest, tempered, token_tensor
 from hf_mtl.heads._token_head import TokenHead
 from hf_mtl_light.answering import TagAnswers
 from hf_mtl_light.description import TaskDescription
@@ -217,6 +217,19 @@ class TokenClassificationHead(TokenHead):
     def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the divergence summed over labelled tokens, in nats: see `Head.divergence_sum`."""
         return class_divergence(logits_a, logits_b, self.has_label(labels))
+
+    def label_probabilities(self, logits: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the probability of each tag at each token: see `Head.label_probabilities`."""
+        return at_least_float32(logits).softmax(-1)
+
+    @classmethod
+    def soft_labels(cls, task: TaskConfig, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities, [R, L, C], `no_label` where the labels have none: see `Head.soft_labels`."""
+        return probabilities.masked_fill(~cls.has_label(labels)[..., None], cls.no_label)
+
+    def taught_sum(self, logits: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """Return the cross-entropy with a teacher's answers: see `Head.taught_sum`."""
+        return temperature**2 * self.loss_sum(logits / temperature, tempered(labels, temperature))
 
     @classmethod
     def describe(cls, task: TaskConfig) -> TaskDescription | None:

@@ -8,7 +8,7 @@ last layer. `ExchangeableModel` is both, as part of the model.
 
 from __future__ import annotations
 
-from hf_mtl.stock._from_stock import StockTask, load_head, plain_encoder, read_stock, same_encoder
+from hf_mtl.stock._from_stock import StockTask, load_head, plain_encoder, read_stock, same_encoder, stock_task
 from hf_mtl.stock._model import ExchangeableModel
 from hf_mtl.stock._to_stock import to_stock
 
@@ -19,5 +19,6 @@ __all__ = [
     "plain_encoder",
     "read_stock",
     "same_encoder",
+    "stock_task",
     "to_stock",
 ]

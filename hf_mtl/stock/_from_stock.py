@@ -18,7 +18,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import HEADS, STOCK_CLASSES, Head, StockKind
 from hf_mtl_light.errors import UserError
 
-__all__ = ["StockTask", "load_head", "plain_encoder", "read_stock", "same_encoder"]
+__all__ = ["StockTask", "load_head", "plain_encoder", "read_stock", "same_encoder", "stock_task"]
 
 _KINDS = (
     "a model for text or token classification, question answering, multiple choice or masked language modelling, such "
@@ -64,6 +64,19 @@ def read_stock(name: str, model: PreTrainedModel | str | Path, type: str | None 
                 "not trained. Give a model that was saved with its head."
             )
     return StockTask(_task(name, loaded.config, kind, type), loaded)
+
+
+def stock_task(name: str, config: Any) -> TaskConfig:
+    """Return the task that a stock model's config describes, without its weights.
+
+    Args:
+        name: The task's name.
+        config: The config.
+
+    Raises:
+        ValueError: If it is of no model with a classification head.
+    """
+    return _task(name, config, _kind(name, config, config.architectures or ()), None)
 
 
 def _kind(name: str, config: Any, architectures: Any) -> StockKind:
