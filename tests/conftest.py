@@ -55,6 +55,7 @@ SLOW = frozenset(
         "unit/pipelines/test_against_stock.py",
         "unit/pipelines/test_pipeline.py",
         "unit/pipelines/test_threads.py",
+        "unit/recipe/test_continued.py",
         "unit/recipe/test_labels_in_files.py",
         "unit/recipe/test_recipe.py",
         "unit/report/test_report.py",

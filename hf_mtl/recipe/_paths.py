@@ -75,15 +75,15 @@ def load_arguments(load: Mapping[str, Any], folder: Path, where: str) -> dict[st
     return result
 
 
-def encoder_path(encoder: str, folder: Path) -> str:
-    """Return the encoder's folder, or its Hub id as it is.
+def encoder_path(encoder: str, folder: Path, key: str = "encoder") -> str:
+    """Return the folder of an encoder or a model, or its Hub id as it is.
 
     Raises:
         RecipeError: If it is no Hub id and no such folder exists.
     """
     found = _find(encoder, folder)
     if found is None and _looks_local(encoder):
-        raise RecipeError("encoder", f"no folder {encoder!r}, neither here nor in the recipe's folder {str(folder)!r}.")
+        raise RecipeError(key, f"no folder {encoder!r}, neither here nor in the recipe's folder {str(folder)!r}.")
     return found or encoder
 
 

@@ -10,7 +10,7 @@ from datasets import Dataset
 from transformers import AutoConfig, PreTrainedTokenizerBase, TrainerCallback, set_seed
 
 from hf_mtl.augmentation import make_augmentations
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import MultiTaskConfig, TaskConfig
 from hf_mtl.data import DataLook, LabelCounts, LabelledDataset, longest_input, look_at
 from hf_mtl.heads import Head, head_class
 from hf_mtl.model import MultiTaskModel
@@ -74,7 +74,7 @@ class PreparedRecipe:
         recipe: The recipe.
         args: The training arguments.
         tasks: The tasks, with everything that was inferred.
-        encoder: The encoder's folder or Hub id, and the arguments it is loaded with.
+        encoder: The folder or Hub id of the encoder, or of the model in its place, and the arguments of loading it.
         sources: Where each dataset came from.
         train: Training rows by dataset, columns named after inputs and tasks.
         validation: Validation rows of the datasets that have some.
@@ -137,6 +137,8 @@ class PreparedRecipe:
         tokenizer = self.recipe.load_tokenizer()
         path, options = self.encoder
         config = AutoConfig.from_pretrained(path, **{k: v for k, v in options.items() if k == "revision"})
+        if isinstance(config, MultiTaskConfig):
+            config = config.get_text_config()
         max_length = self.args.max_length or longest_input(tokenizer, config)
         by_use = {use: self._parts(use) for use in ("train", "validation", "test")}
         return [
@@ -178,8 +180,14 @@ class PreparedRecipe:
         tokenizer = self.recipe.load_tokenizer()
         set_seed(self.args.seed)
         path, options = self.encoder
-        with self.recipe.blamed(), blamed_on("encoder", OSError, ValueError, TypeError, AttributeError, ImportError):
-            model = MultiTaskModel.from_encoder(path, self.tasks, branches=self.recipe.branches, **options)
+        key = "encoder" if self.recipe.model is None else "model"
+        with self.recipe.blamed(), blamed_on(key, OSError, ValueError, TypeError, AttributeError, ImportError):
+            if self.recipe.model is None:
+                model = MultiTaskModel.from_encoder(path, self.tasks, branches=self.recipe.branches, **options)
+            else:
+                model = MultiTaskModel.from_pretrained(path, **options)
+                for task in self.tasks:
+                    model.replace_task(task)
         with self.recipe.blamed(), blamed_on("training", ValueError, TypeError, KeyError, ImportError):
             trainer = MultiTaskTrainer(
                 model=model,
@@ -218,31 +226,36 @@ class PreparedRecipe:
                     if use not in loaded.names and f"{use}_size" in values
                 },
             }
-        tasks = {}
+        names = [task.name for task in self.tasks]
+        # Rows are held out by the types of all tasks, those that are not trained among them.
+        tasks = {name: fields for name, fields in recipe.tasks.items() if name not in names}
         for task in self.tasks:
             fields = task.to_dict()
             tasks[fields.pop("name")] = fields
-        sampler, rules = self.args.make_sampler()
+        # Options of datasets that are not trained are left out of the arguments, not of the recipe.
+        args = recipe.training_arguments() if recipe.only else self.args
+        sampler, rules = args.make_sampler()
         elsewhere = ("sampling", "sampling_options", "balancing", "balancing_options", "augmentation", "average")
         training = {key: value for key, value in recipe._training.items() if key not in elsewhere}
-        training.setdefault("output_dir", self.args.output_dir)
-        training.setdefault("seed", self.args.seed)
+        training.setdefault("output_dir", args.output_dir)
+        training.setdefault("seed", args.seed)
         if "logging_strategy" not in training:
-            training.setdefault("logging_steps", self.args.logging_steps)
+            training.setdefault("logging_steps", args.logging_steps)
         training.pop("hub_token", None)  # a secret; the stored login takes its place
-        encoder, options = self.encoder
-        augmentation = {name: made.options() for name, made in make_augmentations(self.args.augmentation).items()}
+        start, options = self.encoder
+        augmentation = {name: made.options() for name, made in make_augmentations(args.augmentation).items()}
         return {
-            "encoder": portable(encoder, folder),
+            ("encoder" if recipe.model is None else "model"): portable(start, folder),
+            **({"only": recipe.only} if recipe.only else {}),
             **({"encoder_kwargs": options} if options else {}),
             **({"branches": recipe.branches} if recipe.branches else {}),
             "datasets": datasets,
             "tasks": tasks,
             "training": training,
-            "sampling": {"strategy": self.args.sampling, **sampler.options(), **rules.options()},
-            "balancing": {"method": self.args.balancing, **self.args.make_balancer().options()},
+            "sampling": {"strategy": args.sampling, **sampler.options(), **rules.options()},
+            "balancing": {"method": args.balancing, **args.make_balancer().options()},
             **({"augmentation": augmentation} if augmentation else {}),
-            **({"average": self.args.average} if self.args.average else {}),
+            **({"average": args.average} if args.average else {}),
         }
 
     def write(self, folder: str | Path, name: str = "recipe.yaml") -> Path:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PrivateAttr, ValidationError
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
+from hf_mtl.recipe._continued import fields_of_model, model_config
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.recipe._paths import encoder_path
 from hf_mtl.recipe._schema import RecipeKeys, as_recipe_error
@@ -124,19 +125,38 @@ class ReadRecipe(RecipeKeys):
         """
         path, options = self.encoder_source()
         options = {key: value for key, value in options.items() if key == "revision"}
-        with self.blamed(), blamed_on("encoder", OSError, ValueError, KeyError, ImportError):
+        key = "encoder" if self.model is None else "model"
+        with self.blamed(), blamed_on(key, OSError, ValueError, KeyError, ImportError):
             AutoConfig.from_pretrained(path, **options)
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, **options)
             # Without files Transformers makes a tokenizer with an empty vocabulary, and all words are unknown.
             if len(tokenizer) <= len(tokenizer.all_special_tokens):
-                raise UserError(f"{path!r} holds no tokenizer. Save the encoder's own beside it.")
+                raise UserError(f"{path!r} holds no tokenizer. Save the {key}'s own beside it.")
         return tokenizer
 
     def encoder_source(self) -> tuple[str, dict[str, Any]]:
-        """Return the encoder's folder or Hub id and the arguments it is loaded with."""
+        """Return the folder or Hub id of the encoder, or of the model in its place, and the arguments of loading it."""
         with self.blamed():
-            path = encoder_path(self.encoder, self._folder)
+            if self.model is not None:
+                path = encoder_path(self.model, self._folder, "model")
+            else:
+                path = encoder_path(self.encoder or "", self._folder)
         return path, self.encoder_kwargs.model_dump(exclude_none=True)
+
+    def given_tasks(self) -> dict[str, dict[str, Any]]:
+        """Return the fields of tasks that are known without data: the recipe's, or those of the model it begins with.
+
+        Raises:
+            RecipeError: If the model lacks a task of the datasets, or has another one of its name.
+        """
+        if self.model is None:
+            return self.tasks
+        names = dict.fromkeys(task for dataset in self.datasets.values() for task in dataset.tasks())
+        path, _ = self.encoder_source()
+        with self.blamed():
+            chosen = [name for name in names if not self.only or name in self.only]
+            known = fields_of_model(model_config(path), chosen, self.tasks, self.branches)
+        return {**self.tasks, **known}
 
 
 def _sourced(error: RecipeError, source: str, overridden: Sequence[str]) -> RecipeError:

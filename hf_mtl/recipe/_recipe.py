@@ -8,6 +8,7 @@ from typing import Any
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelCounts, check_tasks_have_rows, infer_task, infer_type, with_shared_labels
+from hf_mtl.recipe._continued import narrowed_options
 from hf_mtl.recipe._load import LoadedDataset, load_source
 from hf_mtl.recipe._metric_names import check_best_metric, metric_names
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
@@ -58,13 +59,17 @@ class Recipe(ReadRecipe):
         """
         args = self.training_arguments()
         encoder = self.encoder_source()
+        given = self.given_tasks()
         with self.blamed():
             loaded = self._load(keep)
-            kinds = {name: self._infer_type(name, loaded) for name in self._task_names()}
+            kinds = {name: self._infer_type(name, given, loaded) for name in self._task_names()}
             splits = {name: self._split(name, data, kinds, args.seed, _USES) for name, data in loaded.items()}
-            tasks = [self._infer_task(name, kind, splits) for name, kind in kinds.items()]
+            if self.only:
+                splits, args = self._narrowed(splits, args)
+            chosen = {name: kind for name, kind in kinds.items() if not self.only or name in self.only}
+            tasks = [self._infer_task(name, given, kind, splits) for name, kind in chosen.items()]
             with blamed_on("tasks"):
-                tasks = with_shared_labels(tasks, self.tasks)
+                tasks = with_shared_labels(tasks, given)
             check_best_metric(args.metric_for_best_model, tasks)
             counts: dict[str, dict[str, dict[str, LabelCounts]]] = {}
             for name, parts in splits.items():
@@ -107,7 +112,7 @@ class Recipe(ReadRecipe):
         names = [task.name for task in tasks]
         for name, dataset in self.datasets.items():
             for task in dataset.tasks():
-                if task not in names:
+                if task not in names and (not self.only or task in self.only):
                     with self.blamed():
                         raise RecipeError(
                             f"datasets.{name}.columns",
@@ -119,8 +124,14 @@ class Recipe(ReadRecipe):
             # Test rows are held out before validation rows, so each split is the one of the training.
             uses = _USES if split == "validation" else ("train", "test")
             loaded = self._load()
+            missing = [name for name in self._task_names() if name not in names]
+            kinds |= {name: self._infer_type(name, self.tasks, loaded) for name in missing}
             splits = {name: self._split(name, data, kinds, seed, uses) for name, data in loaded.items()}
-            chosen = {name: parts[split] for name, parts in splits.items() if split in parts}
+            chosen = {
+                name: parts[split].remove_columns([task for task in self.datasets[name].tasks() if task in missing])
+                for name, parts in splits.items()
+                if split in parts
+            }
             for name, data in chosen.items():
                 check_split(name, split, data, tasks, loaded[name])
             chosen = {name: data for name, data in chosen.items() if has_labels(data, names)}
@@ -142,14 +153,32 @@ class Recipe(ReadRecipe):
     def _load(self, keep: str | None = None) -> dict[str, LoadedDataset]:
         return {name: load_source(name, source, self._folder, keep) for name, source in self.datasets.items()}
 
-    def _infer_type(self, name: str, loaded: Mapping[str, LoadedDataset]) -> dict[str, Any]:
+    def _narrowed(
+        self, splits: Mapping[str, Mapping[str, Any]], args: MultiTaskTrainingArguments
+    ) -> tuple[dict[str, dict[str, Any]], MultiTaskTrainingArguments]:
+        """Return the rows with the columns of the tasks of ``only`` alone, and arguments without the other datasets.
+
+        Rows are held out before: they are those of a training of all tasks.
+        """
+        kept: dict[str, dict[str, Any]] = {}
+        for name, source in self.datasets.items():
+            dropped = [task for task in source.tasks() if task not in self.only]
+            if len(dropped) < len(source.tasks()):
+                kept[name] = {use: rows.remove_columns(dropped) for use, rows in splits[name].items()}
+        gone = [name for name in self.datasets if name not in kept]
+        options = {key: getattr(args, key) for key in ("sampling_options", "augmentation")}
+        return kept, self.training_arguments(**{key: narrowed_options(value, gone) for key, value in options.items()})
+
+    def _infer_type(self, name: str, given: Mapping[str, Any], loaded: Mapping[str, LoadedDataset]) -> dict[str, Any]:
         train = {key: data.splits["train"] for key, data in loaded.items() if name in data.splits["train"].column_names}
         with blamed_on(f"tasks.{name}"):
-            return infer_type(name, self.tasks.get(name, {}), train)
+            return infer_type(name, given.get(name, {}), train)
 
-    def _infer_task(self, name: str, kind: Mapping[str, Any], splits: Mapping[str, Mapping[str, Any]]) -> TaskConfig:
+    def _infer_task(
+        self, name: str, given: Mapping[str, Any], kind: Mapping[str, Any], splits: Mapping[str, Mapping[str, Any]]
+    ) -> TaskConfig:
         with blamed_on(f"tasks.{name}"):
-            task = infer_task(name, self.tasks.get(name, {}), kind, _labelling(splits, name))
+            task = infer_task(name, given.get(name, {}), kind, _labelling(splits, name))
         metric_names(task)
         return task
 

@@ -202,7 +202,9 @@ class DatasetRecipe(_Strict):
 class RecipeKeys(_Strict):
     """The top of a recipe."""
 
-    encoder: str
+    encoder: str | None = None
+    model: str | None = None
+    only: list[str] = []
     encoder_kwargs: EncoderOptions = EncoderOptions()
     datasets: dict[str, DatasetRecipe]
     branches: dict[str, int] = {}
@@ -222,10 +224,15 @@ class RecipeKeys(_Strict):
         Raises:
             RecipeError: At the first mistake.
         """
-        if not self.encoder.strip():
-            raise RecipeError("encoder", "expected a Hub id or a folder, found nothing.")
+        if self.encoder is None and self.model is None:
+            raise RecipeError("encoder", "is missing.")
+        for key, name in (("encoder", self.encoder), ("model", self.model)):
+            if name is not None and not name.strip():
+                raise RecipeError(key, "expected a Hub id or a folder, found nothing.")
         if not self.datasets:
             raise RecipeError("datasets", "none given. Training needs at least one.")
+        if self.model is not None and self.encoder_kwargs.bidirectional is not None:
+            raise RecipeError("encoder_kwargs.bidirectional", "the model decides it. Leave it out.")
         with blamed_on("branches"):
             check_branches(self.branches, ())
         types = {name: fields.get("type") for name, fields in self.tasks.items()}
@@ -243,13 +250,16 @@ class RecipeKeys(_Strict):
                 )
             _check_fields(f"tasks.{name}", name, fields)
             branch = fields.get("branch")
-            if branch is not None and branch not in self.branches:
+            if branch is not None and branch not in self.branches and self.model is None:
                 there = (
                     f"Branches: {listed(self.branches)}." if self.branches else "Add 'branches: {...}' to the recipe."
                 )
                 raise RecipeError(
                     f"tasks.{name}.branch", f"{branch!r} does not exist.{nearest(branch, self.branches)} {there}"
                 )
+        for name in self.only:
+            if name not in known:
+                raise RecipeError("only", f"no dataset labels {name!r}.{nearest(name, known)} Tasks: {listed(known)}.")
         for part, given, options in (
             ("sampling", self.sampling, "{strategy: ...}"),
             ("balancing", self.balancing, "{method: ...}"),

@@ -37,7 +37,7 @@ def check_augmentation(
     made = make_augmentations(args.augmentation)
     for name, augmentation in made.items():
         for dataset in augmentation.datasets or ():
-            if dataset not in parts:
+            if parts and dataset not in parts:  # a trainer without training data scores, with any arguments
                 raise UserError(
                     f"augmentation {name!r} names {dataset!r}, which is no training dataset."
                     f"{nearest(dataset, parts)} Datasets: {listed(parts)}."

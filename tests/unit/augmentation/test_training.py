@@ -142,6 +142,12 @@ def test_what_does_not_fit_is_refused_when_the_trainer_is_built(tmp_path, given,
         make(tmp_path, **given)
 
 
+def test_a_trainer_that_only_scores_takes_the_arguments_of_a_training(tmp_path):
+    args = MultiTaskTrainingArguments(str(tmp_path), use_cpu=True, augmentation=ON, report_to="none")
+    trainer = MultiTaskTrainer(model_without_dropout(), args, processing_class=make_tokenizer())
+    assert "eval_score" in trainer.evaluate({"sst": make_data()["sst"]})
+
+
 def test_arguments_that_change_later_take_effect(tmp_path):
     trainer = make(tmp_path, augmentation=None)
     trainer.args.augmentation = ON
