@@ -72,6 +72,15 @@ class Head(TaskType, nn.Module):
         """Initialise the parameters that the head holds itself; its layers are initialised as the family does it."""
 
     @property
+    def has_stock_form(self) -> bool:
+        """Whether a stock class of Transformers computes what the head does: whether it can be exported as one."""
+        try:
+            self.stock_problem_type(self.task)
+        except UserError:
+            return False
+        return self.beyond_stock is None
+
+    @property
     def beyond_stock(self) -> str | None:
         """What of this head the encoder family's stock class cannot compute, as a clause; ``None``: nothing known."""
         if not self.classifier.is_stock:

@@ -143,21 +143,23 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
     sample = facts.examples[0][0] if facts.examples else _SAMPLE
     more = {key: value for task in facts.tasks for key, value in facts.head(task).example_columns.items()}
     length = f"{facts.max_length:,} tokens" if facts.max_length else "as many tokens as the encoder takes"
+    tasks = {
+        task.name: {
+            "name": cell_text(task.name),
+            "python": json.dumps(task.name, ensure_ascii=False),
+            "type": task.type,
+            "answer": _answer(task, facts.head(task)),
+            "folder": _file_name(task.name),
+        }
+        for task in facts.tasks
+    }
     return {
         "name": markdown_text(facts.name),
         "model_id": model_id or facts.name,
         "sample": json.dumps(sample, ensure_ascii=False),
         "row": json.dumps({"text": sample, **more} if more else sample, ensure_ascii=False),
-        "tasks": [
-            {
-                "name": cell_text(task.name),
-                "python": json.dumps(task.name, ensure_ascii=False),
-                "type": task.type,
-                "answer": _answer(task, facts.head(task)),
-                "folder": _file_name(task.name),
-            }
-            for task in facts.tasks
-        ],
+        "tasks": list(tasks.values()),
+        "stock": next((tasks[name] for name in facts.stock_tasks), None),
         "examples": [
             {"text": markdown_text(text), "answer": _harmless(_as_json(given))}
             for text, answers in facts.examples

@@ -97,6 +97,7 @@ class CardFacts:
         examples: Texts and its answers to them.
         self_contained: Whether its code lies beside it.
         tags: Further tags.
+        stock_tasks: Names of the tasks that can be exported as stock models.
         heads: The head class of each task whose type is a user's own.
     """
 
@@ -122,6 +123,7 @@ class CardFacts:
     examples: Sequence[tuple[str, Mapping[str, Any]]] = ()
     self_contained: bool = False
     tags: Sequence[str] = ()
+    stock_tasks: Sequence[str] = ()
     heads: Mapping[str, type[Head]] = field(default_factory=dict)
 
     def head(self, task: TaskConfig) -> type[Head]:
@@ -148,6 +150,7 @@ class CardFacts:
                 task: 0 if head.task.tied_to else sum(p.numel() for p in head.parameters())
                 for task, head in model.task_heads.items()
             },
+            "stock_tasks": [task for task, head in model.task_heads.items() if head.has_stock_form],
             "heads": {task: type(head) for task, head in model.task_heads.items()},
             "encoder": encoder,
             "encoder_license": licence,

@@ -72,13 +72,13 @@ output = model(**tokenizer([{{ sample }}], return_tensors="pt"))
 print({name: logits.shape for name, logits in output.logits.items()})
 ```
 
-One task as a stock Transformers model, which needs no hf_mtl any more:
+{% if stock %}One task as a stock Transformers model, which needs no hf_mtl any more:
 
 ```python
-stock = model.to_transformers({{ tasks[0].python }})
-stock.save_pretrained("{{ tasks[0].folder }}")
+stock = model.to_transformers({{ stock.python }})
+stock.save_pretrained("{{ stock.folder }}")
 ```
-{% if self_contained %}
+{% endif %}{% if self_contained %}
 {{ self_contained }}
 {%- endif %}
 <!-- hf_mtl:end use -->

@@ -30,7 +30,7 @@ from hf_mtl.heads import HEADS, SequenceClassificationHead
 from hf_mtl.heads._layers import LayerMix
 from hf_mtl.trainer import split_learning_rates
 from hf_mtl_light.encoding._encodings import warn_once
-from tests.encoder_checks import CHECKS, IDS, MASK, TASK_OF_TYPE, tokenizer_of
+from tests.encoder_checks import CHECKS, IDS, MASK, ROWS_OF_TYPES, TASK_OF_TYPE, tokenizer_of
 from tests.encoders import DECODERS, FAMILIES, PAIRS, tiny_config, tiny_encoder
 
 TOPIC = TaskConfig("topic", "sequence-classification", labels=["x", "y", "z"])
@@ -39,7 +39,14 @@ TINY_T5 = T5Config(vocab_size=99, d_model=32, d_kv=8, d_ff=48, num_layers=2, num
 
 
 def test_the_matrix_has_a_task_of_every_type():
-    assert set(TASK_OF_TYPE) == set(HEADS)
+    missing = set(TASK_OF_TYPE) ^ set(HEADS)
+    assert not missing, (
+        f"TASK_OF_TYPE in tests/encoder_checks.py needs a task of each of these types: {sorted(missing)}"
+    )
+    unlabelled = {task.name for task in TASK_OF_TYPE.values()} - {
+        key for rows in ROWS_OF_TYPES.values() for key in rows
+    }
+    assert not unlabelled, f"ROWS_OF_TYPES in tests/encoder_checks.py needs labels of {sorted(unlabelled)}"
 
 
 @pytest.mark.parametrize("check", CHECKS)

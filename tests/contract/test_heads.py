@@ -78,7 +78,14 @@ def labels_of(model):
 
 
 def test_every_task_type_is_covered():
-    assert {task.type for task in TASKS} == set(HEADS)
+    missing = set(HEADS) ^ {task.type for task in TASKS}
+    assert not missing, f"TASKS in tests/contract/test_heads.py needs a task of each of these types: {sorted(missing)}"
+    unlabelled = {task.name for task in TASKS} ^ set(LABELS)
+    assert not unlabelled, f"LABELS in tests/contract/test_heads.py needs a row for each of {sorted(unlabelled)}"
+    of_tokens = {task.name for task in TASKS if HEADS[task.type].level != "sequence"}
+    assert of_tokens == set(OF_TOKENS), (
+        f"OF_TOKENS in tests/contract/test_heads.py: {sorted(of_tokens ^ set(OF_TOKENS))}"
+    )
 
 
 @pytest.fixture(params=FAMILIES)

@@ -9,8 +9,13 @@ import pytest
 import typer
 import yaml
 
+from hf_mtl.augmentation import AUGMENTATIONS
+from hf_mtl.balancers import BALANCERS
 from hf_mtl.cli._app import app
+from hf_mtl.heads import HEADS
+from hf_mtl.metrics import METRICS
 from hf_mtl.recipe import Recipe
+from hf_mtl.samplers import SAMPLERS
 from tests.hub import serving
 from tests.pages import ROOT, blocks, make_folders, names_of_pages, paragraphs
 
@@ -110,6 +115,7 @@ OTHER_SHAPE = {
     "glossary": "a list of words",
     "limits": "a list of what does not work",
     "task_types": "three subjects, each with its example, its options and what holds",
+    "validation": "several commands, each with these sections of its subject",
     "your_own": "four classes to write; what holds for all of them is at the end",
 }
 
@@ -123,6 +129,24 @@ def test_a_page_says_how_to_use_it_its_options_its_guarantees_and_why(page):
     else:
         assert found == SECTIONS, f"{page.name}: sections {SECTIONS} in this order, found {titles}"
         assert titles[0] == "Use it", f"{page.name} begins with {titles[0]!r}"
+
+
+#: Each table of the package, and the page that has a row for each of its names.
+TABLES = {
+    "README.md": HEADS,
+    "docs/metrics.md": {**HEADS, **METRICS},
+    "docs/sampling.md": SAMPLERS,
+    "docs/balancing.md": BALANCERS,
+    "docs/augmentation.md": AUGMENTATIONS,
+}
+
+
+@pytest.mark.parametrize("page", TABLES)
+def test_every_name_of_a_table_has_a_row_in_its_page(page):
+    rows = re.findall(r"^\| (`[^|]*) \|", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    missing = [name for name in TABLES[page] if name not in named]
+    assert not missing, f"{page} has no row for {missing}"
 
 
 def anchors(page):

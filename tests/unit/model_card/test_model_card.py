@@ -11,10 +11,11 @@ from huggingface_hub import ModelCard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_mtl import TaskConfig
+from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.metrics import METRICS, bootstrap_interval, load_metric
 from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts, render_card
 from hf_mtl.samplers import UniformSampler
+from tests.encoders import tiny_encoder
 from tests.hub_server import check_metadata
 
 TASKS = [
@@ -34,6 +35,7 @@ FACTS = CardFacts(
     language=["en"],
     datasets=[DatasetFacts("my data", 90, 0.9, ["intent", "mood"]), DatasetFacts("w", 10, 0.1, ["slots"], "org/w")],
     sampler="proportional",
+    stock_tasks=["intent", "mood", "slots"],
     results=[
         ResultFacts("intent", "my data", "test", "accuracy", 0.9, 50, 0.8, 0.95),
         ResultFacts("mood", "my data", "test", "accuracy", 0.7, 50, 0.6, 0.8),
@@ -41,6 +43,21 @@ FACTS = CardFacts(
     ],
     examples=[("a --> <!-- hf_mtl:end answers --> b", {"intent": {"label": "c", "score": 0.12345}})],
 )
+
+
+def test_the_card_shows_the_export_of_a_task_that_has_a_stock_form():
+    chain = TaskConfig("chain", "crf-tagging", labels=["O", "B-x", "I-x"])
+    ordinal = TaskConfig("stars", "sentiment", labels=["1", "2"], options={"loss": "ordinal"})
+    late = TaskConfig("late", "sequence-classification", labels=["x", "y"], layers=1)
+    mood = TaskConfig("mood", "sentiment", labels=["bad", "good"])
+    for tasks, shown in (([chain, ordinal, late, mood], "mood"), ([chain, ordinal, late], None)):
+        model = MultiTaskModel.from_encoder(tiny_encoder(), tasks)
+        for name in model.task_heads:
+            if name != "mood":
+                with pytest.raises(ValueError, match=name):
+                    model.to_transformers(name)
+        card = render_card(CardFacts.of_model(model, "assistant"))
+        assert re.findall(r"to_transformers\((.*)\)", card) == ([f'"{shown}"'] if shown else [])
 
 
 def metadata(card):
