@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from hf_mtl.cli.compare import compare
 from hf_mtl.cli.cv import cv
 from hf_mtl.cli.data import data
 from hf_mtl.cli.evaluate import evaluate
@@ -111,6 +112,7 @@ app.command()(data)
 app.command()(train)
 app.command()(sweep)
 app.command()(cv)
+app.command()(compare)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(report)

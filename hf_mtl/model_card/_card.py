@@ -21,7 +21,7 @@ from hf_mtl.model_card._template import SELF_CONTAINED, TEMPLATE
 from hf_mtl_light.outputs import write_text_whole
 from hf_mtl_light.text import cell_text, markdown_text, redacted
 
-__all__ = ["add_tags", "address_card", "read_card", "render_card", "write_card"]
+__all__ = ["add_tags", "address_card", "read_card", "render_card", "write_card", "write_section"]
 
 logger = logging.get_logger(__name__)
 
@@ -100,6 +100,28 @@ def read_card(path: str | Path) -> str | None:
     """Return a card's text, ``None`` if there is none."""
     path = Path(path)
     return path.read_text(encoding="utf-8-sig") if path.is_file() else None
+
+
+def write_section(path: str | Path, name: str, title: str, text: str) -> None:
+    """Write a section into a card that there is, in place of what it held; later saves keep it.
+
+    Args:
+        path: The card.
+        name: The section's name in its comments.
+        title: Its title, where the card does not have it yet.
+        text: Its Markdown.
+    """
+    card = read_card(path)
+    if card is None:
+        return
+    begin, end = f"<!-- hf_mtl:begin {name} -->\n", f"<!-- hf_mtl:end {name} -->"
+    if any(match["name"] == name for match in _SECTION.finditer(card)):
+        card = _SECTION.sub(lambda m: f"{begin}{text}\n{end}" if m["name"] == name else m[0], card)
+    else:
+        written = _WRITTEN.search(card)
+        place = len(card) if written is None else written.start()
+        card = f"{card[:place].rstrip()}\n\n## {title}\n\n{begin}{text}\n{end}\n{card[place:]}"
+    write_text_whole(Path(path), card)
 
 
 def add_tags(path: str | Path, tags: Iterable[str]) -> None:

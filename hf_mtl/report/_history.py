@@ -59,6 +59,7 @@ class Run:
         log: The logged entries, in order.
         results: For each split (``"validation"``, ``"test"``) and task its metrics, details left out.
         scores: For each split the mean of the main metrics.
+        sharing: For each task what sharing did to it, where the run was compared: see `hf_mtl.validation.compare`.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Run:
     log: Sequence[Mapping[str, Any]]
     results: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
+    sharing: Sequence[Mapping[str, Any]] = ()
 
     def series(self, key: str) -> Series:
         """Return what was logged under a key; of two entries of one step the later counts."""
@@ -156,6 +158,7 @@ def read_run(folder: str | Path) -> Run:
         log=log,
         results=results,
         scores=scores,
+        sharing=[_mapping(row) for row in _list(_read_first([folder], "sharing.json").get("tasks"))],
     )
 
 
@@ -276,6 +279,10 @@ _SIZES = {"num_hidden_layers": "layers", "hidden_size": "features"}
 
 def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hf_mtl.report._history import Run, Series
 from hf_mtl.report._style import STYLE
-from hf_mtl.report._tables import dataset_table, result_table
+from hf_mtl.report._tables import dataset_table, result_table, sharing_table
 from hf_mtl.report._text import printable
 from hf_mtl_light.errors import MissingExtraError
 
@@ -46,6 +46,7 @@ def render_report(run: Run) -> str:
         raise MissingExtraError(f"A report needs {error.name}: pip install 'hf-mtl[report]'") from error
     sections = {
         "results": result_table(run) + dataset_table(run),
+        "sharing": sharing_table(run),
         "losses": _losses(run),
         "metrics": _metrics(run),
         "shares": _shares(run),

@@ -9,7 +9,7 @@ from html import escape
 from hf_mtl.report._history import Run
 from hf_mtl.report._text import printable
 
-__all__ = ["dataset_table", "result_table"]
+__all__ = ["dataset_table", "result_table", "sharing_table"]
 
 
 def result_table(run: Run) -> str:
@@ -55,6 +55,32 @@ def dataset_table(run: Run) -> str:
         return ""
     numbers = ["rows drawn", "share of rows", "first share decided", "last"]
     return f"<h2>Datasets</h2>{_table(['dataset', 'tasks'], numbers, rows)}"
+
+
+def sharing_table(run: Run) -> str:
+    """Return what sharing did to each task; empty where the run was not compared.
+
+    Args:
+        run: The run.
+    """
+    rows = []
+    for found in run.sharing:
+        numbers = {key: value if isinstance(value, (int, float)) else None for key, value in found.items()}
+        low, high = numbers.get("low"), numbers.get("high")
+        interval = "-" if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
+        cells = [_number(numbers.get("alone")), _number(numbers.get("together")), _signed(numbers.get("difference"))]
+        verdict = str(found.get("verdict", ""))
+        words = [str(found.get(key, "")) for key in ("task", "metric")]
+        rows.append(_row([*words, verdict], [*cells, interval], "main" if verdict == "hurt" else ""))
+    if not rows:
+        return ""
+    text = "Each task alone, with the same encoder, rows, arguments and seeds, and together with the others."
+    table = _table(["task", "metric", "verdict"], ["alone", "together", "difference", "95 % interval"], rows)
+    return f"<h2>What sharing did</h2><p>{text}</p>{table}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.4f}"
 
 
 def _table(words: Sequence[str], numbers: Sequence[str], rows: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.data_loader import prepare_data_loader
 from accelerate.utils import gather_object
@@ -182,15 +183,7 @@ class EvaluatingTrainer(SearchingTrainer):
             The metrics; ``None`` if no row has a label.
         """
         start = time.time()
-        scorers = self._scorers(parts)
-        for batch in self._batches(parts, answers is not None):
-            found = [] if batch is None else [self._treat(batch, answers is not None)]
-            for scored, answered in self._gather(found):
-                for name, *score in scored:
-                    scorers[name].add(*score)
-                for dataset, answer in answered:
-                    assert answers is not None
-                    answers[dataset].append(answer)
+        scorers = self._filled_scorers(parts, answers)
         scores = {name: scorer.compute(details) for name, scorer in scorers.items() if scorer.rows}
         if not self.is_in_train and self.is_world_process_zero():
             self._scored_rows[prefix] = {name: scorer.by_dataset() for name, scorer in scorers.items() if scorer.rows}
@@ -202,6 +195,36 @@ class EvaluatingTrainer(SearchingTrainer):
         rows = sum(len(part) for part in parts.values())
         metrics.update(speed_metrics(prefix, start, num_samples=rows, num_steps=self._rounds(parts)))
         return metrics
+
+    def _filled_scorers(
+        self, parts: Mapping[str, LabelledDataset], answers: dict[str, list[dict[str, Any]]] | None = None
+    ) -> dict[str, TaskScorer]:
+        """Return the tasks' scorers after a pass over all rows; ``answers`` as `_pass` takes them."""
+        scorers = self._scorers(parts)
+        for batch in self._batches(parts, answers is not None):
+            found = [] if batch is None else [self._treat(batch, answers is not None)]
+            for scored, answered in self._gather(found):
+                for name, *score in scored:
+                    scorers[name].add(*score)
+                for dataset, answer in answered:
+                    assert answers is not None
+                    answers[dataset].append(answer)
+        return scorers
+
+    def row_sums(self, eval_dataset: Any) -> dict[str, np.ndarray]:
+        """Return what each labelled row adds to the main score of each task, to compare two models row by row.
+
+        Args:
+            eval_dataset: The datasets.
+
+        Returns:
+            By task [R, k], of the tasks whose score is a function of sums over rows: see
+            `hf_mtl.metrics.RowStatistic`.
+        """
+        with self._averages.held_by(self._plain_model):
+            scorers = self._filled_scorers(self._parts(eval_dataset, "test"))
+        found = {name: scorer.row_sums() for name, scorer in scorers.items()}
+        return {name: sums for name, sums in found.items() if sums is not None}
 
     def _treat(self, batch: InferenceBatch, answer: bool) -> tuple[list[Any], list[Any]]:
         """Run the model on a batch.

@@ -86,7 +86,8 @@ class TaskScorer:
                 self.functions.append(metric)
         self._kept: tuple[list[Any], list[Any]] = ([], [])
         self.loss_sum, self.items, self.rows = 0.0, 0, 0
-        self._statistic = self._row_statistic()
+        #: What rows add to the main score; ``None`` where it is no function of sums over rows.
+        self.statistic = self._row_statistic()
         self._row_sums: dict[str, list[Any]] = {}
 
     def _row_statistic(self) -> RowStatistic | None:
@@ -140,12 +141,12 @@ class TaskScorer:
 
     def _add_sums(self, predictions: list[Any], references: list[Any], datasets: Sequence[str]) -> None:
         """Note what each row adds to the main score; a row can be several entries of a metric, or none."""
-        if self._statistic is None or not datasets:
+        if self.statistic is None or not datasets:
             return
         pairs = zip(predictions, references, strict=True)
         rows = [self.head.comparable([predicted], [true]) for predicted, true in pairs]
         entries = [entry for predicted, _ in rows for entry in predicted]
-        numbers = self._statistic.rows(entries, [entry for _, true in rows for entry in true])
+        numbers = self.statistic.rows(entries, [entry for _, true in rows for entry in true])
         ends = np.cumsum([len(true) for _, true in rows])
         for dataset, own in zip(datasets, np.split(numbers, ends[:-1]), strict=True):
             self._row_sums.setdefault(dataset, []).append(own.sum(0))
@@ -179,15 +180,20 @@ class TaskScorer:
             self.main = next(iter(scores))
         return {"loss": loss, **scores, "score": scores[self.main]}
 
+    def row_sums(self) -> np.ndarray | None:
+        """Return what each row added to the main score, [R, k], datasets one after the other; ``None``: not known."""
+        kept = [row for rows in self._row_sums.values() for row in rows]
+        return np.stack(kept) if kept else None
+
     def by_dataset(self) -> dict[str, ScoredRows]:
         """Return the main score on each dataset, with its interval; empty where the score is no function of sums."""
-        if self._statistic is None:
+        if self.statistic is None:
             return {}
         scored = {}
         for dataset, kept in self._row_sums.items():
             rows = np.stack(kept)
-            value = float(self._statistic.value(rows.sum(0, keepdims=True))[0])
-            scored[dataset] = ScoredRows(self.main, value, len(rows), *bootstrap_interval(rows, self._statistic.value))
+            value = float(self.statistic.value(rows.sum(0, keepdims=True))[0])
+            scored[dataset] = ScoredRows(self.main, value, len(rows), *bootstrap_interval(rows, self.statistic.value))
         return scored
 
 

@@ -1,11 +1,13 @@
 """How good a model is, and what made it so: cross-validation, one model against one each.
 
 `make_folds` cuts training rows into folds that share no text; `cross_validate` trains a recipe once for each and keeps
-each row's probabilities by the model that did not see it.
+each row's probabilities by the model that did not see it; `compare` trains a recipe and each of its tasks alone.
 """
 
 from __future__ import annotations
 
+from hf_mtl.validation._bootstrap import paired_interval, verdict_of
+from hf_mtl.validation._compare import BUDGETS, Comparison, compare
 from hf_mtl.validation._cross_validate import CrossValidation, cross_validate
 from hf_mtl.validation._folds import Splitter, make_folds
 from hf_mtl.validation._oof import read_oof
@@ -13,11 +15,16 @@ from hf_mtl.validation._stratify import IterativeStratifiedKFold
 from hf_mtl.validation._texts import normalised
 
 __all__ = [
+    "BUDGETS",
+    "Comparison",
     "CrossValidation",
     "IterativeStratifiedKFold",
     "Splitter",
+    "compare",
     "cross_validate",
     "make_folds",
     "normalised",
+    "paired_interval",
     "read_oof",
+    "verdict_of",
 ]

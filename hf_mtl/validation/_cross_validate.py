@@ -157,7 +157,7 @@ def _fold(prepared: PreparedRecipe, folds: Mapping[str, np.ndarray], number: int
         label_counts={name: {**prepared.label_counts[name], "train": found} for name, found in counts.items()},
     )
     after = HeldOut(number, held, {name: numbers[name] for name in held}, tasks, prepared.args.max_length)
-    return Run(f"fold-{number}", own, mark_of(own), after)
+    return Run(f"fold-{number}", own, mark_of(own), after=after)
 
 
 def _write_folds(path: Path, folds: Mapping[str, np.ndarray]) -> None:

@@ -18,6 +18,7 @@ from hf_mtl.data import LabelledDataset, Prediction, StoredPredictions, write_pr
 from hf_mtl.heads import head_class
 from hf_mtl.inference import gives_probabilities, probabilities
 from hf_mtl.model import MultiTaskModel
+from hf_mtl.recipe import BuiltRecipe
 from hf_mtl_light.outputs import written_whole
 
 __all__ = ["HeldOut", "join_oof", "read_oof"]
@@ -44,8 +45,8 @@ class HeldOut:
     tasks: Sequence[TaskConfig]
     max_length: int | None
 
-    def __call__(self, folder: Path) -> None:
-        """Answer the rows with the model of the folder, and write ``oof.parquet`` there, whole."""
+    def __call__(self, folder: Path, built: BuiltRecipe) -> None:
+        """Answer the rows with the model saved in the folder, and write ``oof.parquet`` there, whole."""
         heads = {task.name: head_class(task) for task in self.tasks}
         labels = {t.name: t.labels for t in self.tasks if gives_probabilities(heads[t.name])}
         words = [name for name in labels if heads[name].needs_words]

@@ -9,9 +9,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from transformers import PrinterCallback, ProgressCallback
 from transformers.utils import logging as transformers_logging
 
 from hf_mtl.data import content_hashes
-from hf_mtl.recipe import PreparedRecipe
+from hf_mtl.recipe import BuiltRecipe, PreparedRecipe
 from hf_mtl.trainer import SummaryCallback
 from hf_mtl.validation._progress import RunsBar
 from hf_mtl_light.errors import UserError
@@ -43,13 +43,16 @@ class Run:
         name: The name of its folder.
         prepared: The recipe with the rows that it trains and is scored on.
         mark: A hash of all that its result depends on: see `mark_of`.
-        after: Called with its folder when the model is trained, saved and scored, before the run counts as done.
+        changes: The arguments in which it differs from the recipe's.
+        after: Called with its folder and what was built when the model is trained, saved and scored, before the run
+            counts as done.
     """
 
     name: str
     prepared: PreparedRecipe
     mark: str
-    after: Callable[[Path], None] | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    after: Callable[[Path, BuiltRecipe], None] | None = None
 
     @property
     def steps(self) -> int:
@@ -57,15 +60,19 @@ class Run:
         return self.prepared.steps()
 
 
-def mark_of(prepared: PreparedRecipe) -> str:
+def mark_of(prepared: PreparedRecipe, changes: Mapping[str, Any] | None = None) -> str:
     """Return a hash of a training's recipe and rows: equal where the models come out equal.
 
     Names of folders, and what is only logged or pushed, make no difference.
+
+    Args:
+        prepared: The recipe with its rows.
+        changes: The arguments in which the training differs from the recipe's.
     """
     recipe = prepared.resolved(Path.cwd())
     kept = ("output_dir", "run_name", "report_to", "disable_tqdm", "logging_", "push_to_hub", "hub_", "card_examples")
     recipe["training"] = {k: v for k, v in recipe["training"].items() if not k.startswith(kept)}
-    recipe["seed"], recipe["max_steps"] = prepared.args.seed, prepared.args.max_steps
+    recipe["training"] |= {"seed": prepared.args.seed, "max_steps": prepared.args.max_steps, **(changes or {})}
     del recipe["datasets"]
     rows = {
         use: {name: sorted(content_hashes(data).items()) for name, data in getattr(prepared, use).items()}
@@ -143,11 +150,7 @@ def _train(run: Run, folder: Path, bar: RunsBar | None) -> None:
             place.mkdir()
             _write_state(place, {"mark": run.mark, "is_done": False})
         args = run.prepared.recipe.training_arguments(
-            seed=run.prepared.args.seed,
-            max_steps=run.prepared.args.max_steps,
-            output_dir=str(place),
-            push_to_hub=False,
-            disable_tqdm=True,
+            **{**run.changes, "output_dir": str(place), "push_to_hub": False, "disable_tqdm": True}
         )
         built = replace(run.prepared, args=args).build([] if bar is None else [bar.callback(run.name)])
         for callback in (PrinterCallback, ProgressCallback, SummaryCallback):
@@ -156,10 +159,10 @@ def _train(run: Run, folder: Path, bar: RunsBar | None) -> None:
         built.train(resume=any(place.glob("checkpoint-*")))
         seconds = time.monotonic() - begin
         count = sum(parameter.numel() for parameter in built.model.parameters())
+        if run.after is not None:
+            run.after(place, built)
         del built
         gc.collect()
-        if run.after is not None:
-            run.after(place)
         _write_state(place, {"mark": run.mark, "is_done": True, "seconds": round(seconds, 3), "parameters": count})
         for checkpoint in place.glob("checkpoint-*"):  # of use until here
             shutil.rmtree(checkpoint, ignore_errors=True)

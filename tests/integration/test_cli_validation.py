@@ -1,4 +1,4 @@
-"""``hf-mtl cv``: what it says, writes, and keeps through Ctrl-C."""
+"""``hf-mtl cv`` and ``hf-mtl compare``: what they say, write, and keep through Ctrl-C."""
 
 import datasets
 import pytest
@@ -68,3 +68,19 @@ def test_cv_keeps_what_is_done_through_an_interrupt_and_continues(recipe, tmp_pa
 )
 def test_mistakes_of_cv_are_one_line(recipe, args, message):
     assert message in call("cv", recipe, *args, code=2).stderr
+
+
+def test_compare_says_what_it_will_train_and_what_sharing_did(recipe, tmp_path):
+    sizes = ("datasets.films.test_size=0.3", "datasets.talks.test_size=0.3")
+    before = set(tmp_path.rglob("*"))
+    result = call("compare", recipe, *sizes, "--seeds", 2, "--dry-run")
+    assert "8 runs with 2 seeds" in result.stdout
+    assert "together: 2 steps" in result.stdout
+    assert set(tmp_path.rglob("*")) == before
+    result = call("compare", recipe, *sizes, "--seeds", 1, "-o", "out")
+    for word in ("opinion", "slots", "difference", "level", "One model:", "One each, together:"):
+        assert word in result.stdout
+    names = {path.name.partition("-")[0] for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")}
+    assert names == {"together", "alone", "comparison.csv", "comparison.json"}
+    assert "4 of them are done" in call("compare", recipe, *sizes, "--seeds", 1, "-o", "out", "--dry-run").stdout
+    assert "no test or validation row" in call("compare", recipe, code=2).stderr
