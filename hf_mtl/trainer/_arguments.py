@@ -13,7 +13,7 @@ from transformers import TrainingArguments
 from transformers.utils import logging
 
 from hf_mtl._names import listed, nearest
-from hf_mtl._options import parsed_options
+from hf_mtl._options import check_number, parsed_options
 from hf_mtl.augmentation import AUGMENTATIONS, make_augmentations
 from hf_mtl.balancers import BALANCERS, Balancer, make_balancer
 from hf_mtl.compatibility import cpu_has_fast_bfloat16
@@ -147,6 +147,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "rate for all."
         },
     )
+    trunk_learning_rate: float | None = field(
+        default=None,
+        metadata={
+            "help": "Learning rate of the encoder without its branches, which learn at learning_rate. Default: the "
+            "same for both."
+        },
+    )
     freeze_encoder: bool = field(
         default=False,
         metadata={"help": "Leave the encoder as it is and train the heads alone: nothing is computed backwards in it."},
@@ -223,6 +230,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         average = make_average(self.average)
         self.average = None if average is None else average.settings()
         self._check_head_learning_rate()
+        if self.trunk_learning_rate is not None:
+            check_number("trunk_learning_rate", self.trunk_learning_rate, 0)
         if self.gradient_cosine_steps is not None and self.gradient_cosine_steps < 1:
             raise UserError(f"gradient_cosine_steps must be at least 1, found {self.gradient_cosine_steps}.")
         for name in ("frozen_layers", "unfreeze_at_step"):

@@ -133,6 +133,7 @@ def check_given(
         for field, is_given in (
             ("head_learning_rate", args.head_learning_rate is not None),
             ("encoder_layer_decay", args.encoder_layer_decay != 1),
+            ("trunk_learning_rate", args.trunk_learning_rate is not None),
         ):
             if is_given:
                 raise UserError(

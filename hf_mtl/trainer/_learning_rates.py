@@ -1,8 +1,8 @@
-"""Learning rates by part: heads, and the encoder's layers from top to bottom."""
+"""Learning rates by part: heads, trunk and branches, and the encoder's layers from top to bottom."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -52,6 +52,8 @@ def set_learning_rates(
         num_layers=getattr(model.config.encoder_config, "num_hidden_layers", 0),
         layer_decay=args.encoder_layer_decay,
         head_learning_rates=args.learning_rates_of_heads(model.tasks),
+        trunk=() if args.trunk_learning_rate is None else model.encoder.parameters(),
+        trunk_learning_rate=args.trunk_learning_rate or 0.0,
     )
 
 
@@ -62,6 +64,8 @@ def split_learning_rates(
     num_layers: int,
     layer_decay: float,
     head_learning_rates: Mapping[str, float],
+    trunk: Iterable[nn.Parameter] = (),
+    trunk_learning_rate: float = 0.0,
 ) -> None:
     """Split the optimizer's groups so that heads and encoder layers have their own rates.
 
@@ -72,6 +76,8 @@ def split_learning_rates(
         num_layers: The encoder's layers.
         layer_decay: Factor from each layer to the one below, in (0, 1].
         head_learning_rates: Rate of each head's new layers, by task.
+        trunk: Parameters with a rate of the trunk, before its factor by depth.
+        trunk_learning_rate: That rate.
     """
     factors = {id(p): rate_factor(depth, num_layers, layer_decay) for p, depth in depths.items()}
     # Poolers start from the checkpoint, like the encoder, so they learn at its rate.
@@ -80,6 +86,7 @@ def split_learning_rates(
         for name, p in heads.named_parameters()
         if ".classifier.pooler." not in name
     }
+    rates |= {id(p): trunk_learning_rate * factors[id(p)] for p in trunk}
     groups: list[dict[str, Any]] = []
     for group in optimizer.param_groups:
         parts: dict[float, list[nn.Parameter]] = {}

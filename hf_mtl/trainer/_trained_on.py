@@ -38,6 +38,7 @@ _ARGUMENTS = (
     "lr_scheduler_type",
     "head_learning_rate",
     "encoder_layer_decay",
+    "trunk_learning_rate",
     "freeze_encoder",
     "freeze_trunk",
     "frozen_layers",

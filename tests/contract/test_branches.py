@@ -331,6 +331,28 @@ def test_learning_rates_fall_with_depth_in_branches_too(tmp_path):
     assert rates[f"encoder.encoder.layer.1.{weight}"] == rates[f"branches.tagging.0.{weight}"] == 0.5
 
 
+@pytest.mark.parametrize("trunk", [0.0, 0.1])
+def test_the_trunk_learns_at_its_own_rate_and_the_branches_at_theirs(tmp_path, trunk):
+    model = model_of()
+    trainer = MultiTaskTrainer(
+        model,
+        arguments(tmp_path, learning_rate=1.0, encoder_layer_decay=0.5, trunk_learning_rate=trunk),
+        {"a": Dataset.from_dict({"text": ["a good film"] * 8, "topic": ["x"] * 8})},
+        None,
+        make_tokenizer(),
+        check_data=False,
+    )
+    names = {id(p): name for name, p in model.named_parameters()}
+    optimizer = trainer.create_optimizer()
+    assert optimizer.param_groups[0]["lr"] == 1.0
+    rates = {names[id(p)]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates.keys() == set(names.values())
+    depths = {names[id(p)]: depth for p, depth in model.parameter_depths().items()}
+    for name, depth in depths.items():
+        base = trunk if name.startswith("encoder.") else 1.0
+        assert rates[name] == pytest.approx(base * 0.5 ** (3 - depth)), name
+
+
 def test_a_branch_is_polished_alone_and_all_else_stays_bit_for_bit(tmp_path):
     data = {"snips": make_data()["snips"].remove_columns("intent")}
     model = trained(tmp_path / "a")

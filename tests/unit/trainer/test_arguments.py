@@ -37,6 +37,7 @@ def test_transformers_own_flag_goes_first(tmp_path):
         ({"batching": "mixd"}, "Did you mean 'mixed'"),
         ({"precision": "bf16"}, "precision must be one of"),
         ({"encoder_layer_decay": 0.0}, r"\(0, 1\]"),
+        ({"trunk_learning_rate": -1.0}, "trunk_learning_rate must be a number of at least 0"),
         ({"head_learning_rate": -1.0}, "at least 0"),
     ],
 )

@@ -53,6 +53,7 @@ BESIDE = [
     (lambda m: {"balancer": EqualBalancer()}, {"balancing": "uncertainty"}),
     (lambda m: {"optimizers": (torch.optim.SGD(m.parameters(), lr=0.1), None)}, {"head_learning_rate": 0.1}),
     (lambda m: {"optimizers": (torch.optim.SGD(m.parameters(), lr=0.1), None)}, {"encoder_layer_decay": 0.5}),
+    (lambda m: {"optimizers": (torch.optim.SGD(m.parameters(), lr=0.1), None)}, {"trunk_learning_rate": 0.5}),
 ]
 
 

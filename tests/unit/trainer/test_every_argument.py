@@ -211,6 +211,7 @@ SEEN = {
     "fast_dropout": Seen(False, weights),
     "head_learning_rate": Seen(0.5, group("initial_lr")),
     "encoder_layer_decay": Seen(0.5, group("initial_lr")),
+    "trunk_learning_rate": Seen(0.5, group("initial_lr")),
     "freeze_encoder": Seen(True, weights),
     "freeze_trunk": Seen(True, weights),
     "frozen_layers": Seen(1, weights),
