@@ -13,14 +13,40 @@ from hf_mtl_light.errors import UserError
 from hf_mtl_light.names import listed
 from hf_mtl_light.tags import SCHEMES
 
-__all__ = ["DESCRIPTION_FILE", "FORMAT_VERSION", "GraphDescription", "TaskDescription"]
+__all__ = [
+    "DESCRIPTION_FILE",
+    "FORMAT_VERSION",
+    "TEMPERATURES",
+    "GraphDescription",
+    "TaskDescription",
+    "checked_temperature",
+]
 
 DESCRIPTION_FILE = "tasks.json"
-#: Raised when a reader of the old form would answer wrongly; new optional fields do not raise it.
-FORMAT_VERSION = 1
+#: Raised when a reader of the old form would answer wrongly; new optional fields do not raise it. A folder gets the
+#: lowest version that reads it rightly: 2 where a task has a temperature, else 1.
+FORMAT_VERSION = 2
+#: The least and the greatest temperature that a task may have.
+TEMPERATURES = (0.01, 100.0)
 
 _LEVELS = ("sequence", "token")
 _FUNCTIONS = ("softmax", "sigmoid", "none")
+
+
+def checked_temperature(task: str, value: Any) -> float:
+    """Return what a task's logits are divided by, as a float.
+
+    Args:
+        task: Name of the task.
+        value: The temperature.
+
+    Raises:
+        ValueError: If it is no number in `TEMPERATURES`.
+    """
+    low, high = TEMPERATURES
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise UserError(f"Task {task!r}: a temperature is a number in [{low:g}, {high:g}], found {value!r}.")
+    return float(value)
 
 
 @dataclass(frozen=True)
@@ -41,6 +67,7 @@ class TaskDescription:
         scheme: For tags, the scheme that spells entities: ``"IOB1"``, ``"IOB2"``, ``"IOBES"``, ``"BILOU"`` or
             ``"plain"``; ``None`` infers it from the labels.
         constrained_decoding: For tags, whether answers are legal in the scheme.
+        temperature: What logits are divided by before ``function``; 1 where the task is not calibrated.
 
     Raises:
         ValueError: If a field does not hold what it must.
@@ -57,6 +84,7 @@ class TaskDescription:
     answers: str | None = None
     scheme: str | None = None
     constrained_decoding: bool = True
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         for field, choices in (("level", _LEVELS), ("function", _FUNCTIONS)):
@@ -66,6 +94,7 @@ class TaskDescription:
                 )
         for field in ("labels", "thresholds"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
+        object.__setattr__(self, "temperature", checked_temperature(self.name, self.temperature))
         if self.answers is None:
             object.__setattr__(self, "answers", self._meant())
         if self.scheme is not None and self.scheme not in SCHEMES:
@@ -110,7 +139,7 @@ class GraphDescription:
         precision: ``"float32"`` or ``"int8"``.
         model: File of the graph.
         tokenizer: File of the tokenizer, as the tokenizers library reads it.
-        version: Version of this form, `FORMAT_VERSION`.
+        version: Version of this form; ``None`` is the lowest that says all of it: see `FORMAT_VERSION`.
     """
 
     inputs: Sequence[str]
@@ -123,13 +152,16 @@ class GraphDescription:
     precision: str = "float32"
     model: str = "model.onnx"
     tokenizer: str = "tokenizer.json"
-    version: int = FORMAT_VERSION
+    version: int | None = None
 
     def __post_init__(self) -> None:
         for field in ("model", "tokenizer"):
             name = getattr(self, field)
             if not isinstance(name, str) or name in ("", ".", "..") or {*name} & {*"/\\:"}:
                 raise UserError(f"{field} must be the name of a file in the folder, found {name!r}")
+        if self.version is None:
+            needed = 2 if any(task.temperature != 1 for task in self.tasks) else 1
+            object.__setattr__(self, "version", needed)
 
     def to_json(self) -> str:
         """Return the file's text."""
@@ -151,9 +183,9 @@ class GraphDescription:
         try:
             values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
             version = values["version"]
-            if version != FORMAT_VERSION:
+            if version not in range(1, FORMAT_VERSION + 1):
                 raise UserError(
-                    f"its version is {version!r}, not {FORMAT_VERSION}, which this hf-mtl reads. Export the model again"
+                    f"its version is {version!r}, and this hf-mtl reads 1 to {FORMAT_VERSION}. Export the model again"
                 )
             known = {field.name for field in dataclasses.fields(cls)}
             task_fields = {field.name for field in dataclasses.fields(TaskDescription)}

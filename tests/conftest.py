@@ -70,6 +70,7 @@ SLOW = frozenset(
         "unit/trainer/test_balancing.py",
         "unit/trainer/test_beside_stock.py",
         "unit/trainer/test_by_name.py",
+        "unit/trainer/test_calibration.py",
         "unit/trainer/test_checkpoints.py",
         "unit/trainer/test_construction.py",
         "unit/trainer/test_data_checks.py",

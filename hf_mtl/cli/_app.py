@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from hf_mtl.cli.calibrate import calibrate
 from hf_mtl.cli.compare import compare
 from hf_mtl.cli.cv import cv
 from hf_mtl.cli.data import data
@@ -122,6 +123,7 @@ app.command()(heads)
 app.command()(merge)
 app.command()(interpolate)
 app.command()(tune)
+app.command()(calibrate)
 
 
 def _print_version(wanted: bool) -> None:

@@ -80,6 +80,7 @@ def idle_trainer(
             eval_strategy="no",
             save_strategy="no",
             tune_thresholds="none",
+            calibrate=False,
         )
         given = {name: (task or {}).get("metrics") for name, task in recipe.tasks.items() if name in model.task_heads}
         metrics = {name: names for name, names in given.items() if names}

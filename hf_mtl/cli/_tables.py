@@ -13,10 +13,11 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import kind_of
 from hf_mtl.metrics import METRICS
 from hf_mtl.surgery import Ingredient
-from hf_mtl.trainer import TunedThresholds, share_text
+from hf_mtl.trainer import CalibratedTask, TunedThresholds, share_text
 
 __all__ = [
     "answer_table",
+    "calibration_text",
     "factor_table",
     "head_table",
     "headlines",
@@ -125,6 +126,26 @@ def tuning_text(tuned: Mapping[str, TunedThresholds]) -> str:
         lines.append(f"Thresholds of {name!r}: {shown}, tuned on {found.rows:,} validation rows ({changes} there).")
     if lines:
         lines.append("These rows flatter them: judge them by others, such as a test split.")
+    return "\n".join(lines)
+
+
+def calibration_text(calibrated: Mapping[str, CalibratedTask], tasks: Sequence[str]) -> str:
+    """Return a line for each task: its temperature and what it changed, or that it was left as it is.
+
+    Args:
+        calibrated: What ``trainer.calibrate`` returned.
+        tasks: Names of the model's tasks.
+    """
+    lines = []
+    for name in tasks:
+        if name not in calibrated:
+            lines.append(f"{name!r} was not calibrated.")
+            continue
+        found = calibrated[name]
+        changes = ", ".join(
+            f"{key.replace('_', ' ')} {before:.4f} > {found.after[key]:.4f}" for key, before in found.before.items()
+        )
+        lines.append(f"Temperature of {name!r}: {found.temperature:.3f}, from {found.items:,} items ({changes}).")
     return "\n".join(lines)
 
 

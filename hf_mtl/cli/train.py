@@ -140,7 +140,7 @@ def _clear(folder: Path) -> None:
 def _run(built: BuiltRecipe, resume: bool) -> None:
     """Train with progress, and show the scores."""
     from hf_mtl.cli._progress import show_progress
-    from hf_mtl.cli._tables import score_table, tuning_text
+    from hf_mtl.cli._tables import calibration_text, score_table, tuning_text
     from hf_mtl.cli._terminal import stdout_console
 
     trainer, prepared = built.trainer, built.prepared
@@ -154,6 +154,9 @@ def _run(built: BuiltRecipe, resume: bool) -> None:
         console.print(score_table(prepared.tasks, main_metrics, found))
     if trainer.tuned_thresholds:
         console.print(tuning_text(trainer.tuned_thresholds), markup=False, highlight=False, soft_wrap=True)
+    if trainer.calibrated_tasks:
+        text = calibration_text(trainer.calibrated_tasks, [task.name for task in prepared.tasks])
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Model, recipe and results are in {built.trainer.args.output_dir}", markup=False, soft_wrap=True)
     if trainer.args.push_to_hub:
         trainer.push_to_hub()

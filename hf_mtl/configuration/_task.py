@@ -12,6 +12,7 @@ from typing import Any
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration._label_values import named_values
 from hf_mtl.configuration._per_label import PER_LABEL
+from hf_mtl_light.description import checked_temperature
 from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = ["TaskConfig"]
@@ -51,6 +52,9 @@ class TaskConfig:
             from the training labels, see `hf_mtl.heads.balanced_pos_weight`.
         thresholds: From which score on a multi-label task names a label, above 0 and below 1: one number, or one for
             each label; ``None`` is 0.5. ``trainer.tune_thresholds`` finds them.
+        calibration_temperature: What the task's logits are divided by before they become probabilities, in
+            [0.01, 100]; ``None``: the task is not calibrated, and they stay as they are. ``trainer.calibrate`` finds
+            it.
         metrics: Names of metrics to report; empty for those of the type.
         main_metric: The key of the metric that stands for the task in ``eval_score``; ``None`` is the type's own.
         target_mean: Mean that regression labels are centred by, one for each number of a row; ``None`` until learned
@@ -91,6 +95,7 @@ class TaskConfig:
     class_weights: Sequence[float] | str | None = None
     pos_weight: Sequence[float] | str | None = None
     thresholds: Sequence[float] | float | None = None
+    calibration_temperature: float | None = None
     metrics: Sequence[str] = ()
     main_metric: str | None = None
     target_mean: Sequence[float | None] | float | None = None
@@ -147,6 +152,10 @@ class TaskConfig:
         self._check_number("dropout", 0.0, 1.0)
         self._check_number("layer_dropout", 0.0, 1.0)
         self._check_number("label_smoothing", 0.0, 1.0)
+        if self.calibration_temperature is not None:
+            object.__setattr__(
+                self, "calibration_temperature", checked_temperature(self.name, self.calibration_temperature)
+            )
 
     def _as_tuple(self, name: str) -> tuple[Any, ...]:
         value = getattr(self, name)

@@ -93,6 +93,7 @@ def compare(
                 same = one.argmax(-1) == two.argmax(-1)
             else:
                 odds = np.array([np.log(threshold / (1 - threshold)) for threshold in task.thresholds])
+                odds *= task.temperature
                 same = (one >= odds) == (two >= odds)
             agreement.decisions += same.size
             agreement.equal += int(same.sum())

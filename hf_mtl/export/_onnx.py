@@ -159,7 +159,7 @@ def _description(head: Head) -> TaskDescription:
             "gives logits alone. Export the other tasks, or train this one with another type, such as "
             "'token-classification' for tags."
         )
-    description = type(head).describe(head.task)
+    description = type(head).described(head.task)
     has_own = type(head).answers.__func__ is not Head.answers.__func__
     if description is None or has_own:
         raise UserError(

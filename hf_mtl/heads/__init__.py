@@ -20,6 +20,7 @@ from hf_mtl.heads._base import Head
 from hf_mtl.heads._complete import check_complete
 from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._layers import LayerMix
+from hf_mtl.heads._numerics import as_array
 from hf_mtl.heads._output import HeadOutput, ScoredBatch
 from hf_mtl.heads._pooling import AttentionPooling
 from hf_mtl.heads._sequence_head import SequenceHead
@@ -68,6 +69,7 @@ __all__ = [
     "TokenClassificationHead",
     "TokenClassificationOptions",
     "TokenHead",
+    "as_array",
     "balanced_class_weights",
     "balanced_pos_weight",
     "class_target",
@@ -123,4 +125,5 @@ def head_class(task: TaskConfig, heads: Mapping[str, type[Head]] | None = None) 
         )
     check_complete(table[task.type], task.type)
     table[task.type].check(task)
+    table[task.type].check_temperature(task)
     return table[task.type]

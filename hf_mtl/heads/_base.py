@@ -49,6 +49,7 @@ class Head(TaskType, nn.Module):
     def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
         super().__init__()
         self.check(task)
+        self.check_temperature(task)
         self.task = task
         #: Whether its weights are as they were initialised: neither loaded nor trained.
         self.is_new = False
@@ -148,8 +149,8 @@ class Head(TaskType, nn.Module):
         return HeadOutput(logits, labels, logits)
 
     def in_unit(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the logits as a stock model's would be, in the unit of the labels."""
-        return logits
+        """Return the logits as a stock model's would be: in the unit of the labels, or calibrated."""
+        return logits if self.task.calibration_temperature is None else logits / self.task.calibration_temperature
 
     def loss_sum(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the loss summed over items, a scalar in nats (regression: squared standard deviations).

@@ -271,12 +271,39 @@ class TaskType:
         return None
 
     @classmethod
+    def described(cls, task: TaskConfig) -> TaskDescription | None:
+        """Return what `describe` says, and the task's temperature."""
+        description = cls.describe(task)
+        if description is None or task.calibration_temperature is None:
+            return description
+        return dataclasses.replace(description, temperature=task.calibration_temperature)
+
+    @classmethod
+    def is_calibratable(cls, task: TaskConfig) -> bool:
+        """Return whether logits become probabilities by a softmax or sigmoid alone, so that a temperature fits them."""
+        description = cls.describe(task)
+        return description is not None and description.function != "none"
+
+    @classmethod
+    def check_temperature(cls, task: TaskConfig) -> None:
+        """Check that a task with a temperature has the probabilities for it.
+
+        Raises:
+            ValueError: If it has none.
+        """
+        if task.calibration_temperature is not None and not cls.is_calibratable(task):
+            raise UserError(
+                f"Task {task.name!r}: calibration_temperature is for probabilities that are a softmax or sigmoid of "
+                f"logits, and those of {task.type} are not. Leave it out."
+            )
+
+    @classmethod
     def answer_options(cls, task: TaskConfig) -> frozenset[str]:
         """Return the names of the `AnswerOptions` that `answers` reads, which others are refused beside.
 
         Those of the kind that `describe` names; of a head that makes its answers itself, and does not say, all.
         """
-        description = cls.describe(task)
+        description = cls.described(task)
         if description is None:
             return frozenset(field.name for field in dataclasses.fields(AnswerOptions))
         return answers_of(description).answer_options(description)
@@ -296,7 +323,7 @@ class TaskType:
             words: What became of each row's words; its ``word_ids`` say how many tokens a row has.
             options: What is asked for; ``None`` is the default of each option.
         """
-        description = cls.describe(task)
+        description = cls.described(task)
         if description is None:
             raise NotImplementedError(f"{cls.__name__} has neither answers nor a description that they follow from.")
         return answers_of(description).answers(description, logits, words, options)
@@ -309,5 +336,5 @@ class TaskType:
             ``str``, ``int`` or ``float``; a dict from names to fields; a list of one field, for any number of them; or
             ``None`` where the type does not say: such answers are kept as JSON.
         """
-        description = cls.describe(task)
+        description = cls.described(task)
         return None if description is None else answers_of(description).answer_fields(description, options)

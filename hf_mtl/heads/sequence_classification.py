@@ -18,7 +18,7 @@ from hf_mtl.heads._numerics import as_array, at_least_float32, cross_entropy_sum
 from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl.heads._soft_labels import class_target, class_tensor, has_class, likeliest, numbers_by_label, tempered
 from hf_mtl_light.description import TaskDescription
-from hf_mtl_light.numerics import sigmoid
+from hf_mtl_light.numerics import calibrated, sigmoid
 from hf_mtl_light.words import WordMap
 
 __all__ = ["SequenceClassificationHead", "own_thresholds"]
@@ -182,10 +182,9 @@ class SequenceClassificationHead(SequenceHead):
         ids: list[Any] = logits.argmax(-1).tolist()
         return ids
 
-    @staticmethod
-    def scores(logits: torch.Tensor) -> np.ndarray:
+    def scores(self, logits: torch.Tensor) -> np.ndarray:
         """Return the scores of a multi-label task's labels, [R, C], the same numbers as in answers."""
-        return sigmoid(as_array(logits))
+        return sigmoid(calibrated(as_array(logits), self.task.calibration_temperature or 1.0))
 
 
 def own_thresholds(task: TaskConfig) -> list[float]:

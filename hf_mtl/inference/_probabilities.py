@@ -17,7 +17,7 @@ from hf_mtl_light.answering import NumberAnswers
 from hf_mtl_light.encoding import as_row
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference import LOOK_AHEAD
-from hf_mtl_light.numerics import sigmoid, softmax
+from hf_mtl_light.numerics import calibrated, sigmoid, softmax
 from hf_mtl_light.tags import WordRuns
 from hf_mtl_light.words import WordMap
 
@@ -93,6 +93,7 @@ def probabilities(
 
 def _of_rows(head: Any, logits: np.ndarray, words: Sequence[WordMap]) -> list[list[list[float] | None]]:
     """Return a list of lists for each row."""
+    logits = calibrated(logits, head.task.calibration_temperature or 1.0)
     if head.needs_words:
         runs = WordRuns.of(words)
         of_words = logits[np.array(runs.tokens, dtype=np.int64)]

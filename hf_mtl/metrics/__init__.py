@@ -45,6 +45,7 @@ from hf_mtl.metrics._seqeval import Seqeval
 from hf_mtl.metrics._spearman import Spearman
 from hf_mtl.metrics._squad import Squad
 from hf_mtl.metrics._tag_accuracy import TagAccuracy
+from hf_mtl.metrics._temperature import best_temperature, negative_log_likelihoods, threshold_at_temperature
 from hf_mtl.metrics._thresholds import best_threshold, best_thresholds
 from hf_mtl_light.errors import UserError
 
@@ -69,10 +70,13 @@ __all__ = [
     "Squad",
     "StreamingMetric",
     "TagAccuracy",
+    "best_temperature",
     "best_threshold",
     "best_thresholds",
     "bootstrap_interval",
     "load_metric",
+    "negative_log_likelihoods",
+    "threshold_at_temperature",
 ]
 
 METRICS: dict[str, type[StreamingMetric]] = {

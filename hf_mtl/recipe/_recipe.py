@@ -8,6 +8,7 @@ from typing import Any
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelCounts, check_tasks_have_rows, infer_task, infer_type, with_shared_labels
+from hf_mtl.heads import head_class
 from hf_mtl.recipe._continued import narrowed_options
 from hf_mtl.recipe._load import LoadedDataset, load_source
 from hf_mtl.recipe._metric_names import check_best_metric, metric_names
@@ -16,7 +17,7 @@ from hf_mtl.recipe._prepared import BuiltRecipe, PreparedRecipe
 from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._rows import check_split, has_labels
 from hf_mtl.recipe._split import hold_out
-from hf_mtl.trainer import MultiTaskTrainingArguments, check_tuning
+from hf_mtl.trainer import MultiTaskTrainingArguments, check_calibration, check_tuning
 
 __all__ = ["Recipe"]
 
@@ -88,8 +89,11 @@ class Recipe(ReadRecipe):
                 )
         by_use = {use: {name: parts[use] for name, parts in splits.items() if use in parts} for use in _USES}
         scored = _scored(by_use, tasks)
+        names = [t.name for t in tasks if any(has_labels(d, [t.name]) for d in scored["validation"].values())]
+        if args.calibrate:
+            with self.blamed(), blamed_on("training.calibrate"):
+                check_calibration({task.name: head_class(task) for task in tasks}, tasks, names)
         if args.tune_thresholds != "none":
-            names = [t.name for t in tasks if any(has_labels(d, [t.name]) for d in scored["validation"].values())]
             with self.blamed(), blamed_on("training.tune_thresholds"):
                 check_tuning(args.tune_thresholds, tasks, names)
         return PreparedRecipe(

@@ -23,7 +23,8 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
     """Build the stock model of a task, with its own parameters.
 
     Its logits equal those of the head after a padded run of the encoder bit for bit. Regression is the exception:
-    the unit of the labels is folded into the last layer, which rounds once more.
+    the unit of the labels is folded into the last layer, which rounds once more; so is the temperature of a calibrated
+    task.
 
     Args:
         encoder: The encoder.
@@ -62,6 +63,8 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
     _check(model, head)
     if isinstance(head, RegressionHead):
         _fold(model, head)
+    elif (head.task.calibration_temperature or 1) != 1:
+        _fold_temperature(model, head)
     return model
 
 
@@ -94,13 +97,7 @@ def _config(encoder: PreTrainedModel, head: Head, stock_class: type, problem_typ
 @torch.no_grad()
 def _check(model: PreTrainedModel, head: Head) -> None:
     """Compare the stock model with the head on a small batch: heads may pool, or compute, what stock classes do not."""
-    longest = 8
-    ids = torch.arange(2 * longest, device=model.device).view(2, longest) % (model.config.vocab_size - 1)
-    mask = torch.ones_like(ids)
-    mask[1, longest // 2 :] = 0
-    if model.config.pad_token_id is not None:
-        # Some look for padding in the ids.
-        ids = torch.where(mask == 1, ids + (ids >= model.config.pad_token_id), model.config.pad_token_id)
+    ids, mask = _small_batch(model)
     states = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
     padded = PaddedStates(states.flatten(0, 1), mask)
     still = copy.deepcopy(head).eval()
@@ -141,6 +138,41 @@ def _fold(model: PreTrainedModel, head: RegressionHead) -> None:
         )
     last[0].weight.copy_(last[0].weight.double() * std[:, None])
     last[0].bias.copy_(last[0].bias.double() * std + mean)
+
+
+@torch.no_grad()
+def _fold_temperature(model: PreTrainedModel, head: Head) -> None:
+    r"""Have the last layer answer with calibrated logits: with weights :math:`W / T` and :math:`b / T`.
+
+    Raises:
+        ValueError: If the logits are not those of one last layer.
+    """
+    temperature, outputs = float(head.task.calibration_temperature or 1), head.num_outputs(head.task)
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear) and module.out_features == outputs]
+    ids, mask = _small_batch(model)
+    before = stock_logits(model(input_ids=ids, attention_mask=mask))
+    for layer in layers[-1:]:
+        for values in (layer.weight, layer.bias):
+            if values is not None:
+                values.copy_(values.double() / temperature)
+    after = stock_logits(model(input_ids=ids, attention_mask=mask))
+    if not torch.allclose(after * temperature, before, rtol=1e-3, atol=1e-3 * float(before.abs().max())):
+        raise UserError(
+            f"Task {head.task.name!r}: its temperature {temperature:g} cannot be folded into {type(model).__name__}, "
+            "whose logits are not those of one last layer. Take it off the task, or export to ONNX."
+        )
+
+
+def _small_batch(model: PreTrainedModel) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids and mask, [2, 8], of which the second row is padded."""
+    longest = 8
+    ids = torch.arange(2 * longest, device=model.device).view(2, longest) % (model.config.vocab_size - 1)
+    mask = torch.ones_like(ids)
+    mask[1, longest // 2 :] = 0
+    if model.config.pad_token_id is not None:
+        # Some look for padding in the ids.
+        ids = torch.where(mask == 1, ids + (ids >= model.config.pad_token_id), model.config.pad_token_id)
+    return ids, mask
 
 
 def _joined(values: torch.Tensor) -> str:

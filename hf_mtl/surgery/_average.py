@@ -15,6 +15,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoder import check_finite
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.surgery._heads import change_labels, reorder_heads
+from hf_mtl.trainer import with_temperature
 from hf_mtl_light.errors import UserError
 
 __all__ = ["aligned_models", "average_models", "mean_of_models"]
@@ -40,8 +41,8 @@ def average_models(
     .. math:: \theta = \sum_i w_i \theta_i \,/\, \sum_i w_i
 
     Tasks and labels are matched by name and come in the order of the first model. The thresholds of multi-label tasks
-    and the mean and standard deviation of regression labels are averaged as weights are; tune thresholds again. What
-    remains of a task, such as its weight, is the first model's.
+    and the mean and standard deviation of regression labels are averaged as weights are, temperatures are dropped:
+    tune thresholds and calibrate again. What remains of a task, such as its weight, is the first model's.
 
     Args:
         models: The models, fine-tuned from one encoder; they are not changed.
@@ -103,9 +104,10 @@ def mean_of_models(models: Sequence[MultiTaskModel], weights: Sequence[float]) -
             total = sum(w * state[name].double().to(value.device) for w, state in zip(weights, states, strict=True))
             value.copy_(torch.as_tensor(total) / sum(weights))
     for task in mean.tasks:
-        same = [model.config.task(task.name) for model in models]
+        # A temperature fits one model's logits: none is the mean's.
+        same = [with_temperature(model.config.task(task.name), None) for model in models]
         numbers = {name: _mean_numbers(same, name, empty, weights) for name, empty in _AVERAGED.items()}
-        mean.replace_task(dataclasses.replace(task, **numbers))
+        mean.replace_task(dataclasses.replace(same[0], **numbers))
     return mean
 
 

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from hf_mtl.encoder import check_finite, layer_list, load_encoder
 from hf_mtl.model import MultiTaskModel
+from hf_mtl.trainer import forget_calibration
 from hf_mtl_light.errors import UserError
 
 __all__ = ["FACTORS", "choose_factor", "interpolate_encoder"]
@@ -133,4 +134,6 @@ def _interpolated(model: MultiTaskModel, origins: Sequence[dict[str, torch.Tenso
                 # a tensor that has two names is written twice.
                 before = origin[key].to(device=value.device, dtype=torch.float64)
                 value.copy_((1 - factor) * before + factor * after[key].double())
+    if factor < 1:
+        forget_calibration(between)
     return between

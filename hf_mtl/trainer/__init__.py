@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._averaging import make_average
+from hf_mtl.trainer._calibration import CalibratedTask, check_calibration, forget_calibration, with_temperature
 from hf_mtl.trainer._checkpoints import remove_checkpoints
 from hf_mtl.trainer._data_checks import warn_of_texts
 from hf_mtl.trainer._divergence import DivergenceError
@@ -43,6 +44,7 @@ from hf_mtl.trainer._thresholds import TunedThresholds, check_tuning
 from hf_mtl.trainer._trainer import MultiTaskTrainer
 
 __all__ = [
+    "CalibratedTask",
     "DivergenceError",
     "Metric",
     "MultiTaskTrainer",
@@ -55,8 +57,10 @@ __all__ = [
     "SummaryCallback",
     "TaskScorer",
     "TunedThresholds",
+    "check_calibration",
     "check_tuning",
     "count_batch",
+    "forget_calibration",
     "join_scores",
     "keep_freed_memory",
     "make_average",
@@ -65,4 +69,5 @@ __all__ = [
     "share_text",
     "split_learning_rates",
     "warn_of_texts",
+    "with_temperature",
 ]

@@ -197,6 +197,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "or 'none'. With load_best_model_at_end they are those of the best model."
         },
     )
+    calibrate: bool = field(
+        default=False,
+        metadata={
+            "help": "At the end of training, fit a temperature for each task with probabilities on the validation "
+            "rows, after thresholds are tuned. With load_best_model_at_end it is that of the best model."
+        },
+    )
     card_examples: list[str] | None = field(
         default=None,
         metadata={

@@ -22,9 +22,10 @@ from hf_mtl.data import (
 )
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._augmenting import check_augmentation
+from hf_mtl.trainer._calibration import check_calibration, forget_calibration
 from hf_mtl.trainer._construction import check_sizes
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
-from hf_mtl.trainer._thresholds import check_tuning_rows
+from hf_mtl.trainer._thresholds import check_tuning, labelled_tasks
 
 __all__ = ["check_training", "mark_trained", "rows_checked", "warn_of_texts"]
 
@@ -86,7 +87,9 @@ def check_training(
     """
     args, tasks = trainer.args, trainer._plain_model.tasks
     if train and args.tune_thresholds != "none":
-        check_tuning_rows(args.tune_thresholds, tasks, evaluation)
+        check_tuning(args.tune_thresholds, tasks, labelled_tasks(evaluation))
+    if train and args.calibrate:
+        check_calibration(trainer._plain_model.task_heads, tasks, labelled_tasks(evaluation))
     check_sizes(args, {name: len(dataset) for name, dataset in train.items()})
     check_augmentation(args, train, trainer.processing_class, scheduler)
     args.learning_rates_of_heads(tasks)
@@ -100,7 +103,8 @@ def warn_of_texts(parts: Mapping[str, LabelledDataset], tokenizer: PreTrainedTok
 
 
 def mark_trained(model: MultiTaskModel, parts: Mapping[str, LabelledDataset]) -> None:
-    """Note that the heads of the datasets' tasks have learned."""
+    """Note that the heads of the datasets' tasks have learned, and drop calibrations of the model as it was."""
     heads = model.task_heads
     for name in {task for part in parts.values() for task in part.tasks}:
         heads[owner_of(model.tasks, name)].is_new = False
+    forget_calibration(model)

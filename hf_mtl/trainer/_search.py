@@ -18,7 +18,17 @@ __all__ = ["SearchingTrainer"]
 #: Arguments that are read once, when the trainer is built: a trial cannot change them.
 _READ_ONCE = frozenset(
     {
-        *("bf16", "fp16", "precision", "max_length", "use_cpu", "data_seed", "output_dir", "tune_thresholds"),
+        *(
+            "bf16",
+            "fp16",
+            "precision",
+            "max_length",
+            "use_cpu",
+            "data_seed",
+            "output_dir",
+            "tune_thresholds",
+            "calibrate",
+        ),
         *("gradient_cosine_steps", "load_best_model_at_end", "metric_for_best_model", "neftune_noise_alpha"),
     }
 )

@@ -1,4 +1,4 @@
-"""The part of the trainer that finds the scores from which multi-label tasks name their labels."""
+"""The part of the trainer that finds the scores from which multi-label tasks name their labels, and temperatures."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from hf_mtl.data import LabelledDataset
 from hf_mtl.heads import SequenceClassificationHead, own_thresholds
 from hf_mtl.inference import InferenceBatch
 from hf_mtl.metrics import MultilabelF1, best_thresholds
+from hf_mtl.trainer._calibration import CalibratedTask, calibrate_tasks
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl_light.errors import UserError
 
-__all__ = ["ThresholdTrainer", "TunedThresholds", "check_tuning", "check_tuning_rows"]
+__all__ = ["ThresholdTrainer", "TunedThresholds", "check_tuning", "labelled_tasks"]
 
 logger = logging.get_logger(__name__)
 
@@ -45,10 +46,12 @@ class TunedThresholds:
 
 
 class ThresholdTrainer(EvaluatingTrainer):
-    """Transformers' trainer that tunes the thresholds of multi-label tasks."""
+    """Transformers' trainer that tunes the thresholds of multi-label tasks and calibrates probabilities."""
 
     #: What the last tuning of each task changed.
     tuned_thresholds: dict[str, TunedThresholds]
+    #: What the last calibration of each task changed.
+    calibrated_tasks: dict[str, CalibratedTask]
 
     def tune_thresholds(self, eval_dataset: Any = None, *, how: str = "per-label") -> dict[str, TunedThresholds]:
         """Find the thresholds of multi-label tasks on labelled rows and put them into the model's config.
@@ -89,6 +92,26 @@ class ThresholdTrainer(EvaluatingTrainer):
         self.tuned_thresholds.update(tuned)
         return tuned
 
+    def calibrate(self, eval_dataset: Any = None, *, tasks: Sequence[str] | None = None) -> dict[str, CalibratedTask]:
+        """Fit the temperature of each task with probabilities on labelled rows and put it into the model's config.
+
+        Scores of answers then mean what they say, as far as one number can do it; which label is answered does not
+        change: see `hf_mtl.metrics.best_temperature`. Give rows that the model was not trained on.
+
+        Args:
+            eval_dataset: Datasets in place of those of the trainer, or the name of one of them.
+            tasks: Names of the tasks; ``None``: all that have probabilities and labelled rows.
+
+        Returns:
+            For each task its temperature, and how likely the labels were before and after.
+
+        Raises:
+            ValueError: If a task has no probabilities to calibrate, or no row labels one that has.
+        """
+        calibrated = calibrate_tasks(self, self._parts(eval_dataset, "validation"), tasks)
+        self.calibrated_tasks.update(calibrated)
+        return calibrated
+
     def _label_scores(
         self, parts: Mapping[str, LabelledDataset], names: Sequence[str]
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -118,10 +141,10 @@ def _metrics(task: TaskConfig, scores: np.ndarray, flags: np.ndarray) -> dict[st
     return MultilabelF1().compute(predictions=scores >= np.array(own_thresholds(task)), references=flags)
 
 
-def check_tuning_rows(how: str, tasks: Sequence[TaskConfig], evaluation: Mapping[str, LabelledDataset]) -> None:
-    """Check, as `check_tuning` does, whether rows of the evaluation datasets label multi-label tasks."""
+def labelled_tasks(evaluation: Mapping[str, LabelledDataset]) -> set[str]:
+    """Return the tasks that a row of the evaluation datasets labels."""
     pairs = ((dataset, task) for dataset in evaluation.values() for task in dataset.tasks)
-    check_tuning(how, tasks, {task for dataset, task in pairs if any(True for _ in dataset.labels(task))})
+    return {task for dataset, task in pairs if any(True for _ in dataset.labels(task))}
 
 
 def check_tuning(how: str, tasks: Sequence[TaskConfig], labelled: Collection[str]) -> None:

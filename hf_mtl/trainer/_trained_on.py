@@ -47,7 +47,15 @@ _ARGUMENTS = (
     "average",
 )
 #: Fields of a task that training or tuning sets, or that change no weight.
-_NOT_COMPARED = ("target_mean", "target_std", "thresholds", "metrics", "main_metric", "options")
+_NOT_COMPARED = (
+    "target_mean",
+    "target_std",
+    "thresholds",
+    "calibration_temperature",
+    "metrics",
+    "main_metric",
+    "options",
+)
 #: Fields of a task that hold "balanced" until they are learned.
 _LEARNED = ("class_weights", "pos_weight")
 #: What of an encoder's config says nothing of its weights.

@@ -133,6 +133,7 @@ class MultiTaskTrainer(CheckpointingTrainer):
         self._card_fields = {}
         self.checks_data = check_data
         self.tuned_thresholds = {}
+        self.calibrated_tasks = {}
         super().__init__(
             model=model,
             args=args,
@@ -184,12 +185,14 @@ class MultiTaskTrainer(CheckpointingTrainer):
     def train(
         self, resume_from_checkpoint: Any = None, trial: Any = None, ignore_keys_for_eval: list[str] | None = None
     ) -> Any:
-        """Train, from the start or from a checkpoint, and tune thresholds: see `CheckpointingTrainer.train`."""
+        """Train, from the start or from a checkpoint; then tune and calibrate: see `CheckpointingTrainer.train`."""
         refuse_ignored_keys("ignore_keys_for_eval", ignore_keys_for_eval)
         result = super().train(resume_from_checkpoint, trial)
         mark_trained(self._plain_model, self._train_parts)
         if self.args.tune_thresholds != "none":
             self.tune_thresholds(how=self.args.tune_thresholds)
+        if self.args.calibrate:
+            self.calibrate()
         return result
 
     def _inner_training_loop(self, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from hf_mtl_light.answering._base import Answers
 from hf_mtl_light.answering._options import AnswerOptions, best_first
 from hf_mtl_light.description import TaskDescription
-from hf_mtl_light.numerics import softmax
+from hf_mtl_light.numerics import calibrated, softmax
 from hf_mtl_light.words import WordMap
 
 __all__ = ["LabelAnswers"]
@@ -28,13 +28,13 @@ class LabelAnswers(Answers):
         """Return the likeliest label and its probability a row, or as many labels as are asked for."""
         labels = task.labels
         options = options or AnswerOptions()
-        probabilities = softmax(logits)
+        probabilities = softmax(calibrated(logits, task.temperature))
         if options.top_k is not None:
             return [best_first(labels, scores, options) for scores in probabilities.tolist()]
-        best = probabilities.argmax(-1).tolist()
+        best = logits.argmax(-1).tolist()
         return [
-            {"label": labels[index], "score": score}
-            for index, score in zip(best, probabilities.max(-1).tolist(), strict=True)
+            {"label": labels[index], "score": scores[index]}
+            for index, scores in zip(best, probabilities.tolist(), strict=True)
         ]
 
     @classmethod

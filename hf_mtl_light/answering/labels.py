@@ -10,7 +10,7 @@ import numpy as np
 from hf_mtl_light.answering._base import Answers
 from hf_mtl_light.answering._options import AnswerOptions, best_first, threshold_of
 from hf_mtl_light.description import TaskDescription
-from hf_mtl_light.numerics import sigmoid
+from hf_mtl_light.numerics import calibrated, sigmoid
 from hf_mtl_light.words import WordMap
 
 __all__ = ["LabelsAnswers"]
@@ -30,7 +30,7 @@ class LabelsAnswers(Answers):
         options = options or AnswerOptions()
         thresholds = threshold_of(task, options)
         rows = []
-        for scores in sigmoid(logits).tolist():
+        for scores in sigmoid(calibrated(logits, task.temperature)).tolist():
             above = [(label, s) for label, s, t in zip(labels, scores, thresholds, strict=True) if s >= t]
             rows.append(best_first([label for label, _ in above], [s for _, s in above], options))
         return rows

@@ -10,7 +10,7 @@ import numpy as np
 from hf_mtl_light.answering._base import Answers
 from hf_mtl_light.answering._options import AnswerOptions, best_first
 from hf_mtl_light.description import TaskDescription
-from hf_mtl_light.numerics import softmax
+from hf_mtl_light.numerics import calibrated, softmax
 from hf_mtl_light.words import WordMap
 
 __all__ = ["ScaleAnswers"]
@@ -31,8 +31,8 @@ class ScaleAnswers(Answers):
         """Return label, score, scores and polarity a row; with ``top_k`` the scores of so many labels, best first."""
         labels = task.labels
         options = options or AnswerOptions()
-        probabilities = softmax(logits)
-        best = probabilities.argmax(-1).tolist()
+        probabilities = softmax(calibrated(logits, task.temperature))
+        best = logits.argmax(-1).tolist()
         polarities = (probabilities @ np.linspace(-1, 1, len(labels), dtype=probabilities.dtype)).tolist()
         rows = []
         for scores, index, polarity in zip(probabilities.tolist(), best, polarities, strict=True):

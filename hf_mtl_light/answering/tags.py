@@ -11,7 +11,7 @@ from hf_mtl_light.answering._aggregation import aggregate
 from hf_mtl_light.answering._base import Answers
 from hf_mtl_light.answering._options import AnswerOptions
 from hf_mtl_light.description import TaskDescription
-from hf_mtl_light.numerics import softmax
+from hf_mtl_light.numerics import calibrated, softmax
 from hf_mtl_light.tags import (
     NO_ANSWER,
     LegalTags,
@@ -67,7 +67,7 @@ class TagAnswers(Answers):
     ) -> list[Any]:
         """Return the answers with the tags that a decoder finds; aggregation strategies read the logits alone."""
         if options is not None and options.aggregation_strategy is not None:
-            probabilities = softmax(logits)
+            probabilities = softmax(calibrated(logits, task.temperature))
             stops = np.cumsum([len(row.word_ids) for row in words]).tolist()
             parts = (probabilities[start:stop] for start, stop in zip([0, *stops[:-1]], stops, strict=True))
             return [aggregate(row, part, task.labels, options) for row, part in zip(words, parts, strict=True)]
@@ -75,7 +75,8 @@ class TagAnswers(Answers):
         of_words = logits[np.array(runs.tokens, dtype=np.int64)]
         lengths = np.array(runs.lengths, dtype=np.int64)
         ids = decoder.decode(of_words, lengths)
-        scores = decoder.probabilities(of_words, lengths)[np.arange(len(ids)), ids]
+        # Tags by the logits as they are: a temperature changes how sure they are, not which.
+        scores = decoder.probabilities(calibrated(of_words, task.temperature), lengths)[np.arange(len(ids)), ids]
         # One conversion a batch: single numbers are slow to take out of an array.
         all_tags = runs.in_rows([task.labels[i] for i in ids.tolist()], NO_ANSWER)
         all_scores = runs.in_rows(scores.tolist(), 0.0)

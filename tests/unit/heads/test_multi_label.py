@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainingArguments, TaskConfig, predict
 from hf_mtl.cli import app
-from hf_mtl.heads import AnswerOptions, SequenceClassificationHead, balanced_class_weights, balanced_pos_weight
+from hf_mtl.heads import AnswerOptions, balanced_class_weights, balanced_pos_weight
 from hf_mtl.surgery import change_labels, merge_models
 from tests.encoders import tiny_encoder
 from tests.ranks import run_on_ranks
@@ -168,7 +168,7 @@ def scores_of(model, tokenizer, texts):
 )
 def test_predictions_and_answers_decide_alike_by_the_tasks_thresholds(logits, thresholds):
     # The score itself as a threshold: a tie, on which both must agree.
-    exact = SequenceClassificationHead.scores(torch.tensor([logits]))[0].tolist()
+    exact = HEAD.scores(torch.tensor([logits]))[0].tolist()
     for given_ in (thresholds, [min(max(score, 1e-9), 1 - 1e-9) for score in exact], 0.5):
         task = TaskConfig("tones", "multi-label-classification", labels=LABELS, thresholds=given_)
         HEAD.task = task

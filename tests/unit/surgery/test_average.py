@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from hf_mtl import MultiTaskModel, TaskConfig
-from hf_mtl.surgery import average_models, change_labels, drop_head, greedy_soup, rename_head, reorder_heads
+from hf_mtl.surgery import (
+    average_models,
+    change_labels,
+    drop_head,
+    greedy_soup,
+    interpolate_encoder,
+    rename_head,
+    reorder_heads,
+)
+from hf_mtl.trainer import with_temperature
 from tests.encoders import tiny_encoder
 
 INPUTS = {
@@ -74,6 +83,16 @@ def test_another_order_of_tasks_and_labels_gives_the_same_average(seed):
         assert torch.equal(logits(found)[name], value), name
     for name, value in other.state_dict().items():
         assert torch.equal(value, before[name]), f"{name} of a model that was given changed"
+
+
+def test_temperatures_fit_one_model_alone():
+    one, two = make_model(1), make_model(2)
+    task = with_temperature(one.config.task("genres"), 2.0)
+    one.replace_task(task)
+    for changed in (average_models([one, two]), interpolate_encoder(one, one.encoder, 0.5)):
+        assert changed.config.task("genres").calibration_temperature is None
+        assert changed.config.task("genres").thresholds == pytest.approx((0.2, 0.4, 0.6))
+    assert interpolate_encoder(one, one.encoder, 1).config.task("genres") == task
 
 
 def test_thresholds_and_scales_of_numbers_are_averaged_like_weights():

@@ -218,6 +218,7 @@ SEEN = {
     "frozen_heads": Seen(["mood"], weights),
     "unfreeze_at_step": Seen(1, weights, {"freeze_encoder": True}),
     "tune_thresholds": Seen("global", lambda trainer: trainer.tuned_thresholds.keys(), make=MULTI),
+    "calibrate": Seen(True, lambda trainer: trainer.calibrated_tasks.keys()),
     "card_examples": None,  # has a test below
 }
 

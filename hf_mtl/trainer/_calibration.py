@@ -1,0 +1,166 @@
+"""Temperatures fitted on labelled rows, after training."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from transformers.utils import logging
+
+from hf_mtl._names import listed, nearest
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.data import LabelledDataset
+from hf_mtl.heads import Head, own_thresholds
+from hf_mtl.metrics import best_temperature, negative_log_likelihoods, threshold_at_temperature
+from hf_mtl.model import MultiTaskModel
+from hf_mtl.trainer._labelled_outputs import read_outputs
+from hf_mtl_light.errors import UserError
+
+if TYPE_CHECKING:
+    from hf_mtl.trainer._evaluation import EvaluatingTrainer
+
+__all__ = ["CalibratedTask", "calibrate_tasks", "check_calibration", "forget_calibration", "with_temperature"]
+
+logger = logging.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class CalibratedTask:
+    """What calibrating a task changed.
+
+    The figures are of the rows that the temperature was fitted on. It is one number, so rows that were not seen are
+    judged much alike; a few dozen rows still flatter it.
+
+    Args:
+        temperature: What its logits are divided by.
+        before: ``negative_log_likelihood`` with the temperature that the task had, in nats an item.
+        after: The same with the new one.
+        items: What it was fitted on: rows, of tagging tasks words.
+    """
+
+    temperature: float
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    items: int
+
+
+def calibrate_tasks(
+    trainer: EvaluatingTrainer, parts: Mapping[str, LabelledDataset], tasks: Sequence[str] | None = None
+) -> dict[str, CalibratedTask]:
+    """Fit the temperature of each task on labelled rows and put it into the model's config.
+
+    Args:
+        trainer: The trainer, whose model it is.
+        parts: The labelled datasets.
+        tasks: Names of the tasks; ``None``: all that have probabilities.
+
+    Raises:
+        ValueError: If a task has no probabilities to calibrate, or no row labels one that has.
+    """
+    model = trainer._plain_model
+    names = _chosen(model.task_heads, tasks)
+    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for name, (logits, targets, _) in read_outputs(trainer, parts, names, lambda outputs: outputs.items()):
+        found.setdefault(name, []).append((logits, targets))
+    calibrated = {}
+    for name in (name for name in names if name in found):
+        logits, targets = (np.concatenate(columns) for columns in zip(*found[name], strict=True))
+        if len(logits) == 0:
+            continue
+        if not np.isfinite(logits).all():
+            raise UserError(
+                f"Task {name!r}: the model's logits are infinite or not a number. The model diverged: take an earlier "
+                "checkpoint, or train again with a lower learning_rate."
+            )
+        head = model.task_heads[name]
+        old = head.task
+        new = with_temperature(old, best_temperature(logits, targets, _function(head)))
+        temperature = new.calibration_temperature or 1.0
+        before, after = (
+            _scores(logits, targets, head, each) for each in (old.calibration_temperature or 1.0, temperature)
+        )
+        calibrated[name] = CalibratedTask(temperature, before, after, len(logits))
+        model.replace_task(new)
+    if not calibrated:
+        raise UserError(
+            "No row labels a task with probabilities, so there is nothing to calibrate. Such tasks of the model: "
+            f"{listed(names) or 'none'}. Pass labelled validation rows as eval_dataset."
+        )
+    return calibrated
+
+
+def _chosen(heads: Mapping[str, Head], tasks: Sequence[str] | None) -> list[str]:
+    possible = [name for name, head in heads.items() if head.is_calibratable(head.task)]
+    for name in tasks or ():
+        if name not in heads:
+            raise UserError(f"No task {name!r}.{nearest(name, heads)} Tasks of this model: {listed(heads)}.")
+        if name not in possible:
+            raise UserError(
+                f"Task {name!r}: answers of the type {heads[name].task.type!r} have no probabilities that a "
+                f"temperature could set right. Tasks of the model that have: {listed(possible) or 'none'}."
+            )
+    return possible if tasks is None else list(tasks)
+
+
+def _function(head: Head) -> str:
+    description = head.describe(head.task)
+    assert description is not None  # calibratable
+    return description.function
+
+
+def _scores(logits: np.ndarray, targets: np.ndarray, head: Head, temperature: float) -> dict[str, float]:
+    losses = negative_log_likelihoods(logits.astype(np.float64) / temperature, targets, _function(head))
+    return {"negative_log_likelihood": float(losses.mean())}
+
+
+def with_temperature(task: TaskConfig, temperature: float | None) -> TaskConfig:
+    """Return a task with another temperature and the thresholds that decide with it as its own did before.
+
+    Args:
+        task: The task.
+        temperature: What its logits are divided by; ``None``: it is not calibrated.
+    """
+    ratio = (temperature or 1.0) / (task.calibration_temperature or 1.0)
+    thresholds: Any = task.thresholds
+    if isinstance(thresholds, Sequence):
+        thresholds = [threshold_at_temperature(value, ratio) for value in own_thresholds(task)]
+    elif thresholds is not None:
+        thresholds = threshold_at_temperature(thresholds, ratio)
+    return replace(task, calibration_temperature=temperature, thresholds=thresholds)
+
+
+def forget_calibration(model: MultiTaskModel) -> None:
+    """Take the temperatures off a model whose weights were changed: they fitted the model that it was."""
+    for task in model.tasks:
+        if task.calibration_temperature is not None:
+            logger.warning(
+                f"Task {task.name!r}: its calibration is dropped, as the weights were changed. Calibrate again."
+            )
+            model.replace_task(with_temperature(task, None))
+
+
+def check_calibration(heads: Mapping[str, Any], tasks: Sequence[TaskConfig], labelled: Collection[str]) -> None:
+    """Check that there are rows to calibrate on, before a training that is to end with it.
+
+    Args:
+        heads: The head of each task, or its class.
+        tasks: The model's tasks.
+        labelled: Names of the tasks that validation rows label.
+
+    Raises:
+        ValueError: If no validation row labels a task with probabilities.
+    """
+    possible = [task.name for task in tasks if heads[task.name].is_calibratable(task)]
+    without = [name for name in possible if name not in labelled]
+    if not possible:
+        raise UserError("calibrate=True is for tasks with probabilities, and there is none. Leave it out.")
+    if without == possible:
+        raise UserError(
+            f"calibrate=True needs validation rows of the tasks {listed(possible)}, and there are none. A model is "
+            "surer of its training rows than of any others. Give an eval_dataset (in a recipe a validation split), or "
+            "leave calibrate out."
+        )
+    if without:
+        logger.warning(f"No validation row labels {listed(without)}: these tasks are not calibrated.")
