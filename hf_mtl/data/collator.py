@@ -98,15 +98,20 @@ class MultiTaskCollator:
         #: What masks texts, where a task wants it.
         self.masker = TokenMasker(tokenizer, masked[0], seed) if masked else None
 
-    def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[Row], taught: Sequence[Row] | None = None) -> dict[str, Any]:
         """Return a batch: padded inputs, and labels and row numbers by task.
+
+        Args:
+            rows: The rows.
+            taught: The same rows with other labels, which the batch holds, too, as ``taught``.
 
         Raises:
             ValueError: If a label does not fit; the message names dataset, row and task.
         """
         batch = self.read(rows, [self.readings(row) for row in rows], trains=True)
         labels, numbers = self.encode_labels(rows, batch)
-        return {**batch.inputs, "labels": labels, "rows": numbers}
+        more = {} if taught is None else {"taught": self.encode_labels(taught, batch)[0]}
+        return {**batch.inputs, "labels": labels, "rows": numbers, **more}
 
     def readings(self, row: Row) -> set[Reading]:
         """Return what the tasks that label a row read of it; of a row without a label its text."""

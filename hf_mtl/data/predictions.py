@@ -147,19 +147,24 @@ class StoredPredictions:
         """Return how many rows of a dataset it answers."""
         return len(self._places.get((dataset, task), ()))
 
+    def check(self, dataset: str, row: int, task: str) -> None:
+        """Check that there are probabilities.
+
+        Raises:
+            UserError: If there are none; the message names dataset, row and task.
+        """
+        if row not in self._places.get((dataset, task), ()):
+            raise UserError(
+                f"Dataset {dataset!r}, row {row}, task {task!r}: {self.path} has no prediction for it. Store those of "
+                "all training rows, in the order of the training split."
+            )
+
     def get(self, dataset: str, row: int, task: str) -> Any:
         """Return the probabilities, one a label, or a list of them for each word.
 
         Raises:
             UserError: If there are none; the message names dataset, row and task.
         """
-        place = self._places.get((dataset, task), {}).get(row)
-        found = next(
-            (column[place].as_py() for column in self._values if place is not None and column[place].is_valid), None
-        )
-        if found is None:
-            raise UserError(
-                f"Dataset {dataset!r}, row {row}, task {task!r}: {self.path} has no prediction for it. Store those of "
-                "all training rows, in the order of the training split."
-            )
-        return found
+        self.check(dataset, row, task)
+        place = self._places[dataset, task][row]
+        return next((column[place].as_py() for column in self._values if column[place].is_valid), None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from hf_mtl.encoder.branches import TrunkPasses, copy_top, layer_list, num_layers, with_top
 from hf_mtl.encoder.depth import layer_depth
 from hf_mtl.encoder.dropout import FastDropout, dropout_factors, fast_dropout, set_fast_dropout
+from hf_mtl.encoder.embeddings import token_lookups
 from hf_mtl.encoder.families import (
     auto_class,
     build_encoder,
@@ -48,5 +49,6 @@ __all__ = [
     "num_layers",
     "sees_ahead",
     "set_fast_dropout",
+    "token_lookups",
     "with_top",
 ]

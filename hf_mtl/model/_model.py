@@ -251,6 +251,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         num_items: Mapping[str, torch.Tensor] | None = None,
         loss_weights: Mapping[str, torch.Tensor] | None = None,
         return_dict: bool | None = None,
+        return_judged: bool = False,
         **kwargs: Any,
     ) -> MultiTaskOutput | tuple[Any, ...]:
         """Run the encoder once and the heads that are asked for.
@@ -273,6 +274,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             loss_weights: For each task the factor of its mean loss; ``None``: its weight times its share of the
                 rows.
             return_dict: ``False`` returns a tuple.
+            return_judged: Whether to return the logits and labels that the losses are of, too.
             kwargs: Passed to the encoder, such as ``output_hidden_states``.
 
         Returns:
@@ -284,9 +286,8 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         names = self._names(tasks, labels, rows)
         given = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "token_type_ids": token_type_ids}
         inputs = {name: value for name, value in {**given, "position_ids": position_ids}.items() if value is not None}
-        reading = [name for name in names if rows is None or len(rows.get(name, ())) > 0]
-        every_head = self.task_heads
-        heads = {name: every_head[name] for name in reading}
+        held = self.task_heads
+        heads = {name: held[name] for name in names if rows is None or len(rows.get(name, ())) > 0}
         read: dict[str, tuple[States, Sequence[torch.Tensor]]] = {}
         outputs = []
         for of_branch, encoder, reads_layers in self._passes(heads, kwargs):
@@ -294,7 +295,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             read.update(dict.fromkeys(of_branch, (self._in_precision_of_heads(states), layers)))
             outputs.append((states, encoded))
         any_states, encoded = outputs[0]
-        logits, losses = {}, {}
+        logits, losses, judged = {}, {}, {}
         weighted: torch.Tensor | None = None
         for name, head in heads.items():
             chosen = rows[name] if rows is not None else None
@@ -306,13 +307,12 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
                 states = states if chosen is None else states.select(chosen)
                 ran = head.run(states, self.encoder, (labels or {}).get(name), (tokens or {}).get(name))
             if labels is not None and ran.labels is not None:
+                judged[name] = ran
                 total = head.loss_sum(ran.logits, ran.labels)
                 items = head.count_items(ran.labels).clamp(min=1) if num_items is None else num_items[name]
                 losses[name] = total / items.to(total)
-                if loss_weights is None:
-                    term = losses[name] * (head.task.weight * len(labels[name]) / every.rows)
-                else:
-                    term = losses[name] * loss_weights[name].to(total)
+                share = head.task.weight * len(labels[name]) / every.rows
+                term = losses[name] * (share if loss_weights is None else loss_weights[name].to(total))
                 weighted = term if weighted is None else weighted + term
             logits[name] = ran.shown
         if labels is not None and weighted is None:
@@ -325,6 +325,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             last_hidden_state=encoded.last_hidden_state,
             hidden_states=getattr(encoded, "hidden_states", None),
             attentions=encoded.get("attentions"),
+            judged=judged if return_judged else None,
         )
         as_dict = return_dict if return_dict is not None else self.config.return_dict
         return output if as_dict else output.to_tuple()

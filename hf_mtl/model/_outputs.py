@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from transformers.utils.generic import ModelOutput
 
+from hf_mtl.heads import HeadOutput
+
 __all__ = ["MultiTaskOutput"]
 
 
@@ -25,6 +27,7 @@ class MultiTaskOutput(ModelOutput):
         last_hidden_state: The encoder's states [B, L, H]; zeros at padding where it was not computed.
         hidden_states: The states after each layer, each [B, L, H], if asked for; zeros likewise.
         attentions: The attention weights of each layer, if asked for.
+        judged: For each task with labels the logits and labels that its loss is of, if asked for.
     """
 
     loss: torch.Tensor | None = None
@@ -33,3 +36,4 @@ class MultiTaskOutput(ModelOutput):
     last_hidden_state: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
+    judged: dict[str, HeadOutput] | None = None

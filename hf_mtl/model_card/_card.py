@@ -215,6 +215,7 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
         "balancer": facts.balancer,
         "augmentation": facts.augmentation,
         "average": facts.average,
+        "methods": facts.methods,
         "steps": f"{facts.steps:,}" if facts.steps else None,
         "arguments": {
             key: markdown_text(json.dumps(redacted(value, key), ensure_ascii=False))

@@ -91,6 +91,7 @@ class CardFacts:
         balancer: How the tasks' losses became one, where that was chosen.
         augmentation: How training rows were changed, where they were.
         average: How the weights of steps became one, where they did.
+        methods: The training methods, where there were some.
         arguments: Training arguments that differ from the defaults.
         steps: Optimizer steps of the training.
         results: How well it answers.
@@ -117,6 +118,7 @@ class CardFacts:
     balancer: str | None = None
     augmentation: str | None = None
     average: str | None = None
+    methods: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     steps: int | None = None
     results: Sequence[ResultFacts] = ()

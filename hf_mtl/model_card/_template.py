@@ -123,6 +123,9 @@ This model was not evaluated when this card was written.
 {% if average -%}
 - Weights averaged over steps: {{ average }}
 {% endif -%}
+{% if methods -%}
+- Training methods: {{ methods }}
+{% endif -%}
 {% if steps -%}
 - Steps: {{ steps }}
 {% endif -%}

@@ -11,7 +11,7 @@ from typing import Any
 
 from hf_mtl.recipe._mistakes import RecipeError
 
-__all__ = ["encoder_path", "load_arguments", "portable", "portable_load"]
+__all__ = ["encoder_path", "load_arguments", "methods_with_paths", "portable", "portable_load"]
 
 # Builders of `datasets` that read files; of any other path, data_files are names inside a Hub repository.
 _FILE_BUILDERS = ("arrow", "csv", "json", "pandas", "parquet", "text", "webdataset", "xml")
@@ -72,6 +72,24 @@ def load_arguments(load: Mapping[str, Any], folder: Path, where: str) -> dict[st
     if found is None and _looks_local(path):
         _existing(path, folder, f"{where}.path")
     result["path"] = found or path
+    return result
+
+
+def methods_with_paths(methods: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return training methods with the paths of the teachers that exist.
+
+    Args:
+        methods: The recipe's ``methods``.
+        folder: The recipe's folder.
+    """
+
+    def found(name: Any) -> Any:
+        return (_find(name, folder) or name) if isinstance(name, str) and name else name
+
+    result = {name: dict(options) for name, options in methods.items()}
+    for options in result.values():
+        if "teachers" in options:
+            options["teachers"] = _each(options["teachers"], found)
     return result
 
 

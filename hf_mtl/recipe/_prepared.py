@@ -22,6 +22,7 @@ from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import dump_yaml
 from hf_mtl.samplers.plan import first_and_last_shares
 from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments, warn_of_texts
+from hf_mtl.training_methods import make_methods
 from hf_mtl_light.outputs import write_text_whole
 from hf_mtl_light.text import redacted
 
@@ -235,7 +236,16 @@ class PreparedRecipe:
         # Options of datasets that are not trained are left out of the arguments, not of the recipe.
         args = recipe.training_arguments() if recipe.only else self.args
         sampler, rules = args.make_sampler()
-        elsewhere = ("sampling", "sampling_options", "balancing", "balancing_options", "augmentation", "average")
+        methods = make_methods(args.methods)
+        elsewhere = (
+            "sampling",
+            "sampling_options",
+            "balancing",
+            "balancing_options",
+            "augmentation",
+            "methods",
+            "average",
+        )
         training = {key: value for key, value in recipe._training.items() if key not in elsewhere}
         training.setdefault("output_dir", args.output_dir)
         training.setdefault("seed", args.seed)
@@ -255,6 +265,7 @@ class PreparedRecipe:
             "sampling": {"strategy": args.sampling, **sampler.options(), **rules.options()},
             "balancing": {"method": args.balancing, **args.make_balancer().options()},
             **({"augmentation": augmentation} if augmentation else {}),
+            **({"methods": {name: made.options() for name, made in methods.items()}} if methods else {}),
             **({"average": args.average} if args.average else {}),
         }
 

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_mtl.recipe._continued import fields_of_model, model_config
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
-from hf_mtl.recipe._paths import encoder_path
+from hf_mtl.recipe._paths import encoder_path, methods_with_paths
 from hf_mtl.recipe._schema import RecipeKeys, as_recipe_error
 from hf_mtl.recipe._training import make_arguments
 from hf_mtl.recipe._yaml import apply_overrides, read_yaml
@@ -83,6 +83,8 @@ class ReadRecipe(RecipeKeys):
         try:
             recipe = cls.model_validate(dict(values))
             recipe._training = recipe.check()
+            if recipe.methods:
+                recipe._training["methods"] = methods_with_paths(recipe.methods, folder)
         except ValidationError as error:
             raise _sourced(as_recipe_error(error), source, overridden) from None
         except RecipeError as error:

@@ -21,6 +21,7 @@ from hf_mtl.recipe._training import check_training
 from hf_mtl.samplers import DatasetSampler, make_sampler
 from hf_mtl.samplers.plan import SamplingRules
 from hf_mtl.trainer import make_average
+from hf_mtl.training_methods import make_methods
 from hf_mtl_light.errors import UserError
 
 __all__ = ["Balancing", "DatasetRecipe", "EncoderOptions", "RecipeKeys", "Sampling", "as_recipe_error"]
@@ -213,6 +214,7 @@ class RecipeKeys(_Strict):
     sampling: Sampling | None = None
     balancing: Balancing | None = None
     augmentation: dict[str, dict[str, Any]] = {}
+    methods: dict[str, dict[str, Any]] = {}
     average: dict[str, Any] = {}
 
     def check(self) -> dict[str, Any]:
@@ -270,6 +272,7 @@ class RecipeKeys(_Strict):
         make: Callable[[dict[str, Any]], Any]
         for part, asked, make, shown in (
             ("augmentation", self._joined_augmentation(), make_augmentations, "{...}"),
+            ("methods", self.methods, make_methods, "{...}"),
             ("average", self.average, make_average, "{kind: ...}"),
         ):
             if asked and part in self.training:
@@ -293,6 +296,8 @@ class RecipeKeys(_Strict):
             fields |= {"balancing": self.balancing.method, "balancing_options": self.balancing.options}
         if augmentation := self._joined_augmentation():
             fields |= {"augmentation": augmentation}
+        if self.methods:
+            fields |= {"methods": self.methods}
         if self.average:
             fields |= {"average": self.average}
         return fields

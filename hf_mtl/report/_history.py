@@ -264,6 +264,9 @@ def _facts(
     average = dict(_mapping(recipe.get("average")) or _mapping(arguments.get("average")))
     if kind := average.pop("kind", None):
         facts["average"] = described(str(kind), average)
+    methods = _mapping(recipe.get("methods")) or _mapping(arguments.get("methods"))
+    if methods:
+        facts["methods"] = ", ".join(described(str(name), _mapping(options)) for name, options in methods.items())
     if isinstance(best := state.get("best_global_step"), int):
         facts["best step"] = f"{best:,}"
     last = log[-1] if log else {}

@@ -23,6 +23,7 @@ from hf_mtl.samplers import SAMPLERS, DatasetSampler, make_sampler
 from hf_mtl.samplers.plan import SamplingRules, StepShape
 from hf_mtl.trainer._averaging import AVERAGES, make_average
 from hf_mtl.trainer._refused import check_values, refuse_unused
+from hf_mtl.training_methods import METHODS, make_methods
 from hf_mtl_light.errors import UserError
 
 __all__ = ["MultiTaskTrainingArguments"]
@@ -79,6 +80,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
         metadata={
             "help": "Random changes of training rows, by name, with their options, applied in order: "
             f'{", ".join(AUGMENTATIONS)}. A mapping or its JSON, such as \'{{"word-deletion": {{"p": 0.2}}}}\'.'
+        },
+    )
+    methods: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={
+            "help": f"Training methods by name, with their options: {', '.join(METHODS)}. A mapping or its JSON, such "
+            'as \'{"r-drop": {"alpha": 0.5}}\'.'
         },
     )
     average: dict[str, Any] | str | None = field(
@@ -234,6 +242,8 @@ class MultiTaskTrainingArguments(TrainingArguments):
         self.make_balancer()
         self.augmentation = parsed_options("augmentation", self.augmentation) or None
         make_augmentations(self.augmentation)
+        self.methods = parsed_options("methods", self.methods) or None
+        make_methods(self.methods)
         average = make_average(self.average)
         self.average = None if average is None else average.settings()
         self._check_head_learning_rate()

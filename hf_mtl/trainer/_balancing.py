@@ -20,6 +20,8 @@ from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._balancer_files import Memory, load_balancer, save_balancer
 from hf_mtl.trainer._divergence import check_finite_losses
 from hf_mtl.trainer._jacobian import StepJacobian
+from hf_mtl.trainer._methods import FirstPass, StepMethods
+from hf_mtl.trainer._random_states import random_states, replayed
 from hf_mtl.trainer._step_loss import StepLog, StepRecord
 from hf_mtl_light.errors import UserError
 
@@ -94,6 +96,8 @@ class TaskBalancing:
         self._running: _Running | None = None
         self._sketches = CosineSketches(args.seed) if args.gradient_cosine_steps else None
         self.log = StepLog()
+        #: What is added to the tasks' losses.
+        self.methods = StepMethods(args, heads)
         self._task_facts = {
             name: TaskFacts(
                 name=name,
@@ -144,7 +148,7 @@ class TaskBalancing:
             return
         model.train()
         if self.balancer.compares_losses:
-            running.random_states = self._random_states()
+            running.random_states = random_states(self._args.device)
         if not self.balancer.weighs_current_losses:
             running.weights = self._weights(running.step)
         elif len(running.batches) > 1:
@@ -162,7 +166,9 @@ class TaskBalancing:
         """
         running = self._running
         assert running is not None
-        outputs = model(**running.inputs(inputs, running.weights or dict.fromkeys(running.step.shares, 0.0)))
+        given = running.inputs(inputs, running.weights or dict.fromkeys(running.step.shares, 0.0))
+        first = self.methods.first_pass(lambda inputs: model(**inputs), given)
+        outputs = first.outputs
         check_finite_losses(outputs.losses, running.step.number, running.record.datasets, self._args)
         running.record.add_losses(outputs.losses)
         loss: torch.Tensor = outputs.loss
@@ -172,7 +178,22 @@ class TaskBalancing:
             for name, part in outputs.losses.items():
                 loss = loss + weights[name] * part
         self._sketch(outputs.losses, running, plain)
+        for name, part in self._added(first, running.weights, running, plain, lambda inputs: plain(**inputs)).items():
+            loss = loss + running.weights[name] * part
         return loss, outputs
+
+    def _added(
+        self,
+        first: FirstPass,
+        weights: Mapping[str, float],
+        running: _Running,
+        plain: MultiTaskModel,
+        forward: Callable[[dict[str, Any]], Any],
+    ) -> dict[str, torch.Tensor]:
+        """Return what the training methods add to the losses of a micro-batch's tasks, before they are weighed."""
+        added = self.methods.added(first, plain, forward, weights, running.step.number)
+        check_finite_losses(added, running.step.number, running.record.datasets, self._args)
+        return added
 
     def end_step(self, model: nn.Module) -> None:
         """Let the log and the balancer learn from a step, after the optimizer's."""
@@ -180,6 +201,7 @@ class TaskBalancing:
         if running is None or running.weights is None:
             return
         self.log.add_step(running.record, running.weights)
+        self.methods.end_step()
         step, balancer = running.step, self.balancer
         if balancer.observes_losses and not step.losses:
             step = replace(step, losses=self._scaled(running.record.means()))
@@ -218,20 +240,15 @@ class TaskBalancing:
         """Return mean losses as the balancer sees them."""
         return {name: value / self._task_facts[name].loss_scale for name, value in means.items()}
 
-    def _random_states(self) -> list[torch.Tensor]:
-        device = self._args.device
-        return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
-
     def _measure(self, model: nn.Module, running: _Running) -> dict[str, float]:
         """Return the step's mean losses by forward passes alone, with the dropout of the real ones."""
         measured = StepRecord(running.record.counts, running.record.datasets, self._reduce)
-        device = self._args.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
-            for number, state in enumerate(running.random_states):
-                torch.cuda.set_rng_state(state, device) if number else torch.set_rng_state(state)
+        with replayed(running.random_states, self._args.device), torch.no_grad():
             for batch in running.batches:
                 nothing = dict.fromkeys(running.step.shares, 0.0)
-                measured.add_losses(model(**running.inputs(self._prepare(batch), nothing)).losses)
+                given = running.inputs(self._prepare(batch), nothing)
+                given.pop("taught", None)
+                measured.add_losses(model(**given).losses)
         return self._scaled(measured.means())
 
     # Gradients
@@ -263,11 +280,14 @@ class TaskBalancing:
             )
         # What is logged is the mean of the tasks' losses, which no gradient comes from.
         means = {name: weight / len(weights) for name, weight in weights.items()}
-        outputs = forward(running.inputs(inputs, means))
+        first = self.methods.first_pass(forward, running.inputs(inputs, means))
+        outputs = first.outputs
         check_finite_losses(outputs.losses, running.step.number, running.record.datasets, self._args)
         running.record.add_losses(outputs.losses)
         items = {name: int(plain.task_heads[name].count_items(inputs["labels"][name])) for name in outputs.losses}
-        running.jacobian.add({name: loss * weights[name] for name, loss in outputs.losses.items()}, items)
+        added = self._added(first, weights, running, plain, forward)
+        losses = {name: loss + added[name] if name in added else loss for name, loss in outputs.losses.items()}
+        running.jacobian.add({name: loss * weights[name] for name, loss in losses.items()}, items)
         if self._accelerator.sync_gradients:
             if self._accelerator.num_processes > 1:
                 running.jacobian.reduce(self._reduce)

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from hf_mtl.encoder import token_lookups
+
 __all__ = ["EmbeddingNoise"]
 
 
@@ -55,7 +57,7 @@ class EmbeddingNoise(TrainerCallback):
 
         self._handles = [
             model.encoder.register_forward_pre_hook(note, with_kwargs=True),
-            model.get_input_embeddings().register_forward_hook(add),
+            *(module.register_forward_hook(add) for module in token_lookups(model.encoder)),
         ]
 
     def on_train_end(

@@ -71,7 +71,7 @@ class PublishingTrainer(ThresholdTrainer):
         raise NotImplementedError
 
     def strategies(self) -> dict[str, str]:
-        """Return sampler, balancer and, where there are some, augmentation and average, by name with all options."""
+        """Return sampler, balancer and, where there are some, methods, augmentation and average, with options."""
         return describe_strategies(self.sampler, self.sampling_rules, self.balancer, self.args)
 
     # The card

@@ -12,6 +12,7 @@ import torch
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import MultiTaskCollator
 from hf_mtl.heads import Head
+from hf_mtl_light.encoding import Row
 
 __all__ = ["CountingCollator", "Reduce", "StepCounts", "StepLog", "StepRecord", "count_batch"]
 
@@ -45,13 +46,19 @@ class CountingCollator:
 
     Args:
         collator: Turns rows into a batch.
+        taught_rows: Gives rows what they are taught beside their labels; ``None``: nothing.
     """
 
-    def __init__(self, collator: MultiTaskCollator) -> None:
-        self._collator = collator
+    def __init__(
+        self,
+        collator: MultiTaskCollator,
+        taught_rows: Callable[[Sequence[Row]], Sequence[Row] | None] | None = None,
+    ) -> None:
+        self._collator, self._taught_rows = collator, taught_rows
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
-        batch = self._collator(rows)
+        taught = None if self._taught_rows is None else self._taught_rows(rows)
+        batch = self._collator(rows) if taught is None else self._collator(rows, taught)
         counts = count_batch(batch, self._collator.heads, [row.labels for row in rows])
         return {**batch, "counts": counts, "datasets": [row.dataset for row in rows]}
 

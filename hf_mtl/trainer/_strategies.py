@@ -14,6 +14,8 @@ from hf_mtl.trainer._adaptive import check_adaptive
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._averaging import make_average
 from hf_mtl.trainer._balancing_checks import check_balancing
+from hf_mtl.trainer._methods import refuse_sharded
+from hf_mtl.training_methods import make_methods
 
 __all__ = ["choose_strategies", "describe_strategies"]
 
@@ -36,6 +38,8 @@ def choose_strategies(
         ValueError: If one does not fit how batches are made or gradients are computed.
     """
     sampler, balancer = passed
+    if is_sharded:
+        refuse_sharded(args)
     made, rules = args.make_sampler()
     sampler, balancer = sampler or made, balancer or args.make_balancer()
     check_adaptive(sampler, args)
@@ -53,11 +57,13 @@ def describe_strategies(
         sampler: How datasets are drawn.
         rules: The rules around it.
         balancer: How tasks are balanced.
-        args: The training arguments, for augmentation and averages, which are left out where there are none.
+        args: The training arguments, for methods, augmentation and averages, which are left out where there are none.
     """
+    methods = [described(name, method.options()) for name, method in make_methods(args.methods).items()]
     found = {
         "sampler": described(name_in(SAMPLERS, sampler), {**sampler.options(), **rules.options()}),
         "balancer": described(name_in(BALANCERS, balancer), balancer.options()),
+        **({"methods": ", ".join(methods)} if methods else {}),
     }
     if augmentations := make_augmentations(args.augmentation):
         found["augmentation"] = "; ".join(

@@ -19,6 +19,7 @@ from hf_mtl.samplers import DatasetSampler
 from hf_mtl.samplers.plan import SamplingRules
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._whole import TRAINED_ON
+from hf_mtl.training_methods import make_methods
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import write_text_whole
 
@@ -95,6 +96,7 @@ def training_facts(
     options = _described(balancer) if dataclasses.is_dataclass(balancer) else args.balancing_options
     settings["balancing"] = {"class": type(balancer).__name__, "options": options}
     settings["augmentation"] = {name: made.options() for name, made in make_augmentations(args.augmentation).items()}
+    settings["methods"] = {name: made.options() for name, made in make_methods(args.methods).items()}
     settings["branches"] = dict(model.config.branches or {})
     facts = {
         "encoder": {"model_type": encoder.model_type, "config": _encoder_hash(encoder)},

@@ -248,10 +248,12 @@ class MultiTaskTrainer(CheckpointingTrainer):
         if self._feedback is not None:
             self.add_callback(self._feedback)
         augmenter = make_augmenter(args, self._train_parts, self.processing_class, batch_sampler.epoch_steps)
+        methods = self._balancing.methods
+        methods.begin(self._plain_model, self._train_parts, self.data_collator, batch_sampler.epoch_steps)
         return self._loader(
             DatasetMixture(list(self._train_parts.values()), batch_sampler, augmenter),
             batch_sampler,
-            CountingCollator(self.data_collator),
+            CountingCollator(self.data_collator, methods.taught_rows),
             worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
         )
 
@@ -354,7 +356,7 @@ class MultiTaskTrainer(CheckpointingTrainer):
             taken = self._balancing.log.take(
                 list(self._plain_model.task_heads), list(self._train_parts), self._sum_over_ranks
             )
-            logs.update({**taken, **self._balancing.cosines()})
+            logs.update({**taken, **self._balancing.methods.take(self._sum_over_ranks), **self._balancing.cosines()})
             shares = self._batch_sampler.shares(max(self.state.global_step - 1, 0))
             logs.update({f"share/{name}": shares[name] for name in self._train_parts})
         super().log(logs, start_time)

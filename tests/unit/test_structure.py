@@ -20,7 +20,7 @@ ROWS = [
     {"validation"},
     {"recipe", "pipelines", "export", "surgery", "report"},
     {"trainer"},
-    {"inference"},
+    {"inference", "training_methods"},
     {"model", "data"},
     {"stock"},
     {"hub"},

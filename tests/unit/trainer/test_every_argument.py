@@ -203,6 +203,7 @@ SEEN = {
     "balancing": Seen("equal", weights),
     "balancing_options": Seen({"temperature": 0.1}, weights, {"balancing": "dwa", "max_steps": 12}),
     "augmentation": Seen({"word-deletion": {"p": 1.0, "rate": 0.5}}, weights),
+    "methods": Seen({"r-drop": {"noise": 1.0}}, weights),
     "average": Seen({"kind": "tail", "from": 0.0}, weights),
     "loss_scaling": Seen("log_classes", weights, {"optim": "sgd"}),
     "gradient_cosine_steps": Seen(1, logged),

@@ -1,0 +1,194 @@
+"""Training methods in a step: the first pass that they build on, what they add, and its log."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+
+from hf_mtl.data import LabelledDataset, MultiTaskCollator
+from hf_mtl.heads import Head
+from hf_mtl.model import MultiTaskModel
+from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._random_states import random_states, replayed
+from hf_mtl.trainer._step_loss import Reduce
+from hf_mtl.training_methods import MicroBatch, TrainingMethod, TrainingStart, make_methods
+from hf_mtl_light.encoding import Row
+from hf_mtl_light.errors import UserError
+
+__all__ = ["FirstPass", "StepMethods", "refuse_sharded"]
+
+
+@dataclass(frozen=True)
+class FirstPass:
+    """The plain pass over a micro-batch.
+
+    Args:
+        inputs: What it was given.
+        outputs: What it returned.
+        states: The random states before it.
+        taught: What rows are taught beside their labels, see `MicroBatch.taught`.
+    """
+
+    inputs: dict[str, Any]
+    outputs: Any
+    states: list[torch.Tensor]
+    taught: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+class StepMethods:
+    """The training methods of one training.
+
+    Args:
+        args: The training arguments.
+        heads: The head of each task with training rows; none where there is nothing to train.
+
+    Raises:
+        ValueError: If a method is unknown, or cannot be applied to the tasks.
+    """
+
+    def __init__(self, args: MultiTaskTrainingArguments, heads: Mapping[str, Head]) -> None:
+        self._args = args
+        made = make_methods(args.methods)
+        for name, method in made.items():
+            if heads:
+                method.check(name, heads)
+        self._chosen = {name: method for name, method in made.items() if not method.is_off}
+        self._methods = dict(self._chosen)
+        self._sums: dict[str, torch.Tensor] = {}
+        self._steps = 0
+
+    def begin(
+        self,
+        model: MultiTaskModel,
+        parts: Mapping[str, LabelledDataset],
+        collator: MultiTaskCollator,
+        epoch_steps: int,
+    ) -> None:
+        """Let the methods read the models and files that they need, before the first row is read.
+
+        Args:
+            model: The model itself.
+            parts: The training datasets.
+            collator: Turns rows into a batch.
+            epoch_steps: Optimizer steps of an epoch.
+
+        Raises:
+            ValueError: If something is missing there.
+        """
+        args = self._args
+        labelled = {task for part in parts.values() for task in part.tasks}
+        start = TrainingStart(
+            heads={name: head for name, head in model.task_heads.items() if name in labelled},
+            parts=parts,
+            tokenizer=collator.tokenizer,
+            max_length=collator.max_length,
+            device=args.device,
+            steps=args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * epoch_steps),
+            changes_rows=bool(args.augmentation),
+        )
+        self._methods = {name: method.begin(start) for name, method in self._chosen.items()}
+
+    @property
+    def taught_rows(self) -> Callable[[Sequence[Row]], Sequence[Row] | None] | None:
+        """What gives rows what they are taught beside their labels: see `TrainingMethod.taught_rows`."""
+        teaching = [m for m in self._methods.values() if type(m).taught_rows is not TrainingMethod.taught_rows]
+        return teaching[0].taught_rows if teaching else None
+
+    def first_pass(self, run: Callable[[dict[str, Any]], Any], inputs: dict[str, Any]) -> FirstPass:
+        """Run the plain pass over a micro-batch.
+
+        Args:
+            run: Runs the model.
+            inputs: What it is given, and what its rows are taught beside their labels.
+        """
+        taught = inputs.pop("taught", {})
+        if not self._methods:
+            return FirstPass(inputs, run(inputs), [])
+        states = random_states(self._args.device)
+        return FirstPass(inputs, run({**inputs, "return_judged": True}), states, taught)
+
+    def added(
+        self,
+        first: FirstPass,
+        model: MultiTaskModel,
+        forward: Callable[[dict[str, Any]], Any],
+        weights: Mapping[str, float],
+        step: int,
+    ) -> dict[str, torch.Tensor]:
+        """Return what is added to the losses of some of a micro-batch's tasks, before it is weighed.
+
+        Further passes run on the model itself: `DistributedDataParallel`, which counts on one pass for each backward
+        pass, hangs its hooks onto the parameters, which those passes share.
+
+        Args:
+            first: The plain pass.
+            model: The model itself.
+            forward: Runs it.
+            weights: The factor of each task's loss.
+            step: Number of the optimizer step, from 0.
+        """
+        total: dict[str, torch.Tensor] = {}
+        if not self._methods:
+            return total
+        batch = MicroBatch(
+            model=model,
+            heads={name: head for name, head in model.task_heads.items() if name in first.outputs.losses},
+            first=first.outputs,
+            weights=weights,
+            num_items=first.inputs["num_items"],
+            step=step,
+            seed=self._args.seed,
+            inputs=first.inputs,
+            forward=forward,
+            replay=partial(replayed, first.states, self._args.device),
+            taught=first.taught,
+        )
+        for name, method in self._methods.items():
+            taken = batch.of_tasks({task: head for task, head in batch.heads.items() if method.takes(task)})
+            if not taken.heads:
+                continue
+            found = method.added_losses(taken)
+            for task, part in found.items():
+                total[task] = total[task] + part if task in total else part
+                weighted = weights[task] * part.detach().double()
+                self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
+        return total
+
+    def end_step(self) -> None:
+        """Count a step for the log."""
+        self._steps += 1
+
+    def take(self, reduce: Reduce) -> dict[str, float]:
+        """Return ``added_loss/<method>``, what each added to a step's loss on average since the last call.
+
+        Args:
+            reduce: Sums a float64 tensor over ranks.
+        """
+        if not self._methods or not self._steps:
+            return {}
+        own = torch.tensor([float(self._sums.get(name, 0.0)) for name in self._methods], dtype=torch.float64)
+        found = {
+            f"added_loss/{name}": value / self._steps
+            for name, value in zip(self._methods, reduce(own).tolist(), strict=True)
+        }
+        self._sums.clear()
+        self._steps = 0
+        return found
+
+
+def refuse_sharded(args: MultiTaskTrainingArguments) -> None:
+    """Refuse training methods where parameters are spread over devices.
+
+    Raises:
+        ValueError: If there are some.
+    """
+    if args.methods:
+        raise UserError(
+            "methods are not supported with FSDP or DeepSpeed: their further passes run on the model itself, whose "
+            "parameters are then spread over devices. Leave methods out, or train with plain data parallelism."
+        )

@@ -1,0 +1,67 @@
+"""What is done to a step besides its loss: consistency of answers, perturbed embeddings.
+
+A `TrainingMethod` adds a loss to those of the tasks, mostly by further passes over a micro-batch. `METHODS` is the
+table of methods by name; a new one is one file and one row. A user's own is passed in under any other name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hf_mtl._names import listed, nearest
+from hf_mtl._options import check_option_names, parsed_options
+from hf_mtl.training_methods._base import TrainingMethod, TrainingStart
+from hf_mtl.training_methods._micro_batch import MicroBatch
+from hf_mtl.training_methods._teachers import Lesson, load_teacher, match_teachers
+from hf_mtl.training_methods.distillation import Distillation
+from hf_mtl.training_methods.r_drop import RDrop
+from hf_mtl_light.errors import UserError
+
+__all__ = [
+    "METHODS",
+    "Distillation",
+    "Lesson",
+    "MicroBatch",
+    "RDrop",
+    "TrainingMethod",
+    "TrainingStart",
+    "load_teacher",
+    "make_methods",
+    "match_teachers",
+]
+
+#: Name -> training method.
+METHODS: dict[str, type[TrainingMethod]] = {
+    "distillation": Distillation,
+    "r-drop": RDrop,
+}
+
+
+def make_methods(given: Mapping[str, Any] | str | None) -> dict[str, TrainingMethod]:
+    """Return training methods by name, in the order given.
+
+    Args:
+        given: For each name its options; under a name that is not in the table a `TrainingMethod`.
+
+    Raises:
+        ValueError: If a name or an option is unknown, or a value is wrong.
+
+    >>> make_methods({"r-drop": {"alpha": 0.5}})["r-drop"].alpha
+    0.5
+    """
+    made: dict[str, TrainingMethod] = {}
+    for name, options in parsed_options("methods", given).items():
+        if isinstance(options, TrainingMethod):
+            made[name] = options
+        elif name not in METHODS:
+            raise UserError(f"Unknown training method {name!r}.{nearest(name, METHODS)} Methods: {listed(METHODS)}.")
+        else:
+            values = parsed_options(f"method {name!r}", options)
+            kind = METHODS[name]
+            check_option_names(f"method {name!r}", values, kind.option_names())
+            try:
+                made[name] = kind(**values)
+            except UserError as error:
+                raise UserError(f"method {name!r}: {error}") from None
+    return made

@@ -1,0 +1,178 @@
+r"""Distillation: tasks learn from a teacher's answers, less and less, and from their labels, more and more.
+
+.. math:: (1 - \mu) \, L(z, y) + \mu \, T^2 L(z / T, p_T), \qquad \mu = \alpha (1 - t / S)
+
+with the student's logits :math:`z`, its labels :math:`y`, the teacher's probabilities :math:`p_T` at temperature
+:math:`T`, and step :math:`t` of :math:`S`. Since losses of classes are linear in their targets, it is at :math:`T = 1`
+the loss of the mixture of label and teacher.
+
+Source: K. Clark et al., BAM! Born-Again Multi-Task Networks for Natural Language Understanding, ACL 2019, section 3.1
+(teacher annealing); G. Hinton, O. Vinyals, J. Dean, Distilling the Knowledge in a Neural Network, 2015.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from hf_mtl._names import listed
+from hf_mtl._options import check_number
+from hf_mtl.data import StoredPredictions
+from hf_mtl.heads import CrfTaggingHead, Head
+from hf_mtl.training_methods._answers import Answers, ModelAnswers, StoredAnswers
+from hf_mtl.training_methods._base import TrainingMethod, TrainingStart
+from hf_mtl.training_methods._micro_batch import MicroBatch
+from hf_mtl.training_methods._teachers import Lesson, Teachers, label_order, match_teachers
+from hf_mtl_light.encoding import Row
+from hf_mtl_light.errors import UserError
+
+__all__ = ["ANNEALINGS", "Distillation"]
+
+ANNEALINGS = ("linear", "constant")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation(TrainingMethod):
+    """Lets tasks learn from teachers beside their labels.
+
+    Args:
+        teachers: A model's folder or Hub id, a folder of models, a list of them, or a model by task; or a ``.parquet``
+            file of stored predictions. Tasks are matched by the names of their labels.
+        annealing: ``"linear"``: the teacher's share falls to 0 at the end of training; ``"constant"``: it stays.
+        temperature: What the logits of classes are divided by, above 0; numbers have none.
+        alpha: The teacher's share of the loss when training begins, in [0, 1].
+
+    Raises:
+        ValueError: If an option is out of its range.
+    """
+
+    teachers: Teachers = ""
+    annealing: str = "linear"
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("alpha", self.alpha, 0, 1)
+        check_number("temperature", self.temperature, 0, above=True)
+        if self.annealing not in ANNEALINGS:
+            raise UserError(f"annealing must be one of {listed(ANNEALINGS)}, found {self.annealing!r}.")
+        given: Any = list(self.teachers.values()) if isinstance(self.teachers, Mapping) else self.teachers
+        given = [given] if isinstance(given, str) else given
+        if (
+            not isinstance(given, (list, tuple))
+            or not given
+            or not all(isinstance(name, str) and name for name in given)
+        ):
+            raise UserError(
+                "teachers must be a folder of a model or of models, a list of them, a mapping from tasks to them, or a "
+                f".parquet file of stored predictions, found {self.teachers!r}."
+            )
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the teachers' answers are stored in a file."""
+        return isinstance(self.teachers, str) and self.teachers.endswith(".parquet")
+
+    def check(self, name: str, heads: Mapping[str, Head]) -> None:
+        """Check that the teachers' labels are those of the tasks.
+
+        Raises:
+            ValueError: If a task has no teacher, or cannot learn from one.
+        """
+        super().check(name, heads)
+        self._checked(heads, None)
+
+    def _checked(self, heads: Mapping[str, Head], stored: StoredPredictions | None) -> dict[str, Lesson]:
+        for task in self.tasks or ():
+            if type(heads[task]).label_probabilities is Head.label_probabilities:
+                raise UserError(
+                    f"method 'distillation', task {task!r}: a task of the type {heads[task].task.type!r} cannot learn "
+                    "from a teacher. Leave it out of tasks."
+                )
+        teachable = [h.task for h in heads.values() if type(h).label_probabilities is not Head.label_probabilities]
+        if self.is_stored:
+            lessons = _stored_lessons(stored or StoredPredictions(str(self.teachers)), teachable, self.tasks)
+        else:
+            lessons = match_teachers(self.teachers, teachable, self.tasks)
+        for task in lessons:
+            if self.temperature != 1 and isinstance(heads[task], CrfTaggingHead):
+                raise UserError(
+                    f"method 'distillation', task {task!r}: marginals of a crf-tagging task have no temperature. Leave "
+                    "temperature out, or name the tasks that are to be taught: tasks: [...]."
+                )
+        return lessons
+
+    def begin(self, start: TrainingStart) -> TrainingMethod:
+        """Load the teachers, or read their stored answers.
+
+        Raises:
+            ValueError: If an answer is missing, or the teachers cannot read what the student reads.
+        """
+        stored = StoredPredictions(str(self.teachers)) if self.is_stored else None
+        lessons = self._checked(start.heads, stored)
+        answers: Answers = ModelAnswers(lessons, start) if stored is None else StoredAnswers(stored, lessons, start)
+        return _Teaching(alpha=self.alpha, tasks=list(lessons), method=self, answers=answers, steps=start.steps)
+
+    def share(self, step: int, steps: int) -> float:
+        """Return the teacher's share of the loss in a step.
+
+        Args:
+            step: Number of the step, from 0.
+            steps: All steps of the training.
+        """
+        return self.alpha * max(0.0, 1 - step / steps) if self.annealing == "linear" else self.alpha
+
+
+def _stored_lessons(stored: StoredPredictions, tasks: Sequence[Any], chosen: Any) -> dict[str, Lesson]:
+    """Return the order of the stored probabilities of each task."""
+    found = {}
+    for task in tasks:
+        if task.name not in stored.tasks or (chosen is not None and task.name not in chosen):
+            continue
+        order = label_order(task, stored.labels.get(task.name))
+        if order is None:
+            raise UserError(
+                f"Task {task.name!r}: {stored.path} has probabilities of {listed(stored.labels.get(task.name) or ())}, "
+                f"and the task has the labels {listed(task.labels or ())}. Store those of a model with these labels."
+            )
+        found[task.name] = Lesson(stored.path, task.name, order)
+    missing = [name for name in chosen or () if name not in found]
+    if missing or not found:
+        raise UserError(
+            f"{stored.path} has no predictions for {listed(missing) if missing else 'any task of the model'}. It has "
+            f"those of {listed(stored.tasks)}."
+        )
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Teaching(TrainingMethod):
+    """Distillation in one training."""
+
+    method: Distillation
+    answers: Answers
+    steps: int
+
+    #: Nothing of it is an option.
+    title: ClassVar[str] = "distillation"
+
+    def taught_rows(self, rows: Sequence[Row]) -> Sequence[Row] | None:
+        """Return the rows with their teachers' answers for labels, where these are known before a pass."""
+        return self.answers.rows(rows)
+
+    def added_losses(self, batch: MicroBatch) -> dict[str, torch.Tensor]:
+        """Return the teacher's share of what its loss exceeds the labels' by."""
+        share = self.method.share(batch.step, self.steps)
+        if share == 0:
+            return {}
+        labels = self.answers.labels(batch)
+        return {name: share * (self._taught(batch, name, labels[name]) - loss) for name, loss in batch.losses.items()}
+
+    def _taught(self, batch: MicroBatch, name: str, labels: torch.Tensor) -> torch.Tensor:
+        judged = (batch.first.judged or {})[name]
+        with torch.autocast(judged.logits.device.type, enabled=False):
+            total = batch.heads[name].taught_sum(judged.logits, batch.flat(name, labels), self.method.temperature)
+        return total / batch.num_items[name].to(total)
