@@ -169,10 +169,10 @@ class OnnxPredictor:
         for batch in plan_batches(lengths, batch_tokens, batch_size):
             chosen = [windows[i] for i in batch]
             for name, values in self._run(chosen, answerer.names).items():
-                parts = split_logits(self._answers[name].level, values, chosen, None)
-                check_finite(name, parts, [read[i] for i in batch])
-                for i, part in zip(batch, parts, strict=True):
-                    results[i][name] = part
+                of_rows = split_logits(self._answers[name].level, values, chosen, None)
+                check_finite(name, of_rows, [read[i] for i in batch])
+                for i, own in zip(batch, of_rows, strict=True):
+                    results[i][name] = own
         return results
 
     def _answerer(self, max_length: int | None = None, stride: int | None = None, **how: Any) -> Answerer:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Pieces", "Reading", "WordMap", "trimmed"]
+__all__ = ["RawTokens", "Reading", "WordMap", "trimmed"]
 
 #: What a task reads of a row. ``"text"``: its text or pair, or its words, with the end cut off where they are too long.
 #: ``"context"``: its first text, the question, with windows over the second. ``"choices"``: its text with each choice.
@@ -14,7 +14,7 @@ Reading = Literal["text", "context", "choices"]
 
 
 @dataclass(frozen=True)
-class Pieces:
+class RawTokens:
     """The tokens of a text by themselves, without special tokens and without those of a second text.
 
     Args:
@@ -40,7 +40,7 @@ class WordMap:
         spans: The start and end of each word in ``text``, in characters.
         word_ids: For each token of the row (padded rows: for each of the L), the word it belongs to; ``None`` at
             special tokens, padding, and the tokens of a second text.
-        pieces: The tokens by themselves, where answers are built from them.
+        raw_tokens: The tokens by themselves, where answers are built from them.
         ids: The ids of the row's tokens, special ones too and without padding, where answers are built from them.
         windows: How many tokens of the row each of its windows has, where all of each are its own; empty: one window.
         choices: The texts to choose from.
@@ -49,7 +49,7 @@ class WordMap:
     text: str
     spans: Sequence[tuple[int, int]]
     word_ids: Sequence[int | None]
-    pieces: Pieces | None = None
+    raw_tokens: RawTokens | None = None
     ids: Sequence[int] | None = None
     windows: Sequence[int] = ()
     choices: Sequence[str] = ()

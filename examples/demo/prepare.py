@@ -241,32 +241,32 @@ def tag_tokens(labelled: Iterable[tuple[str, str]]) -> TaggedText:
     ('B-StreetName', 'B-StreetNamePostType', 'O', 'B-PlaceName', 'I-PlaceName')
     """
     tokens: list[str] = []
-    parts: list[str | None] = []  # None: a mark, whose part its neighbours decide.
+    kinds: list[str | None] = []  # None: a mark, whose part its neighbours decide.
     for text, label in labelled:
         before, word, after = split_punctuation(text)
-        part = OUTSIDE if label == "NotAddress" else label
+        kind = OUTSIDE if label == "NotAddress" else label
         tokens += [*before, *([word] if word else []), *after]
-        parts += [*(None for _ in before), *([part] if word else []), *(None for _ in after)]
-    return TaggedText(tuple(tokens), tuple(_iob2(_place_marks(parts))))
+        kinds += [*(None for _ in before), *([kind] if word else []), *(None for _ in after)]
+    return TaggedText(tuple(tokens), tuple(_iob2(_place_marks(kinds))))
 
 
-def _place_marks(parts: list[str | None]) -> list[str]:
-    words_before = _carry(parts)
-    words_after = reversed(_carry(parts[::-1]))
+def _place_marks(kinds: list[str | None]) -> list[str]:
+    words_before = _carry(kinds)
+    words_after = reversed(_carry(kinds[::-1]))
     return [
         last if last == coming and last else OUTSIDE for last, coming in zip(words_before, words_after, strict=True)
     ]
 
 
-def _carry(parts: Iterable[str | None]) -> list[str | None]:
+def _carry(kinds: Iterable[str | None]) -> list[str | None]:
     """Give each mark the part of the word before it; None if there is none."""
-    carried: Iterator[str | None] = itertools.accumulate(parts, lambda last, part: part or last)
+    carried: Iterator[str | None] = itertools.accumulate(kinds, lambda last, kind: kind or last)
     return list(carried)
 
 
-def _iob2(parts: list[str]) -> Iterator[str]:
-    for previous, part in zip([OUTSIDE, *parts], parts, strict=False):
-        yield OUTSIDE if part == OUTSIDE else f"{'I' if part == previous else 'B'}-{part}"
+def _iob2(kinds: list[str]) -> Iterator[str]:
+    for previous, kind in zip([OUTSIDE, *kinds], kinds, strict=False):
+        yield OUTSIDE if kind == OUTSIDE else f"{'I' if kind == previous else 'B'}-{kind}"
 
 
 def normalise(text: str) -> str:

@@ -48,10 +48,10 @@ class Augmenter:
         Raises:
             ValueError: If an augmentation returns what is no row, or one whose text or tags do not fit.
         """
-        for name, every in self._augmentations.items():
-            if not every.takes(row.dataset):
+        for name, common in self._augmentations.items():
+            if not common.takes(row.dataset):
                 continue
-            augmentation = every.of(row.dataset)
+            augmentation = common.of(row.dataset)
             # Keyed by names: neither batches nor ranks nor other augmentations move the stream.
             key = f"{self._seed}\0{name}\0{row.dataset}\0{row.index}\0{row.drawn}".encode()
             rng = np.random.default_rng(int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "big"))

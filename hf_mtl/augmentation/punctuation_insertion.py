@@ -45,7 +45,7 @@ class PunctuationInsertion(RatedAugmentation):
         marked = set(rng.choice(places, size=count, replace=False).tolist())
         drawn = {i: _MARKS[rng.integers(len(_MARKS))] for i in sorted(marked)}
         space = " " if isinstance(row.text, str) and " " in row.text else ""
-        new = [part for i, unit in enumerate(units) for part in ([drawn[i] + space] if i in drawn else []) + [unit]]
+        new = [string for i, unit in enumerate(units) for string in ([drawn[i] + space] if i in drawn else []) + [unit]]
         labels: dict[str, Any] = dict(row.labels)
         for task, values in tags.items():
             own = "O" if "O" in values else None

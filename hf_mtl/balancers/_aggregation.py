@@ -29,20 +29,20 @@ class Aggregation:
         self._built: Any = None
 
     @property
-    def independent_parts(self) -> int:
-        """Into how many parts the trainer must cut a step."""
-        return self._recipe.independent_parts
+    def independent_subsets(self) -> int:
+        """Into how many subsets the trainer must cut a step."""
+        return self._recipe.independent_subsets
 
     def aggregate(
-        self, step: Step, jacobian: torch.Tensor, parts: Sequence[torch.Tensor] = ()
+        self, step: Step, jacobian: torch.Tensor, subsets: Sequence[torch.Tensor] = ()
     ) -> tuple[torch.Tensor, dict[str, float] | None]:
         """Return the encoder's gradient of a step.
 
         Args:
             step: The step.
             jacobian: [T', P] the gradient of each task of ``step.shares``, in that order.
-            parts: Where `independent_parts` is above 1, as many matrices [T', P] of gradients, each of a part of the
-                step's rows; empty where a part lacks a task.
+            subsets: Where `independent_subsets` is above 1, as many matrices [T', P] of gradients, each of some of the
+                step's rows; empty where one of them lacks a task.
 
         Returns:
             The gradient [P], and each task's weight in it, or ``None`` where it is no weighted sum of the rows.
@@ -58,16 +58,16 @@ class Aggregation:
                 return self._mean(names, jacobian)
             order.sort(key=lambda row: names[row] != primary)
             names, jacobian = [names[row] for row in order], jacobian[order]
-        if self.independent_parts > 1 and len(parts) < self.independent_parts:
+        if self.independent_subsets > 1 and len(subsets) < self.independent_subsets:
             return self._mean(names, jacobian)
         aggregator = self._aggregator(names, jacobian)
         devices = [jacobian.device] if jacobian.device.type == "cuda" else []
         with torch.random.fork_rng(devices), torch.no_grad():
             torch.manual_seed(step_seed(step.seed, step.number))
-            if self.independent_parts > 1:
+            if self.independent_subsets > 1:
                 # MoDo steps along the mean of both subsets, SDMGrad along a third that its weights never saw.
-                weights = aggregator(parts[0] @ parts[1].T)
-                jacobian = parts[2] if len(parts) > 2 else (parts[0] + parts[1]) / 2
+                weights = aggregator(subsets[0] @ subsets[1].T)
+                jacobian = subsets[2] if len(subsets) > 2 else (subsets[0] + subsets[1]) / 2
             elif self._recipe.is_weighted:
                 weights = aggregator.weighting(jacobian)
             else:

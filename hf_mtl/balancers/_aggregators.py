@@ -22,7 +22,7 @@ _VECTORS = ("pref_vector", "weights", "leak", "initial_weights")
 #: Options that hold functions, which JSON cannot.
 _FUNCTIONS = ("f",)
 #: Weightings that compare the gradients of independent parts of a step, and how many parts.
-_INDEPENDENT_PARTS = {"modo": 2, "sdmgrad": 3}
+_INDEPENDENT_SUBSETS = {"modo": 2, "sdmgrad": 3}
 
 
 def plain_name(name: str) -> str:
@@ -143,9 +143,9 @@ class AggregatorRecipe:
                     raise UserError(f"Aggregator {self.name!r}: {error}") from error
 
     @property
-    def independent_parts(self) -> int:
-        """Into how many parts a step must be cut whose gradients are compared; 1 is one gradient for each task."""
-        return _INDEPENDENT_PARTS.get(self.name, 1)
+    def independent_subsets(self) -> int:
+        """Into how many subsets a step must be cut whose gradients are compared; 1 is one gradient for each task."""
+        return _INDEPENDENT_SUBSETS.get(self.name, 1)
 
     @property
     def least_tasks(self) -> int:

@@ -24,16 +24,16 @@ def remember(module: nn.Module) -> dict[str, Any]:
         module: The aggregator or weighting.
     """
     found: dict[str, Any] = {}
-    for part, owner in module.named_modules():
+    for path, owner in module.named_modules():
         for name, value in {**vars(owner), **owner._buffers}.items():
             if name in _COMMON or isinstance(value, bool):
                 continue
             if isinstance(value, torch.Tensor):
-                found[f"{part}/{name}"] = value.clone()
+                found[f"{path}/{name}"] = value.clone()
             elif isinstance(value, np.ndarray):
-                found[f"{part}/{name}"] = torch.from_numpy(value.copy())
+                found[f"{path}/{name}"] = torch.from_numpy(value.copy())
             elif isinstance(value, (int, float)):
-                found[f"{part}/{name}"] = value
+                found[f"{path}/{name}"] = value
     return found
 
 
@@ -45,10 +45,10 @@ def recall(module: nn.Module, state: dict[str, Any], like: torch.Tensor) -> None
         state: What was remembered.
         like: A tensor of the gradients' type, on their device, with a row for each task.
     """
-    parts = dict(module.named_modules())
+    modules = dict(module.named_modules())
     for key, value in state.items():
-        part, _, name = key.rpartition("/")
-        owner = parts[part]
+        path, _, name = key.rpartition("/")
+        owner = modules[path]
         if name in owner._buffers:
             # PCD keeps its moving average in float64 on the CPU whatever the gradients are; others follow them.
             owner._buffers[name] = value.clone() if owner.__class__.__name__ == "PCDWeighting" else value.to(like)
@@ -56,7 +56,7 @@ def recall(module: nn.Module, state: dict[str, Any], like: torch.Tensor) -> None
             setattr(owner, name, value.numpy().copy())
         else:
             setattr(owner, name, value)
-    for owner in parts.values():
+    for owner in modules.values():
         _set_key(owner, like)
         if getattr(owner, "step", 0) and hasattr(owner, "_init_optim_problem"):  # Nash-MTL, else built in step 0
             owner._init_optim_problem()

@@ -52,10 +52,10 @@ class CosineSketches:
                 A single vector of all parameters gives the same sketch only if every call passes one.
         """
         sketch = torch.zeros(_SIZE)
-        for number, part in enumerate(gradient):
-            if part is None:
+        for number, tensor in enumerate(gradient):
+            if tensor is None:
                 continue
-            flat = part.detach().flatten().to("cpu", torch.float32)
+            flat = tensor.detach().flatten().to("cpu", torch.float32)
             generator = torch.Generator().manual_seed(step_seed(self._seed, number))
             for chunk in flat.split(_CHUNK):
                 hashes = torch.randint(0, 2 * _SIZE, (len(chunk),), generator=generator, dtype=torch.int32)

@@ -56,9 +56,9 @@ class GradientBalancer(Balancer):
         return {"aggregator": self.aggregator, **self.arguments}
 
     @property
-    def independent_parts(self) -> int:
-        """Into how many parts the trainer must cut a step; see `Aggregation.aggregate`."""
-        return self.recipe.independent_parts
+    def independent_subsets(self) -> int:
+        """Into how many subsets the trainer must cut a step; see `Aggregation.aggregate`."""
+        return self.recipe.independent_subsets
 
     def begin(self, tasks: Sequence[TaskFacts]) -> State:
         """Check the options against the tasks."""

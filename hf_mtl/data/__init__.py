@@ -22,7 +22,7 @@ from hf_mtl.data.mixture import DatasetMixture
 from hf_mtl.data.predictions import Prediction, StoredPredictions, write_predictions
 from hf_mtl.data.sources import MOST_COLUMNS, SPLIT_NAMES, as_datasets
 from hf_mtl.data.tasks import InferenceError, infer_task, infer_tasks, infer_type, with_shared_labels
-from hf_mtl_light.encoding import Row, check_tokenizer, encode_rows, padding_id, pieces_of, word_map_of
+from hf_mtl_light.encoding import Row, check_tokenizer, encode_rows, padding_id, raw_tokens_of, word_map_of
 
 __all__ = [
     "BATCHINGS",
@@ -60,7 +60,7 @@ __all__ = [
     "look_at",
     "look_at_texts",
     "padding_id",
-    "pieces_of",
+    "raw_tokens_of",
     "remarks_on",
     "remarks_on_texts",
     "vocabulary_mark",

@@ -148,8 +148,8 @@ def _has_names(feature: Any) -> bool:
 def _joined(labels: Collection[str]) -> str | None:
     """Return a label that is made of others."""
     for label in labels:
-        parts = [part.strip() for part in re.split(r"[,;|/+&]", label)]
-        if len(parts) > 1 and all(part in labels for part in parts):
+        tags = [tag.strip() for tag in re.split(r"[,;|/+&]", label)]
+        if len(tags) > 1 and all(tag in labels for tag in tags):
             return label
     return None
 

@@ -44,16 +44,18 @@ def lay_out(
     Returns:
         The encoder's rows, those of a row one after the other, and by reading which are each row's.
     """
-    parts: list[Any] = []
+    encoder_rows: list[Any] = []
     places: dict[Reading, dict[int, list[int]]] = {name: {} for name in READINGS}
     for i in range(count):
         text = [tokenised.texts[i]] if i in tokenised.texts else []
-        windows = list(tokenised.contexts[i].parts) if i in tokenised.contexts else []
-        if [window.ids for window in windows] == [part.ids for part in text]:
+        windows = list(tokenised.contexts[i].windows) if i in tokenised.contexts else []
+        if [window.ids for window in windows] == [encoded.ids for encoded in text]:
             windows = []  # a pair that fits into one window is read once
         own = {"text": text, "context": windows, "choices": tokenised.choices.get(i, [])}
         for name in READINGS:
             if i in chosen[name]:
-                places[name][i] = list(range(len(parts), len(parts) + len(own[name]))) or places["text"][i]
-                parts += own[name]
-    return parts, places
+                places[name][i] = (
+                    list(range(len(encoder_rows), len(encoder_rows) + len(own[name]))) or places["text"][i]
+                )
+                encoder_rows += own[name]
+    return encoder_rows, places

@@ -52,13 +52,13 @@ class LabelCounts:
         self.labels.update(other.labels)
 
 
-def check_rows(part: LabelledDataset, progress: bool = False) -> dict[str, LabelCounts]:
+def check_rows(dataset: LabelledDataset, progress: bool = False) -> dict[str, LabelCounts]:
     """Check that every input is there and every label fits its task.
 
     Columns are checked by Arrow, each value once, where that is enough; rows are read where a label must fit its row.
 
     Args:
-        part: The dataset.
+        dataset: The dataset.
         progress: Whether to show a bar if it takes longer than a second.
 
     Returns:
@@ -67,35 +67,37 @@ def check_rows(part: LabelledDataset, progress: bool = False) -> dict[str, Label
     Raises:
         DataError: At the first mistake; the message names dataset, row and task.
     """
-    counts = {name: LabelCounts() for name in part.tasks}
-    checks = {name: _ColumnCheck(part, name) for name in part.tasks}
-    by_row = part.has_masked_tasks or "choices" in part.inputs or any(not check.is_enough for check in checks.values())
-    with tqdm(total=len(part), desc=f"Checking {part.name}", unit=" rows", delay=1, disable=not progress) as bar:
-        for start, table in _blocks(part):
-            size = len(table[part.data.column_names[0]])
-            found = None if by_row or not _inputs_fit(part, table) else _count_columns(checks, table)
+    counts = {name: LabelCounts() for name in dataset.tasks}
+    checks = {name: _ColumnCheck(dataset, name) for name in dataset.tasks}
+    by_row = (
+        dataset.has_masked_tasks or "choices" in dataset.inputs or any(not check.is_enough for check in checks.values())
+    )
+    with tqdm(total=len(dataset), desc=f"Checking {dataset.name}", unit=" rows", delay=1, disable=not progress) as bar:
+        for start, table in _blocks(dataset):
+            size = len(table[dataset.data.column_names[0]])
+            found = None if by_row or not _inputs_fit(dataset, table) else _count_columns(checks, table)
             if found is None:
                 # Where Arrow says that something is wrong, reading the rows says what.
-                rows = part.read(range(start, start + size))
+                rows = dataset.read(range(start, start + size))
                 for row in rows:
-                    _check_row(part, row)
-                found = _count_rows(part, rows)
+                    _check_row(dataset, row)
+                found = _count_rows(dataset, rows)
             for name, count in found.items():
                 counts[name].add(count)
             bar.update(size)
     return counts
 
 
-def _blocks(part: LabelledDataset) -> Iterator[tuple[int, dict[str, pa.Array]]]:
+def _blocks(dataset: LabelledDataset) -> Iterator[tuple[int, dict[str, pa.Array]]]:
     start = 0
-    for table in part.data.with_format("arrow").iter(batch_size=_BLOCK):
+    for table in dataset.data.with_format("arrow").iter(batch_size=_BLOCK):
         yield start, {name: table[name].combine_chunks() for name in table.column_names}
         start += table.num_rows
 
 
-def _inputs_fit(part: LabelledDataset, table: _Table) -> bool:
+def _inputs_fit(dataset: LabelledDataset, table: _Table) -> bool:
     """Return whether all inputs are there, and none is too long."""
-    for name in part.inputs:
+    for name in dataset.inputs:
         column = table[name]
         if column.null_count:
             return False
@@ -126,21 +128,21 @@ class _ColumnCheck:
     """Checks one column of labels by its values, each once.
 
     Args:
-        part: The dataset.
+        dataset: The dataset.
         name: The task.
     """
 
-    def __init__(self, part: LabelledDataset, name: str) -> None:
-        self._part, self._name = part, name
-        self._task, self._head = part.task_config(name), part.heads[name]
+    def __init__(self, dataset: LabelledDataset, name: str) -> None:
+        self._dataset, self._name = dataset, name
+        self._task, self._head = dataset.task_config(name), dataset.heads[name]
         self._known: dict[Any, list[str] | None] = {}
-        column = part.data.features[name]
+        column = dataset.data.features[name]
         self._is_list = hasattr(column, "feature")
         reads_plainly = self._head.read_label.__func__ is Head.read_label.__func__  # type: ignore[attr-defined]
         if self._head.needs_words:
             # Words with distributions are lists of lists, or of structs.
             is_flat = self._is_list and isinstance(column.feature, (Value, ClassLabel))
-            fits = is_flat and hasattr(part.data.features["tokens"], "feature")
+            fits = is_flat and hasattr(dataset.data.features["tokens"], "feature")
         else:
             fits = not self._is_list and not isinstance(column, Mapping)
         #: Whether values alone decide: not where a label must fit its row, or is a list that is one label as a whole.
@@ -178,43 +180,43 @@ class _ColumnCheck:
 
     def _read(self, value: Any) -> list[str] | None:
         """Return the labels that a value is made of, checked; ``None``: it is no label."""
-        label = self._part.read_value(self._name, [value] if self._is_list else value)
+        label = self._dataset.read_value(self._name, [value] if self._is_list else value)
         if label is None:
             return None
         self._head.reference(self._task, label)
         return _names(self._task, label)
 
 
-def _check_row(part: LabelledDataset, row: Row) -> None:
+def _check_row(dataset: LabelledDataset, row: Row) -> None:
     for text in (row.text, row.text_pair, *(row.choices or ())):
         if isinstance(text, str) and len(text) > MOST_CHARACTERS:
-            raise part.mistake(
+            raise dataset.mistake(
                 row.index,
                 f": a text of {len(text):,} characters, and at most {MOST_CHARACTERS:,} are read. Cut it, or make rows "
                 "of its parts.",
             )
     for name, label in row.labels.items():
-        head, task = part.heads[name], part.task_config(name)
+        head, task = dataset.heads[name], dataset.task_config(name)
         if head.level == "mask":
             continue  # any text will do
         where = f", task {name!r}"
         if head.needs_words and isinstance(label, list) and len(label) != len(row.text):
             what = "tag" if head.takes_labels else "label"
             kind = "Token classification" if head.takes_labels else f"A task of the type {task.type!r}"
-            raise part.mistake(
+            raise dataset.mistake(
                 row.index,
                 f"{where}: {len(label)} {what}s for {len(row.text)} tokens. {kind} needs one {what} per token.",
             )
         try:
             head.reference(task, label)
         except LabelError as error:
-            raise part.mistake(row.index, f"{where}: {error}") from None
+            raise dataset.mistake(row.index, f"{where}: {error}") from None
 
 
-def _count_rows(part: LabelledDataset, rows: Collection[Row]) -> dict[str, LabelCounts]:
+def _count_rows(dataset: LabelledDataset, rows: Collection[Row]) -> dict[str, LabelCounts]:
     counts = {}
-    for name in part.tasks:
-        head, task = part.heads[name], part.task_config(name)
+    for name in dataset.tasks:
+        head, task = dataset.heads[name], dataset.task_config(name)
         labels = [row.labels[name] for row in rows if name in row.labels]
         counts[name] = LabelCounts(len(rows), len(rows) - len(labels))
         if head.takes_labels and head.level != "mask":

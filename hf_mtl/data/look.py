@@ -70,7 +70,7 @@ class DataLook:
 
 def look_at(
     name: str,
-    parts: Mapping[str, LabelledDataset],
+    splits: Mapping[str, LabelledDataset],
     counts: Mapping[str, Mapping[str, LabelCounts]],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
@@ -81,20 +81,20 @@ def look_at(
 
     Args:
         name: Its name.
-        parts: Its rows by use.
+        splits: Its rows by use.
         counts: By use, what they say of each task.
         tokenizer: The encoder's tokenizer.
         max_length: The most tokens of a row.
     """
     found = DataLook(name, {})
     seen: np.ndarray | None = None
-    for use, part in parts.items():
-        look = look_at_texts(part, tokenizer, max_length)
+    for use, dataset in splits.items():
+        look = look_at_texts(dataset, tokenizer, max_length)
         look.labels = dict(counts[use])
-        hashes = _hashes(part)
+        hashes = _hashes(dataset)
         look.duplicates = int(pd.Series(hashes).duplicated().sum())
         if look.duplicates:
-            look.contradicting = _contradicting(part, hashes)
+            look.contradicting = _contradicting(dataset, hashes)
         if seen is None and use == "train":
             seen = hashes
         elif seen is not None:
@@ -103,17 +103,17 @@ def look_at(
     return found
 
 
-def _inputs(part: LabelledDataset, data: Dataset) -> list[list[Any]]:
+def _inputs(dataset: LabelledDataset, data: Dataset) -> list[list[Any]]:
     """Return the columns that are read, as texts or lists of texts; of masked texts the task's."""
-    names = part.inputs or [name for name in part.tasks if part.heads[name].level == "mask"]
+    names = dataset.inputs or [name for name in dataset.tasks if dataset.heads[name].level == "mask"]
     return [data[name][:] for name in names]
 
 
-def _hashes(part: LabelledDataset) -> np.ndarray:
+def _hashes(dataset: LabelledDataset) -> np.ndarray:
     """Return a number for each row's input, [rows] uint64: equal for equal inputs."""
     blocks = []
-    for start in range(0, len(part), _BLOCK):
-        columns = _inputs(part, part.data.select(range(start, min(start + _BLOCK, len(part)))))
+    for start in range(0, len(dataset), _BLOCK):
+        columns = _inputs(dataset, dataset.data.select(range(start, min(start + _BLOCK, len(dataset)))))
         texts = ["\x1e".join(map(_text, cells)) for cells in zip(*columns, strict=True)]
         blocks.append(pd.util.hash_array(np.array(texts, dtype=object), categorize=False))
     return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.uint64)
@@ -123,13 +123,13 @@ def _text(cell: Any) -> str:
     return "\x1f".join(map(str, cell)) if isinstance(cell, list) else str(cell)
 
 
-def _contradicting(part: LabelledDataset, hashes: np.ndarray) -> dict[str, int]:
+def _contradicting(dataset: LabelledDataset, hashes: np.ndarray) -> dict[str, int]:
     """Return for each task the rows whose input has another label elsewhere."""
     again = np.flatnonzero(pd.Series(hashes).duplicated(keep=False))
-    rows = part.read(again.tolist())
+    rows = dataset.read(again.tolist())
     found = {}
-    for task in part.tasks:
-        if part.heads[task].level == "mask" or part.heads[task].is_regression:
+    for task in dataset.tasks:
+        if dataset.heads[task].level == "mask" or dataset.heads[task].is_regression:
             continue
         labels = [
             (int(hashes[i]), str(row.labels[task])) for i, row in zip(again, rows, strict=True) if task in row.labels
@@ -140,23 +140,23 @@ def _contradicting(part: LabelledDataset, hashes: np.ndarray) -> dict[str, int]:
 
 
 def look_at_texts(
-    part: LabelledDataset, tokenizer: PreTrainedTokenizerBase, max_length: int, rows: int = SAMPLED_ROWS
+    dataset: LabelledDataset, tokenizer: PreTrainedTokenizerBase, max_length: int, rows: int = SAMPLED_ROWS
 ) -> SplitLook:
     """Look at the tokens of a split.
 
     Args:
-        part: Its rows.
+        dataset: Its rows.
         tokenizer: The encoder's tokenizer.
         max_length: The most tokens of a row.
         rows: The most rows that are tokenised, evenly spread over the split.
     """
-    look = SplitLook(len(part), min(len(part), rows))
+    look = SplitLook(len(dataset), min(len(dataset), rows))
     if not look.sampled:
         return look
-    columns = _inputs(part, part.data.select(np.linspace(0, len(part) - 1, look.sampled, dtype=np.int64)))
+    columns = _inputs(dataset, dataset.data.select(np.linspace(0, len(dataset) - 1, look.sampled, dtype=np.int64)))
     # Words are joined: what they are made of is looked at, not which tag they have.
     first, *others = [[_cut(cell) for cell in column] for column in columns[:2]]
-    pairs = others[0] if others and "text_pair" in part.inputs else None
+    pairs = others[0] if others and "text_pair" in dataset.inputs else None
     encoded = tokenizer(first, pairs, add_special_tokens=True, return_attention_mask=False, verbose=False)["input_ids"]
     look.lengths = np.array([len(ids) for ids in encoded])
     look.truncated = float((look.lengths > max_length).mean())

@@ -26,7 +26,7 @@ class DatasetMixture(Dataset[Row]):
     batch.
 
     Args:
-        parts: The datasets.
+        datasets: The datasets.
         batch_sampler: The sampler whose epoch follows this dataset's: `accelerate` passes an epoch's number to the
             dataset, whatever it has wrapped the sampler in.
         augment: Changes a row that is drawn for training; it is given the row and its optimizer step.
@@ -34,29 +34,31 @@ class DatasetMixture(Dataset[Row]):
 
     def __init__(
         self,
-        parts: Sequence[LabelledDataset],
+        datasets: Sequence[LabelledDataset],
         batch_sampler: MixtureBatchSampler | None = None,
         augment: Callable[[Row, int], Row] | None = None,
     ) -> None:
-        self.parts = list(parts)
+        self.datasets = list(datasets)
         self._batch_sampler = batch_sampler
         self._augment = augment
-        self._starts = [0, *accumulate(len(part) for part in self.parts)]
+        self._starts = [0, *accumulate(len(dataset) for dataset in self.datasets)]
         # Reading from Arrow costs by the call, so datasets of one kind are read as one table (which copies no row):
         # a mixed batch of a thousand datasets would be as many reads as it has rows.
         kinds: dict[Any, list[int]] = {}
-        for number, part in enumerate(self.parts):
-            kinds.setdefault(part.kind, []).append(number)
+        for number, dataset in enumerate(self.datasets):
+            kinds.setdefault(dataset.kind, []).append(number)
         self._tables: list[tuple[LabelledDataset, Table]] = []
-        #: For each part its table and its first row there.
-        self._places = [(0, 0)] * len(self.parts)
+        #: For each dataset its table and its first row there.
+        self._places = [(0, 0)] * len(self.datasets)
         for numbers in kinds.values():
             first = 0
             for number in numbers:
                 self._places[number] = (len(self._tables), first)
-                first += len(self.parts[number])
-            alike = [self.parts[number].data for number in numbers]
-            self._tables.append((self.parts[numbers[0]], alike[0] if len(alike) == 1 else concatenate_datasets(alike)))
+                first += len(self.datasets[number])
+            alike = [self.datasets[number].data for number in numbers]
+            self._tables.append(
+                (self.datasets[numbers[0]], alike[0] if len(alike) == 1 else concatenate_datasets(alike))
+            )
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -75,10 +77,10 @@ class DatasetMixture(Dataset[Row]):
         asked: dict[int, list[tuple[int, int, tuple[str, int]]]] = {}
         for i, index in enumerate(indices):
             number = index if index >= 0 else -index - 1
-            part = bisect_right(self._starts, number) - 1
-            table, first = self._places[part]
-            row = number - self._starts[part]
-            asked.setdefault(table, []).append((i, first + row, (self.parts[part].name, row)))
+            source = bisect_right(self._starts, number) - 1
+            table, first = self._places[source]
+            row = number - self._starts[source]
+            asked.setdefault(table, []).append((i, first + row, (self.datasets[source].name, row)))
         for table, wanted in asked.items():
             reader, data = self._tables[table]
             positions, numbers, places = zip(*wanted, strict=True)

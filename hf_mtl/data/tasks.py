@@ -46,7 +46,7 @@ def infer_tasks(
     ('anger', 'joy')
     """
     splits = _splits(datasets, eval_datasets)
-    columns = list(dict.fromkeys(c for parts in splits.values() for c in parts["train"].column_names))
+    columns = list(dict.fromkeys(c for by_split in splits.values() for c in by_split["train"].column_names))
     if tasks is None:
         tasks = [TaskConfig(column) for column in columns if column not in INPUT_COLUMNS]
         if not tasks:
@@ -54,7 +54,7 @@ def infer_tasks(
     check_task_names([task.name for task in tasks])
     found, all_given = [], {}
     for task in tasks:
-        labelling = {name: parts for name, parts in splits.items() if task.name in parts["train"].column_names}
+        labelling = {name: by_split for name, by_split in splits.items() if task.name in by_split["train"].column_names}
         given = {key: value for key, value in task.to_dict().items() if key != "name"}
         all_given[task.name] = given
         if not labelling:
@@ -65,7 +65,7 @@ def infer_tasks(
                 )
             found.append(task)
             continue
-        kind = infer_type(task.name, given, {name: parts["train"] for name, parts in labelling.items()})
+        kind = infer_type(task.name, given, {name: by_split["train"] for name, by_split in labelling.items()})
         found.append(infer_task(task.name, given, kind, labelling, heads))
     return with_shared_labels(found, all_given)
 

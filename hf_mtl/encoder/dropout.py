@@ -35,9 +35,9 @@ def dropout_factors(like: torch.Tensor, p: float) -> torch.Tensor:
     count = like.numel()
     # From the lowest int64 up to no limit: all 64 bits are random.
     bits = torch.empty(-(-count // 4), dtype=torch.int64, device=like.device).random_(-(2**63), None)
-    pieces = bits.view(torch.int16)[:count].view(like.shape)
+    drawn = bits.view(torch.int16)[:count].view(like.shape)
     # Compared right into floating point: a tensor of bool, converted, takes three times as long.
-    keep = torch.ge(pieces, threshold - _STEPS // 2, out=torch.empty_like(pieces, dtype=like.dtype))
+    keep = torch.ge(drawn, threshold - _STEPS // 2, out=torch.empty_like(drawn, dtype=like.dtype))
     return keep.mul_(_STEPS / (_STEPS - threshold))
 
 

@@ -78,7 +78,7 @@ def learn_class_weights(task: TaskConfig, labels: Iterable[int | Sequence[float]
         if isinstance(label, int):
             counts[label] += 1
         else:
-            counts = [count + part for count, part in zip(counts, label, strict=True)]
+            counts = [count + value for count, value in zip(counts, label, strict=True)]
     return dataclasses.replace(task, class_weights=balanced_class_weights(counts)) if any(counts) else task
 
 

@@ -114,8 +114,8 @@ class MultipleChoiceHead(SequenceHead):
 
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the number of each row's likeliest choice."""
-        parts = logits[:, 0].split([len(word_map.choices) for word_map in words])
-        return [int(part.argmax()) for part in parts]
+        by_row = logits[:, 0].split([len(word_map.choices) for word_map in words])
+        return [int(own.argmax()) for own in by_row]
 
     @classmethod
     def answer_options(cls, task: TaskConfig) -> frozenset[str]:
@@ -130,8 +130,8 @@ class MultipleChoiceHead(SequenceHead):
         top_k = None if options is None else options.top_k
         ends = np.cumsum([len(word_map.choices) for word_map in words])[:-1]
         found: list[Any] = []
-        for word_map, part in zip(words, np.split(logits[:, 0], ends), strict=True):
-            scores = softmax(part).tolist()
+        for word_map, own in zip(words, np.split(logits[:, 0], ends), strict=True):
+            scores = softmax(own).tolist()
             order = sorted(range(len(scores)), key=lambda i: -scores[i])
             best = [{"choice": word_map.choices[i], "index": i, "score": scores[i]} for i in order]
             found.append(best[0] if top_k is None else best if top_k == "all" else best[:top_k])

@@ -173,7 +173,7 @@ class TokenClassificationHead(TokenHead):
 
         `no_label` is at positions that train nothing.
         """
-        every = cls.options(task).label_all_tokens
+        labels_all = cls.options(task).label_all_tokens
         labels = task.labels or ()
         inside = [labels.index(inside_tag(label, labels)) for label in labels]
         rows = []
@@ -183,7 +183,7 @@ class TokenClassificationHead(TokenHead):
             previous = None
             for word in word_map.word_ids:
                 target = None if word is None else targets[word]
-                if target is None or (word == previous and not every):
+                if target is None or (word == previous and not labels_all):
                     encoded.append(None)
                 else:
                     encoded.append(_inside(target, inside) if word == previous else target)

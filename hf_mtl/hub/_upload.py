@@ -128,7 +128,7 @@ def _wait_after(error: Exception, wait: float) -> float | None:
         url = str(asked_by.request.url)
     except RuntimeError:  # the HTTP library's way to say that there is no request
         return None
-    if not any(part in url for part in _SENT_ONCE):
+    if not any(fragment in url for fragment in _SENT_ONCE):
         return None
     if response is None:
         return wait

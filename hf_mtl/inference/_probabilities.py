@@ -101,7 +101,7 @@ def _of_rows(head: Any, logits: np.ndarray, words: Sequence[WordMap]) -> list[li
         return runs.in_rows(scores.tolist(), None)
     if head.reads == "choices":
         ends = np.cumsum([len(word_map.choices) for word_map in words])[:-1]
-        return [[softmax(part).tolist()] for part in np.split(logits[:, 0], ends)]
+        return [[softmax(of_row).tolist()] for of_row in np.split(logits[:, 0], ends)]
     described = head.describe(head.task)
     if described is None or described.answers not in _NUMBERS:
         raise UserError(f"Task {head.task.name!r}: {type(head).__name__} does not say what its probabilities are.")

@@ -103,18 +103,20 @@ def per_target_statistic(statistic: RowStatistic, targets: int) -> RowStatistic:
 
     def rows(predictions: Sequence[Any], references: Sequence[Any]) -> npt.NDArray[np.float64]:
         predicted, true = np.array(predictions, dtype=np.float64), np.array(references, dtype=np.float64)
-        parts = []
+        columns = []
         for target in range(targets):
             there = ~np.isnan(true[:, target])
             added = statistic.rows(predicted[:, target], np.where(there, true[:, target], 0.0))  # type: ignore[arg-type]
-            parts.append(added * there[:, None])
+            columns.append(added * there[:, None])
         # What each target has in rows with a number, and whether there is one: a target without any is left out.
-        return np.concatenate([*parts, ~np.isnan(true)], axis=1)
+        return np.concatenate([*columns, ~np.isnan(true)], axis=1)
 
     def value(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        *parts, there = np.split(sums, [*(np.arange(1, targets + 1) * ((sums.shape[1] - targets) // targets))], axis=1)
+        *columns, there = np.split(
+            sums, [*(np.arange(1, targets + 1) * ((sums.shape[1] - targets) // targets))], axis=1
+        )
         seen = there > 0
-        scores = np.stack([statistic.value(part) for part in parts], axis=1)
+        scores = np.stack([statistic.value(column) for column in columns], axis=1)
         mean: npt.NDArray[np.float64] = (scores * seen).sum(1) / np.maximum(seen.sum(1), 1)
         return mean
 

@@ -155,14 +155,14 @@ def _slice(found: DatasetDict, name: str, where: str) -> Dataset:
         spans = datasets.ReadInstruction.from_spec(name).to_absolute({key: len(rows) for key, rows in found.items()})
     except (ValueError, KeyError, AssertionError) as error:
         raise RecipeError(where, f"no such slice {name!r}: {one_line(error)} Splits: {listed(found)}.") from error
-    parts = []
+    slices = []
     for split in dict.fromkeys(span.splitname for span in spans):
         rows = found[split]
         chosen = [row for span in spans if span.splitname == split for row in range(span.from_, span.to)]
         # Reversed and back: rows that were moved know their numbers in the split, those of a bare slice do not.
         backwards = range(len(rows) - 1, -1, -1)
-        parts.append(rows.select(backwards).select(backwards).select(chosen))
-    return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
+        slices.append(rows.select(backwards).select(backwards).select(chosen))
+    return slices[0] if len(slices) == 1 else datasets.concatenate_datasets(slices)
 
 
 def _rename(where: str, use: str, data: Dataset, columns: Mapping[str, str], keep: str | None = None) -> Dataset:

@@ -30,7 +30,7 @@ class RecipeError(UserError):
         self.source = source
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.source, self.where, self.message) if part)
+        return ": ".join(found for found in (self.source, self.where, self.message) if found)
 
 
 def one_line(error: BaseException, most: int = 400) -> str:

@@ -73,9 +73,9 @@ class Recipe(ReadRecipe):
                 tasks = with_shared_labels(tasks, given)
             check_best_metric(args.metric_for_best_model, tasks)
             counts: dict[str, dict[str, dict[str, LabelCounts]]] = {}
-            for name, parts in splits.items():
+            for name, by_split in splits.items():
                 counts[name] = {}
-                for use, data in parts.items():
+                for use, data in by_split.items():
                     counts[name][use] = check_split(name, use, data, tasks, loaded[name])
                     if use == "train" and not any(found.labelled for found in counts[name][use].values()):
                         raise RecipeError(f"datasets.{name}", "no training row has a label.")
@@ -87,7 +87,7 @@ class Recipe(ReadRecipe):
                     {},
                     {task.name for task in tasks}.difference(frozen),
                 )
-        by_use = {use: {name: parts[use] for name, parts in splits.items() if use in parts} for use in _USES}
+        by_use = {use: {name: by_split[use] for name, by_split in splits.items() if use in by_split} for use in _USES}
         scored = _scored(by_use, tasks)
         names = [t.name for t in tasks if any(has_labels(d, [t.name]) for d in scored["validation"].values())]
         if args.calibrate:
@@ -132,9 +132,9 @@ class Recipe(ReadRecipe):
             kinds |= {name: self._infer_type(name, self.tasks, loaded) for name in missing}
             splits = {name: self._split(name, data, kinds, seed, uses) for name, data in loaded.items()}
             chosen = {
-                name: parts[split].remove_columns([task for task in self.datasets[name].tasks() if task in missing])
-                for name, parts in splits.items()
-                if split in parts
+                name: by_split[split].remove_columns([task for task in self.datasets[name].tasks() if task in missing])
+                for name, by_split in splits.items()
+                if split in by_split
             }
             for name, data in chosen.items():
                 check_split(name, split, data, tasks, loaded[name])
@@ -190,7 +190,7 @@ class Recipe(ReadRecipe):
         self, name: str, data: LoadedDataset, kinds: Mapping[str, Mapping[str, Any]], seed: int, uses: Sequence[str]
     ) -> dict[str, Any]:
         """Return the rows by use, held out where the source has no split."""
-        source, parts = self.datasets[name], dict(data.splits)
+        source, by_split = self.datasets[name], dict(data.splits)
         single = [
             task
             for task in source.tasks()
@@ -198,19 +198,19 @@ class Recipe(ReadRecipe):
             and kinds[task].get("problem_type") != "multi_label_classification"
         ]
         for use, size in (("test", source.test_size), ("validation", source.validation_size)):
-            if use in uses and use not in parts and size:
-                parts["train"], parts[use] = hold_out(parts["train"], size, seed, single, name=name, use=use)
-        return parts
+            if use in uses and use not in by_split and size:
+                by_split["train"], by_split[use] = hold_out(by_split["train"], size, seed, single, name=name, use=use)
+        return by_split
 
 
 def _labelling(splits: Mapping[str, Mapping[str, Any]], task: str) -> dict[str, Mapping[str, Any]]:
-    return {name: parts for name, parts in splits.items() if task in parts["train"].column_names}
+    return {name: by_split for name, by_split in splits.items() if task in by_split["train"].column_names}
 
 
 def _scored(by_use: dict[str, dict[str, Any]], tasks: Sequence[TaskConfig]) -> dict[str, dict[str, Any]]:
     """Leave out validation and test rows without any label: there is nothing to score."""
     names = [task.name for task in tasks]
     return {
-        use: {name: data for name, data in parts.items() if use == "train" or has_labels(data, names)}
-        for use, parts in by_use.items()
+        use: {name: data for name, data in by_split.items() if use == "train" or has_labels(data, names)}
+        for use, by_split in by_use.items()
     }

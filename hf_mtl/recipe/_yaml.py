@@ -197,19 +197,19 @@ def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict
     for override in overrides:
         key, equals, text = override.partition("=")
         *parents, last = key.split(".")
-        if not equals or not all(part.strip() for part in (*parents, last)):
+        if not equals or not all(parent.strip() for parent in (*parents, last)):
             raise RecipeError(
                 "", "not of the form key=value, such as training.learning_rate=1e-4.", f"override {override!r}"
             )
         here = result
-        for i, part in enumerate(parents):
-            inner = here.get(part)
+        for i, parent in enumerate(parents):
+            inner = here.get(parent)
             if inner is not None and not isinstance(inner, dict):
                 found = ".".join(parents[: i + 1])
                 raise RecipeError("", f"{found} is {inner!r}, which has no keys.", f"override {override!r}")
             # Copied on the way down: the caller's mappings stay as they are.
-            here[part] = dict(inner or {})
-            here = here[part]
+            here[parent] = dict(inner or {})
+            here = here[parent]
         try:
             here[last] = parse_yaml(text, names_values=last == "labels")
         except RecipeError as error:

@@ -79,10 +79,10 @@ class ExchangeableModel(PreTrainedModel):
         stock = {name: read_stock(name, model, (types or {}).get(name), **kwargs) for name, model in models.items()}
         foreign = [name for name in names if not same_encoder(stock[str(kept)], stock[name])]
         model: Self = cls.from_encoder(
-            plain_encoder(stock[str(kept)]), [part.task for part in stock.values()], unpad=unpad
+            plain_encoder(stock[str(kept)]), [single.task for single in stock.values()], unpad=unpad
         )
-        for name, part in stock.items():
-            load_head(cast(Head, model.heads[name]), part)
+        for name, single in stock.items():
+            load_head(cast(Head, model.heads[name]), single)
             model.task_heads[name].is_new = False
         if foreign:
             warnings.warn(

@@ -84,7 +84,7 @@ def _loaded(pretrained: str | Path | PreTrainedModel) -> PreTrainedModel:
     return encoder
 
 
-def _parts(model: MultiTaskModel) -> Iterator[tuple[str, nn.Module]]:
+def _modules(model: MultiTaskModel) -> Iterator[tuple[str, nn.Module]]:
     """Yield the encoder and its branches, by names."""
     yield "the encoder", model.encoder
     for name, top in model.branches.items():
@@ -105,7 +105,7 @@ def _origins(model: MultiTaskModel, encoder: PreTrainedModel) -> list[dict[str, 
             "the encoder that its training began with."
         )
     found = []
-    for name, trained in _parts(model):
+    for name, trained in _modules(model):
         source: nn.Module = encoder
         if isinstance(trained, nn.ModuleList):
             source = nn.ModuleList(layer_list(encoder)[1][-len(trained) :])
@@ -126,9 +126,9 @@ def _interpolated(model: MultiTaskModel, origins: Sequence[dict[str, torch.Tenso
     if isinstance(factor, bool) or not 0 <= factor <= 1:
         raise UserError(f"factor must lie in [0, 1], found {factor!r}: 0 is the pretrained encoder, 1 the trained one.")
     between = copy.deepcopy(model)
-    for (_, part), (_, trained), origin in zip(_parts(between), _parts(model), origins, strict=True):
+    for (_, module), (_, trained), origin in zip(_modules(between), _modules(model), origins, strict=True):
         after = trained.state_dict()
-        for key, value in part.state_dict().items():
+        for key, value in module.state_dict().items():
             if value.is_floating_point():
                 # In double precision: rounded once, and exact at 0 and 1. The trained values are the given model's:
                 # a tensor that has two names is written twice.

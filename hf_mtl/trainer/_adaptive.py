@@ -112,19 +112,21 @@ class SamplingFeedback(TrainerCallback):
 
 
 def feedback_of(
-    plan: Any, parts: Mapping[str, LabelledDataset], main_metrics: Mapping[str, str], homogeneous: bool
+    plan: Any, datasets: Mapping[str, LabelledDataset], main_metrics: Mapping[str, str], homogeneous: bool
 ) -> SamplingFeedback | None:
     """Return what teaches a plan; ``None`` if it learns nothing.
 
     Args:
         plan: What is drawn when.
-        parts: The training datasets.
+        datasets: The training datasets.
         main_metrics: The main metric of each task that is evaluated.
         homogeneous: Whether a step holds rows of one dataset.
     """
     if not isinstance(plan, AdaptivePlan):
         return None
-    return SamplingFeedback(plan, {name: part.tasks for name, part in parts.items()}, main_metrics, homogeneous)
+    return SamplingFeedback(
+        plan, {name: dataset.tasks for name, dataset in datasets.items()}, main_metrics, homogeneous
+    )
 
 
 def _callback_states(state: TrainerState) -> dict[str, Any]:

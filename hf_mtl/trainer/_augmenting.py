@@ -21,13 +21,13 @@ __all__ = ["check_augmentation", "make_augmenter"]
 
 
 def check_augmentation(
-    args: MultiTaskTrainingArguments, parts: Mapping[str, LabelledDataset], tokenizer: Any, scheduler: Any
+    args: MultiTaskTrainingArguments, datasets: Mapping[str, LabelledDataset], tokenizer: Any, scheduler: Any
 ) -> dict[str, Augmentation]:
     """Return the augmentations of a training, checked against its datasets.
 
     Args:
         args: The training arguments.
-        parts: The training datasets.
+        datasets: The training datasets.
         tokenizer: The tokenizer.
         scheduler: A scheduler that was passed in, or ``None``.
 
@@ -37,14 +37,14 @@ def check_augmentation(
     made = make_augmentations(args.augmentation)
     for name, augmentation in made.items():
         for dataset in augmentation.datasets or ():
-            if parts and dataset not in parts:  # a trainer without training data scores, with any arguments
+            if datasets and dataset not in datasets:  # a trainer without training data scores, with any arguments
                 raise UserError(
                     f"augmentation {name!r} names {dataset!r}, which is no training dataset."
-                    f"{nearest(dataset, parts)} Datasets: {listed(parts)}."
+                    f"{nearest(dataset, datasets)} Datasets: {listed(datasets)}."
                 )
-        for dataset, part in parts.items():
+        for dataset, data in datasets.items():
             if augmentation.takes(dataset):
-                augmentation.check(dataset, part.inputs, part.heads)
+                augmentation.check(dataset, data.inputs, data.heads)
         if augmentation.schedule == "learning-rate":
             if scheduler is not None:
                 raise UserError(
@@ -57,7 +57,7 @@ def check_augmentation(
 
 def make_augmenter(
     args: MultiTaskTrainingArguments,
-    parts: Mapping[str, LabelledDataset],
+    datasets: Mapping[str, LabelledDataset],
     tokenizer: Any,
     epoch_steps: int,
 ) -> Augmenter | None:
@@ -65,20 +65,20 @@ def make_augmenter(
 
     Args:
         args: The training arguments.
-        parts: The training datasets.
+        datasets: The training datasets.
         tokenizer: The tokenizer.
         epoch_steps: Optimizer steps of an epoch.
     """
-    augmentations = check_augmentation(args, parts, tokenizer, None)  # a search may have changed them
+    augmentations = check_augmentation(args, datasets, tokenizer, None)  # a search may have changed them
     if not augmentations:
         return None
-    tagging = {name: [t for t, head in part.heads.items() if head.needs_words] for name, part in parts.items()}
+    tagging = {name: [t for t, head in data.heads.items() if head.needs_words] for name, data in datasets.items()}
 
     def rows(augmentation: Augmentation) -> Iterator[tuple[Row, str]]:
-        for name in sorted(parts):
+        for name in sorted(datasets):
             if augmentation.takes(name):
-                for first in range(0, len(parts[name]), 1000):
-                    for row in parts[name].read(range(first, min(first + 1000, len(parts[name])))):
+                for first in range(0, len(datasets[name]), 1000):
+                    for row in datasets[name].read(range(first, min(first + 1000, len(datasets[name])))):
                         yield from ((row, task) for task in tagging[name] if task in row.labels)
 
     learned = {name: augmentation.learned(rows(augmentation)) for name, augmentation in augmentations.items()}

@@ -276,7 +276,7 @@ class TaskBalancing:
         inputs = self._prepare(inputs)
         if running.jacobian is None:
             running.jacobian = StepJacobian(
-                plain.parameter_depths(), plain.task_heads, list(running.step.shares), aggregation.independent_parts
+                plain.parameter_depths(), plain.task_heads, list(running.step.shares), aggregation.independent_subsets
             )
         # What is logged is the mean of the tasks' losses, which no gradient comes from.
         means = {name: weight / len(weights) for name, weight in weights.items()}
@@ -292,8 +292,8 @@ class TaskBalancing:
             if self._accelerator.num_processes > 1:
                 running.jacobian.reduce(self._reduce)
             rows = running.jacobian.whole()
-            parts = running.jacobian.parts() if aggregation.independent_parts > 1 else []
-            vector, found = aggregation.aggregate(running.step, rows, parts)
+            subsets = running.jacobian.subsets() if aggregation.independent_subsets > 1 else []
+            vector, found = aggregation.aggregate(running.step, rows, subsets)
             running.jacobian.set_gradient(vector)
             if self._sketches is not None and self._is_compared(running):
                 named = zip(running.step.shares, rows, strict=True)

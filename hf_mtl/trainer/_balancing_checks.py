@@ -27,12 +27,12 @@ def check_balancing(
         ValueError: If steps would lack tasks that the method needs, or the gradient of one task cannot be taken.
     """
     name = args.balancing if type(balancer).__module__.startswith("hf_mtl.") else type(balancer).__name__
-    every = {task for tasks in labelled.values() for task in tasks}
-    lacking = [dataset for dataset, tasks in labelled.items() if set(tasks) != every]
+    all_tasks = {task for tasks in labelled.values() for task in tasks}
+    lacking = [dataset for dataset, tasks in labelled.items() if set(tasks) != all_tasks]
     if balancer.requires_all_tasks and lacking and args.batching == "homogeneous":
         raise UserError(
             f"Balancing {name!r} needs rows of all tasks in each step, but batching='homogeneous' fills a step with "
-            f"rows of one dataset, and {listed(lacking)} label only some of the tasks {listed(sorted(every))}. Set "
+            f"rows of one dataset, and {listed(lacking)} label only some of the tasks {listed(sorted(all_tasks))}. Set "
             "batching='mixed', or choose a method that works with one dataset a step: 'fixed', 'equal', "
             "'uncertainty', 'dwa' or 'random'."
         )
@@ -55,9 +55,9 @@ def check_balancing(
                 f"Balancing {name!r} takes gradients without the scaling that fp16 needs. Set bf16=True, or "
                 "precision='float32'."
             )
-        parts = balancer.independent_parts
-        if args.gradient_accumulation_steps < parts:
+        subsets = balancer.independent_subsets
+        if args.gradient_accumulation_steps < subsets:
             raise UserError(
-                f"Aggregator {balancer.recipe.name!r} compares gradients of {parts} independent parts of a step. Set "
-                f"gradient_accumulation_steps to at least {parts}, found {args.gradient_accumulation_steps}."
+                f"Aggregator {balancer.recipe.name!r} compares gradients of {subsets} independent parts of a step. Set "
+                f"gradient_accumulation_steps to at least {subsets}, found {args.gradient_accumulation_steps}."
             )

@@ -150,10 +150,10 @@ class CheckpointingTrainer(PublishingTrainer):
         mine = {step: fault_of(path) for step, path in sorted(checkpoints_in(output).items())}
         if self.args.world_size == 1:
             return mine
-        every: list[dict[int, str | None]] = gather_object([mine])
-        steps = sorted({step for found in every for step in found})
+        of_machines: list[dict[int, str | None]] = gather_object([mine])
+        steps = sorted({step for found in of_machines for step in found})
         absent = "it is not on every machine"
-        return {step: next(filter(None, (found.get(step, absent) for found in every)), None) for step in steps}
+        return {step: next(filter(None, (found.get(step, absent) for found in of_machines)), None) for step in steps}
 
     def _warn(self, message: str) -> None:
         if self.is_world_process_zero():

@@ -53,13 +53,13 @@ def rows_checked(
     """
     args, model = trainer.args, trainer._plain_model
     progress = not args.disable_tqdm and args.process_index == 0
-    counts = {name: check_rows(part, progress) for name, part in train.items()}
+    counts = {name: check_rows(dataset, progress) for name, dataset in train.items()}
     if train:
         frozen = {*model.frozen["heads"], *((args.frozen_heads or ()) if args.unfreeze_at_step is None else ())}
         untrained = {name for name, head in model.task_heads.items() if head.is_new} - frozen
-        check_tasks_have_rows(model.tasks, counts, {name: part.unused for name, part in train.items()}, untrained)
-    for name, part in evaluation.items():
-        named = copy.copy(part)
+        check_tasks_have_rows(model.tasks, counts, {name: dataset.unused for name, dataset in train.items()}, untrained)
+    for name, dataset in evaluation.items():
+        named = copy.copy(dataset)
         named.name = f"{name} (validation)"
         check_rows(named, progress)
     collator = trainer.data_collator
@@ -95,16 +95,16 @@ def check_training(
     args.learning_rates_of_heads(tasks)
 
 
-def warn_of_texts(parts: Mapping[str, LabelledDataset], tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+def warn_of_texts(datasets: Mapping[str, LabelledDataset], tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
     """Warn of datasets whose tokens the tokenizer does not know, or whose rows are too long, by a few rows of each."""
-    for part in islice(parts.values(), _MOST_DATASETS):
-        for remark in remarks_on_texts(part.name, look_at_texts(part, tokenizer, max_length, _LOOK)):
+    for dataset in islice(datasets.values(), _MOST_DATASETS):
+        for remark in remarks_on_texts(dataset.name, look_at_texts(dataset, tokenizer, max_length, _LOOK)):
             logger.warning("%s", remark)
 
 
-def mark_trained(model: MultiTaskModel, parts: Mapping[str, LabelledDataset]) -> None:
+def mark_trained(model: MultiTaskModel, datasets: Mapping[str, LabelledDataset]) -> None:
     """Note that the heads of the datasets' tasks have learned, and drop calibrations of the model as it was."""
     heads = model.task_heads
-    for name in {task for part in parts.values() for task in part.tasks}:
+    for name in {task for dataset in datasets.values() for task in dataset.tasks}:
         heads[owner_of(model.tasks, name)].is_new = False
     forget_calibration(model)

@@ -23,12 +23,12 @@ class FreezingCallback(TrainerCallback):
 
     Args:
         model: The model.
-        parts: The training datasets, each with the tasks that it labels.
+        datasets: The training datasets, each with the tasks that it labels.
     """
 
-    def __init__(self, model: MultiTaskModel, parts: Mapping[str, LabelledDataset]) -> None:
+    def __init__(self, model: MultiTaskModel, datasets: Mapping[str, LabelledDataset]) -> None:
         self._model = model
-        self._parts = parts
+        self._datasets = datasets
         self._own: dict[str, Any] | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -42,13 +42,13 @@ class FreezingCallback(TrainerCallback):
         self._set(args, state)
         if any(parameter.requires_grad for parameter in self._model.parameter_depths()):
             return
-        for name, part in self._parts.items():
-            learning = [task for task in part.tasks if task not in self._model.frozen["heads"]]
+        for name, dataset in self._datasets.items():
+            learning = [task for task in dataset.tasks if task not in self._model.frozen["heads"]]
             if not learning:
                 self._model._set_frozen(self._own)
                 raise UserError(
-                    f"Dataset {name!r} labels {listed(part.tasks)}, and both the encoder and those heads are frozen: "
-                    "its steps would train nothing. Leave the dataset out, or unfreeze one of them."
+                    f"Dataset {name!r} labels {listed(dataset.tasks)}, and both the encoder and those heads are "
+                    "frozen: its steps would train nothing. Leave the dataset out, or unfreeze one of them."
                 )
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

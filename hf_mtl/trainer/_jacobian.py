@@ -20,18 +20,18 @@ class StepJacobian:
         shared: The parameters of the encoder and its branches.
         heads: The head of each task.
         names: The tasks of the step.
-        parts: Into how many parts the step is cut; micro-batch i belongs to part i modulo ``parts``.
+        subsets: Into how many parts the step is cut; micro-batch i belongs to part i modulo ``subsets``.
     """
 
     def __init__(
-        self, shared: Iterable[nn.Parameter], heads: Mapping[str, nn.Module], names: Sequence[str], parts: int = 1
+        self, shared: Iterable[nn.Parameter], heads: Mapping[str, nn.Module], names: Sequence[str], subsets: int = 1
     ) -> None:
         self._parameters = [p for p in shared if p.requires_grad]
         self._heads = {name: [p for p in heads[name].parameters() if p.requires_grad] for name in names}
         self._rows = {name: row for row, name in enumerate(names)}
         total = sum(p.numel() for p in self._parameters)
-        self._matrices = self._parameters[0].new_zeros(parts, len(names), total)
-        self._items = torch.zeros(parts, len(names), dtype=torch.float64)
+        self._matrices = self._parameters[0].new_zeros(subsets, len(names), total)
+        self._items = torch.zeros(subsets, len(names), dtype=torch.float64)
         # A parameter that no task reaches keeps no gradient, as in a plain backward pass.
         self._used = torch.zeros(len(self._parameters), dtype=torch.float64)
         self._batches = 0
@@ -43,14 +43,14 @@ class StepJacobian:
             losses: Its part of each task's loss.
             items: The items that each loss is of.
         """
-        part = self._batches % len(self._matrices)
+        subset = self._batches % len(self._matrices)
         self._batches += 1
         for number, (name, loss) in enumerate(losses.items()):
             head = self._heads[name]
             found = torch.autograd.grad(
                 loss, [*self._parameters, *head], retain_graph=number + 1 < len(losses), allow_unused=True
             )
-            row, start = self._matrices[part, self._rows[name]], 0
+            row, start = self._matrices[subset, self._rows[name]], 0
             for index, (parameter, gradient) in enumerate(zip(self._parameters, found, strict=False)):
                 if gradient is not None:
                     row[start : start + parameter.numel()] += gradient.flatten()
@@ -59,7 +59,7 @@ class StepJacobian:
             for parameter, gradient in zip(head, found[len(self._parameters) :], strict=True):
                 if gradient is not None:
                     parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-            self._items[part, self._rows[name]] += items[name]
+            self._items[subset, self._rows[name]] += items[name]
 
     def reduce(self, sum_over_ranks: Callable[[torch.Tensor], torch.Tensor]) -> None:
         """Add up the ranks' gradients: every rank then holds those of the whole step.
@@ -78,7 +78,7 @@ class StepJacobian:
         """Return the gradients of the whole step, [T', P]."""
         return self._matrices[0] if len(self._matrices) == 1 else self._matrices.sum(0)
 
-    def parts(self) -> list[torch.Tensor]:
+    def subsets(self) -> list[torch.Tensor]:
         """Return the gradients of each part's own mean losses, [T', P] each; none where a part lacks a task."""
         if bool((self._items == 0).any()):
             return []
@@ -91,6 +91,6 @@ class StepJacobian:
         Args:
             vector: [P].
         """
-        pieces = vector.split([p.numel() for p in self._parameters])
-        for parameter, piece, used in zip(self._parameters, pieces, self._used.tolist(), strict=True):
-            parameter.grad = piece.view_as(parameter) if used else None
+        gradients = vector.split([p.numel() for p in self._parameters])
+        for parameter, gradient, used in zip(self._parameters, gradients, self._used.tolist(), strict=True):
+            parameter.grad = gradient.view_as(parameter) if used else None

@@ -43,7 +43,7 @@ class SummaryCallback(TrainerCallback):
 
 
 def training_summary(
-    parts: Mapping[str, LabelledDataset],
+    datasets: Mapping[str, LabelledDataset],
     tasks: Sequence[TaskConfig],
     shares: Iterable[tuple[float, float | None]],
     counts: Mapping[str, Mapping[str, LabelCounts]],
@@ -51,7 +51,7 @@ def training_summary(
     """Return what `summary_table` shows.
 
     Args:
-        parts: The training datasets.
+        datasets: The training datasets.
         tasks: The model's tasks.
         shares: For each dataset its share when training begins and when it ends.
         counts: What the rows of each dataset say of each task, where they were checked.
@@ -60,7 +60,7 @@ def training_summary(
     return [
         {
             "dataset": name,
-            "rows": len(part),
+            "rows": len(dataset),
             "share": first,
             "last_share": last,
             "tasks": [
@@ -70,10 +70,10 @@ def training_summary(
                     "labels": named[task].labels,
                     "unlabelled": counts[name][task].unlabelled if name in counts else 0,
                 }
-                for task in part.tasks
+                for task in dataset.tasks
             ],
         }
-        for (name, part), (first, last) in zip(parts.items(), shares, strict=True)
+        for (name, dataset), (first, last) in zip(datasets.items(), shares, strict=True)
     ]
 
 

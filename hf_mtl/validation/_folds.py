@@ -78,27 +78,27 @@ def make_folds(
     >>> bool(found[0] == found[2]), sorted(set(found.tolist()))
     (True, [0, 1])
     """
-    parts = as_datasets(datasets, "train")
-    if not parts:
+    by_name = as_datasets(datasets, "train")
+    if not by_name:
         raise UserError("Folds need training rows, and there are none.")
     if isinstance(folds, (bool, str)) or not (isinstance(folds, int) or hasattr(folds, "split")):
         raise UserTypeError(f"folds must be a number, or a splitter of scikit-learn's, found {folds!r}.")
     if isinstance(folds, int) and folds < 2:
         raise UserError(f"folds must be at least 2, found {folds}.")
     masked = [task.name for task in tasks if head_class(task, heads).column_is_input]
-    texts = {n: [c for c in (*_TEXTS, *masked) if c in data.column_names] for n, data in parts.items()}
+    texts = {n: [c for c in (*_TEXTS, *masked) if c in data.column_names] for n, data in by_name.items()}
     largest = 1 / (folds if isinstance(folds, int) else 5)
-    units, whole = text_units(parts, texts, _group_columns(parts, group_by), largest)
+    units, whole = text_units(by_name, texts, _group_columns(by_name, group_by), largest)
     if whole:
         logger.info("Most pairs of %s share a text with others: a pair counts as one text there.", listed(whole))
     count = int(units.max()) + 1 if len(units) else 0
     if isinstance(folds, int) and count < folds:
         what = "texts or groups" if group_by else "texts"
         raise UserError(f"{folds} folds need as many different {what}, and there are {count}. Ask for fewer folds.")
-    counts = _label_counts(parts, tasks, units, count, heads)
+    counts = _label_counts(by_name, tasks, units, count, heads)
     of_units = _dealt(folds, np.bincount(units, minlength=count), counts, seed)
     found, start = {}, 0
-    for name, data in parts.items():
+    for name, data in by_name.items():
         found[name] = of_units[units[start : start + len(data)]]
         start += len(data)
         if len(data) and (found[name] == found[name][0]).all():
@@ -109,21 +109,21 @@ def make_folds(
     return found
 
 
-def _group_columns(parts: Mapping[str, Dataset], group_by: str | Mapping[str, str] | None) -> dict[str, str]:
+def _group_columns(by_name: Mapping[str, Dataset], group_by: str | Mapping[str, str] | None) -> dict[str, str]:
     if group_by is None:
         return {}
-    asked = dict.fromkeys(parts, group_by) if isinstance(group_by, str) else group_by
-    having = {name: asked[name] for name, data in parts.items() if asked.get(name) in data.column_names}
+    asked = dict.fromkeys(by_name, group_by) if isinstance(group_by, str) else group_by
+    having = {name: asked[name] for name, data in by_name.items() if asked.get(name) in data.column_names}
     if not having:
         names = list(dict.fromkeys(asked.values()))
-        columns = list(dict.fromkeys(column for data in parts.values() for column in data.column_names))
+        columns = list(dict.fromkeys(column for data in by_name.values() for column in data.column_names))
         hint = nearest(names[0], columns) if names else ""
         raise UserError(f"group_by: no dataset has a column {listed(names)}.{hint} Name one that the source has.")
     return having
 
 
 def _label_counts(
-    parts: Mapping[str, Dataset],
+    by_name: Mapping[str, Dataset],
     tasks: Sequence[TaskConfig],
     units: np.ndarray,
     count: int,
@@ -134,7 +134,7 @@ def _label_counts(
     of_units: list[int] = []
     labels: list[int] = []
     start = 0
-    for name, data in parts.items():
+    for name, data in by_name.items():
         labelled = np.zeros(len(data), bool)
         for row, (task, stratum) in strata_of(name, data, tasks, heads):
             of_units.append(int(units[start + row]))

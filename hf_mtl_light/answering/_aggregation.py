@@ -37,24 +37,24 @@ def aggregate(
     Raises:
         ValueError: If the words come without pieces.
     """
-    pieces = words.pieces
-    if pieces is None:
+    raw_tokens = words.raw_tokens
+    if raw_tokens is None:
         raise UserError("An aggregation_strategy needs the tokens of the text; this row was encoded without them.")
-    if not pieces.index:
+    if not raw_tokens.index:
         return []
-    own = probabilities[list(pieces.index)]
-    starts = [0, *(i for i, inside in enumerate(pieces.is_subword) if inside is False and i)]
+    own = probabilities[list(raw_tokens.index)]
+    starts = [0, *(i for i, inside in enumerate(raw_tokens.is_subword) if inside is False and i)]
     if options.aggregation_strategy in ("none", "simple"):
         starts = list(range(len(own)))
     ids, scores = _best(own, starts, options.aggregation_strategy or "none")
     stops = [*starts[1:], len(own)]
-    spans = [(pieces.spans[i][0], pieces.spans[j - 1][1]) for i, j in zip(starts, stops, strict=True)]
+    spans = [(raw_tokens.spans[i][0], raw_tokens.spans[j - 1][1]) for i, j in zip(starts, stops, strict=True)]
     tags = [labels[i] for i in ids]
     ignored = options.ignore_labels
     if options.aggregation_strategy == "none":
         return [
             {"entity": tag, "score": score, "index": index, "word": words.text[start:end], "start": start, "end": end}
-            for tag, score, index, (start, end) in zip(tags, scores.tolist(), pieces.index, spans, strict=True)
+            for tag, score, index, (start, end) in zip(tags, scores.tolist(), raw_tokens.index, spans, strict=True)
             if tag not in ignored and start < end
         ]
     found = []

@@ -69,8 +69,8 @@ class TagAnswers(Answers):
         if options is not None and options.aggregation_strategy is not None:
             probabilities = softmax(calibrated(logits, task.temperature))
             stops = np.cumsum([len(row.word_ids) for row in words]).tolist()
-            parts = (probabilities[start:stop] for start, stop in zip([0, *stops[:-1]], stops, strict=True))
-            return [aggregate(row, part, task.labels, options) for row, part in zip(words, parts, strict=True)]
+            of_rows = (probabilities[start:stop] for start, stop in zip([0, *stops[:-1]], stops, strict=True))
+            return [aggregate(row, own, task.labels, options) for row, own in zip(words, of_rows, strict=True)]
         runs = WordRuns.of(words)
         of_words = logits[np.array(runs.tokens, dtype=np.int64)]
         lengths = np.array(runs.lengths, dtype=np.int64)

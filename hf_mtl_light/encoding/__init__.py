@@ -11,12 +11,12 @@ from hf_mtl_light.encoding._encodings import (
     check_tokenizer,
     encode_rows,
     padding_id,
-    pieces_of,
+    raw_tokens_of,
     word_map_of,
 )
 from hf_mtl_light.encoding._readings import (
+    ContextWindow,
     EncodedContext,
-    Part,
     can_read,
     choice_words,
     encode_choices,
@@ -27,10 +27,10 @@ from hf_mtl_light.encoding._tokenizer import FileTokenizer
 from hf_mtl_light.encoding._windows import EncodedRow, Window, WindowEncoder
 
 __all__ = [
+    "ContextWindow",
     "EncodedContext",
     "EncodedRow",
     "FileTokenizer",
-    "Part",
     "Row",
     "RowError",
     "Tokenizer",
@@ -44,6 +44,6 @@ __all__ = [
     "encode_contexts",
     "encode_rows",
     "padding_id",
-    "pieces_of",
+    "raw_tokens_of",
     "word_map_of",
 ]

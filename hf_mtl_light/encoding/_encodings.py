@@ -12,7 +12,7 @@ from hf_mtl_light.encoding._locks import lock_of
 from hf_mtl_light.encoding._rows import Row
 from hf_mtl_light.encoding._word_numbers import number_given_words, number_words, word_spans
 from hf_mtl_light.errors import UserError
-from hf_mtl_light.words import Pieces, WordMap, trimmed
+from hf_mtl_light.words import RawTokens, WordMap, trimmed
 
 __all__ = [
     "Tokenizer",
@@ -20,7 +20,7 @@ __all__ = [
     "encode_rows",
     "is_word_aware",
     "padding_id",
-    "pieces_of",
+    "raw_tokens_of",
     "text_of",
     "word_map_of",
 ]
@@ -108,7 +108,7 @@ def word_map_of(
     row: Row,
     word_ids: Sequence[int | None],
     offsets: Sequence[tuple[int, int]],
-    pieces: Pieces | None = None,
+    raw_tokens: RawTokens | None = None,
 ) -> WordMap:
     """Return what became of a row's words.
 
@@ -116,16 +116,16 @@ def word_map_of(
         row: The row.
         word_ids: For each token the tokenizer's number of its word, ``None`` at special tokens and in a second text.
         offsets: For each token its start and end in the text, in characters.
-        pieces: The tokens by themselves, to hand on.
+        raw_tokens: The tokens by themselves, to hand on.
     """
     if isinstance(row.text, list):
         text, given = text_of(row), word_spans(row.text)
-        return WordMap(text, given, number_given_words(text, given, word_ids, offsets), pieces)
+        return WordMap(text, given, number_given_words(text, given, word_ids, offsets), raw_tokens)
     numbers, spans = number_words(row.text, word_ids, offsets)
     if spans and not row.text.isascii():
         limits = [*(start for start, _ in spans[1:]), len(row.text)]
         spans = [(start, _with_marks(row.text, end, limit)) for (start, end), limit in zip(spans, limits, strict=True)]
-    return WordMap(row.text, spans, numbers, pieces)
+    return WordMap(row.text, spans, numbers, raw_tokens)
 
 
 def _with_marks(text: str, end: int, limit: int) -> int:
@@ -140,13 +140,13 @@ def is_word_aware(tokenizer: Tokenizer) -> bool:
     return bool(getattr(tokenizer.backend_tokenizer.model, "continuing_subword_prefix", None))
 
 
-def pieces_of(
+def raw_tokens_of(
     row: Row,
     tokens: Sequence[str],
     offsets: Sequence[tuple[int, int]],
     is_special: Sequence[int],
     tokenizer: Tokenizer,
-) -> Pieces:
+) -> RawTokens:
     """Return the tokens of a row by themselves.
 
     Which of them continue a word is decided as Transformers' token-classification pipeline decides it.
@@ -172,4 +172,4 @@ def pieces_of(
             inside.append(len(token) != end - start)
         else:
             inside.append(start > 0 and " " not in text[start - 1 : start + 1])
-    return Pieces(index, spans, inside)
+    return RawTokens(index, spans, inside)

@@ -10,7 +10,15 @@ from hf_mtl_light.encoding._encodings import Tokenizer, encode_rows, padding_id,
 from hf_mtl_light.encoding._rows import Row, RowError
 from hf_mtl_light.words import Reading, WordMap, trimmed
 
-__all__ = ["CONTEXT_STRIDE", "EncodedContext", "Part", "can_read", "choice_words", "encode_choices", "encode_contexts"]
+__all__ = [
+    "CONTEXT_STRIDE",
+    "ContextWindow",
+    "EncodedContext",
+    "can_read",
+    "choice_words",
+    "encode_choices",
+    "encode_contexts",
+]
 
 #: Tokens that neighbouring windows over a context share, where they have room for twice as many.
 CONTEXT_STRIDE = 128
@@ -24,7 +32,7 @@ def can_read(row: Row, reading: Reading) -> bool:
 
 
 @dataclass(frozen=True)
-class Part:
+class ContextWindow:
     """What the encoder sees at once, with the names of a ``tokenizers.Encoding``.
 
     Args:
@@ -48,20 +56,20 @@ class EncodedContext:
     Args:
         text: The context.
         spans: The start and end of each of its tokens, in characters.
-        parts: The windows.
+        windows: The windows.
         tokens: For each window its first token of the context and the one after its last.
         before: Tokens in front of the context in each window.
     """
 
     text: str
     spans: Sequence[tuple[int, int]]
-    parts: Sequence[Part]
+    windows: Sequence[ContextWindow]
     tokens: Sequence[tuple[int, int]]
     before: int
 
     def only(self, numbers: Sequence[int]) -> EncodedContext:
         """Return the row with some of its windows."""
-        return replace(self, parts=[self.parts[i] for i in numbers], tokens=[self.tokens[i] for i in numbers])
+        return replace(self, windows=[self.windows[i] for i in numbers], tokens=[self.tokens[i] for i in numbers])
 
     def words(self, length: int | None = None) -> WordMap:
         """Return the tokens of the context as words, in the windows one after the other.
@@ -70,7 +78,7 @@ class EncodedContext:
             length: L, where windows are padded to it.
         """
         word_ids: list[int | None] = []
-        lengths = [length or len(part.ids) for part in self.parts]
+        lengths = [length or len(window.ids) for window in self.windows]
         for (first, stop), count in zip(self.tokens, lengths, strict=True):
             word_ids += [None] * self.before
             word_ids += range(first, stop)
@@ -115,15 +123,15 @@ def encode_contexts(
         while tokens[-1][1] < len(places):
             first = tokens[-1][1] - shared
             tokens.append((first, min(first + room, len(places))))
-        parts = [
-            Part(
+        windows = [
+            ContextWindow(
                 [*ids[:before], *ids[before + first : before + stop], *ids[behind:]],
                 [*types[:before], *types[before + first : before + stop], *types[behind:]],
             )
             for first, stop in tokens
         ]
         spans = [trimmed(str(row.text_pair), *encoding.offsets[i]) for i in places]
-        found.append(EncodedContext(str(row.text_pair), spans, parts, tokens, before))
+        found.append(EncodedContext(str(row.text_pair), spans, windows, tokens, before))
     return found, names
 
 
@@ -146,7 +154,7 @@ def encode_choices(tokenizer: Tokenizer, rows: Sequence[Row], max_length: int) -
         for choice in row.choices or ()
     ]
     encodings, names = encode_rows(tokenizer, pairs, truncation=True, max_length=max_length)
-    following = (encoding if encoding.ids else Part([padding_id(tokenizer)], [0]) for encoding in encodings)
+    following = (encoding if encoding.ids else ContextWindow([padding_id(tokenizer)], [0]) for encoding in encodings)
     return [[next(following) for _ in row.choices or ()] for row in rows], names
 
 

@@ -105,5 +105,5 @@ class FileTokenizer:
                 self.backend_tokenizer.no_truncation()
             encodings = self.backend_tokenizer.encode_batch(rows, is_pretokenized=is_split_into_words)
         if return_overflowing_tokens:
-            encodings = [part for encoding in encodings for part in (encoding, *encoding.overflowing)]
+            encodings = [window for encoding in encodings for window in (encoding, *encoding.overflowing)]
         return _Batch(encodings, self.inputs)

@@ -11,7 +11,7 @@ from hf_mtl_light.encoding._encodings import (
     check_tokenizer,
     encode_rows,
     padding_id,
-    pieces_of,
+    raw_tokens_of,
     text_of,
     word_map_of,
 )
@@ -71,11 +71,12 @@ class _Padding:
     special_tokens_mask: Sequence[int] = (1,)
 
 
-def _whole(parts: Sequence[Any], names: Sequence[str]) -> list[Window]:
+def _whole(of_windows: Sequence[Any], names: Sequence[str]) -> list[Window]:
     """Return windows that own all their tokens."""
     has_types = "token_type_ids" in names
     return [
-        Window(list(part.ids), list(part.type_ids) if has_types else None, 0, len(part.ids), weight=1) for part in parts
+        Window(list(of_window.ids), list(of_window.type_ids) if has_types else None, 0, len(of_window.ids), weight=1)
+        for of_window in of_windows
     ]
 
 
@@ -110,7 +111,7 @@ class WindowEncoder:
     def encode(
         self,
         rows: Sequence[Row],
-        needs_pieces: bool = False,
+        needs_raw_tokens: bool = False,
         reading: Reading = "text",
         needs_ids: bool = False,
     ) -> list[EncodedRow]:
@@ -118,7 +119,7 @@ class WindowEncoder:
 
         Args:
             rows: Texts, pairs and words, mixed as they come.
-            needs_pieces: Whether to keep the tokens by themselves, as aggregation strategies want them.
+            needs_raw_tokens: Whether to keep the tokens by themselves, as aggregation strategies want them.
             reading: What is read of the rows.
             needs_ids: Whether to keep the tokens' ids with the words, as fillings of masks want them.
 
@@ -129,11 +130,12 @@ class WindowEncoder:
             return []
         if reading == "context":
             contexts, names = encode_contexts(self.tokenizer, rows, self.max_length, self.stride)
-            return [EncodedRow(_whole(context.parts, names), context.words()) for context in contexts]
+            return [EncodedRow(_whole(context.windows, names), context.words()) for context in contexts]
         if reading == "choices":
             choices, names = encode_choices(self.tokenizer, rows, self.max_length)
             return [
-                EncodedRow(_whole(parts, names), choice_words(row)) for row, parts in zip(rows, choices, strict=True)
+                EncodedRow(_whole(of_windows, names), choice_words(row))
+                for row, of_windows in zip(rows, choices, strict=True)
             ]
         if self.stride is None:
             encodings, names = encode_rows(self.tokenizer, rows, truncation=True, max_length=self.max_length)
@@ -145,19 +147,19 @@ class WindowEncoder:
             encoding = encoding if encoding.ids else self._empty
             ids = encoding.ids
             if len(ids) > self.max_length:
-                parts, owned = self._cut(row, encoding)
+                of_windows, owned = self._cut(row, encoding)
             else:
-                parts, owned = [encoding], [(0, len(ids))]
+                of_windows, owned = [encoding], [(0, len(ids))]
             windows = [
                 Window(
-                    ids if part is encoding else part.ids,
-                    part.type_ids if has_types else None,
+                    ids if of_window is encoding else of_window.ids,
+                    of_window.type_ids if has_types else None,
                     *own,
-                    weight=1 if len(parts) == 1 else max(part.special_tokens_mask[slice(*own)].count(0), 1),
+                    weight=1 if len(of_windows) == 1 else max(of_window.special_tokens_mask[slice(*own)].count(0), 1),
                 )
-                for part, own in zip(parts, owned, strict=True)
+                for of_window, own in zip(of_windows, owned, strict=True)
             ]
-            words = self._words(row, parts, owned, needs_pieces)
+            words = self._words(row, of_windows, owned, needs_raw_tokens)
             if needs_ids:
                 words = replace(words, ids=[i for window in windows for i in window.ids[window.start : window.stop]])
             found.append(EncodedRow(windows, words))
@@ -179,18 +181,18 @@ class WindowEncoder:
                 stride=self.stride,
                 return_overflowing_tokens=True,
             )
-        parts = list(batch.encodings)
+        of_windows = list(batch.encodings)
         # Places of the first text's tokens in each window.
-        texts = [[i for i, sequence in enumerate(part.sequence_ids) if sequence == 0] for part in parts]
+        texts = [[i for i, sequence in enumerate(of_window.sequence_ids) if sequence == 0] for of_window in of_windows]
         starts, stops = [0], []
-        for number in range(1, len(parts)):
-            part, shared = parts[number], texts[number][: self.stride + 1]
-            words = word_map_of(row, [part.word_ids[i] for i in shared], [part.offsets[i] for i in shared])
+        for number in range(1, len(of_windows)):
+            of_window, shared = of_windows[number], texts[number][: self.stride + 1]
+            words = word_map_of(row, [of_window.word_ids[i] for i in shared], [of_window.offsets[i] for i in shared])
             cut = self._middle(words.word_ids)
             starts.append(texts[number][0] + cut)
             stops.append(texts[number - 1][-1] + 1 - self.stride + cut)
-        stops.append(len(parts[-1].ids))
-        return parts, list(zip(starts, stops, strict=True))
+        stops.append(len(of_windows[-1].ids))
+        return of_windows, list(zip(starts, stops, strict=True))
 
     def _middle(self, word_ids: Sequence[int | None]) -> int:
         """Return where to divide the tokens that two windows share: near the middle, between two words."""
@@ -199,12 +201,16 @@ class WindowEncoder:
         cuts = [i for i in range(1, self.stride + 1) if i < len(word_ids) and word_ids[i] != word_ids[i - 1]]
         return min(cuts, key=lambda i: abs(i - middle), default=middle)
 
-    def _words(self, row: Row, parts: Sequence[Any], owned: Sequence[tuple[int, int]], needs_pieces: bool) -> WordMap:
+    def _words(
+        self, row: Row, of_windows: Sequence[Any], owned: Sequence[tuple[int, int]], needs_raw_tokens: bool
+    ) -> WordMap:
         def gather(name: str) -> list[Any]:
-            if len(parts) == 1:
-                return list(getattr(parts[0], name))
+            if len(of_windows) == 1:
+                return list(getattr(of_windows[0], name))
             return [
-                v for part, (start, stop) in zip(parts, owned, strict=True) for v in getattr(part, name)[start:stop]
+                v
+                for of_window, (start, stop) in zip(of_windows, owned, strict=True)
+                for v in getattr(of_window, name)[start:stop]
             ]
 
         word_ids = gather("word_ids")
@@ -213,10 +219,10 @@ class WindowEncoder:
             other = [sequence == 1 for sequence in gather("sequence_ids")]
             word_ids = [None if out else word for out, word in zip(other, word_ids, strict=True)]
         offsets = gather("offsets")
-        pieces = None
-        if needs_pieces:
+        raw_tokens = None
+        if needs_raw_tokens:
             special = gather("special_tokens_mask")
             if other is not None:
                 special = [is_special or out for is_special, out in zip(special, other, strict=True)]
-            pieces = pieces_of(row, gather("tokens"), offsets, special, self.tokenizer)
-        return word_map_of(row, word_ids, offsets, pieces)
+            raw_tokens = raw_tokens_of(row, gather("tokens"), offsets, special, self.tokenizer)
+        return word_map_of(row, word_ids, offsets, raw_tokens)

@@ -209,13 +209,15 @@ class Answerer:
         if not rows or not self.names:
             return
         tagging = [name for name in self.names if self.heads[name].needs_words]
-        needs_pieces = any(
+        needs_raw_tokens = any(
             name in self.options and self.options[name].aggregation_strategy is not None for name in tagging
         )
         asked = _Asked(self.names, self.heads)
         for reading in asked.names:
             numbers = [i for i, row in enumerate(rows) if can_read(row, reading)]
-            encoded = self.encoder.encode([rows[i] for i in numbers], needs_pieces, reading, self._mask_id is not None)
+            encoded = self.encoder.encode(
+                [rows[i] for i in numbers], needs_raw_tokens, reading, self._mask_id is not None
+            )
             asked.add(reading, numbers, encoded)
         self._run(asked)
         for reading, numbers in asked.numbers.items():

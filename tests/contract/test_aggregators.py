@@ -43,8 +43,8 @@ def step_of(names, number=0):
 
 
 def aggregate(aggregation, jacobian, names=NAMES, number=0):
-    parts = [jacobian] * aggregation.independent_parts if aggregation.independent_parts > 1 else []
-    return aggregation.aggregate(step_of(names, number), jacobian, parts)[0]
+    subsets = [jacobian] * aggregation.independent_subsets if aggregation.independent_subsets > 1 else []
+    return aggregation.aggregate(step_of(names, number), jacobian, subsets)[0]
 
 
 def test_all_that_torchjd_has_are_there():

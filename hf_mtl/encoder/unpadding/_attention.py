@@ -162,9 +162,9 @@ def _attend_padded(
     q, k, v = (_Regroup.apply(states, cut.gather, cut.scatter) for states in (q, k, v))
     found = []
     for group, mask in zip(cut.groups, masks, strict=True):
-        part = slice(group.start, group.stop)
+        place = slice(group.start, group.stop)
         q_rows, k_rows, v_rows = (
-            states[part].unflatten(0, (group.rows, group.length)).transpose(1, 2) for states in (q, k, v)
+            states[place].unflatten(0, (group.rows, group.length)).transpose(1, 2) for states in (q, k, v)
         )
         rows = functional.scaled_dot_product_attention(
             q_rows, k_rows, v_rows, attn_mask=mask, dropout_p=dropout, scale=scale

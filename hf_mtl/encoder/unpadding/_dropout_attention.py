@@ -69,8 +69,8 @@ class DropoutAttention(torch.autograd.Function):
         found = torch.empty_like(q)
         kept = []
         for group, mask in zip(cut.groups, masks, strict=True):
-            part, shape = group.part(heads), (group.rows * heads, group.length, features)
-            weights = torch.bmm(q[part].view(shape), k[part].view(shape).transpose(1, 2)).mul_(scale)
+            place, shape = group.place(heads), (group.rows * heads, group.length, features)
+            weights = torch.bmm(q[place].view(shape), k[place].view(shape).transpose(1, 2)).mul_(scale)
             if mask is not None:
                 by_row = weights.view(group.rows, heads, group.length, group.length)
                 by_row.masked_fill_(~mask, -torch.inf)
@@ -78,7 +78,7 @@ class DropoutAttention(torch.autograd.Function):
             factors = (
                 dropout_factors(weights, dropout) if fast else functional.dropout(torch.ones_like(weights), dropout)
             )
-            torch.bmm(weights * factors, v[part].view(shape), out=found[part].view(shape))
+            torch.bmm(weights * factors, v[place].view(shape), out=found[place].view(shape))
             kept += [weights, factors]
         ctx.save_for_backward(q, k, v, *kept)
         ctx.cut, ctx.scale, ctx.heads = cut, scale, heads
@@ -96,13 +96,13 @@ class DropoutAttention(torch.autograd.Function):
         of_q, of_k, of_v = (torch.empty_like(q) for _ in range(3))
         for number, group in enumerate(ctx.cut.groups):
             weights, factors = kept[2 * number : 2 * number + 2]
-            part, shape = group.part(heads), (group.rows * heads, group.length, features)
-            given = of_output[part].view(shape)
-            torch.bmm((weights * factors).transpose(1, 2), given, out=of_v[part].view(shape))
-            of_weights = torch.bmm(given, v[part].view(shape).transpose(1, 2)).mul_(factors)
+            place, shape = group.place(heads), (group.rows * heads, group.length, features)
+            given = of_output[place].view(shape)
+            torch.bmm((weights * factors).transpose(1, 2), given, out=of_v[place].view(shape))
+            of_weights = torch.bmm(given, v[place].view(shape).transpose(1, 2)).mul_(factors)
             of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype).mul_(ctx.scale)
-            torch.bmm(of_scores, k[part].view(shape), out=of_q[part].view(shape))
-            torch.bmm(of_scores.transpose(1, 2), q[part].view(shape), out=of_k[part].view(shape))
+            torch.bmm(of_scores, k[place].view(shape), out=of_q[place].view(shape))
+            torch.bmm(of_scores.transpose(1, 2), q[place].view(shape), out=of_k[place].view(shape))
         found = (_take(states, places.scatter).view(-1, heads, features) for states in (of_q, of_k, of_v))
         return (*found, None, None, None, None, None)
 

@@ -39,7 +39,7 @@ class LengthGroup:
         """Place after the group's last token."""
         return self.start + self.rows * self.length
 
-    def part(self, heads: int) -> slice:
+    def place(self, heads: int) -> slice:
         """Return the group's places where each head of each token has one: see `LengthGroups.by_head`."""
         return slice(self.start * heads, self.stop * heads)
 

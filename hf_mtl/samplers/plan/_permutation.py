@@ -74,8 +74,8 @@ def uniforms(key: tuple[int, ...], count: int) -> npt.NDArray[np.float64]:
 
 def _seed_of(key: tuple[int | npt.NDArray[np.int64], ...]) -> npt.NDArray[np.uint64]:
     seed = np.zeros(1, dtype=np.uint64)
-    for part in key:
-        bits = part.astype(np.uint64) if isinstance(part, np.ndarray) else np.uint64(part % (1 << 64))
+    for entry in key:
+        bits = entry.astype(np.uint64) if isinstance(entry, np.ndarray) else np.uint64(entry % (1 << 64))
         seed = mix(seed ^ bits)
     return seed
 

@@ -172,7 +172,7 @@ def test_windows_hold_the_whole_question_and_together_the_whole_context(words, q
     inside = whole[before:-1]
     assert read.tokens[0][0] == 0
     assert read.tokens[-1][1] == len(inside) == len(read.spans)
-    for part, (first, stop) in zip(read.parts, read.tokens, strict=True):
+    for part, (first, stop) in zip(read.windows, read.tokens, strict=True):
         assert len(part.ids) == len(part.type_ids) <= max_length
         assert list(part.ids) == [*whole[:before], *inside[first:stop], whole[-1]]
     for (_, stop), (first, _) in zip(read.tokens, read.tokens[1:], strict=False):
@@ -195,7 +195,7 @@ def test_training_windows_are_few_and_one_holds_the_answer(tokenizer):
     every = encode_contexts(tokenizer, [row], 20)[0][0]
     batch = labels_of(tokenizer, [row], 20)
     labels = batch["labels"]["answer"]
-    assert len(every.parts) > 20
+    assert len(every.windows) > 20
     assert labels.shape[0] == batch["input_ids"].shape[0] == len(batch["rows"]["answer"]) == 4
     holding = [i for i in range(4) if tokenizer.convert_tokens_to_ids("rome") in batch["input_ids"][i].tolist()]
     marked = [i for i in range(4) if labels[i, 0] == 4]

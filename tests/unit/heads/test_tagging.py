@@ -16,7 +16,7 @@ from hf_mtl.heads import AnswerOptions, LabelError, head_class, infer_scheme
 from hf_mtl.heads.crf_tagging import FIRST
 from hf_mtl.surgery import change_labels
 from hf_mtl_light.tags import entities, observed_scheme
-from hf_mtl_light.words import Pieces, WordMap
+from hf_mtl_light.words import RawTokens, WordMap
 from tests.encoders import tiny_config, tiny_encoder
 from tests.trainers import TASKS, make_data, model_without_dropout
 
@@ -227,8 +227,8 @@ def test_rows_of_any_length_are_answered_as_padded_ones(type_, words, seed):
 
 
 def test_strategies_of_stock_pipelines_read_the_logits_alone():
-    pieces = Pieces([0, 1], [(0, 1), (2, 3)], [False, False])
-    words = [dataclasses.replace(words_of([0, 1]), pieces=pieces)]
+    raw_tokens = RawTokens([0, 1], [(0, 1), (2, 3)], [False, False])
+    words = [dataclasses.replace(words_of([0, 1]), raw_tokens=raw_tokens)]
     logits = torch.tensor([[[0.0, 1.0, 2.0, 0, 0], [0.0, 0, 0, 0, 3.0]]])
     options = AnswerOptions(aggregation_strategy="none")
     for type_ in TYPES:

@@ -68,8 +68,8 @@ rows = st.one_of(
 @given(
     given_rows=st.lists(rows, min_size=1, max_size=4),
     window=st.sampled_from([(64, None), (9, None), (16, 0), (16, 4), (20, 5)]),
-    needs_pieces=st.booleans(),
+    needs_raw_tokens=st.booleans(),
 )
-def test_rows_become_the_same_windows_and_words(both, given_rows, window, needs_pieces):
-    mine, theirs = (WindowEncoder(tokenizer, *window).encode(given_rows, needs_pieces) for tokenizer in both)
+def test_rows_become_the_same_windows_and_words(both, given_rows, window, needs_raw_tokens):
+    mine, theirs = (WindowEncoder(tokenizer, *window).encode(given_rows, needs_raw_tokens) for tokenizer in both)
     assert mine == theirs

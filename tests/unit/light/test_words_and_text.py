@@ -64,7 +64,7 @@ def test_each_token_belongs_to_the_word_it_lies_in(family, words):
 def test_no_entity_has_white_space_at_its_ends(family, words, stride, gap, data):
     raw = gap + gap.join(words) + gap
     rows = [Row("x", 0, words), Row("x", 1, raw), Row("x", 2, raw, "a second text")]
-    for row in WindowEncoder(family[0], 14, stride).encode(rows, needs_pieces=True):
+    for row in WindowEncoder(family[0], 14, stride).encode(rows, needs_raw_tokens=True):
         count = len(row.words.word_ids)
         logits = data.draw(st.integers(0, 2**31))
         logits = np.random.default_rng(logits).normal(size=(count, 3))
