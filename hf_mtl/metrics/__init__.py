@@ -29,6 +29,8 @@ import evaluate
 
 from hf_mtl.metrics._accuracy import Accuracy
 from hf_mtl.metrics._base import StreamingMetric
+from hf_mtl.metrics._brier_score import BrierScore
+from hf_mtl.metrics._expected_calibration_error import ExpectedCalibrationError, calibration_bins
 from hf_mtl.metrics._f1 import F1
 from hf_mtl.metrics._input_kinds import INPUT_KINDS, InputKind, RowKind
 from hf_mtl.metrics._interval import bootstrap_interval
@@ -37,6 +39,7 @@ from hf_mtl.metrics._matthews_correlation import MatthewsCorrelation
 from hf_mtl.metrics._mean_absolute_error import MeanAbsoluteError
 from hf_mtl.metrics._mean_squared_error import MeanSquaredError
 from hf_mtl.metrics._multilabel_f1 import MultilabelF1
+from hf_mtl.metrics._negative_log_likelihood import NegativeLogLikelihood
 from hf_mtl.metrics._pearson import Pearson
 from hf_mtl.metrics._per_target import PerTarget
 from hf_mtl.metrics._quadratic_weighted_kappa import QuadraticWeightedKappa
@@ -54,12 +57,15 @@ __all__ = [
     "INPUT_KINDS",
     "METRICS",
     "Accuracy",
+    "BrierScore",
+    "ExpectedCalibrationError",
     "InputKind",
     "MaskedAccuracy",
     "MatthewsCorrelation",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "MultilabelF1",
+    "NegativeLogLikelihood",
     "Pearson",
     "PerTarget",
     "QuadraticWeightedKappa",
@@ -74,6 +80,7 @@ __all__ = [
     "best_threshold",
     "best_thresholds",
     "bootstrap_interval",
+    "calibration_bins",
     "load_metric",
     "negative_log_likelihoods",
     "threshold_at_temperature",
@@ -93,6 +100,9 @@ METRICS: dict[str, type[StreamingMetric]] = {
     "tag_accuracy": TagAccuracy,
     "masked_accuracy": MaskedAccuracy,
     "squad": Squad,
+    "expected_calibration_error": ExpectedCalibrationError,
+    "brier_score": BrierScore,
+    "negative_log_likelihood": NegativeLogLikelihood,
 }
 """Built-in metrics by name."""
 

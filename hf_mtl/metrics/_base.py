@@ -43,7 +43,7 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
         input_kind: What one row is. ``"classes"``: a class id. ``"multilabel"``: C flags of 0 or 1. ``"values"``: a
             number. ``"targets"``: C numbers, see `PerTarget`. ``"tags"``: a list with one tag string per word.
             ``"tokens"``: a list with one id per masked token. ``"answers"``: a text, and as reference a list of right
-            ones.
+            ones. ``"probabilities"``: C probabilities of an item.
         greater_is_better: Whether a model selector should look for the maximum.
         summary_keys: Keys of the result that sum it up, in the order of tables; empty: all do.
         headline_keys: Those of them that a table of many tasks shows; empty: all.

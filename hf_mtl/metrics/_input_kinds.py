@@ -8,7 +8,9 @@ import datasets
 
 __all__ = ["INPUT_KINDS", "InputKind", "RowKind"]
 
-InputKind: TypeAlias = Literal["classes", "multilabel", "values", "targets", "tags", "tokens", "answers"]
+InputKind: TypeAlias = Literal[
+    "classes", "multilabel", "values", "targets", "tags", "tokens", "answers", "probabilities"
+]
 
 
 @dataclass(frozen=True)
@@ -36,5 +38,9 @@ INPUT_KINDS: dict[InputKind, RowKind] = {
     ),
     "tags": RowKind([datasets.Value("string")], lambda labels: [list(labels)]),
     "tokens": RowKind([datasets.Value("int64")], lambda labels: [[0, 1]]),
+    "probabilities": RowKind(
+        [datasets.Value("float64")],
+        lambda labels: [[float(i == k) for i in range(len(labels) or 2)] for k in range(len(labels) or 2)],
+    ),
     "answers": RowKind([datasets.Value("string")], lambda labels: ["a text", ""]),
 }

@@ -24,7 +24,7 @@ def metric_names(task: TaskConfig) -> list[str] | None:
     with blamed_on(where, ValueError, TypeError, KeyError, OSError, ImportError):
         scorer = TaskScorer(task, head_class(task), task.metrics)
     names: list[str] = []
-    for module in scorer.modules:
+    for module in (*scorer.modules, *scorer.of_probabilities):
         if not isinstance(module, StreamingMetric):
             return None
         # Every label once, and right: the metric answers with all its keys.

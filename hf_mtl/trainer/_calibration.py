@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from transformers.utils import logging
@@ -13,13 +13,18 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelledDataset
 from hf_mtl.heads import Head, own_thresholds
-from hf_mtl.metrics import best_temperature, negative_log_likelihoods, threshold_at_temperature
+from hf_mtl.metrics import (
+    BrierScore,
+    ExpectedCalibrationError,
+    NegativeLogLikelihood,
+    best_temperature,
+    threshold_at_temperature,
+)
 from hf_mtl.model import MultiTaskModel
-from hf_mtl.trainer._labelled_outputs import read_outputs
+from hf_mtl.trainer._evaluation import EvaluatingTrainer
+from hf_mtl.trainer._labelled_outputs import item_probabilities
+from hf_mtl.trainer._reading_outputs import read_outputs
 from hf_mtl_light.errors import UserError
-
-if TYPE_CHECKING:
-    from hf_mtl.trainer._evaluation import EvaluatingTrainer
 
 __all__ = ["CalibratedTask", "calibrate_tasks", "check_calibration", "forget_calibration", "with_temperature"]
 
@@ -35,7 +40,8 @@ class CalibratedTask:
 
     Args:
         temperature: What its logits are divided by.
-        before: ``negative_log_likelihood`` with the temperature that the task had, in nats an item.
+        before: ``expected_calibration_error``, ``brier_score`` and ``negative_log_likelihood`` (nats an item) with the
+            temperature that the task had.
         after: The same with the new one.
         items: What it was fitted on: rows, of tagging tasks words.
     """
@@ -111,8 +117,12 @@ def _function(head: Head) -> str:
 
 
 def _scores(logits: np.ndarray, targets: np.ndarray, head: Head, temperature: float) -> dict[str, float]:
-    losses = negative_log_likelihoods(logits.astype(np.float64) / temperature, targets, _function(head))
-    return {"negative_log_likelihood": float(losses.mean())}
+    predictions, references = item_probabilities(head, logits, targets, temperature)
+    metrics = (ExpectedCalibrationError(), BrierScore(), NegativeLogLikelihood())
+    joined: dict[str, float] = {}
+    for metric in metrics:
+        joined |= metric.compute(predictions=predictions, references=references)
+    return joined
 
 
 def with_temperature(task: TaskConfig, temperature: float | None) -> TaskConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._averaging import Averages
 from hf_mtl.trainer._construction import refuse_ignored_keys
 from hf_mtl.trainer._divergence import DivergenceError
+from hf_mtl.trainer._labelled_outputs import LabelledOutputs
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
 from hf_mtl.trainer._search import SearchingTrainer
 from hf_mtl_light.errors import UserError
@@ -202,7 +203,8 @@ class EvaluatingTrainer(SearchingTrainer):
         """Return the tasks' scorers after a pass over all rows; ``answers`` as `_pass` takes them."""
         scorers = self._scorers(parts)
         for batch in self._batches(parts, answers is not None):
-            found = [] if batch is None else [self._treat(batch, answers is not None)]
+            wanted = {name for name, scorer in scorers.items() if scorer.of_probabilities}
+            found = [] if batch is None else [self._treat(batch, answers is not None, wanted)]
             for scored, answered in self._gather(found):
                 for name, *score in scored:
                     scorers[name].add(*score)
@@ -226,12 +228,13 @@ class EvaluatingTrainer(SearchingTrainer):
         found = {name: scorer.row_sums() for name, scorer in scorers.items()}
         return {name: sums for name, sums in found.items() if sums is not None}
 
-    def _treat(self, batch: InferenceBatch, answer: bool) -> tuple[list[Any], list[Any]]:
+    def _treat(self, batch: InferenceBatch, answer: bool, wanted: Collection[str]) -> tuple[list[Any], list[Any]]:
         """Run the model on a batch.
 
         Args:
             batch: The rows.
             answer: Whether all rows are answered, or the heads see labelled rows alone.
+            wanted: The tasks whose probabilities are scored.
 
         Returns:
             For each task that labels rows what `TaskScorer.add` takes, after the task's name; and for each row its
@@ -258,7 +261,8 @@ class EvaluatingTrainer(SearchingTrainer):
                 words = [encoded.words[head.reads][i] for i in rows]
                 found = head.score(logits, labels, words, [batch.rows[i].labels[name] for i in rows])
                 datasets = None if self.is_in_train else [batch.rows[i].dataset for i in rows]
-                scored.append((name, *found, datasets))
+                outputs = LabelledOutputs(head, [batch.rows[i] for i in rows], words, logits, labels)
+                scored.append((name, *found, datasets, outputs.probabilities() if name in wanted else None))
             if answer:
                 answered = [
                     (row.dataset, answer)

@@ -1,27 +1,21 @@
-"""The logits of labelled rows, batch by batch, for what is found out from them after training."""
+"""The logits of labelled rows of a batch, and the items among them that are judged by themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from hf_mtl.data import LabelledDataset, Row
+from hf_mtl.data import Row
 from hf_mtl.heads import Head, as_array
-from hf_mtl.inference import InferenceBatch
+from hf_mtl_light.numerics import sigmoid, softmax
 from hf_mtl_light.tags import WordRuns
 from hf_mtl_light.words import WordMap
 
-if TYPE_CHECKING:
-    from hf_mtl.trainer._evaluation import EvaluatingTrainer
-
-__all__ = ["LabelledOutputs", "labelled_parts", "read_outputs"]
-
-Found = TypeVar("Found")
+__all__ = ["LabelledOutputs", "item_probabilities"]
 
 
 @dataclass(frozen=True)
@@ -63,49 +57,27 @@ class LabelledOutputs:
             labels = functional.one_hot(labels, logits.shape[-1])
         return as_array(logits), as_array(labels.float()), numbers
 
+    def probabilities(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the task says of the items and what is true of them: see `item_probabilities`."""
+        logits, targets, _ = self.items()
+        return item_probabilities(self.head, logits, targets, self.head.task.calibration_temperature)
 
-def labelled_parts(parts: Mapping[str, LabelledDataset], names: Collection[str]) -> dict[str, LabelledDataset]:
-    """Return the datasets that label one of some tasks."""
-    return {name: part for name, part in parts.items() if any(task in names for task in part.tasks)}
 
-
-def read_outputs(
-    trainer: EvaluatingTrainer,
-    parts: Mapping[str, LabelledDataset],
-    names: Sequence[str],
-    read: Callable[[LabelledOutputs], Found],
-) -> Iterator[tuple[str, Found]]:
-    """Run the model once over labelled rows, and yield what is read of each task's outputs in each batch.
+def item_probabilities(
+    head: Head, logits: np.ndarray, targets: np.ndarray, temperature: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probabilities of items and what is true of them, both [n, C]; of a label by itself [n C, 2].
 
     Args:
-        trainer: The trainer.
-        parts: The datasets.
-        names: The tasks.
-        read: Takes from outputs what is to be kept; nothing else is. All ranks see what each of them read.
-
-    Yields:
-        The task's name, and what was read.
+        head: The head of a task that can be calibrated.
+        logits: [n, C], as `LabelledOutputs.items` gives them.
+        targets: [n, C], likewise.
+        temperature: What logits are divided by; ``None``: 1.
     """
-    wanted = labelled_parts(parts, names)
-    for batch in trainer._batches(wanted, answers=False) if wanted else ():
-        outputs = {} if batch is None else _outputs(trainer, batch, names)
-        yield from trainer._gather([(name, read(output)) for name, output in outputs.items()])
-
-
-def _outputs(trainer: EvaluatingTrainer, batch: InferenceBatch, names: Sequence[str]) -> dict[str, LabelledOutputs]:
-    heads = trainer._plain_model.task_heads
-    numbers = {name: batch.numbers[name] for name in names if name in batch.numbers}
-    if not numbers:
-        return {}
-    inputs: dict[str, Any] = trainer._prepare_inputs({**batch.batch.inputs, "rows": numbers})
-    with torch.no_grad(), trainer.accelerator.autocast():
-        tokens = trainer._masked_tokens(batch, inputs, {name: batch.labels[name] for name in numbers}, answer=False)
-        logits = trainer._plain_model(**inputs, tokens=tokens).logits
-    found = {}
-    for name in numbers:
-        rows = batch.labelled(name)
-        words = [batch.batch.words[heads[name].reads][i] for i in rows]
-        found[name] = LabelledOutputs(
-            heads[name], [batch.rows[i] for i in rows], words, logits[name], batch.labels[name]
-        )
-    return found
+    description = head.describe(head.task)
+    assert description is not None  # calibratable
+    wide = logits.astype(np.float64) / (temperature or 1.0)
+    if description.function == "softmax":
+        return softmax(wide), targets
+    scores, flags = sigmoid(wide).ravel(), targets.ravel()
+    return np.stack([1 - scores, scores], -1), np.stack([1 - flags, flags], -1)

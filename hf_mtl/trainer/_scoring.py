@@ -73,10 +73,15 @@ class TaskScorer:
             _check_built_in(task)
         chosen: list[Metric] = list(metrics or task.metrics or names)
         self.modules: list[evaluate.EvaluationModule] = []
+        #: Those that read probabilities, which are computed where there are some.
+        self.of_probabilities: list[evaluate.EvaluationModule] = []
         self.functions: list[Callable[[list[Any], list[Any]], Any]] = []
         for metric in chosen:
             if isinstance(metric, str):
                 self._check_kind(metric, names)
+                if metric in METRICS and METRICS[metric].input_kind == "probabilities":
+                    self.of_probabilities.append(load_metric(metric))
+                    continue
                 targets = head.targets(task)
                 make = partial(load_metric, metric)
                 self.modules.append(PerTarget(make, targets) if targets else make())
@@ -103,8 +108,9 @@ class TaskScorer:
         return None
 
     def _check_kind(self, metric: str, names: Sequence[str]) -> None:
-        if metric in METRICS and METRICS[metric].input_kind != METRICS[names[0]].input_kind:
-            fitting = [n for n, m in METRICS.items() if m.input_kind == METRICS[names[0]].input_kind]
+        kinds = [METRICS[names[0]].input_kind, *(["probabilities"] if self.head.is_calibratable(self.task) else [])]
+        if metric in METRICS and METRICS[metric].input_kind not in kinds:
+            fitting = [n for n, m in METRICS.items() if m.input_kind in kinds]
             raise UserError(
                 f"Task {self.task.name!r}: metric {metric!r} does not fit the type {self.task.type!r}. "
                 f"Metrics that do: {listed(fitting)}."
@@ -117,6 +123,7 @@ class TaskScorer:
         loss_sum: float,
         items: int,
         datasets: Sequence[str] | None = None,
+        probabilities: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         """Take a batch in.
 
@@ -126,6 +133,8 @@ class TaskScorer:
             loss_sum: The loss summed over the batch's items.
             items: The batch's items.
             datasets: The dataset of each row, where `by_dataset` reports single ones.
+            probabilities: Those of the batch's items and what is true of them, both [n, C], where `of_probabilities`
+                reads them.
         """
         references = [self.head.reference(self.task, label) for label in labels]
         self._add_sums(predictions, references, datasets or ())
@@ -133,6 +142,9 @@ class TaskScorer:
         predictions, references = self.head.comparable(predictions, references)
         for module in self.modules:
             module.add_batch(predictions=predictions, references=references)
+        if probabilities is not None and len(probabilities[0]):
+            for module in self.of_probabilities:
+                module.add_batch(predictions=probabilities[0], references=probabilities[1])
         if self.functions:
             self._kept[0].extend(predictions)
             self._kept[1].extend(references)
@@ -161,7 +173,7 @@ class TaskScorer:
             ValueError: If the main metric is not among them, or a function returns something else.
         """
         scores: dict[str, float] = {}
-        for module in self.modules:
+        for module in (*self.modules, *self.of_probabilities):
             result = module.compute() or {}
             if not details:
                 summary = getattr(module, "summary_keys", ())

@@ -24,6 +24,11 @@ def random_rows(kind: str, rows: int, seed: int) -> tuple[list[object], list[obj
     if kind == "values":
         values = generator.normal(3.0, 2.0, rows).round(1)
         return (values + generator.normal(0.0, 1.0, rows)).round(1).tolist(), values.tolist()
+    if kind == "probabilities":
+        true_classes = generator.integers(0, 4, rows)
+        logits = generator.normal(size=(rows, 4)) + 2 * np.eye(4)[true_classes]
+        powers = np.exp(logits)
+        return (powers / powers.sum(1, keepdims=True)).tolist(), np.eye(4)[true_classes].tolist()
     if kind == "answers":
         texts = ["", "the Nile", "a film.", "old film", "film, old film", "Rome"]
         answers = [[texts[i] for i in generator.integers(1, 6, count)] for count in generator.integers(0, 3, rows)]

@@ -180,3 +180,19 @@ def test_the_command_writes_a_calibrated_model(rows, model, tokenizer, tmp_path)
     changed = [task.name for task in out.tasks if task != model.config.task(task.name)]
     assert changed == ["mood"]
     assert all(torch.equal(a, b) for a, b in zip(out.parameters(), model.parameters(), strict=True))
+
+
+def test_metrics_of_probabilities_are_scored_beside_others(build, rows, model):
+    named = ["expected_calibration_error", "brier_score", "negative_log_likelihood"]
+    metrics = {"intent": ["accuracy", *named], "slots": ["seqeval", *named], "topics": ["multilabel_f1", *named]}
+    trainer = build(model, rows, rows, {"metrics": metrics}, per_device_eval_batch_size=5)
+    before = trainer.evaluate()
+    calibrated = trainer.calibrate()
+    after = trainer.evaluate()
+    for name in metrics:
+        for key in named:
+            assert before[f"eval_{name}_{key}"] == pytest.approx(calibrated[name].before[key], abs=1e-6)
+            assert after[f"eval_{name}_{key}"] == pytest.approx(calibrated[name].after[key], abs=1e-6)
+    assert before["eval_intent_negative_log_likelihood"] == pytest.approx(before["eval_intent_loss"], abs=1e-5)
+    with pytest.raises(ValueError, match="metric 'brier_score' does not fit the type 'regression'"):
+        build(model, rows, rows, {"metrics": {"similarity": ["brier_score"]}})
