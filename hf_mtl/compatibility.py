@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 __all__ = ["cpu_has_fast_bfloat16", "install_recorders", "varlen_attention"]
 
 # torch.cpu.get_capabilities came with 2.11; drop the check when that is the oldest version supported.
-_TORCH_TELLS_CPU_CAPABILITIES = Version(torch.__version__) >= Version("2.11")
+_TORCH_REPORTS_CPU_CAPABILITIES = Version(torch.__version__) >= Version("2.11")
 
 
 def cpu_has_fast_bfloat16() -> bool:
@@ -20,7 +20,7 @@ def cpu_has_fast_bfloat16() -> bool:
 
     Without such instructions torch emulates them, slower than float32.
     """
-    if not _TORCH_TELLS_CPU_CAPABILITIES:
+    if not _TORCH_REPORTS_CPU_CAPABILITIES:
         return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

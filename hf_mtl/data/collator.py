@@ -173,8 +173,8 @@ class MultiTaskCollator:
         """
         chosen = {name: [i for i, asked in enumerate(readings) if name in asked] for name in READINGS}
         tokenised = self._tokenise(rows, chosen, trains)
-        parts, places = lay_out(tokenised, chosen, len(rows))
-        inputs = self._tensors(parts, tokenised.names)
+        encoder_rows, places = lay_out(tokenised, chosen, len(rows))
+        inputs = self._tensors(encoder_rows, tokenised.names)
         length = inputs["input_ids"].shape[1]
         words: dict[Reading, dict[int, WordMap]] = {
             "text": {i: self._word_map(rows[i], text, length) for i, text in tokenised.texts.items()},

@@ -73,8 +73,8 @@ def _sums(logits: np.ndarray, words: WordMap, longest: int) -> tuple[np.ndarray,
             assert first is not None
             starts, ends = logits[begin : begin + size].T
             reachable = sliding_window_view(np.concatenate([ends, np.full(lengths - 1, -np.inf)]), lengths)
-            part = sums[first : first + size]
-            np.maximum(part, starts[:, None] + reachable, out=part)
+            reached = sums[first : first + size]
+            np.maximum(reached, starts[:, None] + reachable, out=reached)
         at += window
     return sums, null
 

@@ -301,9 +301,9 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             chosen = rows[name] if rows is not None else None
             # Heads compute in the precision of their weights: they are small, and autocast on a CPU would have a
             # kernel compiled for each number of rows or tokens.
-            every, layers = read[name]
-            with torch.autocast(every.values.device.type, enabled=False):
-                states = head.read(every, layers)
+            last, layers = read[name]
+            with torch.autocast(last.values.device.type, enabled=False):
+                states = head.read(last, layers)
                 states = states if chosen is None else states.select(chosen)
                 ran = head.run(states, self.encoder, (labels or {}).get(name), (tokens or {}).get(name))
             if labels is not None and ran.labels is not None:
@@ -311,7 +311,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
                 total = head.loss_sum(ran.logits, ran.labels)
                 items = head.count_items(ran.labels).clamp(min=1) if num_items is None else num_items[name]
                 losses[name] = total / items.to(total)
-                share = head.task.weight * len(labels[name]) / every.rows
+                share = head.task.weight * len(labels[name]) / last.rows
                 term = losses[name] * (share if loss_weights is None else loss_weights[name].to(total))
                 weighted = term if weighted is None else weighted + term
             logits[name] = ran.shown
@@ -356,18 +356,18 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         inputs = {"input_ids": input_ids}
         if token_type_ids is not None:
             inputs["token_type_ids"] = token_type_ids
-        every_head = self.task_heads
-        heads = {name: every_head[name] for name in self._names(tasks, None, None)}
+        all_heads = self.task_heads
+        heads = {name: all_heads[name] for name in self._names(tasks, None, None)}
         logits = {}
         for of_branch, encoder, reads_layers in self._passes(heads, {}):
-            every, layers = self.encode_states(
+            last, layers = self.encode_states(
                 inputs,
                 attention_mask,
                 layers=reads_layers,
                 first_tokens=all(head.reads_first_tokens for head in of_branch.values()),
                 encoder=encoder,
             )
-            states = self._in_precision_of_heads(every)
+            states = self._in_precision_of_heads(last)
             with torch.autocast(states.values.device.type, enabled=False):
                 for name, head in of_branch.items():
                     logits[name] = head.flat_logits(head.read(states, layers), self.encoder, tokens)

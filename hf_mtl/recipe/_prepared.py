@@ -64,7 +64,7 @@ class BuiltRecipe:
 
 
 def _rows(data: dict[str, Any]) -> int:
-    return sum(len(part) for part in data.values())
+    return sum(len(dataset) for dataset in data.values())
 
 
 @dataclass(frozen=True)
@@ -141,11 +141,11 @@ class PreparedRecipe:
         if isinstance(config, MultiTaskConfig):
             config = config.get_text_config()
         max_length = self.args.max_length or longest_input(tokenizer, config)
-        by_use = {use: self._parts(use) for use in ("train", "validation", "test")}
+        by_use = {use: self._labelled(use) for use in ("train", "validation", "test")}
         return [
             look_at(
                 name,
-                {use: parts[name] for use, parts in by_use.items() if name in parts},
+                {use: datasets[name] for use, datasets in by_use.items() if name in datasets},
                 self.label_counts[name],
                 tokenizer,
                 max_length,
@@ -153,7 +153,7 @@ class PreparedRecipe:
             for name in self.train
         ]
 
-    def _parts(self, use: str) -> dict[str, LabelledDataset]:
+    def _labelled(self, use: str) -> dict[str, LabelledDataset]:
         heads: dict[str, type[Head]] = {task.name: head_class(task) for task in self.tasks}
         data: dict[str, Dataset] = getattr(self, use)
         return {name: LabelledDataset(f"{name} ({use})", rows, self.tasks, heads) for name, rows in data.items()}
@@ -201,7 +201,7 @@ class PreparedRecipe:
                 check_data=False,  # they were, to the last row
             )
         trainer.checks_data = True  # what later calls are given was not
-        warn_of_texts(self._parts("train"), tokenizer, trainer.data_collator.max_length)
+        warn_of_texts(self._labelled("train"), tokenizer, trainer.data_collator.max_length)
         trainer.label_counts = {name: found["train"] for name, found in self.label_counts.items()}
         return BuiltRecipe(self, model, tokenizer, trainer)
 

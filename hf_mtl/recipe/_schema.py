@@ -262,22 +262,22 @@ class RecipeKeys(_Strict):
         for name in self.only:
             if name not in known:
                 raise RecipeError("only", f"no dataset labels {name!r}.{nearest(name, known)} Tasks: {listed(known)}.")
-        for part, given, options in (
+        for section, given, options in (
             ("sampling", self.sampling, "{strategy: ...}"),
             ("balancing", self.balancing, "{method: ...}"),
         ):
-            for key in (part, f"{part}_options"):
+            for key in (section, f"{section}_options"):
                 if given is not None and key in self.training:
-                    raise RecipeError(f"training.{key}", f"{part} is given twice. Keep '{part}: {options}'.")
+                    raise RecipeError(f"training.{key}", f"{section} is given twice. Keep '{section}: {options}'.")
         make: Callable[[dict[str, Any]], Any]
-        for part, asked, make, shown in (
+        for section, asked, make, shown in (
             ("augmentation", self._joined_augmentation(), make_augmentations, "{...}"),
             ("methods", self.methods, make_methods, "{...}"),
             ("average", self.average, make_average, "{kind: ...}"),
         ):
-            if asked and part in self.training:
-                raise RecipeError(f"training.{part}", f"{part} is given twice. Keep '{part}: {shown}'.")
-            with blamed_on(part):
+            if asked and section in self.training:
+                raise RecipeError(f"training.{section}", f"{section} is given twice. Keep '{section}: {shown}'.")
+            with blamed_on(section):
                 make(asked)
         if self.sampling is not None:
             self.sampling.check(self.datasets)

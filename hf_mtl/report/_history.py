@@ -247,11 +247,11 @@ def _facts(
     seed = training.get("seed", arguments.get("seed", TrainingArguments.seed if arguments else None))
     if seed is not None:
         facts["seed"] = str(seed)
-    for fact, part, key, argument in (
+    for fact, section, key, argument in (
         ("sampler", "sampling", "strategy", "sampling"),
         ("balancer", "balancing", "method", "balancing"),
     ):
-        options = dict(_mapping(recipe.get(part)))
+        options = dict(_mapping(recipe.get(section)))
         chosen = options.pop(key, None) or arguments.get(argument)
         if chosen:
             facts[fact] = described(str(chosen), options or _mapping(arguments.get(f"{argument}_options")))

@@ -175,11 +175,11 @@ class TaskBalancing:
         if running.weights is None:
             running.step = replace(running.step, losses=self._scaled(running.record.means()))
             weights = running.weights = self._weights(running.step)
-            for name, part in outputs.losses.items():
-                loss = loss + weights[name] * part
+            for name, task_loss in outputs.losses.items():
+                loss = loss + weights[name] * task_loss
         self._sketch(outputs.losses, running, plain)
-        for name, part in self._added(first, running.weights, running, plain, lambda inputs: plain(**inputs)).items():
-            loss = loss + running.weights[name] * part
+        for name, more in self._added(first, running.weights, running, plain, lambda inputs: plain(**inputs)).items():
+            loss = loss + running.weights[name] * more
         return loss, outputs
 
     def _added(
@@ -303,8 +303,8 @@ class TaskBalancing:
         return loss
 
     def _is_compared(self, running: _Running) -> bool:
-        every = self._args.gradient_cosine_steps
-        return every is not None and running.step.number % every == 0
+        interval = self._args.gradient_cosine_steps
+        return interval is not None and running.step.number % interval == 0
 
     def _sketch(self, losses: Mapping[str, torch.Tensor], running: _Running, plain: MultiTaskModel) -> None:
         """Add a micro-batch's part of each task's gradient to its sketch, in the steps that compare them."""

@@ -35,7 +35,7 @@ class EvaluatingTrainer(SearchingTrainer):
 
     data_collator: MultiTaskCollator
     metrics: dict[str, Sequence[Metric]]
-    _eval_parts: dict[str, LabelledDataset]
+    _eval_datasets: dict[str, LabelledDataset]
     #: Whether rows are read once before they are used: those given to the trainer, and those given to a call.
     checks_data: bool = True
     #: Averages of the weights, which the model holds while it is scored or saved.
@@ -119,14 +119,14 @@ class EvaluatingTrainer(SearchingTrainer):
 
     def _parts(self, data: Any, split: str) -> dict[str, LabelledDataset]:
         if data is None:
-            return self._eval_parts
+            return self._eval_datasets
         if isinstance(data, str):
-            if data not in self._eval_parts:
+            if data not in self._eval_datasets:
                 raise UserError(
-                    f"No evaluation dataset {data!r}.{nearest(data, self._eval_parts)} "
-                    f"Datasets: {listed(self._eval_parts)}."
+                    f"No evaluation dataset {data!r}.{nearest(data, self._eval_datasets)} "
+                    f"Datasets: {listed(self._eval_datasets)}."
                 )
-            return {data: self._eval_parts[data]}
+            return {data: self._eval_datasets[data]}
         return self._checked_columns(data, split)
 
     def evaluate(

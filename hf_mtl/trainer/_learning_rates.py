@@ -89,11 +89,11 @@ def split_learning_rates(
     rates |= {id(p): trunk_learning_rate * factors[id(p)] for p in trunk}
     groups: list[dict[str, Any]] = []
     for group in optimizer.param_groups:
-        parts: dict[float, list[nn.Parameter]] = {}
+        by_rate: dict[float, list[nn.Parameter]] = {}
         for parameter in group["params"]:
             rate = rates.get(id(parameter), group["lr"] * factors.get(id(parameter), 1.0))
-            parts.setdefault(rate, []).append(parameter)
-        groups.extend({**group, "params": params, "lr": rate} for rate, params in parts.items())
+            by_rate.setdefault(rate, []).append(parameter)
+        groups.extend({**group, "params": params, "lr": rate} for rate, params in by_rate.items())
     # The trainer logs the rate of the first group: let it be the nominal one.
     nominal = optimizer.param_groups[0]["lr"]
     optimizer.param_groups[:] = sorted(groups, key=lambda group: abs(group["lr"] - nominal))

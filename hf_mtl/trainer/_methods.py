@@ -65,7 +65,7 @@ class StepMethods:
     def begin(
         self,
         model: MultiTaskModel,
-        parts: Mapping[str, LabelledDataset],
+        datasets: Mapping[str, LabelledDataset],
         collator: MultiTaskCollator,
         epoch_steps: int,
     ) -> None:
@@ -73,7 +73,7 @@ class StepMethods:
 
         Args:
             model: The model itself.
-            parts: The training datasets.
+            datasets: The training datasets.
             collator: Turns rows into a batch.
             epoch_steps: Optimizer steps of an epoch.
 
@@ -81,10 +81,10 @@ class StepMethods:
             ValueError: If something is missing there.
         """
         args = self._args
-        labelled = {task for part in parts.values() for task in part.tasks}
+        labelled = {task for dataset in datasets.values() for task in dataset.tasks}
         start = TrainingStart(
             heads={name: head for name, head in model.task_heads.items() if name in labelled},
-            parts=parts,
+            datasets=datasets,
             tokenizer=collator.tokenizer,
             max_length=collator.max_length,
             device=args.device,
@@ -153,9 +153,9 @@ class StepMethods:
             if not taken.heads:
                 continue
             found = method.added_losses(taken)
-            for task, part in found.items():
-                total[task] = total[task] + part if task in total else part
-                weighted = weights[task] * part.detach().double()
+            for task, more in found.items():
+                total[task] = total[task] + more if task in total else more
+                weighted = weights[task] * more.detach().double()
                 self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
         return total
 

@@ -161,13 +161,13 @@ class PublishingTrainer(ThresholdTrainer):
             max_length=self.data_collator.max_length,
             datasets=[
                 DatasetFacts(
-                    part["dataset"],
-                    part["rows"],
-                    part["share"],
-                    [task["name"] for task in part["tasks"]],
-                    ids.get(part["dataset"]),
+                    item["dataset"],
+                    item["rows"],
+                    item["share"],
+                    [task["name"] for task in item["tasks"]],
+                    ids.get(item["dataset"]),
                 )
-                for part in self.summary()
+                for item in self.summary()
             ],
             **self.strategies(),
             arguments={key: value for key, value in shared.items() if not key.startswith(_NOT_ON_CARD)},
@@ -297,16 +297,16 @@ class PublishingTrainer(ThresholdTrainer):
             step = f"step {self.state.global_step}"
         job = HfApi().run_as_future(self._upload, staged, f"Training in progress, {step}")
         if self.push_in_progress is None or self.push_in_progress.is_done():
-            self._tell_failed_pushes()
+            self._report_failed_pushes()
             self.push_in_progress = PushInProgress([job])  # type: ignore[arg-type]  # its annotation lacks the list
         else:
             self.push_in_progress.jobs.append(job)
 
     def _finish_current_push(self) -> None:
         super()._finish_current_push()
-        self._tell_failed_pushes()
+        self._report_failed_pushes()
 
-    def _tell_failed_pushes(self) -> None:
+    def _report_failed_pushes(self) -> None:
         """Say which uploads in the background came to nothing; the training continues without them."""
         progress = getattr(self, "push_in_progress", None)
         for job in progress.jobs if progress is not None else ():

@@ -107,7 +107,7 @@ class StepRecord:
         self.counts = counts
         self.datasets = list(datasets)
         #: For each task this rank's part of its mean loss so far, float64 scalars.
-        self.parts: dict[str, torch.Tensor] = {}
+        self.losses: dict[str, torch.Tensor] = {}
         self._reduce = reduce
         self._means: dict[str, float] | None = None
 
@@ -126,15 +126,15 @@ class StepRecord:
     def add_losses(self, losses: Mapping[str, torch.Tensor]) -> None:
         """Add a micro-batch's losses: each is its part of the task's mean over the step."""
         for name, loss in losses.items():
-            part = loss.detach().double()
-            self.parts[name] = self.parts[name] + part if name in self.parts else part
+            own = loss.detach().double()
+            self.losses[name] = self.losses[name] + own if name in self.losses else own
         self._means = None
 
     def means(self) -> dict[str, float]:
         """Return each task's mean loss, over all micro-batches so far and all ranks; every rank has to ask."""
         if self._means is None:
-            parts = [float(self.parts.get(name, 0.0)) for name in self.counts.shares]
-            sums = self._reduce(torch.tensor(parts, dtype=torch.float64)).tolist()
+            losses = [float(self.losses.get(name, 0.0)) for name in self.counts.shares]
+            sums = self._reduce(torch.tensor(losses, dtype=torch.float64)).tolist()
             self._means = dict(zip(self.counts.shares, sums, strict=True))
         return self._means
 
@@ -158,8 +158,8 @@ class StepLog:
         """
         self._rows.update(record.datasets)
         self._steps.update(list(record.counts.shares))
-        for name, part in record.parts.items():
-            self._losses[name] = self._losses[name] + part if name in self._losses else part
+        for name, own in record.losses.items():
+            self._losses[name] = self._losses[name] + own if name in self._losses else own
         for name, weight in weights.items():
             self._weights[name] += weight  # type: ignore[assignment]  # sums are numbers, too
             self._weighed[name] += 1

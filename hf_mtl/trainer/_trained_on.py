@@ -73,7 +73,7 @@ def training_facts(
     sampling: tuple[DatasetSampler, SamplingRules],
     balancer: Balancer,
     tokenizer: Any,
-    parts: tuple[Mapping[str, LabelledDataset], Mapping[str, LabelledDataset]],
+    datasets: tuple[Mapping[str, LabelledDataset], Mapping[str, LabelledDataset]],
 ) -> dict[str, Any]:
     """Return what a training depends on, as JSON knows it.
 
@@ -83,7 +83,7 @@ def training_facts(
         sampling: How often each dataset is drawn, and the options that go with any strategy.
         balancer: How the tasks' losses become one.
         tokenizer: The tokenizer.
-        parts: The training datasets, and those that are scored.
+        datasets: The training datasets, and those that are scored.
     """
     encoder: Any = model.config.encoder_config
     settings = {name: getattr(args, name) for name in _ARGUMENTS}
@@ -102,9 +102,9 @@ def training_facts(
         "encoder": {"model_type": encoder.model_type, "config": _encoder_hash(encoder)},
         "tokenizer": _tokenizer_hash(tokenizer),
         "tasks": [task.to_dict() for task in model.tasks],
-        "train": _datasets(parts[0]),
+        "train": _datasets(datasets[0]),
         # The best model so far is the best on these rows.
-        "validation": _datasets(parts[1]),
+        "validation": _datasets(datasets[1]),
         "best_by": args.metric_for_best_model,
         "settings": settings,
     }
@@ -142,8 +142,8 @@ def _tokenizer_hash(tokenizer: Any) -> str:
     return _hash({k: v for k, v in json.loads(backend.to_str()).items() if k not in ("truncation", "padding")})
 
 
-def _datasets(parts: Mapping[str, LabelledDataset]) -> dict[str, Any]:
-    return {name: {"rows": len(part), "columns": part.content} for name, part in parts.items()}
+def _datasets(datasets: Mapping[str, LabelledDataset]) -> dict[str, Any]:
+    return {name: {"rows": len(dataset), "columns": dataset.content} for name, dataset in datasets.items()}
 
 
 def read_trained_on(checkpoint: Path) -> dict[str, Any] | None:

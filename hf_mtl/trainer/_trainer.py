@@ -95,7 +95,7 @@ class MultiTaskTrainer(CheckpointingTrainer):
     """
 
     balancer: Balancer
-    _train_parts: dict[str, LabelledDataset]
+    _train_datasets: dict[str, LabelledDataset]
     _feedback: SamplingFeedback | None = None
 
     def __init__(
@@ -128,7 +128,7 @@ class MultiTaskTrainer(CheckpointingTrainer):
         )
         check_given(args, data_collator, sampler, balancer, optimizers)
         self.metrics = metrics_by_task(metrics)
-        train_parts, eval_parts = as_datasets(train_dataset, "train"), as_datasets(eval_dataset, "validation")
+        train_datasets, eval_datasets = as_datasets(train_dataset, "train"), as_datasets(eval_dataset, "validation")
         self._scored_rows = {}
         self._card_fields = {}
         self.checks_data = check_data
@@ -138,8 +138,8 @@ class MultiTaskTrainer(CheckpointingTrainer):
             model=model,
             args=args,
             data_collator=no_collator,
-            train_dataset=train_parts or None,
-            eval_dataset=eval_parts or None,
+            train_dataset=train_datasets or None,
+            eval_dataset=eval_datasets or None,
             processing_class=processing_class,
             model_init=model_init,
             callbacks=callbacks,
@@ -162,18 +162,18 @@ class MultiTaskTrainer(CheckpointingTrainer):
         for name in self.metrics:
             self._plain_model.config.task(name)
         # Every dataset is checked here, not hours into the training.
-        self._train_parts = self._columns(train_parts)
-        self._eval_parts = self._columns(eval_parts)
+        self._train_datasets = self._columns(train_datasets)
+        self._eval_datasets = self._columns(eval_datasets)
         #: What the rows of each training dataset say of each task; empty where they were not checked.
-        self.label_counts = rows_checked(self, self._train_parts, self._eval_parts) if check_data else {}
-        self._scorers(self._eval_parts)
-        check_training(self, self._train_parts, self._eval_parts, scheduler=optimizers[1])
+        self.label_counts = rows_checked(self, self._train_datasets, self._eval_datasets) if check_data else {}
+        self._scorers(self._eval_datasets)
+        check_training(self, self._train_datasets, self._eval_datasets, scheduler=optimizers[1])
         self._choose_strategies()
         self._start_balancing()
         self.add_callback(EndOfStep(lambda: self._balancing.end_step(self.model_wrapped)))
         self.summary()
         self.add_callback(SummaryCallback(self.summary, self.strategies))
-        self.add_callback(FreezingCallback(self._plain_model, self._train_parts))
+        self.add_callback(FreezingCallback(self._plain_model, self._train_datasets))
         self._averages = Averages(self.accelerator.unwrap_model)
         self.add_callback(self._averages)
         self.add_callback(DivergenceCallback())
@@ -188,7 +188,7 @@ class MultiTaskTrainer(CheckpointingTrainer):
         """Train, from the start or from a checkpoint; then tune and calibrate: see `CheckpointingTrainer.train`."""
         refuse_ignored_keys("ignore_keys_for_eval", ignore_keys_for_eval)
         result = super().train(resume_from_checkpoint, trial)
-        mark_trained(self._plain_model, self._train_parts)
+        mark_trained(self._plain_model, self._train_datasets)
         if self.args.tune_thresholds != "none":
             self.tune_thresholds(how=self.args.tune_thresholds)
         if self.args.calibrate:
@@ -205,13 +205,13 @@ class MultiTaskTrainer(CheckpointingTrainer):
         tasks, train, validation = check_same_training(checkpoint, self._training_facts())
         # Which order is the training's own: sums, random numbers and gradient norms follow it.
         order_tasks(self._plain_model, self.data_collator, tasks)
-        self._train_parts = self._columns(in_order(as_datasets(self.train_dataset, "train"), train))
-        self._eval_parts = self._columns(in_order(as_datasets(self.eval_dataset, "validation"), validation))
+        self._train_datasets = self._columns(in_order(as_datasets(self.train_dataset, "train"), train))
+        self._eval_datasets = self._columns(in_order(as_datasets(self.eval_dataset, "validation"), validation))
 
     def _training_facts(self) -> dict[str, Any]:
         sampling = (self.sampler, self.sampling_rules)
-        parts = (self._train_parts, self._eval_parts)
-        return training_facts(self._plain_model, self.args, sampling, self.balancer, self.processing_class, parts)
+        datasets = (self._train_datasets, self._eval_datasets)
+        return training_facts(self._plain_model, self.args, sampling, self.balancer, self.processing_class, datasets)
 
     def _hp_search_setup(self, trial: Any) -> None:
         super()._hp_search_setup(trial)
@@ -222,12 +222,12 @@ class MultiTaskTrainer(CheckpointingTrainer):
         """Take sampler and balancer: those passed in, or those of the arguments, which a search changes."""
         is_sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled or self.is_distributed_loading_by_transformers
         self.sampler, self.sampling_rules, self.balancer = choose_strategies(
-            self.args, self._passed, self._train_parts, is_sharded
+            self.args, self._passed, self._train_datasets, is_sharded
         )
 
     def _start_balancing(self) -> None:
         """Begin a training: balancer and log are empty."""
-        labelled = {task for part in self._train_parts.values() for task in part.tasks}
+        labelled = {task for dataset in self._train_datasets.values() for task in dataset.tasks}
         heads = {name: head for name, head in self._plain_model.task_heads.items() if name in labelled}
         self._balancing = TaskBalancing(
             self.balancer, heads, self.args, self.accelerator, self._prepare_inputs, self._sum_over_ranks
@@ -235,23 +235,23 @@ class MultiTaskTrainer(CheckpointingTrainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the task mixture; any batch of any epoch is computed, not walked to."""
-        if not self._train_parts:
+        if not self._train_datasets:
             raise UserError("Training needs a train_dataset, such as {'sst2': dataset}.")
         refuse_unused(self.args)  # a sweep may have changed them
-        learn_from_labels(self._plain_model, self._train_parts)
+        learn_from_labels(self._plain_model, self._train_datasets)
         args, sampling = self.args, (self.sampler, self.sampling_rules)
-        batch_sampler = make_batch_sampler(args, sampling, self._train_parts, self._train_batch_size)
+        batch_sampler = make_batch_sampler(args, sampling, self._train_datasets, self._train_batch_size)
         self._batch_sampler = batch_sampler
         self.remove_callback(SamplingFeedback)  # of an earlier training
-        mains = {task: scorer.main for task, scorer in self._scorers(self._eval_parts).items()}
-        self._feedback = feedback_of(batch_sampler.plan, self._train_parts, mains, args.batching == "homogeneous")
+        mains = {task: scorer.main for task, scorer in self._scorers(self._eval_datasets).items()}
+        self._feedback = feedback_of(batch_sampler.plan, self._train_datasets, mains, args.batching == "homogeneous")
         if self._feedback is not None:
             self.add_callback(self._feedback)
-        augmenter = make_augmenter(args, self._train_parts, self.processing_class, batch_sampler.epoch_steps)
+        augmenter = make_augmenter(args, self._train_datasets, self.processing_class, batch_sampler.epoch_steps)
         methods = self._balancing.methods
-        methods.begin(self._plain_model, self._train_parts, self.data_collator, batch_sampler.epoch_steps)
+        methods.begin(self._plain_model, self._train_datasets, self.data_collator, batch_sampler.epoch_steps)
         return self._loader(
-            DatasetMixture(list(self._train_parts.values()), batch_sampler, augmenter),
+            DatasetMixture(list(self._train_datasets.values()), batch_sampler, augmenter),
             batch_sampler,
             CountingCollator(self.data_collator, methods.taught_rows),
             worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
@@ -354,11 +354,11 @@ class MultiTaskTrainer(CheckpointingTrainer):
         """Add each task's loss, each dataset's rows and its share to a training log."""
         if "loss" in logs and "learning_rate" in logs:
             taken = self._balancing.log.take(
-                list(self._plain_model.task_heads), list(self._train_parts), self._sum_over_ranks
+                list(self._plain_model.task_heads), list(self._train_datasets), self._sum_over_ranks
             )
             logs.update({**taken, **self._balancing.methods.take(self._sum_over_ranks), **self._balancing.cosines()})
             shares = self._batch_sampler.shares(max(self.state.global_step - 1, 0))
-            logs.update({f"share/{name}": shares[name] for name in self._train_parts})
+            logs.update({f"share/{name}": shares[name] for name in self._train_datasets})
         super().log(logs, start_time)
 
     def summary(self) -> list[dict[str, Any]]:
@@ -367,4 +367,4 @@ class MultiTaskTrainer(CheckpointingTrainer):
         ``share`` is the one when training begins, ``last_share`` when it ends: ``None`` if training will decide it.
         """
         sampling = (self.sampler, self.sampling_rules)
-        return summary_of(self.args, sampling, self._train_parts, self._plain_model.tasks, self.label_counts)
+        return summary_of(self.args, sampling, self._train_datasets, self._plain_model.tasks, self.label_counts)

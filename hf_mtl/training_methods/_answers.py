@@ -57,9 +57,9 @@ class StoredAnswers:
                     "augmentation changes these. Leave one of the two out, or let the teachers run beside: teachers: "
                     "FOLDER."
                 )
-            for dataset, part in start.parts.items():
-                if name in part.tasks:
-                    for row, _ in part.labels(name):
+            for dataset, data in start.datasets.items():
+                if name in data.tasks:
+                    for row, _ in data.labels(name):
                         stored.check(dataset, row, name)
 
     def rows(self, rows: Sequence[Row]) -> Sequence[Row]:

@@ -26,7 +26,7 @@ class TrainingStart:
 
     Args:
         heads: The head of each task with training rows.
-        parts: The training datasets.
+        datasets: The training datasets.
         tokenizer: The tokenizer.
         max_length: The most tokens of a row.
         device: Where the model computes.
@@ -35,7 +35,7 @@ class TrainingStart:
     """
 
     heads: Mapping[str, Head]
-    parts: Mapping[str, LabelledDataset]
+    datasets: Mapping[str, LabelledDataset]
     tokenizer: PreTrainedTokenizerBase
     max_length: int
     device: torch.device

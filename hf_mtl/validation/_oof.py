@@ -59,11 +59,13 @@ class HeldOut:
         # Long rows are read in windows, so that no word is left out.
         stride = None if self.max_length is not None and self.max_length < 16 else 4
         for name, data in self.data.items():
-            part = LabelledDataset(name, data, self.tasks, heads)
-            asked = [task for task in part.tasks if gives_probabilities(heads[task])]
+            labelled = LabelledDataset(name, data, self.tasks, heads)
+            asked = [task for task in labelled.tasks if gives_probabilities(heads[task])]
             if not asked:
                 continue
-            found = probabilities(model, tokenizer, _rows(part), tasks=asked, max_length=self.max_length, stride=stride)
+            found = probabilities(
+                model, tokenizer, _rows(labelled), tasks=asked, max_length=self.max_length, stride=stride
+            )
             for number, answers in zip(self.numbers[name].tolist(), found, strict=True):
                 for task, answer in answers.items():
                     if answer is not None:
@@ -71,9 +73,9 @@ class HeldOut:
                         yield Prediction(name, number, task, values, self.fold)
 
 
-def _rows(part: LabelledDataset) -> Iterator[Any]:
-    for start in range(0, len(part), _BLOCK):
-        yield from part.read(range(start, min(start + _BLOCK, len(part))))
+def _rows(labelled: LabelledDataset) -> Iterator[Any]:
+    for start in range(0, len(labelled), _BLOCK):
+        yield from labelled.read(range(start, min(start + _BLOCK, len(labelled))))
 
 
 def join_oof(files: Sequence[Path], output: Path, datasets: Sequence[str], tasks: Sequence[TaskConfig]) -> None:

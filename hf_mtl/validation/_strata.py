@@ -33,10 +33,10 @@ def strata_of(
         heads: Further task types and their heads.
     """
     classes = {task.name: head_class(task, heads) for task in tasks}
-    part = LabelledDataset(name, data, tasks, classes)
-    for task in part.tasks:
-        head, config = classes[task], part.task_config(task)
-        labels = list(part.labels(task))
+    dataset = LabelledDataset(name, data, tasks, classes)
+    for task in dataset.tasks:
+        head, config = classes[task], dataset.task_config(task)
+        labels = list(dataset.labels(task))
         if head.is_regression:
             yield from _quantiles(task, labels)
         elif head.takes_labels:
@@ -52,8 +52,8 @@ def _quantiles(task: str, labels: list[tuple[int, Any]]) -> Iterator[tuple[int, 
         return
     values = np.array([value for _, value in known])
     edges = np.unique(np.quantile(values, np.linspace(0, 1, _QUANTILES + 1)[1:-1]))
-    for (row, _), part in zip(known, np.searchsorted(edges, values, side="right").tolist(), strict=True):
-        yield row, (task, str(part))
+    for (row, _), fifth in zip(known, np.searchsorted(edges, values, side="right").tolist(), strict=True):
+        yield row, (task, str(fifth))
 
 
 def _of_label(task: TaskConfig, head: type[Head], label: Any) -> set[str]:

@@ -61,8 +61,8 @@ def test_each_pass_is_changed_in_its_own_way(tmp_path):
     given = {"word-deletion": {"p": 1.0, "rate": 0.5}}
     found = batches(make(tmp_path, augmentation=given, max_steps=12), epochs=2)
     half = len(found) // 2
-    parts = (found[:half], found[half:])
-    first, second = ({tuple(i for i in row if i) for batch in part for row in batch} for part in parts)
+    halves = (found[:half], found[half:])
+    first, second = ({tuple(i for i in row if i) for batch in one for row in batch} for one in halves)
     assert first != second
 
 
@@ -109,9 +109,9 @@ def test_options_of_each_dataset_change_its_rows_as_if_it_were_alone(tmp_path):
 
     def rows(given, name):
         trainer = make(tmp_path, augmentation=given)
-        parts = trainer._train_parts
-        augmenter = make_augmenter(trainer.args, parts, trainer.processing_class, 6)
-        found = (augmenter(row, i % 6) for i, row in enumerate(parts[name].read(range(len(parts[name])))))
+        datasets = trainer._train_datasets
+        augmenter = make_augmenter(trainer.args, datasets, trainer.processing_class, 6)
+        found = (augmenter(row, i % 6) for i, row in enumerate(datasets[name].read(range(len(datasets[name])))))
         return [(row.text, row.labels) for row in found]
 
     plain = {"word-deletion": {"p": 0}}
@@ -162,7 +162,7 @@ def test_the_mask_is_the_tokenizers_own_token_in_texts_and_words(tmp_path):
 
 def test_two_ranks_train_on_the_rows_of_one():
     sizes, rows = {"a": 7, "b": 12}, {}
-    parts = [
+    datasets = [
         LabelledDataset(name, table(name, size), [MOOD], {"mood": HEADS["sentiment"]}) for name, size in sizes.items()
     ]
     augment = Augmenter(
@@ -175,7 +175,7 @@ def test_two_ranks_train_on_the_rows_of_one():
         rows[world] = []
         for rank in range(world):
             sampler = MixtureBatchSampler(sizes, ProportionalSampler(), 4 // world, seed=1, rank=rank, world_size=world)
-            mixture = DatasetMixture(parts, sampler, augment)
+            mixture = DatasetMixture(datasets, sampler, augment)
             rows[world] += [row for batch in sampler for row in mixture.__getitems__(batch) if row.labels]
     one, two = ({(row.dataset, row.index): row.text for row in rows[world]} for world in (1, 2))
     assert one == two

@@ -33,8 +33,8 @@ def of_json(values, rows, task=None, columns=None):
 def read(values):
     """Return the task, and the labels of the first rows as the trainer would encode them."""
     built = Recipe.from_dict(values).prepare().build()
-    part = next(iter(built.trainer._train_parts.values()))
-    return built.prepared.tasks[0], [row.labels.get("y") for row in part.read(range(4))]
+    dataset = next(iter(built.trainer._train_datasets.values()))
+    return built.prepared.tasks[0], [row.labels.get("y") for row in dataset.read(range(4))]
 
 
 TWO = "sequence-classification"
@@ -106,11 +106,11 @@ def test_cells_of_a_csv(values, folder, cells, task, labels, found):
     # Through the file: YAML's keys are numbers.
     read_recipe = Recipe.load(write_recipe(folder, recipe))
     built = read_recipe.prepare().build()
-    part = next(iter(built.trainer._train_parts.values()))
+    dataset = next(iter(built.trainer._train_datasets.values()))
     assert built.prepared.tasks[0].labels == labels
     if found is None:
         found = [[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]] * 2
-    assert [row.labels.get("y") for row in part.read(range(4))] == found
+    assert [row.labels.get("y") for row in dataset.read(range(4))] == found
 
 
 @pytest.mark.parametrize(
