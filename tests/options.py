@@ -33,4 +33,8 @@ BALANCING = {
 #: Options under which each training method changes a training also without dropout.
 METHODS = {
     "r-drop": {"alpha": 2.0, "noise": 1.0},
+    "fgm": {"alpha": 0.7, "epsilon": 0.5, "norm": "token"},
+    "pgd": {"alpha": 0.4, "epsilon": 0.6, "steps": 2, "step_size": 0.5},
+    "freelb": {"alpha": 0.9, "epsilon": 0.4, "steps": 2, "step_size": 0.2},
+    "smart": {"alpha": 2.0, "epsilon": 0.7, "steps": 2, "step_size": 0.4},
 }

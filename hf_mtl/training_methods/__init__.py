@@ -11,16 +11,26 @@ from typing import Any
 
 from hf_mtl._names import listed, nearest
 from hf_mtl._options import check_option_names, parsed_options
+from hf_mtl.training_methods._adversary import AdversarialMethod
 from hf_mtl.training_methods._base import TrainingMethod, TrainingStart
 from hf_mtl.training_methods._micro_batch import MicroBatch
 from hf_mtl.training_methods._teachers import Lesson, load_teacher, match_teachers
 from hf_mtl.training_methods.distillation import Distillation
+from hf_mtl.training_methods.fgm import FGM
+from hf_mtl.training_methods.freelb import FreeLB
+from hf_mtl.training_methods.pgd import PGD
 from hf_mtl.training_methods.r_drop import RDrop
+from hf_mtl.training_methods.smart import SMART
 from hf_mtl_light.errors import UserError
 
 __all__ = [
+    "FGM",
     "METHODS",
+    "PGD",
+    "SMART",
+    "AdversarialMethod",
     "Distillation",
+    "FreeLB",
     "Lesson",
     "MicroBatch",
     "RDrop",
@@ -34,6 +44,10 @@ __all__ = [
 #: Name -> training method.
 METHODS: dict[str, type[TrainingMethod]] = {
     "distillation": Distillation,
+    "fgm": FGM,
+    "pgd": PGD,
+    "freelb": FreeLB,
+    "smart": SMART,
     "r-drop": RDrop,
 }
 

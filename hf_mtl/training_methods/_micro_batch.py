@@ -111,6 +111,17 @@ class MicroBatch:
             found[name] = total / self.num_items[name].to(total)
         return found
 
+    @property
+    def _table(self) -> torch.Tensor:
+        """The matrix of token embeddings, [V, H]."""
+        weight = self.model.get_input_embeddings().weight
+        assert isinstance(weight, torch.Tensor)
+        return weight.detach()
+
+    def zeros(self) -> torch.Tensor:
+        """Return the perturbation that changes nothing, [N, H]."""
+        return self._table.new_zeros(len(self.layout.index), self._table.shape[1])
+
     def noise(self, epsilon: float, scope: str, salt: str) -> torch.Tensor:
         """Return noise for the embeddings of the N tokens, [N, H], drawn for each row from seed, step and its tokens.
 
@@ -119,7 +130,6 @@ class MicroBatch:
             scope: What has that norm: ``"row"`` or ``"token"``.
             salt: Names the method, so that each has its own.
         """
-        weight = self.model.get_input_embeddings().weight
         ids = self.layout.flatten(self.inputs["input_ids"])
         key = f"{salt}/{self.seed}/{self.step}"
-        return uniform_noise(key, ids, self.layout, weight, epsilon, scope)  # type: ignore[arg-type]  # a Parameter
+        return uniform_noise(key, ids, self.layout, self._table, epsilon, scope)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer
-from hf_mtl.training_methods import METHODS, make_methods
+from hf_mtl.training_methods import METHODS, AdversarialMethod, make_methods
+from hf_mtl.training_methods._perturbation import norms
 from tests.conftest import make_tokenizer
 from tests.encoders import FAMILIES, tiny_encoder
 from tests.options import METHODS as OPTIONS
@@ -14,6 +15,8 @@ from tests.training_methods import gradients, micro_batch, model_of_all_types
 
 #: Distillation needs teachers: tests/unit/training_methods/test_distillation.py holds it to the same laws.
 NAMES = pytest.mark.parametrize("name", [name for name in METHODS if name != "distillation"])
+#: Those that perturb embeddings against the model.
+ADVERSARIES = pytest.mark.parametrize("name", [n for n, k in METHODS.items() if issubclass(k, AdversarialMethod)])
 
 
 def made(name, **changes):
@@ -99,6 +102,35 @@ def test_heads_of_tasks_that_are_not_named_learn_as_without_it(name, tmp_path):
     assert changed == {"mood"}
 
 
+@ADVERSARIES
+@pytest.mark.parametrize("scope", ["row", "token"])
+def test_a_perturbation_has_the_norm_and_raises_what_it_should_more_than_noise(name, scope):
+    epsilon = 1e-3
+    sizes = {"step_size": epsilon, "noise": epsilon / 10}
+    given = {key: value for key, value in sizes.items() if key in METHODS[name].option_names()}
+    method = made(name, epsilon=epsilon, norm=scope, **given)
+    batch = micro_batch(model_of_all_types())
+    delta = method.perturbation(batch)
+    found = norms(delta, batch.layout, scope)
+    assert (found <= epsilon * (1 + 1e-9)).all()
+    if name == "fgm":
+        torch.testing.assert_close(found, torch.full_like(found, epsilon))
+    with torch.no_grad():
+        plain, moved = (method.objective(batch, batch.again(d)) for d in (torch.zeros_like(delta), delta))
+        for draw in range(3):
+            other = batch.noise(1.0, scope, str(draw))
+            other = other * found / norms(other, batch.layout, scope)
+            assert moved > method.objective(batch, batch.again(other))
+    assert moved > plain
+
+
+@ADVERSARIES
+def test_parameters_get_no_gradient_from_the_search_for_a_perturbation(name):
+    model = model_of_all_types()
+    made(name).perturbation(micro_batch(model))
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
 def trained(folder, resume=None, **kwargs):
     """Train four steps with dropout, in float32."""
     torch.manual_seed(3)
@@ -119,9 +151,9 @@ def plain(tmp_path_factory):
 
 
 @NAMES
-def test_alpha_0_and_none_are_plain_training(name, plain, tmp_path):
-    off = {"alpha": 0.0} if "alpha" in METHODS[name].option_names() else {}
-    for methods in ({}, {name: {**OPTIONS[name], **off}}):
+def test_alpha_0_epsilon_0_and_none_are_plain_training(name, plain, tmp_path):
+    zeros = [key for key in ("alpha", "epsilon") if key in METHODS[name].option_names()]
+    for methods in ({}, *({name: {**OPTIONS[name], key: 0.0}} for key in zeros)):
         assert torch.equal(weights(trained(tmp_path, methods=methods)), plain)
     assert not torch.equal(weights(trained(tmp_path, methods={name: OPTIONS[name]})), plain)
 
