@@ -3,10 +3,7 @@
 import csv
 import io
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pyarrow as pa
@@ -18,6 +15,7 @@ from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.cli import app
 from hf_mtl.inference import LOOK_AHEAD, Answerer
 from tests.encoders import tiny_encoder
+from tests.warm import Script
 
 TASKS = [
     TaskConfig("mood", "sentiment", labels=["bad", "good"]),
@@ -254,16 +252,15 @@ def test_a_resumed_output_is_that_of_an_unbroken_run(model, many, tmp_path, monk
 def test_a_killed_run_resumes_to_the_same_bytes(model, many, tmp_path):
     call(model, many, "-o", tmp_path / "whole.parquet", "--batch-size", "8")
     arguments = ["predict", str(model), str(many), "-o", str(tmp_path / "out.parquet"), "--batch-size", "8"]
-    started = subprocess.Popen(
-        [sys.executable, "-c", "from hf_mtl.cli import main; main()", *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.DEVNULL,
-    )
+    script = tmp_path / "script.py"
+    script.write_text("from hf_mtl.cli import main\nmain()\n")
+    started = Script(script, arguments, tmp_path / "printed").start()
     journal = tmp_path / ".out.parquet.journal"
-    while started.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") >= 3):
+    while started.exitcode is None and not (journal.exists() and journal.read_bytes().count(b"\n") >= 3):
         time.sleep(0.005)
-    started.send_signal(signal.SIGKILL)
-    assert started.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    started.kill()
+    started.join()
+    assert started.exitcode == -signal.SIGKILL, "the run ended before it could be killed"
     assert not (tmp_path / "out.parquet").exists()
     call(*arguments[1:], "--resume")
     assert (tmp_path / "out.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()

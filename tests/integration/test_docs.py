@@ -69,8 +69,9 @@ def test_every_recipe_is_read():
             given = yaml.safe_load(block)
             # What a page leaves out: an encoder, and datasets that label the tasks which it names.
             columns = {"text": "text", "intent": "intent", **{name: name for name in given.get("tasks", {})}}
-            datasets = {name: {"load": {"path": "json"}, "columns": columns} for name in ("reviews", "sst2", "trec")}
-            values = {"encoder": "google-bert/bert-base-uncased", "datasets": datasets, **given}
+            named = {"reviews": {}, "sst2": {}, "trec": {}, **given.get("datasets", {})}
+            datasets = {name: {"load": {"path": "json"}, "columns": columns, **own} for name, own in named.items()}
+            values = {"encoder": "google-bert/bert-base-uncased", **given, "datasets": datasets}
             values["training"] = {"output_dir": "out", **given.get("training", {})}
             Recipe.from_dict(values)
 

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 import torch
 from transformers import AutoModel, BertModel
@@ -8,6 +5,7 @@ from transformers import AutoModel, BertModel
 from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.heads import Head, SequenceClassificationHead
 from tests.encoders import tiny_config, tiny_encoder
+from tests.warm import Script, run
 
 TASKS = [
     TaskConfig("mood", "sentiment", labels=["bad", "good"]),
@@ -76,12 +74,14 @@ for folder in Path(sys.argv[1]).iterdir():
 """
 
 
-def test_loaded_in_a_new_process_it_answers_bit_for_bit(tmp_path):
+def test_loaded_in_a_new_process_it_answers_bit_for_bit(tmp_path, tmp_path_factory):
     for family in ("bert", "roberta", "distilbert", "electra"):
         model = MultiTaskModel.from_encoder(tiny_encoder(family), [*TASKS, TaskConfig("value", "regression")])
         model.save_pretrained(tmp_path / family)
         torch.save(logits(model), tmp_path / family / "logits.pt")
-    done = subprocess.run([sys.executable, "-c", _NEW_PROCESS, str(tmp_path)], capture_output=True, text=True)
+    script = tmp_path_factory.mktemp("script") / "script.py"
+    script.write_text(_NEW_PROCESS)
+    done = run(Script(script, [str(tmp_path)], script.with_suffix(".txt")))
     assert done.returncode == 0, done.stderr
 
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
 from hf_mtl.cli import app
 from hf_mtl.report import read_run, render_report
+from tests import warm
 from tests.conftest import make_tokenizer
 from tests.trainers import make_data, model_without_dropout
 
@@ -133,9 +134,10 @@ def test_ids_are_unique_and_references_lead_to_them(page):
 
 
 def test_same_run_gives_the_same_bytes_in_another_process(run, page, tmp_path):
-    code = "import sys; from hf_mtl.cli import main; main()"
-    out = tmp_path / "page.html"
-    subprocess.run([sys.executable, "-c", code, "report", str(run), "-o", str(out)], check=True, capture_output=True)
+    script, out = tmp_path / "script.py", tmp_path / "page.html"
+    script.write_text("from hf_mtl.cli import main\nmain()\n")
+    done = warm.run(warm.Script(script, ["report", str(run), "-o", str(out)], tmp_path / "printed"))
+    assert done.returncode == 0, done.stderr
     assert out.read_text(encoding="utf-8") == page
 
 

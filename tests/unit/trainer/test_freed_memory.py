@@ -1,8 +1,8 @@
 import platform
-import subprocess
-import sys
 
 import pytest
+
+from tests.warm import Script, run
 
 SCRIPT = """
 import resource, sys, torch
@@ -19,13 +19,16 @@ print(kept, faults() - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc takes the setting")
-def test_large_blocks_are_not_mapped_anew_each_time():
-    def run(how):
-        done = subprocess.run([sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True)
+def test_large_blocks_are_not_mapped_anew_each_time(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+
+    def faults(how):
+        done = run(Script(tmp_path / "script.py", [how], tmp_path / how))
+        assert done.returncode == 0, done.stderr
         kept, faults = done.stdout.split()
         assert kept == "True"
         return int(faults)
 
-    freed, kept = run("free"), run("keep")
+    freed, kept = faults("free"), faults("keep")
     # Ten blocks of 16,384 pages; huge pages, where the system gives them, are 512 times fewer.
     assert kept < freed / 5
