@@ -15,6 +15,7 @@ from hf_mtl.cli.calibrate import calibrate
 from hf_mtl.cli.compare import compare
 from hf_mtl.cli.cv import cv
 from hf_mtl.cli.data import data
+from hf_mtl.cli.distill import distill
 from hf_mtl.cli.evaluate import evaluate
 from hf_mtl.cli.export import export
 from hf_mtl.cli.heads import heads
@@ -57,7 +58,7 @@ class _Group(TyperGroup):
         args = list(sys.argv[1:] if args is None else args)
         # Taken at any position: it is typed at the end of the line that has just failed.
         is_debug = "--debug" in args
-        args = [arg for arg in args if arg != "--debug"]
+        args = _repeated([arg for arg in args if arg != "--debug"], "--teachers")
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
         except _CommandLineError as error:
@@ -83,6 +84,19 @@ class _Group(TyperGroup):
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
             raise typer.Exit(_INTERRUPTED) from None
+
+
+def _repeated(args: Sequence[str], option: str) -> list[str]:
+    """Return arguments with an option before each of the values that follow it: ``-t a b`` as ``-t a -t b``."""
+    found: list[str] = []
+    follows = False
+    for arg in args:
+        if arg.startswith("-"):
+            follows = arg == option
+        elif follows and found[-1] != option:
+            found.append(option)
+        found.append(arg)
+    return found
 
 
 def _fail(message: str) -> int:
@@ -114,6 +128,7 @@ app.command()(train)
 app.command()(sweep)
 app.command()(cv)
 app.command()(compare)
+app.command()(distill)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(report)

@@ -15,7 +15,7 @@ from hf_mtl_light.errors import UserError
 if TYPE_CHECKING:
     from hf_mtl.recipe import BuiltRecipe
 
-__all__ = ["train"]
+__all__ = ["check_run_folder", "train"]
 
 #: What a run leaves in its folder besides the model, and the next one must not mix with its own.
 _RESULTS = (
@@ -52,9 +52,10 @@ def train(
     with quiet_libraries():
         read = Recipe.load(recipe, overrides or [])
         folder = Path(read.training_arguments().output_dir or "")
-        _check_place(folder)
-        if not dry_run:
-            _check_folder(folder, overwrite, resume)
+        if dry_run:
+            _check_place(folder)
+        else:
+            check_run_folder(folder, overwrite, resume)
         read.load_tokenizer()
         prepared = read.prepare()
         console = stdout_console()
@@ -95,8 +96,13 @@ def _check_place(folder: Path) -> None:
         raise UserError(f"training.output_dir: {str(existing)!r} is a file, not a folder. Choose another.")
 
 
-def _check_folder(folder: Path, overwrite: bool, resume: bool) -> None:
-    """Refuse a run folder that holds a model, or that has nothing to resume."""
+def check_run_folder(folder: Path, overwrite: bool, resume: bool) -> None:
+    """Refuse a run folder that holds a model, or that has nothing to resume.
+
+    Raises:
+        UserError: If it does.
+    """
+    _check_place(folder)
     checkpoints = _checkpoints(folder)
     if resume and not checkpoints:
         raise UserError(f"{str(folder)!r} holds no checkpoint to resume from. Train without --resume.")

@@ -101,6 +101,13 @@ def test_example_runs(tmp_path, monkeypatch, encoder_folder, capsys):
     assert (tmp_path / "out" / "model.safetensors").exists()
 
 
+def test_example_of_distillation_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["distill_many_into_one.py", str(tmp_path)])
+    runpy.run_path(str(ROOT / "examples" / "distill_many_into_one.py"), run_name="__main__")
+    assert capsys.readouterr().out.count("one model") == 3
+    assert (tmp_path / "one" / "model.safetensors").exists()
+
+
 def test_every_link_leads_somewhere():
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

@@ -1,0 +1,167 @@
+"""Teachers' answers for all training rows in one file, made block by block, so that a kill loses one block."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import xxhash
+from tqdm.auto import tqdm
+
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.data import LabelledDataset, Prediction, as_datasets, longest_input, write_predictions
+from hf_mtl.heads import Head, head_class
+from hf_mtl.inference import probabilities
+from hf_mtl.training_methods import Lesson, load_teacher, match_teachers
+from hf_mtl_light.errors import UserError
+from hf_mtl_light.outputs import write_text_whole, written_whole
+
+__all__ = ["store_predictions"]
+
+#: Rows that are answered before a file is written.
+_BLOCK = 2_000
+
+
+def store_predictions(
+    teachers: str | Sequence[str] | Mapping[str, str],
+    datasets: Any,
+    tasks: Sequence[TaskConfig],
+    path: str | Path,
+    *,
+    max_length: int | None = None,
+    heads: Mapping[str, type[Head]] | None = None,
+    progress: bool = True,
+) -> dict[str, Lesson]:
+    """Let teachers answer all labelled training rows, and store their probabilities in one file.
+
+    Each teacher runs once over the rows of its tasks. What is done is kept in a folder beside the file until the file
+    is whole, so the same call continues after a kill; where the file is there and was made of the same teachers and
+    rows, nothing is done.
+
+    Args:
+        teachers: As `hf_mtl.training_methods.Distillation` takes models.
+        datasets: The training rows, in any form that the trainer takes.
+        tasks: The student's tasks.
+        path: The Parquet file.
+        max_length: The most tokens of a row; ``None``, and where that is less, the most that a teacher takes.
+        heads: Further task types and their heads.
+        progress: Whether to show a bar of rows.
+
+    Returns:
+        Which task of which teacher teaches each task.
+
+    Raises:
+        ValueError: If a teacher fits no task, no task has a teacher, or no row has a label of one.
+    """
+    target = Path(path)
+    classes = {task.name: head_class(task, heads) for task in tasks}
+    teachable = [t for t in tasks if classes[t.name].label_probabilities is not Head.label_probabilities]
+    lessons = match_teachers(teachers, teachable)
+    parts = {
+        name: LabelledDataset(name, data, tasks, classes, needs_labels=False)
+        for name, data in as_datasets(datasets, "train").items()
+    }
+    work = [
+        (folder, part, names)
+        for folder in dict.fromkeys(lesson.folder for lesson in lessons.values())
+        for part in parts.values()
+        if (names := [task for task in part.tasks if task in lessons and lessons[task].folder == folder])
+    ]
+    total = sum(len(part) for _, part, _ in work)
+    if total == 0:
+        raise UserError("No training row has a column of a task with a teacher. Give the rows that are to be answered.")
+    made_of = _made_of(work, lessons, max_length)
+    note = target.with_name(f"{target.name}.json")
+    if target.exists() and note.exists() and note.read_text(encoding="utf-8") == made_of:
+        return lessons
+    words = [name for name in lessons if classes[name].needs_words]
+    labels = {task.name: task.labels for task in tasks if task.name in lessons}
+    folder = target.with_name(f".{target.name}.{xxhash.xxh3_64_hexdigest(made_of.encode())}.blocks")
+    folder.mkdir(parents=True, exist_ok=True)
+    blocks: list[Path] = []
+    with tqdm(total=total, desc="Teachers answer", unit=" rows", disable=not progress) as bar:
+        for number, (teacher, part, names) in enumerate(work):
+            answering = _Answering(teacher, part, {name: lessons[name] for name in names}, words, max_length)
+            for start in range(0, len(part), _BLOCK):
+                block = folder / f"{number}-{start}.parquet"
+                if not block.exists():
+                    write_predictions(block, answering(range(start, min(start + _BLOCK, len(part)))), labels, words)
+                blocks.append(block)
+                bar.update(min(_BLOCK, len(part) - start))
+    with written_whole(target) as stream:
+        pq.write_table(pa.concat_tables([pq.read_table(block) for block in blocks]), stream)
+    write_text_whole(note, made_of)
+    shutil.rmtree(folder)
+    return lessons
+
+
+class _Answering:
+    """A teacher that answers rows of one dataset; it is loaded when the first is asked for."""
+
+    def __init__(
+        self,
+        folder: str,
+        part: LabelledDataset,
+        lessons: Mapping[str, Lesson],
+        words: Sequence[str],
+        max_length: int | None,
+    ) -> None:
+        self._folder, self._part, self._lessons, self._words = folder, part, lessons, words
+        self._max_length = max_length
+        self._loaded: Any = None
+
+    def __call__(self, numbers: range) -> Iterator[Prediction]:
+        """Yield the predictions of the rows with a label."""
+        rows = [row for row in self._part.read(numbers) if not row.labels.keys().isdisjoint(self._lessons)]
+        if not rows:
+            return
+        if self._loaded is None:
+            model, tokenizer = load_teacher(self._folder)
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            torch.nn.Module.to(model, device)  # Transformers' own, wrapped, hides its types
+            longest = longest_input(tokenizer, model.config.encoder_config)
+            self._max_length = min(self._max_length or longest, longest)
+            self._loaded = model, tokenizer
+        asked = list(dict.fromkeys(lesson.task for lesson in self._lessons.values()))
+        model, tokenizer = self._loaded
+        found = probabilities(model, tokenizer, rows, tasks=asked, max_length=self._max_length)
+        for row, answers in zip(rows, found, strict=True):
+            for name, lesson in self._lessons.items():
+                answer = answers[lesson.task]
+                if name not in row.labels or answer is None:
+                    continue
+                in_order = [None if one is None else _ordered(one, lesson) for one in answer]
+                values: Any = in_order if name in self._words else in_order[0]
+                yield Prediction(row.dataset, row.index, name, values)
+
+
+def _ordered(probabilities: Sequence[float], lesson: Lesson) -> list[float]:
+    return [probabilities[place] for place in lesson.order] if lesson.order else list(probabilities)
+
+
+def _made_of(
+    work: Sequence[tuple[str, LabelledDataset, list[str]]], lessons: Mapping[str, Lesson], max_length: int | None
+) -> str:
+    """Return what the answers depend on: teachers, by the size and time of their weights, and the rows."""
+    facts = [
+        {
+            "teacher": folder,
+            "weights": [
+                (file.name, file.stat().st_size, file.stat().st_mtime_ns)
+                for file in sorted(Path(folder).glob("*.safetensors"))
+            ],
+            "lessons": {name: asdict(lessons[name]) for name in names},
+            "dataset": part.name,
+            "content": part.content,
+            "max_length": max_length,
+        }
+        for folder, part, names in work
+    ]
+    return json.dumps(facts, ensure_ascii=False)
