@@ -10,7 +10,8 @@ __all__ = ["RawTokens", "Reading", "WordMap", "trimmed"]
 
 #: What a task reads of a row. ``"text"``: its text or pair, or its words, with the end cut off where they are too long.
 #: ``"context"``: its first text, the question, with windows over the second. ``"choices"``: its text with each choice.
-Reading = Literal["text", "context", "choices"]
+#: ``"image"``: its picture.
+Reading = Literal["text", "context", "choices", "image"]
 
 
 @dataclass(frozen=True)

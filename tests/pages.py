@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import ClassLabel, Dataset
 from transformers import AutoTokenizer
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
+from tests.image_encoders import colours, image_processor, tiny_image_encoder
 
 __all__ = ["ROOT", "blocks", "make_folders", "names_of_pages", "paragraphs"]
 
 ROOT = Path(__file__).parents[1]
+_DIGITS = ["one", "two", "three"]
 TASKS = [
     TaskConfig("intent", "sequence-classification", labels=["BookRestaurant", "PlayMusic"]),
     TaskConfig("slots", "token-classification", labels=["O", "B-artist", "I-artist", "B-city", "I-city"]),
@@ -61,6 +63,9 @@ def make_folders(encoder: Path, place: Path) -> None:
     for name in ("google-bert/bert-base-uncased", "sentence-transformers/all-MiniLM-L6-v2"):
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).symlink_to(encoder)
+    of_pictures = place / "facebook/dinov2-small"
+    tiny_image_encoder().save_pretrained(of_pictures)
+    image_processor().save_pretrained(of_pictures)
     for folder in ("runs/assistant", "user/assistant"):
         trainer = make_trainer(str(encoder), str(place / folder), save_strategy="no")
         trainer.train()
@@ -77,6 +82,7 @@ def names_of_pages() -> dict[str, Any]:
         "arguments": trainer.args,
         "data": data,
         "model": MultiTaskModel.from_pretrained("runs/assistant"),
+        "signs": colours(6).rename_column("colour", "digit").cast_column("digit", ClassLabel(names=_DIGITS)),
         "tasks": TASKS,
         "tokenizer": trainer.processing_class,
         "trainer": trainer,

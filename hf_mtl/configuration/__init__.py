@@ -9,6 +9,7 @@ from __future__ import annotations
 from hf_mtl.configuration._branches import check_branches
 from hf_mtl.configuration._config import MultiTaskConfig
 from hf_mtl.configuration._label_values import value_text
+from hf_mtl.configuration._modality import Modality, modality
 from hf_mtl.configuration._per_label import BALANCED, PER_LABEL, Numbers
 from hf_mtl.configuration._task import TaskConfig
 from hf_mtl.configuration._task_names import INPUT_COLUMNS, check_task_names, module_key, task_of_key
@@ -20,6 +21,7 @@ __all__ = [
     "INPUT_COLUMNS",
     "MOST_MISSING",
     "PER_LABEL",
+    "Modality",
     "MultiTaskConfig",
     "Numbers",
     "TaskConfig",
@@ -29,6 +31,7 @@ __all__ = [
     "check_ties",
     "check_values",
     "checked_weights",
+    "modality",
     "module_key",
     "owner_of",
     "task_of_key",

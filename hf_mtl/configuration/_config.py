@@ -1,4 +1,4 @@
-"""What a multi-task model is: an encoder's config and an ordered list of tasks.
+"""What a multi-task model is: the config of an encoder, or of one for each modality, and an ordered list of tasks.
 
 Strings and numbers only. ``MultiTaskConfig`` writes them to ``config.json`` and reads back exactly
 the same, in the same order.
@@ -14,6 +14,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, BertConfig, PreTrainedConfi
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration._branches import check_branches
+from hf_mtl.configuration._modality import Modality, modality
 from hf_mtl.configuration._task import TaskConfig
 from hf_mtl.configuration._task_names import check_task_names
 from hf_mtl.configuration._ties import check_ties
@@ -33,11 +34,42 @@ def _with_present_names(values: Any) -> Any:
     return {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
 
 
+def _encoder_config(name: str, given: Any) -> PreTrainedConfig | None:
+    """Return an encoder's config of its dict form.
+
+    Raises:
+        ValueError: If its family is missing or unknown.
+    """
+    if not isinstance(given, dict):
+        return cast("PreTrainedConfig | None", given)
+    if "model_type" not in given:
+        raise UserError(f"MultiTaskConfig: {name} has no 'model_type', so its family is unknown.")
+    family = given["model_type"]
+    if family not in CONFIG_MAPPING:  # Transformers' own message lists hundreds
+        raise UserError(
+            f"MultiTaskConfig: {name} has the model_type {family!r}, which the installed Transformers "
+            f"does not know.{nearest(str(family), CONFIG_MAPPING)} Install the version that does."
+        )
+    return AutoConfig.for_model(**given)
+
+
+def _check_modalities(text: PreTrainedConfig, image: PreTrainedConfig) -> None:
+    kinds = [modality(text), modality(image)]
+    if kinds != ["text", "image"]:
+        raise UserError(
+            "MultiTaskConfig: encoder_config is that of an encoder of texts and image_encoder_config that of one of "
+            f"pictures; found families that read {kinds[0]} and {kinds[1]}: {text.model_type!r} and "
+            f"{image.model_type!r}."
+        )
+
+
 class MultiTaskConfig(PreTrainedConfig):
     """Configuration of a `MultiTaskModel`: the encoder's own config and the tasks in order.
 
     Args:
         encoder_config: Config of the encoder, or its dict form with ``model_type``.
+        image_encoder_config: That of the encoder of pictures, beside one of texts; of a model of pictures alone,
+            ``encoder_config`` holds it.
         tasks: The tasks in the order of the heads, as `TaskConfig` or dicts.
         branches: Branch -> number of the encoder's top layers that exist once more for its tasks.
         frozen: What does not learn: see `hf_mtl.MultiTaskModel.freeze`.
@@ -54,9 +86,10 @@ class MultiTaskConfig(PreTrainedConfig):
 
     model_type = "multi-task"
     # Transformers 5.20 came with a richer form, `sub_configs_defaults`; this one is understood by all.
-    sub_configs: ClassVar[dict[str, Any]] = {"encoder_config": AutoConfig}
+    sub_configs: ClassVar[dict[str, Any]] = {"encoder_config": AutoConfig, "image_encoder_config": AutoConfig}
 
     encoder_config: dict[str, Any] | PreTrainedConfig | None = None
+    image_encoder_config: dict[str, Any] | PreTrainedConfig | None = None
     tasks: list[Any] | tuple[Any, ...] = ()
     frozen: dict[str, Any] | None = None
     branches: Mapping[str, int] | None = None
@@ -83,19 +116,13 @@ class MultiTaskConfig(PreTrainedConfig):
                     f"MultiTaskConfig: unknown field {name!r}.{nearest(name, valid)} Valid fields: "
                     f"{listed([n for n in valid if n in ('encoder_config', 'tasks', 'dtype', 'architectures')])}."
                 )
-        is_named = self.encoder_config is not None
         if self.encoder_config is None:
-            self.encoder_config = BertConfig()
-        elif isinstance(self.encoder_config, dict):
-            if "model_type" not in self.encoder_config:
-                raise UserError("MultiTaskConfig: encoder_config has no 'model_type', so its family is unknown.")
-            family = self.encoder_config["model_type"]
-            if family not in CONFIG_MAPPING:  # Transformers' own message lists hundreds
-                raise UserError(
-                    f"MultiTaskConfig: encoder_config has the model_type {family!r}, which the installed Transformers "
-                    f"does not know.{nearest(str(family), CONFIG_MAPPING)} Install the version that does."
-                )
-            self.encoder_config = AutoConfig.for_model(**self.encoder_config)
+            self.encoder_config, self.image_encoder_config = self.image_encoder_config, None
+        is_named = self.encoder_config is not None
+        self.encoder_config = _encoder_config("encoder_config", self.encoder_config) or BertConfig()
+        self.image_encoder_config = _encoder_config("image_encoder_config", self.image_encoder_config)
+        if self.image_encoder_config is not None:
+            _check_modalities(self.encoder_config, self.image_encoder_config)
         super().__post_init__(**kwargs)
         self.tasks = [
             task if isinstance(task, TaskConfig) else TaskConfig.from_dict(_with_present_names(task))
@@ -131,7 +158,7 @@ class MultiTaskConfig(PreTrainedConfig):
         Raises:
             ValueError: If a name is that of a method, or a field of the house is written wrongly.
         """
-        own = ("encoder_config", "tasks", "frozen")
+        own = ("encoder_config", "image_encoder_config", "tasks", "frozen")
         more = {name: value for name, value in values.items() if not cls._knows(name)}
         for name in more:
             if hasattr(cls, name) or nearest(name, [field for field in own if field not in values]):
@@ -174,6 +201,15 @@ class MultiTaskConfig(PreTrainedConfig):
         names = [task.name for task in self.tasks]
         raise UserKeyError(f"No task {name!r}.{nearest(name, names)} Tasks of this model: {listed(names)}.")
 
+    @property
+    def encoder_configs(self) -> dict[Modality, PreTrainedConfig]:
+        """The config of each encoder, by what it reads."""
+        encoder = cast(PreTrainedConfig, self.encoder_config)  # a dict only until __post_init__
+        configs: dict[Modality, PreTrainedConfig] = {modality(encoder): encoder}
+        if self.image_encoder_config is not None:
+            configs["image"] = cast(PreTrainedConfig, self.image_encoder_config)
+        return configs
+
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
         """Return the encoder's config: vocabulary and sizes live there."""
         # Transformers writes the new vocabulary size here after `resize_token_embeddings`.
@@ -190,7 +226,7 @@ class MultiTaskConfig(PreTrainedConfig):
         # Trainer switches use_cache off on every config; it means nothing here.
         for name in ("id2label", "label2id", "problem_type", "use_cache"):
             result.pop(name, None)
-        for name in ("frozen", "branches", "vocabulary"):
+        for name in ("frozen", "branches", "vocabulary", "image_encoder_config"):
             if not result.get(name):
                 result.pop(name, None)
         return result

@@ -12,10 +12,10 @@ from hf_mtl_light.errors import UserError
 __all__ = ["INPUT_COLUMNS", "check_task_names", "module_key", "task_of_key"]
 
 #: Columns of a dataset that hold its input.
-INPUT_COLUMNS = ("text", "text_pair", "tokens", "choices")
+INPUT_COLUMNS = ("text", "text_pair", "tokens", "choices", "image")
 
 #: Names of the model's inputs, which an exported graph has beside its outputs, named after tasks.
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds", "pixel_values")
 _RESERVED = frozenset({*INPUT_COLUMNS, *_INPUTS})
 
 #: How the key of a name begins that cannot be one itself.

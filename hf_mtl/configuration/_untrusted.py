@@ -49,7 +49,8 @@ def check_values(values: Mapping[str, Any]) -> None:
     if not isinstance(values, Mapping):
         raise UserError(f"config.json must hold a mapping, found {type(values).__name__}.")
     _check_depth(values, "config.json")
-    for where, config in (("", values), ("encoder_config.", values.get("encoder_config"))):
+    encoders = ("encoder_config", "image_encoder_config")
+    for where, config in (("", values), *((f"{name}.", values.get(name)) for name in encoders)):
         if config is None:
             continue
         if not isinstance(config, Mapping):

@@ -1,13 +1,14 @@
 """Rows to batches.
 
 Columns are tasks: a dataset has its input (``text``, ``text`` and ``text_pair``, or ``tokens``, and with them maybe
-``choices``) and a column for each task it labels, named after the task. `LabelledDataset` reads rows of one dataset,
-`DatasetMixture` of several, `MixtureBatchSampler` says which rows make up a batch, `MultiTaskCollator` tokenises and
-pads them.
+``choices``; or ``image``) and a column for each task it labels, named after the task. `LabelledDataset` reads rows of
+one dataset, `DatasetMixture` of several, `MixtureBatchSampler` says which rows make up a batch, `MultiTaskCollator`
+tokenises and pads them; `read_picture` brings pictures to one form.
 """
 
 from __future__ import annotations
 
+from hf_mtl.data._processors import check_processors, pixels_of
 from hf_mtl.data._remarks import MOST, remarks_on, remarks_on_texts
 from hf_mtl.data._task_rows import check_tasks_have_rows
 from hf_mtl.data._vocabulary import check_vocabulary, vocabulary_mark
@@ -19,6 +20,7 @@ from hf_mtl.data.content import content_hashes
 from hf_mtl.data.labels import LabelReader, class_label
 from hf_mtl.data.look import SAMPLED_ROWS, DataLook, look_at, look_at_texts
 from hf_mtl.data.mixture import DatasetMixture
+from hf_mtl.data.pictures import PictureError, read_picture
 from hf_mtl.data.predictions import Prediction, StoredPredictions, write_predictions
 from hf_mtl.data.sources import MOST_COLUMNS, SPLIT_NAMES, as_datasets
 from hf_mtl.data.tasks import InferenceError, infer_task, infer_tasks, infer_type, with_shared_labels
@@ -42,10 +44,12 @@ __all__ = [
     "LabelledDataset",
     "MixtureBatchSampler",
     "MultiTaskCollator",
+    "PictureError",
     "Prediction",
     "Row",
     "StoredPredictions",
     "as_datasets",
+    "check_processors",
     "check_rows",
     "check_tasks_have_rows",
     "check_tokenizer",
@@ -60,7 +64,9 @@ __all__ = [
     "look_at",
     "look_at_texts",
     "padding_id",
+    "pixels_of",
     "raw_tokens_of",
+    "read_picture",
     "remarks_on",
     "remarks_on_texts",
     "vocabulary_mark",

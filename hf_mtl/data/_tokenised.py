@@ -22,12 +22,14 @@ class Tokenised:
         texts: Of those whose text is read.
         contexts: Of those that are read in windows.
         choices: Of those that are read once a choice.
-        names: The encoder's inputs.
+        images: The pictures of those whose picture is read.
+        names: The inputs of the encoder of texts.
     """
 
     texts: dict[int, Any] = field(default_factory=dict)
     contexts: dict[int, EncodedContext] = field(default_factory=dict)
     choices: dict[int, list[Any]] = field(default_factory=dict)
+    images: dict[int, Any] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
 
 
@@ -42,7 +44,8 @@ def lay_out(
         count: The number of rows.
 
     Returns:
-        The encoder's rows, those of a row one after the other, and by reading which are each row's.
+        The rows of the encoder of texts, those of a row one after the other; and by reading which are each row's.
+        Pictures are rows of another encoder, in order.
     """
     encoder_rows: list[Any] = []
     places: dict[Reading, dict[int, list[int]]] = {name: {} for name in READINGS}
@@ -51,11 +54,12 @@ def lay_out(
         windows = list(tokenised.contexts[i].windows) if i in tokenised.contexts else []
         if [window.ids for window in windows] == [encoded.ids for encoded in text]:
             windows = []  # a pair that fits into one window is read once
-        own = {"text": text, "context": windows, "choices": tokenised.choices.get(i, [])}
-        for name in READINGS:
+        own: dict[Reading, list[Any]] = {"text": text, "context": windows, "choices": tokenised.choices.get(i, [])}
+        for name in own:
             if i in chosen[name]:
                 places[name][i] = (
                     list(range(len(encoder_rows), len(encoder_rows) + len(own[name]))) or places["text"][i]
                 )
                 encoder_rows += own[name]
+    places["image"] = {i: [place] for place, i in enumerate(tokenised.images)}
     return encoder_rows, places

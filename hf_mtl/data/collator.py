@@ -11,13 +11,15 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data._masking import TokenMasker
+from hf_mtl.data._processors import check_processors, pixels_of
 from hf_mtl.data._tokenised import READINGS, Tokenised, lay_out
+from hf_mtl.data.pictures import PictureError, read_picture
 from hf_mtl.encoder import longest_text
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import (
     EncodedContext,
     Row,
-    check_tokenizer,
+    can_read,
     choice_words,
     encode_choices,
     encode_contexts,
@@ -45,7 +47,8 @@ class EncodedBatch:
     """Rows as the encoder takes them: a row of the dataset can be several of the encoder.
 
     Args:
-        inputs: The encoder's inputs, each [B, L] int64.
+        inputs: The inputs of the encoder of texts, each [B, L] int64, and ``pixel_values`` [B', channels, height,
+            width] of that of pictures; of each what some row needs.
         places: By reading, for each row that is read so: its rows among the B, in order.
         words: By reading, for each row that is read so: what became of its words.
     """
@@ -72,31 +75,35 @@ class MultiTaskCollator:
         max_length: The most tokens a row may have; longer ones are truncated.
         pad_to_multiple_of: Round the batch's length up to a multiple of it.
         seed: Names the masks of texts that are drawn for training; other texts have one mask, whatever the seed.
+        image_processor: Makes pixels of pictures, for tasks that read them. A model of pictures alone needs no
+            tokenizer.
 
     Raises:
-        ValueError: If the tokenizer is not a fast one, or has no token to pad with, or none to mask with for a task
-            that predicts masked tokens.
+        ValueError: If what a task needs is missing: a fast tokenizer, an image processor, or a token to pad or to mask
+            with.
     """
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: PreTrainedTokenizerBase | None,
         tasks: Sequence[TaskConfig],
         heads: Mapping[str, type[Head]],
         max_length: int = 512,
         pad_to_multiple_of: int | None = None,
         seed: int = 0,
+        image_processor: Any = None,
     ) -> None:
-        check_tokenizer(tokenizer)
-        self.pad_token_id = padding_id(tokenizer)
-        self.tokenizer = tokenizer
+        check_processors(tokenizer, image_processor, tasks, heads)
+        self.image_processor = image_processor
+        self.pad_token_id = 0 if tokenizer is None else padding_id(tokenizer)
+        self.tokenizer: Any = tokenizer
         self.tasks = list(tasks)
         self.heads = dict(heads)
         self.max_length = max_length
         self.pad_to_multiple_of = pad_to_multiple_of
         masked = [task.name for task in self.tasks if self.heads[task.name].column_is_input]
         #: What masks texts, where a task wants it.
-        self.masker = TokenMasker(tokenizer, masked[0], seed) if masked else None
+        self.masker = TokenMasker(tokenizer, masked[0], seed) if tokenizer is not None and masked else None
 
     def __call__(self, rows: Sequence[Row], taught: Sequence[Row] | None = None) -> dict[str, Any]:
         """Return a batch: padded inputs, and labels and row numbers by task.
@@ -114,8 +121,10 @@ class MultiTaskCollator:
         return {**batch.inputs, "labels": labels, "rows": numbers, **more}
 
     def readings(self, row: Row) -> set[Reading]:
-        """Return what the tasks that label a row read of it; of a row without a label its text."""
-        return {self.heads[task].reads for task in row.labels if task in self.heads} or {"text"}
+        """Return what the tasks that label a row read of it; of a row without a label its text, or its picture."""
+        return {self.heads[task].reads for task in row.labels if task in self.heads} or {
+            "text" if can_read(row, "text") else "image"
+        }
 
     def encode_labels(
         self, rows: Sequence[Row], batch: EncodedBatch, masks: bool = True
@@ -174,12 +183,15 @@ class MultiTaskCollator:
         chosen = {name: [i for i, asked in enumerate(readings) if name in asked] for name in READINGS}
         tokenised = self._tokenise(rows, chosen, trains)
         encoder_rows, places = lay_out(tokenised, chosen, len(rows))
-        inputs = self._tensors(encoder_rows, tokenised.names)
-        length = inputs["input_ids"].shape[1]
+        inputs = self._tensors(encoder_rows, tokenised.names) if encoder_rows else {}
+        length = inputs["input_ids"].shape[1] if encoder_rows else 0
+        if tokenised.images:
+            inputs["pixel_values"] = pixels_of(self.image_processor, list(tokenised.images.values()))
         words: dict[Reading, dict[int, WordMap]] = {
             "text": {i: self._word_map(rows[i], text, length) for i, text in tokenised.texts.items()},
             "context": {i: context.words(length) for i, context in tokenised.contexts.items()},
             "choices": {i: choice_words(rows[i]) for i in tokenised.choices},
+            "image": {i: WordMap("", [], []) for i in tokenised.images},
         }
         return EncodedBatch(inputs, places, words)
 
@@ -200,6 +212,7 @@ class MultiTaskCollator:
             own = [rows[i] for i in chosen["choices"]]
             choices, found.names = encode_choices(self.tokenizer, own, self.max_length)
             found.choices = dict(zip(chosen["choices"], choices, strict=True))
+        found.images = {i: _picture(rows[i]) for i in chosen["image"]}
         return found
 
     def _trained(self, row: Row, context: EncodedContext) -> list[int]:
@@ -246,3 +259,11 @@ class MultiTaskCollator:
         offsets = self._pad(encoding.offsets, (0, 0), length)
         word_map = word_map_of(row, self._pad(word_ids, None, length), offsets)
         return word_map if self.masker is None else replace(word_map, ids=encoding.ids)
+
+
+def _picture(row: Row) -> Any:
+    """Return a row's picture: see `read_picture`."""
+    try:
+        return read_picture(row.image)
+    except PictureError as error:
+        raise UserError(f"Dataset {row.dataset!r}, row {row.index}: {error}") from error

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from datasets import Dataset, Value
+from datasets import Dataset, Image, Value
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
@@ -22,6 +22,7 @@ __all__ = ["DataError", "LabelledDataset"]
 _BLOCK = 1000
 #: What a reading needs besides a text: columns, and what they hold.
 _NEEDED: dict[str, dict[str, str]] = {
+    "image": {"image": "the picture"},
     "context": {"text": "the question", "text_pair": "the context"},
     "choices": {"choices": "a list of texts to choose from"},
 }
@@ -43,6 +44,12 @@ class DataError(UserError):
         self.dataset, self.row, self.message = dataset, row, message
 
 
+def _undecoded(data: Dataset) -> Dataset:
+    """Return a dataset whose pictures are left as they are stored: decoded row by row, a damaged one can be named."""
+    feature = data.features["image"]
+    return data.cast_column("image", Image(decode=False)) if isinstance(feature, Image) and feature.decode else data
+
+
 def _is_text(feature: Any) -> bool:
     return isinstance(feature, Value) and feature.dtype in ("string", "large_string", "string_view", "null")
 
@@ -50,10 +57,11 @@ def _is_text(feature: Any) -> bool:
 class LabelledDataset:
     """Reads rows of one dataset: its input and the labels of the tasks whose columns it has.
 
-    The input is the column ``tokens`` (words; for tagging also a text of them: a list, or with spaces between) or
-    ``text``, with ``text_pair`` for pairs and ``choices`` for tasks that choose. Of a dataset that has words and text,
-    the words are read if it labels a tagging task. The column of a task that predicts masked tokens holds text and is
-    the input of its rows, which have no other label. Labels are read as `LabelReader` does.
+    Tasks of pictures read the column ``image``. The input of other tasks is the column ``tokens`` (words; for tagging
+    also a text of them: a list, or with spaces between) or ``text``, with ``text_pair`` for pairs and ``choices`` for
+    tasks that choose. Of a dataset that has words and text, the words are read if it labels a tagging task. The column
+    of a task that predicts masked tokens holds text and is the input of its rows, which have no other label. Labels
+    are read as `LabelReader` does.
 
     Args:
         name: Name of the dataset.
@@ -88,7 +96,13 @@ class LabelledDataset:
         asked = self.tasks if needs_labels else [task.name for task in tasks]
         choosing = any(heads[task].reads == "choices" for task in asked)
         self._masked = [task for task in self.tasks if heads[task].column_is_input]
-        self.inputs = self._input_columns(columns, tagging, choosing)
+        seen = {heads[task].modality() for task in asked}
+        self.inputs = (
+            self._input_columns(columns, tagging, choosing) if "text" in seen or "image" not in columns else []
+        )
+        if "image" in seen and "image" in columns:
+            self.inputs.append("image")
+            data = _undecoded(data)
         if tagging and self.inputs[:1] != ["tokens"]:
             task = next(task for task in self.tasks if heads[task].needs_words)
             raise UserError(
@@ -136,6 +150,14 @@ class LabelledDataset:
                     )
 
     def _check_input(self, column: str, feature: Any) -> None:
+        if column == "image":
+            # Paths, too: they are opened when the row is read.
+            if not isinstance(feature, Image) and not _is_text(feature):
+                raise UserError(
+                    f"Dataset {self.name!r}: column 'image' must hold pictures (datasets.Image) or their paths, found "
+                    f"{feature}."
+                )
+            return
         is_list = column in ("tokens", "choices")
         inner = getattr(feature, "feature", None) if is_list else feature
         if not _is_text(inner):
@@ -154,6 +176,11 @@ class LabelledDataset:
     def has_masked_tasks(self) -> bool:
         """Whether it labels tasks that predict masked tokens."""
         return bool(self._masked)
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether its rows have texts, and not pictures alone."""
+        return self.inputs != ["image"]
 
     def task_config(self, task: str) -> TaskConfig:
         """Return one of the tasks that it labels."""
@@ -208,6 +235,9 @@ class LabelledDataset:
             inputs = {column: batch[column][position] for column in self.inputs}
             if isinstance(inputs.get("tokens"), str):
                 inputs["tokens"] = words_in(inputs["tokens"])
+            picture = inputs.pop("image", None)
+            if "image" in self.inputs and picture is None and not inputs:
+                raise self._mistake((dataset, index), ": column 'image' is null. Give a picture, or drop the row.")
             for column, value in inputs.items():
                 if value is None or (isinstance(value, list) and None in value):
                     raise self._mistake(
@@ -216,9 +246,10 @@ class LabelledDataset:
             row = Row(
                 dataset=dataset,
                 index=index,
-                text=inputs[self.inputs[0]],
+                text=inputs[self.inputs[0]] if inputs else "",
                 text_pair=inputs.get("text_pair"),
                 choices=inputs.get("choices"),
+                image=picture,
             )
             for task, value in labels.items():
                 label = self._read_label(task, value, row)

@@ -1,8 +1,9 @@
-"""From token ids to hidden states.
+"""From token ids, or pixels, to hidden states.
 
 `load_encoder` and `build_encoder` give the encoder of a family, `States` its hidden states with or without padding,
 `layer_depth` a parameter's place in it, `FastDropout` a dropout that is fast on a CPU. `hf_mtl.encoder.unpadding` runs
-an encoder on a batch without its padding, `hf_mtl.encoder.branches` its top layers once for each branch.
+an encoder on a batch without its padding, `hf_mtl.encoder.branches` its top layers once for each branch,
+`hf_mtl.encoder.images` an encoder of pictures.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from hf_mtl.encoder.families import (
     sees_ahead,
 )
 from hf_mtl.encoder.finite import check_finite
+from hf_mtl.encoder.images import ImageStates, encode_images, state_size
 from hf_mtl.encoder.states import FlatLayout, FlatStates, PaddedStates, States
 
 __all__ = [
     "FastDropout",
     "FlatLayout",
     "FlatStates",
+    "ImageStates",
     "PaddedStates",
     "States",
     "TrunkPasses",
@@ -38,6 +41,7 @@ __all__ = [
     "copy_top",
     "default_pooling",
     "dropout_factors",
+    "encode_images",
     "fast_dropout",
     "has_encoder_alone",
     "is_decoder_only",
@@ -49,6 +53,7 @@ __all__ = [
     "num_layers",
     "sees_ahead",
     "set_fast_dropout",
+    "state_size",
     "token_lookups",
     "with_top",
 ]

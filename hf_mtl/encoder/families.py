@@ -19,6 +19,7 @@ from transformers import (
 
 from hf_mtl._names import listed
 from hf_mtl.encoder.finite import check_finite
+from hf_mtl.encoder.images import state_size
 from hf_mtl_light.errors import UserError, UserTypeError
 from hf_mtl_light.folders import finish_replacing
 
@@ -127,11 +128,7 @@ def load_encoder(
     # A multi-task model, loaded or to load, gives its encoder.
     if loaded.config.model_type == "multi-task":
         loaded = cast(PreTrainedModel, loaded.encoder)
-    if not hasattr(loaded.config, "hidden_size"):
-        raise UserTypeError(
-            f"{type(loaded).__name__} has no hidden_size in its config, so heads cannot be put on it. "
-            "An encoder must return last_hidden_state [B, L, H] with H = config.hidden_size."
-        )
+    state_size(loaded.config)
     if loaded.config.is_encoder_decoder and getattr(loaded, "decoder", None) is not None:
         auto_class(loaded.config)  # says which families can be used at all
         raise UserTypeError(

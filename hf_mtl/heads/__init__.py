@@ -25,10 +25,22 @@ from hf_mtl.heads._output import HeadOutput, ScoredBatch
 from hf_mtl.heads._pooling import AttentionPooling
 from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl.heads._soft_labels import class_target, distribution, is_soft, likeliest
-from hf_mtl.heads._stock import STOCK_CLASSES, PlainClassifier, StockKind, stock_logits, stock_output
+from hf_mtl.heads._stock import (
+    STOCK_CLASSES,
+    PlainClassifier,
+    StockKind,
+    encoder_name,
+    reads_pooler,
+    stock_class,
+    stock_encoder,
+    stock_logits,
+    stock_output,
+    whole_config,
+)
 from hf_mtl.heads._task_type import NoOptions
 from hf_mtl.heads._token_head import TokenHead
 from hf_mtl.heads.crf_tagging import CrfTaggingHead
+from hf_mtl.heads.image_classification import ImageClassificationHead
 from hf_mtl.heads.masked_lm import MaskedLmHead, MaskedLmOptions
 from hf_mtl.heads.multiple_choice import MultipleChoiceHead
 from hf_mtl.heads.question_answering import QuestionAnsweringHead, QuestionAnsweringOptions
@@ -50,6 +62,7 @@ __all__ = [
     "CrfTaggingHead",
     "Head",
     "HeadOutput",
+    "ImageClassificationHead",
     "LabelError",
     "MaskedLmHead",
     "MaskedLmOptions",
@@ -74,6 +87,7 @@ __all__ = [
     "balanced_pos_weight",
     "class_target",
     "distribution",
+    "encoder_name",
     "head_class",
     "infer_scheme",
     "is_soft",
@@ -81,8 +95,12 @@ __all__ = [
     "label_index",
     "likeliest",
     "own_thresholds",
+    "reads_pooler",
+    "stock_class",
+    "stock_encoder",
     "stock_logits",
     "stock_output",
+    "whole_config",
 ]
 
 #: Layers of heads that no encoder family knows; they say themselves how they start.
@@ -99,6 +117,7 @@ HEADS: dict[str, type[Head]] = {
     "masked-lm": MaskedLmHead,
     "question-answering": QuestionAnsweringHead,
     "multiple-choice": MultipleChoiceHead,
+    "image-classification": ImageClassificationHead,
 }
 
 

@@ -6,7 +6,7 @@ import torch
 from transformers import PreTrainedConfig
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.encoder import States, default_pooling
+from hf_mtl.encoder import States, default_pooling, state_size
 from hf_mtl.heads._base import Head
 from hf_mtl.heads._pooling import FirstPooling, make_pooling
 from hf_mtl.heads._stock import StockClassifier
@@ -22,10 +22,10 @@ class SequenceHead(Head):
     def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
         super().__init__(task, encoder_config)
         name = task.pooling
-        if name is None and not self.classifier.is_stock:
+        if name is None and not self.classifier.is_stock and self.reads != "image":
             name = default_pooling(encoder_config)
         #: ``None``: the stock class pools by itself.
-        self.pooling = None if name is None else make_pooling(name, encoder_config.hidden_size)
+        self.pooling = None if name is None else make_pooling(name, state_size(encoder_config))
 
     @property
     def reads_first_tokens(self) -> bool:

@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 from transformers import (
+    AutoModelForImageClassification,
     AutoModelForMaskedLM,
     AutoModelForMultipleChoice,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
+    CLIPConfig,
     PreTrainedConfig,
     PreTrainedModel,
+    SiglipConfig,
 )
 from transformers import initialization as init
 from transformers.modeling_outputs import (
     BaseModelOutputWithPooling,
+    ImageClassifierOutput,
     MaskedLMOutput,
     MultipleChoiceModelOutput,
     QuestionAnsweringModelOutput,
@@ -33,13 +37,25 @@ from transformers.modeling_outputs import (
 )
 from transformers.utils.generic import ModelOutput
 
-from hf_mtl.encoder import has_encoder_alone, is_decoder_only
+from hf_mtl.encoder import ImageStates, has_encoder_alone, is_decoder_only, state_size
 from hf_mtl.heads._vocabulary import embeddings_in_use, tie_output
 
-__all__ = ["STOCK_CLASSES", "PlainClassifier", "StockClassifier", "StockKind", "stock_logits", "stock_output"]
+__all__ = [
+    "STOCK_CLASSES",
+    "PlainClassifier",
+    "StockClassifier",
+    "StockKind",
+    "encoder_name",
+    "reads_pooler",
+    "stock_class",
+    "stock_encoder",
+    "stock_logits",
+    "stock_output",
+    "whole_config",
+]
 
 #: Which of a family's stock classes: by what its layers answer.
-StockKind = Literal["sequence", "token", "span", "choice", "mask"]
+StockKind = Literal["sequence", "token", "span", "choice", "mask", "image"]
 #: The Auto class of each.
 STOCK_CLASSES: dict[StockKind, Any] = {
     "sequence": AutoModelForSequenceClassification,
@@ -47,7 +63,10 @@ STOCK_CLASSES: dict[StockKind, Any] = {
     "mask": AutoModelForMaskedLM,
     "span": AutoModelForQuestionAnswering,
     "choice": AutoModelForMultipleChoice,
+    "image": AutoModelForImageClassification,
 }
+#: Families of an encoder of pictures that is one half of another's config: the config that the stock class takes.
+_HALVES: dict[str, Any] = {"clip_vision_model": CLIPConfig, "siglip_vision_model": SiglipConfig}
 
 
 #: The id of padding in what stock heads see; every other token is 0.
@@ -113,9 +132,52 @@ def stock_output(kind: StockKind, logits: torch.Tensor, shape: Sequence[int], **
         return QuestionAnsweringModelOutput(start_logits=start, end_logits=end, **more)
     if kind == "choice":
         return MultipleChoiceModelOutput(logits=logits.view(*shape), **more)
-    return {"token": TokenClassifierOutput, "mask": MaskedLMOutput}.get(kind, SequenceClassifierOutput)(
-        logits=logits, **more
-    )
+    outputs: dict[StockKind, Any] = {
+        "token": TokenClassifierOutput,
+        "mask": MaskedLMOutput,
+        "image": ImageClassifierOutput,
+    }
+    found: ModelOutput = outputs.get(kind, SequenceClassifierOutput)(logits=logits, **more)
+    return found
+
+
+def stock_class(kind: StockKind, config: PreTrainedConfig) -> Any:
+    """Return the stock class of a family; DeiT has a second one, for training with a teacher."""
+    found = STOCK_CLASSES[kind]._model_mapping[type(config)]
+    return found[0] if isinstance(found, (tuple, list)) else found
+
+
+def whole_config(config: PreTrainedConfig) -> PreTrainedConfig:
+    """Return the config that a family's class for pictures takes: of CLIP and SigLIP one that holds the encoder's."""
+    whole = _HALVES.get(config.model_type)
+    found: PreTrainedConfig = config if whole is None else whole(vision_config=config.to_dict())
+    return found
+
+
+def reads_pooler(config: PreTrainedConfig) -> bool:
+    """Return whether heads of pictures read what a pooler inside an encoder makes.
+
+    Those of a family without a class for pictures read it wherever there is one.
+    """
+    if type(config) not in STOCK_CLASSES["image"]._model_mapping:
+        return config.model_type not in _HALVES
+    with torch.device("meta"):
+        stock = stock_class("image", config)._from_config(copy.deepcopy(config))
+    return getattr(stock_encoder(stock), "pooler", None) is not None
+
+
+def stock_encoder(stock: PreTrainedModel) -> PreTrainedModel:
+    """Return the encoder in a stock model."""
+    found: Any = stock._modules[encoder_name(stock)]
+    return cast(PreTrainedModel, found)
+
+
+def encoder_name(stock: PreTrainedModel) -> str:
+    """Return the name of the encoder in a stock model: CLIP's is not the class's ``base_model_prefix``."""
+    prefix = stock.base_model_prefix
+    if prefix in stock._modules:
+        return prefix
+    return next(name for name, child in stock.named_children() if isinstance(child, PreTrainedModel))
 
 
 def _no_embeddings() -> None:
@@ -126,17 +188,18 @@ class PlainClassifier(nn.Module):
     """Dropout and a linear layer, for a family that has no stock class whose head reads the encoder alone.
 
     Args:
-        kind: ``"sequence"`` and ``"choice"`` read the one state of each text that was pooled before, the others all.
+        kind: ``"sequence"``, ``"choice"`` and ``"image"`` read the one state of each row that was pooled before, the
+            others all.
         encoder_config: The encoder's config.
         num_outputs: Size of the last layer.
     """
 
     def __init__(self, kind: StockKind, encoder_config: PreTrainedConfig, num_outputs: int) -> None:
         super().__init__()
-        self.pools = kind in ("sequence", "choice")
+        self.pools = kind in ("sequence", "choice", "image")
         self.std = float(getattr(encoder_config, "initializer_range", 0.02))
         self.dropout = nn.Dropout(getattr(encoder_config, "hidden_dropout_prob", 0.1))
-        self.classifier = nn.Linear(encoder_config.hidden_size, num_outputs)
+        self.classifier = nn.Linear(state_size(encoder_config), num_outputs)
 
     def reset(self) -> None:
         """Draw the weights from a normal distribution, as most families do: not every rule knows bare layers."""
@@ -159,7 +222,7 @@ class StockClassifier(nn.Module):
     Args:
         kind: ``"sequence"`` for one vector a text, ``"token"`` for one a token, ``"span"`` for the two logits of
             question answering a token, ``"choice"`` for one logit a text, ``"mask"`` for the family's
-            ``...ForMaskedLM``, whose last layer is as wide as the vocabulary.
+            ``...ForMaskedLM``, whose last layer is as wide as the vocabulary, ``"image"`` for a picture.
         encoder_config: The encoder's config.
         num_outputs: Size of the last layer.
         dropout: Probability for every dropout of the head; ``None`` keeps the family's own.
@@ -176,18 +239,21 @@ class StockClassifier(nn.Module):
         self.pooler: nn.Module | None = None
         self.pooler_activation: nn.Module | None = None
         config = copy.deepcopy(encoder_config)
+        if kind == "image":
+            config = whole_config(config)
         config.num_labels = num_outputs
-        auto_class = STOCK_CLASSES[kind]
         self.kind = kind
         self.stock: nn.Module
         # T5's stock sequence class reads its decoder.
-        known = type(config) in auto_class._model_mapping and (kind == "token" or not has_encoder_alone(config))
+        known = type(config) in STOCK_CLASSES[kind]._model_mapping and (
+            kind == "token" or not has_encoder_alone(config)
+        )
         if known:
             with torch.device("meta"):
-                stock: PreTrainedModel = auto_class.from_config(config, attn_implementation="eager")
+                stock = stock_class(kind, config)._from_config(config, attn_implementation="eager")
             if kind == "mask":
                 tie_output(stock)
-            self._encoder_name = stock.base_model_prefix
+            self._encoder_name = encoder_name(stock)
             encoder = stock._modules.pop(self._encoder_name)
             pooler = getattr(encoder, "pooler", None)
             if kind in ("sequence", "choice") and pooler is not None:
@@ -249,9 +315,18 @@ class StockClassifier(nn.Module):
                 return self._stock_logits(states, mask, encoder)
         return self._stock_logits(states, mask, encoder)
 
+    def of_images(self, states: ImageStates) -> torch.Tensor:
+        """Return the family's own logits of pictures, [B, C]."""
+        last, pooled = (None if given is None else self._dropped(given) for given in (states.last, states.pooled))
+        outputs = _Encoded(last_hidden_state=last, pooler_output=pooled)
+        stand_in = _WithStates(self.stock, self._encoder_name, outputs)  # type: ignore[arg-type]  # it is stock
+        return stock_logits(type(self.stock).forward(stand_in, pixel_values=last, return_dict=True))
+
+    def _dropped(self, states: torch.Tensor) -> torch.Tensor:
+        return states if self.dropout is None else self.dropout(states)
+
     def _stock_logits(self, states: torch.Tensor, mask: torch.Tensor, encoder: PreTrainedModel | None) -> torch.Tensor:
-        if self.dropout is not None:
-            states = self.dropout(states)
+        states = self._dropped(states)
         if not isinstance(self.stock, PreTrainedModel):
             plain: torch.Tensor = self.stock(states, mask)
             return plain

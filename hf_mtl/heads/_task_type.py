@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import Modality, TaskConfig
 from hf_mtl.heads._labels import LabelledRow
 from hf_mtl.heads._stock import StockKind
 from hf_mtl_light.answering import AnswerOptions, answers_of
@@ -65,6 +65,11 @@ class TaskType:
     learns_from_labels: ClassVar[bool] = False
     #: Whether the loss is a squared error, a Gaussian likelihood but for its scale; else a cross-entropy.
     is_regression: ClassVar[bool] = False
+
+    @classmethod
+    def modality(cls) -> Modality:
+        """Return which of a model's encoders the task reads."""
+        return "image" if cls.reads == "image" else "text"
 
     # What the task is
 

@@ -80,7 +80,7 @@ def checked_length(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, ma
 
 
 def make_collator(
-    model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, max_length: int | None = None, **kwargs: Any
+    model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase | None, max_length: int | None = None, **kwargs: Any
 ) -> MultiTaskCollator:
     """Return the collator that fits a model: its tasks, its heads, and no more tokens than it has positions.
 
@@ -88,4 +88,5 @@ def make_collator(
         ValueError: If ``max_length`` is more than the model or the tokenizer takes.
     """
     heads = {name: type(head) for name, head in model.task_heads.items()}
-    return MultiTaskCollator(tokenizer, model.tasks, heads, checked_length(model, tokenizer, max_length), **kwargs)
+    length = 0 if tokenizer is None else checked_length(model, tokenizer, max_length)
+    return MultiTaskCollator(tokenizer, model.tasks, heads, length, **kwargs)

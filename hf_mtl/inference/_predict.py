@@ -7,11 +7,14 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from hf_mtl.data import check_processors
 from hf_mtl.inference._collate import checked_length
+from hf_mtl.inference._pictures import RowEncoder
 from hf_mtl.inference._runner import ModelRunner
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.answering import AnswerOptions
-from hf_mtl_light.encoding import Row, WindowEncoder
+from hf_mtl_light.encoding import Row
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference import BATCH_TOKENS, LOOK_AHEAD, Answerer
 
 __all__ = ["make_answerer", "predict"]
@@ -19,7 +22,7 @@ __all__ = ["make_answerer", "predict"]
 
 def make_answerer(
     model: MultiTaskModel,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | None,
     *,
     tasks: Sequence[str] | None = None,
     options: AnswerOptions | Mapping[str, AnswerOptions] | None = None,
@@ -30,14 +33,23 @@ def make_answerer(
     look_ahead: int = LOOK_AHEAD,
     precision: str = "float32",
     defaults: Collection[str] = (),
+    image_processor: Any = None,
 ) -> Answerer:
     """Return what answers rows with a model; the arguments are those of `predict`.
 
     ``defaults`` names options that hold where a task reads them; each other must be read by a task that is asked.
     """
+    if image_processor is not None and "image" not in model.encoders:
+        raise UserError("image_processor is not supported: the model has no encoder of pictures. Leave it out.")
+    chosen = [task for task in model.tasks if tasks is None or task.name in tasks]
+    if tasks is None and image_processor is None and tokenizer is not None:
+        # Texts are what is asked: tasks of pictures are answered ``None``, as is any whose input a row lacks.
+        chosen = [task for task in chosen if model.task_heads[task.name].modality() == "text"]
+    check_processors(tokenizer, image_processor, chosen, {n: type(h) for n, h in model.task_heads.items()})
+    length = 0 if tokenizer is None else checked_length(model, tokenizer, max_length)
     return Answerer(
         ModelRunner(model, tokenizer, precision),
-        WindowEncoder(tokenizer, checked_length(model, tokenizer, max_length), stride),
+        RowEncoder(tokenizer, image_processor, length, stride),
         model.tasks,
         {name: head.answering(tokenizer) for name, head in model.task_heads.items()},
         chosen=tasks,
@@ -51,7 +63,7 @@ def make_answerer(
 
 def predict(
     model: MultiTaskModel,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | None,
     rows: Iterable[str | tuple[str, str] | Mapping[str, Any] | Row],
     *,
     tasks: Sequence[str] | None = None,
@@ -62,14 +74,15 @@ def predict(
     batch_size: int | None = None,
     look_ahead: int = LOOK_AHEAD,
     precision: str = "float32",
+    image_processor: Any = None,
 ) -> Iterator[dict[str, Any]]:
     """Answer every task for every row, in the order of the rows.
 
     Args:
         model: The model; it is put into evaluation mode.
-        tokenizer: Its tokenizer.
-        rows: Texts, pairs as tuples, or mappings with ``text``, ``text`` and ``text_pair``, or ``tokens``. Read as they
-            are needed.
+        tokenizer: Its tokenizer; ``None`` for a model of pictures alone.
+        rows: Texts, pairs as tuples, pictures, or mappings with ``text``, ``text`` and ``text_pair``, ``tokens``, or
+            ``image``, alone or beside a text. Read as they are needed.
         tasks: Names of the tasks to answer; ``None`` answers all.
         options: What is asked of all tasks, or of each by name.
         max_length: The most tokens of a window; ``None`` is the most the model takes.
@@ -78,6 +91,8 @@ def predict(
         batch_size: The most windows of one pass; ``None``: any number.
         look_ahead: Rows that are read before the first of them is answered.
         precision: ``"float32"``, or ``"bfloat16"`` for autocast.
+        image_processor: The image processor, for rows with pictures; without one tasks of pictures are answered
+            ``None``.
 
     Yields:
         For each row one answer by task, of plain Python values.
@@ -104,5 +119,6 @@ def predict(
         batch_size=batch_size,
         look_ahead=look_ahead,
         precision=precision,
+        image_processor=image_processor,
     )
     return answerer(rows)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl._names import listed
+from hf_mtl.inference._pictures import PictureWindow
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.encoding import Window
 from hf_mtl_light.errors import UserError
@@ -20,11 +22,11 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 class ModelRunner:
-    """Runs a `MultiTaskModel`: the encoder once, without padding, and the heads on its flat states.
+    """Runs a `MultiTaskModel`: an encoder once, of texts without padding, and the heads on its flat states.
 
     Args:
         model: The model; it is put into evaluation mode.
-        tokenizer: Its tokenizer.
+        tokenizer: Its tokenizer; ``None`` for a model of pictures alone.
         precision: ``"float32"``: in the precision of the model's weights; ``"bfloat16"``: with bfloat16 autocast, which
             is faster on some machines and changes scores in their third digit.
 
@@ -32,22 +34,29 @@ class ModelRunner:
         ValueError: If the precision is neither.
     """
 
-    def __init__(self, model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, precision: str = "float32") -> None:
+    def __init__(
+        self, model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase | None, precision: str = "float32"
+    ) -> None:
         if precision not in PRECISIONS:
             raise UserError(f"precision must be one of {listed(PRECISIONS)}, found {precision!r}.")
         self.model = model.eval()
-        self.tokenizer = tokenizer
+        self.tokenizer: Any = tokenizer
         self.precision = precision
-        self.mask_id = mask_id_for(model.task_heads, tokenizer)
+        self.mask_id = mask_id_for(model.task_heads, self.tokenizer)
 
     def __call__(self, windows: Sequence[Window], tasks: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the logits of some windows: see `Runner`."""
         device = self.model.device
-        inputs = {n: torch.from_numpy(v).to(device) for n, v in pad_windows(windows, self.tokenizer).items()}
+        inputs: dict[str, torch.Tensor]
+        if pixels := [window.pixels for window in windows if isinstance(window, PictureWindow)]:
+            inputs = {"pixel_values": torch.stack(pixels).to(device)}
+        else:
+            inputs = {n: torch.from_numpy(v).to(device) for n, v in pad_windows(windows, self.tokenizer).items()}
+            if self.mask_id is not None:
+                inputs["tokens"] = inputs["input_ids"].eq(self.mask_id)
         with (
             torch.inference_mode(),
             torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
         ):
-            tokens = None if self.mask_id is None else inputs["input_ids"].eq(self.mask_id)
-            logits = self.model.flat_logits(tasks=tasks, tokens=tokens, **inputs)
+            logits = self.model.flat_logits(tasks=tasks, **inputs)
         return {name: value.float().cpu().numpy() for name, value in logits.items()}

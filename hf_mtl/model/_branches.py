@@ -8,7 +8,7 @@ from typing import Any, cast
 from torch import nn
 from transformers import PreTrainedModel
 
-from hf_mtl.configuration import MultiTaskConfig, TaskConfig
+from hf_mtl.configuration import Modality, MultiTaskConfig, TaskConfig
 from hf_mtl.encoder import TrunkPasses, copy_top, layer_depth, num_layers, with_top
 from hf_mtl.heads import Head
 from hf_mtl.model._task_modules import TaskModules
@@ -33,7 +33,10 @@ class BranchedModel(PreTrainedModel):
 
     config: MultiTaskConfig
     encoder: PreTrainedModel
+    image_encoder: PreTrainedModel | None
     branches: TaskModules
+    # The whole model has it.
+    task_heads: Any
 
     def encoder_of(self, name: str) -> PreTrainedModel:
         """Return the encoder as a task's head reads it: with the layers of the task's branch, if it has one.
@@ -48,6 +51,8 @@ class BranchedModel(PreTrainedModel):
             KeyError: If there is no such task.
         """
         branch = self._branch_of(self.config.task(name))
+        if self.image_encoder is not None and self.task_heads[name].modality() == "image":
+            return self.image_encoder
         return self.encoder if branch is None else with_top(self.encoder, self._top(branch))
 
     def parameter_depths(self) -> dict[nn.Parameter, int]:
@@ -58,20 +63,31 @@ class BranchedModel(PreTrainedModel):
             top = self._top(branch)
             for depth, layer in enumerate(top, start=count - len(top) + 1):
                 depths.update(dict.fromkeys(layer.parameters(), depth))
+        if self.image_encoder is not None:
+            count = num_layers(self.image_encoder)
+            depths.update((p, layer_depth(name, count)) for name, p in self.image_encoder.named_parameters())
         return depths
 
     def _passes(
-        self, heads: Mapping[str, Head], kwargs: Mapping[str, Any]
+        self, heads: Mapping[str, Head], kwargs: Mapping[str, Any], idle: Modality = "text"
     ) -> Iterator[tuple[dict[str, Head], PreTrainedModel, bool]]:
         """Yield the heads that read the same layers, the encoder to run for them, and whether one reads lower layers.
 
-        Without branches that is all heads and the encoder. Where several branches are read, the layers below them run
-        in the first pass alone.
+        Without branches that is all heads of texts and their encoder, then all of pictures and theirs. Where several
+        branches are read, the layers below them run in the first pass alone.
 
         Args:
             heads: The heads that are asked, by task.
             kwargs: Arguments of the encoder.
+            idle: Which encoder runs where no head is asked.
         """
+        beside: dict[str, Head] = {}
+        if self.image_encoder is not None:
+            beside = {name: head for name, head in heads.items() if head.modality() == "image"}
+            heads = {name: head for name, head in heads.items() if name not in beside}
+            if not heads and (beside or idle == "image"):
+                yield beside, self.image_encoder, any(head.reads_layers for head in beside.values())
+                return
         # The encoder's own layers come first: what else it returns is then the same with and without branches.
         by_branch: dict[str | None, dict[str, Head]] = {None: {}}
         for name, head in heads.items():
@@ -86,6 +102,8 @@ class BranchedModel(PreTrainedModel):
             is_alone = branch is None and len(by_branch) == 1
             encoder = self.encoder if is_alone else passes.through([] if branch is None else self._top(branch))
             yield of_branch, encoder, any(head.reads_layers for head in of_branch.values())
+        if self.image_encoder is not None and beside:
+            yield beside, self.image_encoder, any(head.reads_layers for head in beside.values())
 
     def _branch_of(self, task: TaskConfig) -> str | None:
         """Return the branch whose layers a task reads; ``None``: the encoder's own."""

@@ -95,7 +95,7 @@ def _check_whole(model: Any, info: Mapping[str, Collection[str]], name: str) -> 
             "again. To put new heads on a model, load it as it was saved and use hf_mtl.surgery.add_head."
         )
     # Heads that the config leaves out are not loaded, which changes no answer; other layers of what is there would.
-    held = ("encoder.", *(f"heads.{key}." for key in dict(model.heads.named_children())))
+    held = ("encoder.", "image_encoder.", *(f"heads.{key}." for key in dict(model.heads.named_children())))
     if unexpected := sorted(key for key in info["unexpected_keys"] if key.startswith(held)):
         raise UserError(
             f"{name!r}: its files hold weights that its config does not describe: {listed(unexpected, 3)}. Config and "

@@ -1,4 +1,4 @@
-"""The model: one encoder and a head for each task."""
+"""The model: an encoder, or one for each modality, and a head for each task."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import MultiTaskConfig, TaskConfig, check_built
-from hf_mtl.encoder import States, build_encoder, load_encoder
-from hf_mtl.heads import Head, OwnLayers, head_class
+from hf_mtl.configuration import Modality, MultiTaskConfig, TaskConfig, check_built, modality
+from hf_mtl.encoder import States, encode_images
+from hf_mtl.heads import Head, OwnLayers
+from hf_mtl.model._asked import asked_heads, given_inputs
 from hf_mtl.model._branches import BranchedModel, build_branches
+from hf_mtl.model._encoders import build_heads, load_encoders, made_encoder
 from hf_mtl.model._freezing import FreezableModel, apply_frozen
 from hf_mtl.model._loading import LoadableModel, refuse_fields_of_one_task
 from hf_mtl.model._outputs import MultiTaskOutput
 from hf_mtl.model._padding_free import PaddingFreeModel
 from hf_mtl.model._prediction_layers import load_prediction_layers
 from hf_mtl.model._saving import ShareableModel
-from hf_mtl.model._task_modules import TaskModules
 from hf_mtl.model._task_view import TaskView, view_task
 from hf_mtl.stock import ExchangeableModel
-from hf_mtl_light.errors import UserError
 
 __all__ = ["MultiTaskModel"]
 
@@ -42,6 +41,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
     Args:
         config: The encoder's config and the tasks.
         encoder: An encoder with weights; ``None`` builds one from the config.
+        image_encoder: Likewise the encoder of pictures beside it.
         heads: Further task types and their heads, besides `hf_mtl.heads.HEADS`.
         unpad: Whether the encoder computes the tokens alone and not the padding; the answers are the same.
             ``"auto"``: where its family is known to allow it.
@@ -69,27 +69,18 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         encoder: PreTrainedModel | None = None,
         heads: Mapping[str, type[Head]] | None = None,
         unpad: bool | Literal["auto"] = "auto",
+        image_encoder: PreTrainedModel | None = None,
     ) -> None:
         super().__init__(config)
-        if encoder is None:
-            encoder = build_encoder(config.get_text_config())
-        else:
-            for module in encoder.modules():
-                setattr(module, "_is_hf_initialized", True)  # noqa: B010  # Transformers' mark, unknown to torch's types
-        if getattr(encoder, "pooler", None) is not None:
-            # Each sequence head holds its own pooler: see `StockClassifier`.
-            setattr(encoder, "pooler", None)  # noqa: B010  # to torch's types it is a module
-        self.encoder = encoder
-        # Activation checkpointing is the encoder's, and so is the refusal where its family knows none.
-        self.supports_gradient_checkpointing = encoder.supports_gradient_checkpointing
-        self.branches = build_branches(encoder, config)
-        self.heads = TaskModules(
-            {
-                task.name: head_class(task, heads)(task, config.get_text_config())
-                for task in config.tasks
-                if task.tied_to is None
-            }
+        self.encoder = made_encoder(encoder, config.encoder_config)
+        self.image_encoder = (
+            None if config.image_encoder_config is None else made_encoder(image_encoder, config.image_encoder_config)
         )
+        # Activation checkpointing is the encoder's, and so is the refusal where its family knows none.
+        self.supports_gradient_checkpointing = all(e.supports_gradient_checkpointing for e in self.encoders.values())
+        self.main_input_name = self.encoder.main_input_name
+        self.branches = build_branches(self.encoder, config)
+        self.heads = build_heads(config, heads)
         check_built(self)
         self.unpad = unpad
         self.post_init()
@@ -125,7 +116,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
     @classmethod
     def from_encoder(
         cls,
-        encoder: str | Path | PreTrainedModel,
+        encoder: str | Path | PreTrainedModel | Mapping[str, str | Path | PreTrainedModel],
         tasks: Iterable[TaskConfig | Mapping[str, Any]],
         *,
         heads: Mapping[str, type[Head]] | None = None,
@@ -140,7 +131,8 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         (`transformers.set_seed`) for the same heads each time.
 
         Args:
-            encoder: Hub id, folder, or a loaded encoder, which the new model takes over.
+            encoder: Hub id, folder, or a loaded encoder, which the new model takes over; or one for each modality,
+                ``{"text": ..., "image": ...}``.
             tasks: The tasks, in the order of the heads.
             heads: Further task types and their heads.
             unpad: Whether the encoder computes the tokens alone; ``"auto"``: where its family allows it.
@@ -166,22 +158,27 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         tasks = list(tasks)
         refuse_fields_of_one_task(kwargs)
         MultiTaskConfig(tasks=tasks, branches=branches)  # a wrong task is found before a large encoder is loaded
-        loaded, has_pooler = load_encoder(encoder, bidirectional, **kwargs)
-        pooler = getattr(loaded, "pooler", None) if has_pooler else None
-        # The encoder's own config object, not a copy: its layers read their attention implementation from it.
+        encoders, pooler = load_encoders(encoder, bidirectional, **kwargs)
+        loaded = next(iter(encoders.values()))
+        beside = encoders["image"] if len(encoders) > 1 else None
+        # The encoders' own config objects, not copies: their layers read their attention implementation from them.
         # A new config resets that choice on its sub-configs, so it is kept over the call.
-        attention = loaded.config._attn_implementation
-        config = MultiTaskConfig(encoder_config=loaded.config, tasks=tasks, branches=branches)
-        config._attn_implementation = attention
+        configs: dict[str, Any] = {"encoder_config": loaded.config}
+        if beside is not None:
+            configs["image_encoder_config"] = beside.config
+        attention = {key: given._attn_implementation for key, given in configs.items()}
+        config = MultiTaskConfig(**configs, tasks=tasks, branches=branches)
+        config._attn_implementation = {"": attention["encoder_config"], **attention}
         config.dtype = loaded.dtype
-        model = cls(config, encoder=loaded, heads=heads, unpad=unpad)
+        model = cls(config, encoder=loaded, heads=heads, unpad=unpad, image_encoder=beside)
         if pooler is not None:
             weights = {name: value.float() for name, value in pooler.state_dict().items()}
             for head in model.task_heads.values():
                 if head.classifier.pooler is not None:
                     head.classifier.pooler.load_state_dict(weights)
-        if not isinstance(encoder, PreTrainedModel):
-            load_prediction_layers(model.task_heads, str(encoder), **kwargs)
+        of_texts = encoder.get("text") if isinstance(encoder, Mapping) else encoder
+        if isinstance(of_texts, (str, Path)) and "text" in encoders:
+            load_prediction_layers(model.task_heads, str(of_texts), **kwargs)
         model.heads.to(device=loaded.device, dtype=loaded.dtype)
         for head in model.task_heads.values():
             head.is_new = True
@@ -196,6 +193,12 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             task.name: held[task.name] if task.tied_to is None else held[task.tied_to].tied(task)
             for task in self.config.tasks
         }
+
+    @property
+    def encoders(self) -> dict[Modality, PreTrainedModel]:
+        """The encoders by what they read: of a model of texts or pictures alone one, `encoder`."""
+        found: dict[Modality, PreTrainedModel] = {modality(self.encoder.config): self.encoder}
+        return found if self.image_encoder is None else {**found, "image": self.image_encoder}
 
     @property
     def tasks(self) -> list[TaskConfig]:
@@ -218,7 +221,8 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             KeyError: If there is no such task.
         """
         self.config.task(name)
-        return view_task(self, self.task_heads[name], self.config.get_text_config())
+        head = self.task_heads[name]
+        return view_task(self, head, self.config.encoder_configs[head.modality()])
 
     # What Transformers asks of a model
 
@@ -244,6 +248,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         token_type_ids: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
         labels: Mapping[str, torch.Tensor] | None = None,
         rows: Mapping[str, torch.Tensor] | None = None,
         tasks: Sequence[str] | None = None,
@@ -254,7 +259,7 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
         return_judged: bool = False,
         **kwargs: Any,
     ) -> MultiTaskOutput | tuple[Any, ...]:
-        """Run the encoder once and the heads that are asked for.
+        """Run each encoder once, where the batch has what it reads, and the heads that are asked for.
 
         Args:
             input_ids: [B, L] int64 token ids.
@@ -262,6 +267,8 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             token_type_ids: [B, L] int64, which of a pair's texts a token belongs to.
             position_ids: [B, L] int64.
             inputs_embeds: [B, L, H] in place of ``input_ids``.
+            pixel_values: [B', channels, height, width], pictures as their encoder's image processor makes them. Tasks
+                of pictures see these B' rows, tasks of texts the B rows of ``input_ids``.
             labels: For each task with labels what its head's ``encode_labels`` gives: [R] class ids or numbers, [R, C]
                 zeros and ones, or [R, L] tag ids with -100, the head's ``no_label``, at positions without a label.
             rows: For each task: [R] int64, the rows that its head sees; a task that is not named sees none.
@@ -281,17 +288,20 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             Losses and logits, nested by task.
 
         Raises:
-            ValueError: If a task is unknown.
+            ValueError: If a task is unknown, or the batch lacks what one of ``tasks`` reads.
         """
-        names = self._names(tasks, labels, rows)
         given = {"input_ids": input_ids, "inputs_embeds": inputs_embeds, "token_type_ids": token_type_ids}
         inputs = {name: value for name, value in {**given, "position_ids": position_ids}.items() if value is not None}
-        held = self.task_heads
-        heads = {name: held[name] for name in names if rows is None or len(rows.get(name, ())) > 0}
+        has = given_inputs(inputs_embeds if input_ids is None else input_ids, pixel_values)
+        heads = asked_heads(self.task_heads, has, tasks, labels, rows)
         read: dict[str, tuple[States, Sequence[torch.Tensor]]] = {}
         outputs = []
-        for of_branch, encoder, reads_layers in self._passes(heads, kwargs):
-            states, layers, encoded = self.encode(inputs, attention_mask, reads_layers, encoder, **kwargs)
+        for of_branch, encoder, reads_layers in self._passes(heads, kwargs, idle=has[0]):
+            states: States
+            if pixel_values is not None and modality(encoder.config) == "image":
+                states, layers, encoded = encode_images(encoder, pixel_values, reads_layers, **kwargs)
+            else:
+                states, layers, encoded = self.encode(inputs, attention_mask, reads_layers, encoder, **kwargs)
             read.update(dict.fromkeys(of_branch, (self._in_precision_of_heads(states), layers)))
             outputs.append((states, encoded))
         any_states, encoded = outputs[0]
@@ -332,11 +342,12 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
 
     def flat_logits(
         self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
         tasks: Sequence[str] | None = None,
         tokens: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Return each task's logits and no more, without padding: for answering.
 
@@ -344,29 +355,33 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
             input_ids: [B, L] int64 token ids.
             attention_mask: [B, L], nonzero at the N real tokens.
             token_type_ids: [B, L] int64.
-            tasks: Names of the tasks to run; ``None`` runs all.
+            tasks: Names of the tasks to run; ``None`` runs all whose inputs are there.
             tokens: [B, L] bool, the m tokens whose logits tasks of masked tokens compute; ``None``: all.
+            pixel_values: [B', channels, height, width], which tasks of pictures see.
 
         Returns:
             [B, C]; for tagging [N, C], text after text; for masked tokens [m, V].
 
         Raises:
-            ValueError: If a task is unknown.
+            ValueError: If a task is unknown, or the batch lacks what one of ``tasks`` reads.
         """
-        inputs = {"input_ids": input_ids}
-        if token_type_ids is not None:
-            inputs["token_type_ids"] = token_type_ids
-        all_heads = self.task_heads
-        heads = {name: all_heads[name] for name in self._names(tasks, None, None)}
+        given = {"input_ids": input_ids, "token_type_ids": token_type_ids}
+        inputs = {name: value for name, value in given.items() if value is not None}
+        has = given_inputs(input_ids, pixel_values)
+        heads = asked_heads(self.task_heads, has, tasks)
         logits = {}
-        for of_branch, encoder, reads_layers in self._passes(heads, {}):
-            last, layers = self.encode_states(
-                inputs,
-                attention_mask,
-                layers=reads_layers,
-                first_tokens=all(head.reads_first_tokens for head in of_branch.values()),
-                encoder=encoder,
-            )
+        for of_branch, encoder, reads_layers in self._passes(heads, {}, idle=has[0]):
+            last: States
+            if pixel_values is not None and modality(encoder.config) == "image":
+                last, layers, _ = encode_images(encoder, pixel_values, reads_layers)
+            else:
+                last, layers = self.encode_states(
+                    inputs,
+                    attention_mask,
+                    layers=reads_layers,
+                    first_tokens=all(head.reads_first_tokens for head in of_branch.values()),
+                    encoder=encoder,
+                )
             states = self._in_precision_of_heads(last)
             with torch.autocast(states.values.device.type, enabled=False):
                 for name, head in of_branch.items():
@@ -376,19 +391,3 @@ class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, Freezable
     def _in_precision_of_heads(self, states: States) -> States:
         """Return the states as the heads take them: see `forward`."""
         return states.to(next(self.heads.parameters(), states.values).dtype)
-
-    def _names(
-        self,
-        tasks: Sequence[str] | None,
-        labels: Mapping[str, torch.Tensor] | None,
-        rows: Mapping[str, torch.Tensor] | None,
-    ) -> list[str]:
-        known = [task.name for task in self.config.tasks]
-        for source, given in (("tasks", tasks), ("labels", labels), ("rows", rows)):
-            for name in given or ():
-                if name not in known:
-                    raise UserError(
-                        f"{source} names {name!r}, which is no task of this model.{nearest(name, known)} "
-                        f"Tasks: {listed(known)}."
-                    )
-        return known if tasks is None else list(dict.fromkeys(tasks))

@@ -36,6 +36,9 @@ class ShareableModel(PreTrainedModel):
             ValueError: If ``self_contained`` and a head is not one of this package's.
         """
         refuse_adapters(self)
+        # By the names that the parameters have. Transformers (5.23) would write some families' by former ones, which
+        # `from_pretrained` knows, and its trainer, when it resumes or takes the best checkpoint, does not.
+        kwargs.setdefault("save_original_format", False)
         is_pushed = kwargs.pop("push_to_hub", False)
         if is_pushed:
             pushed = {name: kwargs.pop(name) for name in _PUSHED if name in kwargs}

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from transformers import Pipeline
+from transformers import AutoImageProcessor, Pipeline
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.inference import Answerer, as_row, make_answerer
@@ -21,22 +21,20 @@ __all__ = ["MultiTaskPipeline"]
 #: Arguments of `make_answerer`, and those of `AnswerOptions`.
 _RUNNING = ("tasks", "max_length", "stride", "batch_tokens", "batch_size", "look_ahead", "precision")
 #: Of Transformers' pipelines: refused, where they ask for something.
-_OF_OTHER_PIPELINES = (
-    *("feature_extractor", "image_processor", "video_processor", "processor"),
-    *("binary_output", "num_workers"),
-)
+_OF_OTHER_PIPELINES = ("feature_extractor", "video_processor", "processor", "binary_output", "num_workers")
 _ASKING = ("top_k", "thresholds", "aggregation_strategy", "ignore_labels")
 
 
 class MultiTaskPipeline(Pipeline):
-    """Answers every task of a `MultiTaskModel` for texts, in one pass of the encoder.
+    """Answers every task of a `MultiTaskModel` for texts and pictures, in one pass of each encoder.
 
     ``transformers.pipeline("multi-task", model=...)`` builds it. All arguments but ``model``, ``tokenizer`` and
     ``device`` are taken by each call, too, for that call alone.
 
     Args:
         model: The model.
-        tokenizer: Its fast tokenizer.
+        tokenizer: Its fast tokenizer; a model of pictures alone needs none.
+        image_processor: The image processor of its encoder of pictures; ``None``: the one saved with the model.
         tasks: Names of the tasks to answer; ``None`` answers all.
         top_k: How many labels to name, best first, as in the text-classification pipeline: ``None`` names all. Left
             out, a single-label task gives its one answer and a multi-label task the labels above their thresholds.
@@ -62,13 +60,16 @@ class MultiTaskPipeline(Pipeline):
     _load_processor = False  # type: ignore[assignment]
     _load_image_processor = False  # type: ignore[assignment]
     _load_feature_extractor = False  # type: ignore[assignment]
-    _load_tokenizer = True  # type: ignore[assignment]
+    # Loaded where there is one: a model of pictures alone has none.
+    _load_tokenizer = None
     default_input_names = "text"  # type: ignore[assignment]
 
     model: MultiTaskModel
     tokenizer: Any
 
-    def __init__(self, model: MultiTaskModel, tokenizer: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self, model: MultiTaskModel, tokenizer: Any = None, image_processor: Any = None, **kwargs: Any
+    ) -> None:
         if not isinstance(model, MultiTaskModel):
             raise UserError(
                 f"The pipeline 'multi-task' needs a MultiTaskModel, found a {type(model).__name__}. "
@@ -80,17 +81,20 @@ class MultiTaskPipeline(Pipeline):
                     f"{name} is not supported: texts are read by the tokenizer, in this process. Leave it out."
                 )
         own = {name: kwargs.pop(name) for name in (*_RUNNING, *_ASKING) if name in kwargs}
-        super().__init__(model, tokenizer, **kwargs)
+        if image_processor is None and "image" in model.encoders:
+            image_processor = AutoImageProcessor.from_pretrained(model.config.name_or_path)
+        super().__init__(model, tokenizer, image_processor=image_processor, **kwargs)
         self._arguments = own
         self._answerers: dict[str, Answerer] = {}
         self._answerer({})  # a wrong argument is found now
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # Transformers': *args
-        """Answer texts.
+        """Answer texts and pictures.
 
         Args:
             inputs: A text; a pair, as ``{"text": ..., "text_pair": ...}`` or a tuple of two; words, as ``{"tokens":
-                [...]}``; a list of any of them; or what yields them: a generator, a ``KeyDataset``, a dataset.
+                [...]}``; a picture, of Pillow or as ``{"image": path}``; a list of any of them; or what yields them: a
+                generator, a ``KeyDataset``, a dataset.
             kwargs: Any argument of the pipeline, for this call.
 
         Returns:
@@ -120,18 +124,20 @@ class MultiTaskPipeline(Pipeline):
             options = options_by_task([task.name for task in self.model.tasks], **asking)
             # What the pipeline was built with holds for the calls whose tasks read it.
             defaults = [name for name in self._arguments if given and name not in given]
+            running["image_processor"] = self.image_processor
             answerer = make_answerer(self.model, self.tokenizer, **running, options=options, defaults=defaults)
             # Few, as a rule one: the arguments of a call are most often those of the last.
             self._answerers = {**dict(list(self._answerers.items())[-7:]), key: answerer}
         return answerer
 
     def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
-        """Write the model and its tokenizer; the pipeline itself comes with hf_mtl."""
+        """Write the model, its tokenizer and its image processor; the pipeline itself comes with hf_mtl."""
         if kwargs.get("push_to_hub"):
             kwargs.setdefault("repo_id", Path(save_directory).absolute().name)
         with files_replaced(Path(save_directory)) as new:
-            self.model.save_pretrained(new, **kwargs)
-            self.tokenizer.save_pretrained(new, **kwargs)
+            for saved in (self.model, self.tokenizer, self.image_processor):
+                if saved is not None:
+                    saved.save_pretrained(new, **kwargs)
 
     # The steps of Transformers' pipelines, for those who call them one by one.
 

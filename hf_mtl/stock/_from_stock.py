@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from transformers import (
@@ -15,7 +15,8 @@ from transformers import (
 )
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads import HEADS, STOCK_CLASSES, Head, StockKind
+from hf_mtl.encoder import state_size
+from hf_mtl.heads import HEADS, STOCK_CLASSES, Head, StockKind, encoder_name, stock_class, stock_encoder
 from hf_mtl_light.errors import UserError
 
 __all__ = ["StockTask", "load_head", "plain_encoder", "read_stock", "same_encoder", "stock_task"]
@@ -82,7 +83,7 @@ def stock_task(name: str, config: Any) -> TaskConfig:
 def _kind(name: str, config: Any, architectures: Any) -> StockKind:
     for kind, auto_class in STOCK_CLASSES.items():
         mapping = auto_class._model_mapping
-        if config.__class__ in mapping and mapping[config.__class__].__name__ in architectures:
+        if config.__class__ in mapping and stock_class(kind, config).__name__ in architectures:
             return kind
     found = ", ".join(architectures) or f"a {config.model_type!r} model that names no class"
     raise UserError(f"Task {name!r}: found {found}. Expected {_KINDS}.")
@@ -117,7 +118,7 @@ def _task(name: str, config: Any, kind: StockKind, given: str | None) -> TaskCon
 
 def plain_encoder(stock: StockTask) -> PreTrainedModel:
     """Return a copy of a stock model's encoder without its labels."""
-    encoder = copy.deepcopy(cast(PreTrainedModel, stock.model.base_model))
+    encoder = copy.deepcopy(stock_encoder(stock.model))
     config = encoder.config
     config.id2label = {0: "LABEL_0", 1: "LABEL_1"}
     config.label2id = {"LABEL_0": 0, "LABEL_1": 1}
@@ -132,8 +133,8 @@ def same_encoder(one: StockTask, two: StockTask) -> bool:
     Raises:
         ValueError: If their families or sizes differ: a head of one cannot read the other's states.
     """
-    first, second = one.model.config, two.model.config
-    sizes = [(config.model_type, config.hidden_size) for config in (first, second)]
+    configs = [stock_encoder(stock.model).config for stock in (one, two)]
+    sizes = [(config.model_type, state_size(config)) for config in configs]
     if sizes[0] != sizes[1]:
         (kept, width), (other, other_width) = sizes
         raise UserError(
@@ -150,7 +151,9 @@ def same_encoder(one: StockTask, two: StockTask) -> bool:
 
 def _weights(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
     # Each sequence head has its own pooler.
-    return ((name, value) for name, value in model.base_model.state_dict().items() if not name.startswith("pooler."))
+    return (
+        (name, value) for name, value in stock_encoder(model).state_dict().items() if not name.startswith("pooler.")
+    )
 
 
 def load_head(head: Head, stock: StockTask) -> None:
@@ -164,7 +167,7 @@ def load_head(head: Head, stock: StockTask) -> None:
         ValueError: If their layers differ.
     """
     model = stock.model
-    encoder = f"{model.base_model_prefix}."
+    encoder = f"{encoder_name(model)}."
     weights = {name: value for name, value in model.state_dict().items() if not name.startswith(encoder)}
     if head.classifier.kind == "mask":
         if not model.config.tie_word_embeddings:
@@ -173,7 +176,7 @@ def load_head(head: Head, stock: StockTask) -> None:
                 "embeddings, and a head of masked tokens has no matrix to hold it."
             )
         weights = {name: value for name, value in weights.items() if name not in model.all_tied_weights_keys}
-    pooler = getattr(model.base_model, "pooler", None)
+    pooler = getattr(stock_encoder(model), "pooler", None)
     try:
         head.classifier.stock.load_state_dict(weights)
         if head.classifier.pooler is not None and pooler is not None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any, cast
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from hf_mtl.encoder import PaddedStates, is_decoder_only
-from hf_mtl.heads import Head, RegressionHead, stock_logits
+from hf_mtl.encoder import PaddedStates, encode_images, is_decoder_only
+from hf_mtl.heads import Head, RegressionHead, encoder_name, stock_encoder, stock_logits, whole_config
 from hf_mtl_light.errors import UserError
 
 __all__ = ["to_stock"]
@@ -49,7 +50,7 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
     config = _config(encoder, head, stock_class, problem_type)
     with torch.random.fork_rng(devices=[]):  # the first weights are random and will be replaced
         model = stock_class(config)
-    prefix = model.base_model_prefix
+    prefix = encoder_name(model)
     weights = {f"{prefix}.{name}": value for name, value in encoder.state_dict().items()}
     weights |= classifier.stock.state_dict()
     # What the class ties to the embeddings, and to itself, has its own names.
@@ -71,6 +72,8 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
 def _config(encoder: PreTrainedModel, head: Head, stock_class: type, problem_type: str | None) -> Any:
     task = head.task
     config: Any = copy.deepcopy(encoder.config)
+    if head.classifier.kind == "image":
+        config = whole_config(config)
     # Its choice is left to whoever loads the model; ours would know the rows of an unpadded batch.
     config._attn_implementation = None
     names = head.output_names(task)
@@ -97,6 +100,9 @@ def _config(encoder: PreTrainedModel, head: Head, stock_class: type, problem_typ
 @torch.no_grad()
 def _check(model: PreTrainedModel, head: Head) -> None:
     """Compare the stock model with the head on a small batch: heads may pool, or compute, what stock classes do not."""
+    if head.classifier.kind == "image":
+        _check_images(model, head)
+        return
     ids, mask = _small_batch(model)
     states = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
     padded = PaddedStates(states.flatten(0, 1), mask)
@@ -114,6 +120,23 @@ def _check(model: PreTrainedModel, head: Head) -> None:
             f"Task {head.task.name!r}: {type(model).__name__} gives other logits than the head, since it has no form "
             f"of {what}. Train the task with pooling left out, the family's own, and a head that keeps the family's "
             "layers, or export to ONNX, which takes any layers."
+        )
+
+
+def _check_images(model: PreTrainedModel, head: Head) -> None:
+    """Compare the stock model with the head on two pictures: see `_check`."""
+    encoder = stock_encoder(model)
+    size = getattr(encoder.config, "image_size", 32)
+    height, width = (size, size) if isinstance(size, int) else tuple(size)
+    shape = (2, getattr(encoder.config, "num_channels", 3), height, width)
+    pixels = torch.linspace(-1, 1, math.prod(shape), device=model.device, dtype=model.dtype).view(shape)
+    states, _, _ = encode_images(encoder, pixels)
+    expected = copy.deepcopy(head).eval().flat_logits(states, encoder)
+    found = model(pixel_values=pixels).logits
+    if not torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max())):
+        raise UserError(
+            f"Task {head.task.name!r}: {type(model).__name__} gives other logits than the head, since it has no form "
+            f"of what {type(head).__name__} computes."
         )
 
 

@@ -18,7 +18,7 @@ from hf_mtl.configuration import (
     owner_of,
     tied_tasks,
 )
-from hf_mtl.heads import Head
+from hf_mtl.heads import Head, head_class
 from hf_mtl.model import MultiTaskModel, TaskModules
 from hf_mtl_light.errors import UserError
 
@@ -206,7 +206,7 @@ def _label_axes(model: MultiTaskModel, head: Head) -> dict[str, int]:
     nothing: dict[str, Any] = dict.fromkeys(PER_LABEL)
     longer = dataclasses.replace(task, labels=(*(task.labels or ()), *_unused(task)), **nothing)
     with torch.device("meta"):
-        other = type(head)(longer, model.config.get_text_config())
+        other = type(head)(longer, model.config.encoder_configs[head.modality()])
     shapes = {key: value.shape for key, value in other.state_dict().items()}
     return {
         key: sum(one != two for one, two in zip(value.shape, shapes[key], strict=True))
@@ -225,7 +225,10 @@ def _new_head(model: MultiTaskModel, task: TaskConfig, heads: Mapping[str, type[
     was_training = model.training
     # A model of that task alone on the same encoder initialises the head as its family does, and touches nothing else.
     alone = dataclasses.replace(task, branch=None)
-    built = MultiTaskModel.from_encoder(model.encoder, [alone], heads=heads, unpad=model.unpad)
+    encoder = model.encoders.get(head_class(task, heads).modality(), model.encoder)
+    built = MultiTaskModel.from_encoder(
+        encoder, [alone], heads=heads, unpad="auto" if encoder is not model.encoder else model.unpad
+    )
     head = built.task_heads[task.name]
     head.task = task
     head.to(next(model.heads.parameters()).dtype)

@@ -63,30 +63,31 @@ def refuse_ignored_keys(name: str, value: Any) -> None:
         raise UserError(f"{name}={value!r} is not supported: outputs are scored and answered, not kept. Leave it out.")
 
 
-def check_kinds(args: Any, processing_class: PreTrainedTokenizerBase | None) -> PreTrainedTokenizerBase:
-    """Check that the arguments are ours, there is a tokenizer, and one process has one GPU.
+def check_kinds(args: Any, processing_class: PreTrainedTokenizerBase | None, image_processor: Any) -> Any:
+    """Check that the arguments are ours, there is something to read rows with, and one process has one GPU.
 
     Args:
         args: The arguments.
         processing_class: The tokenizer.
+        image_processor: The image processor.
 
     Returns:
-        The tokenizer.
+        The tokenizer; of a model of pictures alone the image processor.
 
     Raises:
         TypeError: If the arguments are Transformers' own.
-        ValueError: If there is no tokenizer, or there are several GPUs.
+        ValueError: If there is neither a tokenizer nor an image processor, or there are several GPUs.
     """
     if not isinstance(args, MultiTaskTrainingArguments):
         raise UserTypeError(f"args must be MultiTaskTrainingArguments, found {type(args).__name__}.")
-    if processing_class is None:
+    if processing_class is None and image_processor is None:
         raise UserError("No tokenizer. Pass processing_class=AutoTokenizer.from_pretrained(name), the encoder's own.")
     if args.n_gpu > 1:
         raise UserError(
             "torch.nn.DataParallel cannot split a batch of several tasks. Start one process a GPU instead: "
             "torchrun --nproc_per_node N, or accelerate launch."
         )
-    return processing_class
+    return image_processor if processing_class is None else processing_class
 
 
 def check_given(

@@ -63,7 +63,8 @@ def rows_checked(
         named.name = f"{name} (validation)"
         check_rows(named, progress)
     collator = trainer.data_collator
-    if isinstance(collator, MultiTaskCollator):  # not one of the user's own
+    # Not one of the user's own, nor one of pictures alone.
+    if isinstance(collator, MultiTaskCollator) and collator.tokenizer is not None:
         warn_of_texts(train, collator.tokenizer, collator.max_length)
     return counts
 
@@ -97,7 +98,8 @@ def check_training(
 
 def warn_of_texts(datasets: Mapping[str, LabelledDataset], tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
     """Warn of datasets whose tokens the tokenizer does not know, or whose rows are too long, by a few rows of each."""
-    for dataset in islice(datasets.values(), _MOST_DATASETS):
+    with_texts = (dataset for dataset in datasets.values() if dataset.has_texts)
+    for dataset in islice(with_texts, _MOST_DATASETS):
         for remark in remarks_on_texts(dataset.name, look_at_texts(dataset, tokenizer, max_length, _LOOK)):
             logger.warning("%s", remark)
 

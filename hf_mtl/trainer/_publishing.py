@@ -63,6 +63,8 @@ class PublishingTrainer(ThresholdTrainer):
     sampling_rules: SamplingRules
     balancer: Balancer
     push_in_progress: Any
+    #: The image processor of the model's encoder of pictures.
+    image_processor: Any = None
     #: What `create_model_card` was given.
     _card_fields: dict[str, Any]
 
@@ -77,10 +79,13 @@ class PublishingTrainer(ThresholdTrainer):
     # The card
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        self._plain_model.config.vocabulary = vocabulary_mark(self.data_collator.tokenizer)
+        tokenizer = self.data_collator.tokenizer
+        self._plain_model.config.vocabulary = None if tokenizer is None else vocabulary_mark(tokenizer)
         super()._save(output_dir, state_dict)
         if self.args.should_save:
             folder = Path(output_dir if output_dir is not None else self.args.output_dir or "")
+            if self.image_processor is not None:
+                self.image_processor.save_pretrained(folder)
             text = json.dumps(shareable_arguments(self.args), indent=2, sort_keys=True)
             write_text_whole(folder / ARGUMENTS_FILE, f"{text}\n")
 
@@ -184,6 +189,8 @@ class PublishingTrainer(ThresholdTrainer):
 
     def _examples(self) -> list[tuple[str, dict[str, Any]]]:
         model, texts = self._plain_model, self.args.card_examples or [_EXAMPLE]
+        if self.data_collator.tokenizer is None:
+            return []
         was_training = model.training
         try:
             answers = list(predict(model, self.data_collator.tokenizer, texts, max_length=self.args.max_length))

@@ -98,6 +98,9 @@ def training_facts(
     settings["augmentation"] = {name: made.options() for name, made in make_augmentations(args.augmentation).items()}
     settings["methods"] = {name: made.options() for name, made in make_methods(args.methods).items()}
     settings["branches"] = dict(model.config.branches or {})
+    beside: Any = model.config.image_encoder_config
+    if beside is not None:
+        settings["encoder of pictures"] = _encoder_hash(beside)
     facts = {
         "encoder": {"model_type": encoder.model_type, "config": _encoder_hash(encoder)},
         "tokenizer": _tokenizer_hash(tokenizer),
@@ -135,6 +138,8 @@ def _encoder_hash(encoder: Any) -> str:
 
 
 def _tokenizer_hash(tokenizer: Any) -> str:
+    if not hasattr(tokenizer, "get_vocab"):  # an image processor
+        return _hash(tokenizer.to_dict())
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return _hash(tokenizer.get_vocab())

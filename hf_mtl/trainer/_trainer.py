@@ -72,6 +72,7 @@ class MultiTaskTrainer(CheckpointingTrainer):
         train_dataset: A mapping from names to `datasets.Dataset`, or any form that `hf_mtl.data.as_datasets` takes.
         eval_dataset: The same, for `evaluate`.
         processing_class: The model's fast tokenizer.
+        image_processor: The image processor of the model's encoder of pictures.
         metrics: For a task the metrics in place of the type's: names, modules of ``evaluate``, or functions of
             predictions and references.
         sampler: How often each dataset is drawn, in place of ``args.sampling``; of ``args.sampling_options`` those that
@@ -118,9 +119,11 @@ class MultiTaskTrainer(CheckpointingTrainer):
         compute_metrics: None = None,
         preprocess_logits_for_metrics: None = None,
         check_data: bool = True,
+        image_processor: Any = None,
     ) -> None:
         args = MultiTaskTrainingArguments() if args is None else args
-        processing_class = check_kinds(args, processing_class)
+        self.image_processor = image_processor
+        tokenizer, processing_class = processing_class, check_kinds(args, processing_class, image_processor)
         refuse_stock_functions(
             compute_loss_func=compute_loss_func,
             compute_metrics=compute_metrics,
@@ -151,7 +154,7 @@ class MultiTaskTrainer(CheckpointingTrainer):
         if not isinstance(self._plain_model, MultiTaskModel):
             raise UserTypeError(f"model must be a MultiTaskModel, found {type(self._plain_model).__name__}.")
         self.data_collator: MultiTaskCollator = data_collator or make_collator(
-            self._plain_model, processing_class, args.max_length, seed=args.seed_of_rows
+            self._plain_model, tokenizer, args.max_length, seed=args.seed_of_rows, image_processor=image_processor
         )
         # `compute_loss` divides by the items of the whole step; a trainer that believes the model to take loss
         # arguments does not divide by the accumulation steps once more.

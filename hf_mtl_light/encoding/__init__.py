@@ -22,7 +22,7 @@ from hf_mtl_light.encoding._readings import (
     encode_choices,
     encode_contexts,
 )
-from hf_mtl_light.encoding._rows import Row, RowError, as_row
+from hf_mtl_light.encoding._rows import Row, RowError, as_row, is_picture
 from hf_mtl_light.encoding._tokenizer import FileTokenizer
 from hf_mtl_light.encoding._windows import EncodedRow, Window, WindowEncoder
 
@@ -43,6 +43,7 @@ __all__ = [
     "encode_choices",
     "encode_contexts",
     "encode_rows",
+    "is_picture",
     "padding_id",
     "raw_tokens_of",
     "word_map_of",

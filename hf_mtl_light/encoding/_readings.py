@@ -26,9 +26,13 @@ CONTEXT_STRIDE = 128
 
 def can_read(row: Row, reading: Reading) -> bool:
     """Return whether a row has what a task reads."""
+    if reading == "image":
+        return row.image is not None
     if reading == "context":
         return isinstance(row.text, str) and row.text_pair is not None
-    return reading == "text" or row.choices is not None
+    if reading == "choices":
+        return row.choices is not None
+    return bool(row.text) or row.image is None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.names import listed
 
-__all__ = ["Row", "RowError", "as_row"]
+__all__ = ["Row", "RowError", "as_row", "is_picture"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Row:
         labels: Its labels by task, class integers turned into their names; null labels are left out.
         choices: The texts to choose from.
         drawn: For training, which pass over its dataset it was drawn in, from 0.
+        image: The picture, in any form that `hf_mtl.data.read_picture` takes. A row of a picture alone has an empty
+            text.
     """
 
     dataset: str
@@ -33,6 +35,7 @@ class Row:
     labels: dict[str, Any] = field(default_factory=dict)
     choices: list[str] | None = None
     drawn: int | None = None
+    image: Any = None
 
 
 class RowError(UserError):
@@ -48,12 +51,18 @@ class RowError(UserError):
         self.row = row
 
 
+def is_picture(value: Any) -> bool:
+    """Return whether a value is a picture of Pillow, which need not be installed here."""
+    return hasattr(value, "getbands")
+
+
 def as_row(value: Any, number: int, source: str = "input") -> Row:
     """Read one row for prediction.
 
     Args:
-        value: A text; a mapping with ``text``, ``text`` and ``text_pair``, or ``tokens``, and with or without
-            ``choices``, whose other fields are passed over; a tuple of a text and its pair; or a `Row`.
+        value: A text; a mapping with ``text``, ``text`` and ``text_pair``, or ``tokens``, with or without ``choices``
+            and ``image``, or with ``image`` alone, whose other fields are passed over; a tuple of a text and its pair;
+            a picture as Pillow has it; or a `Row`.
         number: Its number, for messages.
         source: Where it comes from, for messages.
 
@@ -65,9 +74,11 @@ def as_row(value: Any, number: int, source: str = "input") -> Row:
     """
     if isinstance(value, Row):
         return value
-    choices = None
+    choices = image = None
+    if is_picture(value):
+        value = {"image": value}
     if isinstance(value, Mapping):
-        choices = value.get("choices")
+        choices, image = value.get("choices"), value.get("image")
         words, text, pair = (value.get(name) for name in ("tokens", "text", "text_pair"))
         found = f"the fields {listed(value)}"
     else:
@@ -75,6 +86,8 @@ def as_row(value: Any, number: int, source: str = "input") -> Row:
         words, (text, pair) = None, value if is_pair else (value, None)
         found = f"{value!r}"[:80]
     read: str | list[str] | None = None
+    if image is not None and words is None and text is None and pair is None and choices is None:
+        return Row(source, number, "", image=image)
     if words is None:
         read = text if isinstance(text, str) and (pair is None or isinstance(pair, str)) else None
     elif isinstance(words, (list, tuple)) and all(isinstance(word, str) for word in words) and pair is None:
@@ -98,4 +111,4 @@ def as_row(value: Any, number: int, source: str = "input") -> Row:
             f"{source}, row {number}: character {error.start} is half of a surrogate pair, which is no text. Decode "
             "the text as UTF-16 where it comes from, or drop the character."
         ) from None
-    return Row(source, number, read, pair, choices=choices)
+    return Row(source, number, read, pair, choices=choices, image=image)

@@ -44,6 +44,11 @@ class Window:
     stop: int
     weight: int
 
+    @property
+    def key(self) -> Any:
+        """What distinguishes it from windows that the encoder would see differently."""
+        return self.ids, self.type_ids
+
 
 @dataclass(frozen=True)
 class EncodedRow:

@@ -89,7 +89,7 @@ class _Asked:
         places = self._places[reading] = []
         for row in rows:
             for window in row.windows:
-                key = (window.ids, window.type_ids) if len(self.names) > 1 else len(self.windows)
+                key = window.key if len(self.names) > 1 else len(self.windows)
                 places.append(self._known.setdefault(repr(key), len(self.windows)))
                 if places[-1] == len(self.windows):
                     self.windows.append(window)

@@ -7,7 +7,7 @@ from types import EllipsisType
 from typing import Any, Literal
 
 from hf_mtl_light.answering import AnswerOptions
-from hf_mtl_light.encoding import as_row
+from hf_mtl_light.encoding import as_row, is_picture
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference._answerer import Answerer
 from hf_mtl_light.names import listed, nearest
@@ -65,7 +65,7 @@ def answer_inputs(answerer: Answerer, inputs: Any) -> Any:
 
     Args:
         answerer: What answers rows.
-        inputs: A text, a pair or words, as `as_row` takes them; a list of them; or what yields them.
+        inputs: A text, a pair, words or a picture, as `as_row` takes them; a list of them; or what yields them.
 
     Returns:
         A dict with one entry a task. For a list, a list of them. For all else an iterator, which reads as many inputs
@@ -74,7 +74,7 @@ def answer_inputs(answerer: Answerer, inputs: Any) -> Any:
     Raises:
         ValueError: If an input is none of these; the message names its number.
     """
-    if isinstance(inputs, (str, tuple, Mapping)):
+    if isinstance(inputs, (str, tuple, Mapping)) or is_picture(inputs):
         return answerer.answer([as_row(inputs, 0)])[0]
     if hasattr(inputs, "tolist") and hasattr(inputs, "__array__"):  # of pandas or numpy, indexed by labels perhaps
         inputs = inputs.tolist()

@@ -39,7 +39,7 @@ TINY_T5 = T5Config(vocab_size=99, d_model=32, d_kv=8, d_ff=48, num_layers=2, num
 
 
 def test_the_matrix_has_a_task_of_every_type():
-    missing = set(TASK_OF_TYPE) ^ set(HEADS)
+    missing = set(TASK_OF_TYPE) ^ {name for name, head in HEADS.items() if head.modality() == "text"}
     assert not missing, (
         f"TASK_OF_TYPE in tests/encoder_checks.py needs a task of each of these types: {sorted(missing)}"
     )

@@ -78,7 +78,9 @@ def labels_of(model):
 
 
 def test_every_task_type_is_covered():
-    missing = set(HEADS) ^ {task.type for task in TASKS}
+    # Those of pictures are tried on encoders of pictures: test_image_encoders.py.
+    of_texts = {name for name, head in HEADS.items() if head.modality() == "text"}
+    missing = of_texts ^ {task.type for task in TASKS}
     assert not missing, f"TASKS in tests/contract/test_heads.py needs a task of each of these types: {sorted(missing)}"
     unlabelled = {task.name for task in TASKS} ^ set(LABELS)
     assert not unlabelled, f"LABELS in tests/contract/test_heads.py needs a row for each of {sorted(unlabelled)}"

@@ -47,7 +47,8 @@ MODELS = {name: model_of(name) for name in TASKS}
 
 
 def test_every_type_and_every_option_is_in_the_tables():
-    missing = set(HEADS) - {task.type for task, _ in TASKS.values()}
+    of_texts = {name for name, head in HEADS.items() if head.modality() == "text"}
+    missing = of_texts - {task.type for task, _ in TASKS.values()}
     assert not missing, (
         f"TASKS in {Path(__file__).name} needs a task of {sorted(missing)}, and the options that it reads"
     )

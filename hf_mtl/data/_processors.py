@@ -1,0 +1,54 @@
+"""What makes an encoder's inputs of rows: a tokenizer of texts, an image processor of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads import Head
+from hf_mtl_light.encoding import check_tokenizer
+from hf_mtl_light.errors import UserError
+
+__all__ = ["check_processors", "pixels_of"]
+
+
+def check_processors(
+    tokenizer: PreTrainedTokenizerBase | None,
+    image_processor: Any,
+    tasks: Sequence[TaskConfig],
+    heads: Mapping[str, type[Head]],
+) -> None:
+    """Check that there is a fast tokenizer for tasks of texts, and an image processor for those of pictures.
+
+    Raises:
+        ValueError: If one is missing; the message names the task.
+    """
+    if tokenizer is not None:
+        check_tokenizer(tokenizer)
+    for task in tasks:
+        reads_pictures = heads[task.name].modality() == "image"
+        if reads_pictures and image_processor is None:
+            raise UserError(
+                f"Task {task.name!r} reads pictures, and there is no image processor. Pass the one of their encoder: "
+                "image_processor=AutoImageProcessor.from_pretrained(name)."
+            )
+        if not reads_pictures and tokenizer is None:
+            raise UserError(
+                f"Task {task.name!r} reads texts, and there is no tokenizer. Pass the one of their encoder: "
+                "AutoTokenizer.from_pretrained(name)."
+            )
+
+
+def pixels_of(image_processor: Any, pictures: Sequence[Any]) -> torch.Tensor:
+    """Return the pixels of pictures, [B, channels, height, width].
+
+    Args:
+        image_processor: The image processor.
+        pictures: Pictures as `read_picture` returns them.
+    """
+    pixels: torch.Tensor = image_processor(images=list(pictures), return_tensors="pt")["pixel_values"]
+    return pixels

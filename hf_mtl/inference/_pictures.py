@@ -1,0 +1,95 @@
+"""Rows with pictures, read for answering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from hf_mtl.data import PictureError, pixels_of, read_picture
+from hf_mtl_light.encoding import EncodedRow, Row, RowError, Window, WindowEncoder
+from hf_mtl_light.words import Reading, WordMap
+
+__all__ = ["PictureWindow", "RowEncoder"]
+
+#: What a picture counts as among tokens, when windows are put into passes: an encoder's patches, about.
+_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class PictureWindow(Window):
+    """A picture, as its encoder sees it.
+
+    Args:
+        pixels: [channels, height, width].
+    """
+
+    pixels: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+
+    @property
+    def key(self) -> Any:
+        """What distinguishes it: pictures are not compared."""
+        return id(self.pixels)
+
+
+class RowEncoder(WindowEncoder):
+    """Encodes rows of texts, as `WindowEncoder` does, and of pictures.
+
+    Args:
+        tokenizer: A fast tokenizer; ``None`` for a model of pictures alone.
+        image_processor: The image processor; ``None`` for one of texts alone.
+        max_length: The most tokens of a window of text.
+        stride: See `WindowEncoder`.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase | None,
+        image_processor: Any,
+        max_length: int,
+        stride: int | None = None,
+    ) -> None:
+        if tokenizer is not None:
+            super().__init__(tokenizer, max_length, stride)
+        else:
+            self.tokenizer: Any = None
+            self.stride = stride
+        self.image_processor = image_processor
+
+    def encode(
+        self,
+        rows: Sequence[Row],
+        needs_pieces: bool = False,
+        reading: Reading = "text",
+        needs_ids: bool = False,
+    ) -> list[EncodedRow]:
+        """Encode rows: see `WindowEncoder.encode`.
+
+        Raises:
+            RowError: If a picture cannot be read, or there is no image processor.
+        """
+        if reading != "image":
+            return super().encode(rows, needs_pieces, reading, needs_ids)
+        if not rows:
+            return []
+        if self.image_processor is None:
+            raise RowError(
+                rows[0],
+                "it has a picture, and there is no image processor. Pass the model's: "
+                "image_processor=AutoImageProcessor.from_pretrained(name).",
+            )
+        pictures = [_picture(row) for row in rows]
+        return [
+            EncodedRow([PictureWindow([0] * _TOKENS, None, 0, _TOKENS, 1, pixels)], WordMap("", [], []))
+            for pixels in pixels_of(self.image_processor, pictures)
+        ]
+
+
+def _picture(row: Row) -> Any:
+    try:
+        return read_picture(row.image)
+    except PictureError as error:
+        raise RowError(row, str(error)) from error

@@ -1,0 +1,108 @@
+"""Trainings on pictures, alone and beside texts."""
+
+import pytest
+import torch
+from transformers import AutoImageProcessor
+
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
+from tests.encoders import tiny_encoder
+from tests.image_encoders import colours, image_processor, pictures, tiny_image_encoder
+from tests.trainers import TASKS, make_data
+
+COLOUR = TaskConfig("colour", "image-classification", labels=["red", "green", "blue"])
+QUIET = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+def model_of(tasks, pictures=True, seed=3):
+    encoders = {"text": tiny_encoder(**QUIET), **({"image": tiny_image_encoder(**QUIET)} if pictures else {})}
+    torch.manual_seed(seed)
+    return MultiTaskModel.from_encoder(encoders if pictures else encoders["text"], tasks)
+
+
+def trainer_of(model, folder, data, tokenizer=None, **kwargs):
+    given = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "report_to": "none"}
+    more = {"use_cpu": True, "disable_tqdm": True, "save_strategy": "no", "lr_scheduler_type": "constant"}
+    args = MultiTaskTrainingArguments(folder, **{**given, **more, **kwargs})
+    return MultiTaskTrainer(model, args, data, data, tokenizer, image_processor=image_processor())
+
+
+def weights(model, prefix=""):
+    return {n: p.detach().clone() for n, p in model.named_parameters() if n.startswith(prefix)}
+
+
+def test_a_model_of_pictures_alone_learns_saves_and_answers(tmp_path):
+    model = MultiTaskModel.from_encoder(tiny_image_encoder(), [COLOUR])
+    data = {"photos": colours(24)}
+    trainer = trainer_of(model, tmp_path, data, num_train_epochs=10, learning_rate=5e-3)
+    trainer.train()
+    assert trainer.evaluate()["eval_colour_accuracy"] == 1.0
+    answers = trainer.predict({"photos": data["photos"].remove_columns("colour")}).predictions["photos"]
+    assert [answer["colour"]["label"] for answer in answers[:3]] == ["red", "green", "blue"]
+    trainer.save_model()
+    loaded = MultiTaskModel.from_pretrained(tmp_path)
+    assert all(torch.equal(value, weights(loaded)[name]) for name, value in weights(model).items())
+    assert AutoImageProcessor.from_pretrained(tmp_path).size["height"] == 16
+
+
+def test_texts_learn_the_same_bit_for_bit_beside_pictures():
+    alone, both = model_of(TASKS, pictures=False), model_of([*TASKS, COLOUR])
+    both.load_state_dict(alone.state_dict(), strict=False)
+    texts = {
+        "input_ids": torch.tensor([[2, 5, 6, 3], [2, 7, 3, 0]]),
+        "attention_mask": torch.tensor([[1] * 4, [1] * 3 + [0]]),
+    }
+    seen = {"rows": {"mood": torch.tensor([0, 1])}, "labels": {"mood": torch.tensor([0, 1])}}
+    weighed = {"loss_weights": {"mood": torch.tensor(1.0), "colour": torch.tensor(1.0)}}
+    alone.train()(**texts, **seen, **weighed).loss.backward()
+    for name, given in (("rows", torch.tensor([0, 1, 2])), ("labels", torch.tensor([0, 1, 2]))):
+        seen[name] = {**seen[name], "colour": given}
+    both.train()(**texts, pixel_values=pictures(3), **seen, **weighed).loss.backward()
+    expected = {name: p.grad for name, p in alone.named_parameters() if p.grad is not None}
+    found = {name: p.grad for name, p in both.named_parameters() if p.grad is not None}
+    assert expected
+    assert all(torch.equal(grad, found[name]) for name, grad in expected.items())
+    assert {name for name in found if name.startswith("image_encoder.")}
+
+
+def test_a_step_without_pictures_touches_nothing_of_theirs():
+    model = model_of([*TASKS, COLOUR]).train()
+    labels = {"mood": torch.tensor([1])}
+    model(input_ids=torch.tensor([[2, 5, 3]]), labels=labels, rows={"mood": torch.tensor([0])}).loss.backward()
+    assert all(p.grad is None for p in model.image_encoder.parameters())
+
+
+def test_accumulated_steps_equal_whole_ones_in_float64(tmp_path, tokenizer):
+    def trained(batch, steps):
+        model = model_of([*TASKS, COLOUR]).double()
+        data = {**make_data(), "photos": colours(16)}
+        given = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": steps, "batching": "mixed"}
+        trainer_of(model, tmp_path / str(batch), data, tokenizer, **given).train()
+        return weights(model)
+
+    whole, cut = trained(16, 1), trained(4, 4)
+    assert max(float((whole[name] - cut[name]).abs().max()) for name in whole) < 1e-9
+
+
+def test_resuming_equals_not_stopping(tmp_path, tokenizer):
+    def run(folder, **kwargs):
+        model = model_of([*TASKS, COLOUR])
+        data = {**make_data(), "photos": colours(16)}
+        trainer = trainer_of(model, folder, data, tokenizer, save_strategy="steps", save_steps=4, **kwargs)
+        return model, trainer
+
+    whole, trainer = run(tmp_path)
+    trainer.train()
+    resumed, trainer = run(tmp_path)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [("image_processor", "Task 'colour' reads pictures"), ("processing_class", "Task 'intent' reads texts")],
+)
+def test_what_cannot_be_read_is_named_when_the_trainer_is_built(missing, message, tmp_path, tokenizer):
+    given = {"processing_class": tokenizer, "image_processor": image_processor(), missing: None}
+    model = model_of([*TASKS, COLOUR])
+    with pytest.raises(ValueError, match=message):
+        MultiTaskTrainer(model, MultiTaskTrainingArguments(tmp_path, use_cpu=True), **given)
