@@ -53,13 +53,13 @@ class CalibratedTask:
 
 
 def calibrate_tasks(
-    trainer: EvaluatingTrainer, parts: Mapping[str, LabelledDataset], tasks: Sequence[str] | None = None
+    trainer: EvaluatingTrainer, datasets: Mapping[str, LabelledDataset], tasks: Sequence[str] | None = None
 ) -> dict[str, CalibratedTask]:
     """Fit the temperature of each task on labelled rows and put it into the model's config.
 
     Args:
         trainer: The trainer, whose model it is.
-        parts: The labelled datasets.
+        datasets: The labelled datasets.
         tasks: Names of the tasks; ``None``: all that have probabilities.
 
     Raises:
@@ -68,7 +68,7 @@ def calibrate_tasks(
     model = trainer._plain_model
     names = _chosen(model.task_heads, tasks)
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for name, (logits, targets, _) in read_outputs(trainer, parts, names, lambda outputs: outputs.items()):
+    for name, (logits, targets, _) in read_outputs(trainer, datasets, names, lambda outputs: outputs.items()):
         found.setdefault(name, []).append((logits, targets))
     calibrated = {}
     for name in (name for name in names if name in found):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,11 @@ from transformers.trainer_utils import PredictionOutput, speed_metrics
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.data import DatasetMixture, LabelledDataset, MultiTaskCollator, as_datasets, check_rows
-from hf_mtl.inference import InferenceBatch, InferenceCollator, answer_rows
+from hf_mtl.inference import InferenceBatch, InferenceCollator
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._averaging import Averages
+from hf_mtl.trainer._batch_judge import BatchJudge
 from hf_mtl.trainer._construction import refuse_ignored_keys
-from hf_mtl.trainer._divergence import DivergenceError
-from hf_mtl.trainer._labelled_outputs import LabelledOutputs
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
 from hf_mtl.trainer._search import SearchingTrainer
 from hf_mtl_light.errors import UserError
@@ -52,14 +51,16 @@ class EvaluatingTrainer(SearchingTrainer):
     def _columns(self, data: Mapping[str, Dataset], needs_labels: bool = True) -> dict[str, LabelledDataset]:
         model = self._plain_model
         heads = {name: type(head) for name, head in model.task_heads.items()}
-        return {name: LabelledDataset(name, part, model.tasks, heads, needs_labels) for name, part in data.items()}
+        return {
+            name: LabelledDataset(name, dataset, model.tasks, heads, needs_labels) for name, dataset in data.items()
+        }
 
     def _checked_columns(self, data: Any, split: str, needs_labels: bool = True) -> dict[str, LabelledDataset]:
         """Return the datasets that a call was given; their rows are checked as those of the trainer were."""
-        parts = self._columns(as_datasets(data, split), needs_labels)
-        for part in parts.values() if self.checks_data else ():
-            check_rows(part, progress=not self.args.disable_tqdm and self.args.process_index == 0)
-        return parts
+        datasets = self._columns(as_datasets(data, split), needs_labels)
+        for dataset in datasets.values() if self.checks_data else ():
+            check_rows(dataset, progress=not self.args.disable_tqdm and self.args.process_index == 0)
+        return datasets
 
     def _loader(self, dataset: Any, batch_sampler: Any, collate: Any, **kwargs: Any) -> DataLoader[Any]:
         args = self.args
@@ -90,10 +91,10 @@ class EvaluatingTrainer(SearchingTrainer):
 
     # Evaluation
 
-    def _scorers(self, parts: Mapping[str, LabelledDataset]) -> dict[str, TaskScorer]:
+    def _scorers(self, datasets: Mapping[str, LabelledDataset]) -> dict[str, TaskScorer]:
         """Return a scorer for each task that the datasets label, in the model's order."""
         model = self._plain_model
-        labelled = {task for part in parts.values() for task in part.tasks}
+        labelled = {task for dataset in datasets.values() for task in dataset.tasks}
         return {
             name: TaskScorer(head.task, type(head), self.metrics.get(name))
             for name, head in model.task_heads.items()
@@ -102,22 +103,22 @@ class EvaluatingTrainer(SearchingTrainer):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """Return the loader of one labelled dataset: a name among ``eval_dataset``, or a dataset."""
-        return self._rows_loader(list(self._parts(eval_dataset, "validation").values()))
+        return self._rows_loader(list(self._named_datasets(eval_dataset, "validation").values()))
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
         """Return the loader of rows to predict, with or without labels."""
-        parts = self._checked_columns(test_dataset, "test", needs_labels=False)
-        return self._rows_loader(list(parts.values()), answers=True)
+        datasets = self._checked_columns(test_dataset, "test", needs_labels=False)
+        return self._rows_loader(list(datasets.values()), answers=True)
 
-    def _rows_loader(self, parts: Sequence[LabelledDataset], answers: bool = False) -> DataLoader[Any]:
-        mixture = DatasetMixture(parts)
+    def _rows_loader(self, datasets: Sequence[LabelledDataset], answers: bool = False) -> DataLoader[Any]:
+        mixture = DatasetMixture(datasets)
         size, args = self.args.per_device_eval_batch_size, self.args
         starts = range(args.process_index * size, len(mixture), size * args.world_size)
         # Ranges, not lists: those would hold a number for every row.
         batches = [range(start, min(start + size, len(mixture))) for start in starts]
         return self._loader(mixture, batches, InferenceCollator(self.data_collator, answers))
 
-    def _parts(self, data: Any, split: str) -> dict[str, LabelledDataset]:
+    def _named_datasets(self, data: Any, split: str) -> dict[str, LabelledDataset]:
         if data is None:
             return self._eval_datasets
         if isinstance(data, str):
@@ -153,13 +154,13 @@ class EvaluatingTrainer(SearchingTrainer):
         """
         refuse_ignored_keys("ignore_keys", ignore_keys)
         self._memory_tracker.start()
-        parts = self._parts(eval_dataset, "validation" if metric_key_prefix == "eval" else "test")
-        if not parts:
+        datasets = self._named_datasets(eval_dataset, "validation" if metric_key_prefix == "eval" else "test")
+        if not datasets:
             raise UserError("Evaluation needs an eval_dataset, such as {'sst2': dataset}.")
         with self._averages.held_by(self._plain_model):
-            metrics = self._pass(parts, metric_key_prefix, details=not self.is_in_train)
+            metrics = self._pass(datasets, metric_key_prefix, details=not self.is_in_train)
             if metrics is None:
-                raise UserError(f"Datasets {listed(parts)}: all labels are null, so there is nothing to score.")
+                raise UserError(f"Datasets {listed(datasets)}: all labels are null, so there is nothing to score.")
             self.log(metrics)
             self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         self._memory_tracker.stop_and_update_metrics(metrics)
@@ -167,7 +168,7 @@ class EvaluatingTrainer(SearchingTrainer):
 
     def _pass(
         self,
-        parts: Mapping[str, LabelledDataset],
+        datasets: Mapping[str, LabelledDataset],
         prefix: str,
         details: bool = True,
         answers: dict[str, list[dict[str, Any]]] | None = None,
@@ -175,7 +176,7 @@ class EvaluatingTrainer(SearchingTrainer):
         """Run the model once over all rows; nothing of a batch is kept but its answers, where they are asked for.
 
         Args:
-            parts: The datasets.
+            datasets: The datasets.
             prefix: First part of the metrics' names.
             details: Whether to name what a metric says of single entity types, too.
             answers: For each dataset a list that takes the rows' answers by task.
@@ -184,7 +185,7 @@ class EvaluatingTrainer(SearchingTrainer):
             The metrics; ``None`` if no row has a label.
         """
         start = time.time()
-        scorers = self._filled_scorers(parts, answers)
+        scorers = self._filled_scorers(datasets, answers)
         scores = {name: scorer.compute(details) for name, scorer in scorers.items() if scorer.rows}
         if not self.is_in_train and self.is_world_process_zero():
             self._scored_rows[prefix] = {name: scorer.by_dataset() for name, scorer in scorers.items() if scorer.rows}
@@ -193,18 +194,21 @@ class EvaluatingTrainer(SearchingTrainer):
         labelled = sum(scorer.rows for scorer in scorers.values())
         weights = {name: scorers[name].task.weight * scorers[name].rows / labelled for name in scores}
         metrics = {f"{prefix}_{key}": value for key, value in join_scores(scores, weights).items()}
-        rows = sum(len(part) for part in parts.values())
-        metrics.update(speed_metrics(prefix, start, num_samples=rows, num_steps=self._rounds(parts)))
+        rows = sum(len(dataset) for dataset in datasets.values())
+        metrics.update(speed_metrics(prefix, start, num_samples=rows, num_steps=self._rounds(datasets)))
         return metrics
 
     def _filled_scorers(
-        self, parts: Mapping[str, LabelledDataset], answers: dict[str, list[dict[str, Any]]] | None = None
+        self, datasets: Mapping[str, LabelledDataset], answers: dict[str, list[dict[str, Any]]] | None = None
     ) -> dict[str, TaskScorer]:
         """Return the tasks' scorers after a pass over all rows; ``answers`` as `_pass` takes them."""
-        scorers = self._scorers(parts)
-        for batch in self._batches(parts, answers is not None):
-            wanted = {name for name, scorer in scorers.items() if scorer.of_probabilities}
-            found = [] if batch is None else [self._treat(batch, answers is not None, wanted)]
+        scorers = self._scorers(datasets)
+        wanted = {name for name, scorer in scorers.items() if scorer.of_probabilities}
+        judge = BatchJudge(
+            self._plain_model, self.data_collator, self.accelerator, self._prepare_inputs, wanted, not self.is_in_train
+        )
+        for batch in self._batches(datasets, answers is not None):
+            found = [] if batch is None else [judge.run(batch, answers is not None)]
             for scored, answered in self._gather(found):
                 for name, *score in scored:
                     scorers[name].add(*score)
@@ -224,87 +228,9 @@ class EvaluatingTrainer(SearchingTrainer):
             `hf_mtl.metrics.RowStatistic`.
         """
         with self._averages.held_by(self._plain_model):
-            scorers = self._filled_scorers(self._parts(eval_dataset, "test"))
+            scorers = self._filled_scorers(self._named_datasets(eval_dataset, "test"))
         found = {name: scorer.row_sums() for name, scorer in scorers.items()}
         return {name: sums for name, sums in found.items() if sums is not None}
-
-    def _treat(self, batch: InferenceBatch, answer: bool, wanted: Collection[str]) -> tuple[list[Any], list[Any]]:
-        """Run the model on a batch.
-
-        Args:
-            batch: The rows.
-            answer: Whether all rows are answered, or the heads see labelled rows alone.
-            wanted: The tasks whose probabilities are scored.
-
-        Returns:
-            For each task that labels rows what `TaskScorer.add` takes, after the task's name; and for each row its
-            dataset's name and its answers.
-        """
-        heads = self._plain_model.task_heads
-        encoded = batch.batch
-        inputs: dict[str, Any] = self._prepare_inputs({**encoded.inputs, "rows": batch.numbers, "labels": batch.labels})
-        all_labels = inputs.pop("labels")
-        numbers = inputs.pop("rows") if answer else None
-        scored, answered = [], []
-        with torch.no_grad(), self.accelerator.autocast():
-            tokens = self._masked_tokens(batch, inputs, all_labels, answer)
-            all_logits = self._plain_model(**inputs, tokens=tokens).logits
-            for name, labels in all_labels.items():
-                head, rows = heads[name], batch.labelled(name)
-                logits = all_logits[name] if numbers is None else head.of_rows(all_logits[name], numbers[name])
-                if not bool(logits.isfinite().all()):
-                    raise DivergenceError(
-                        f"Task {name!r}: the model's logits are infinite or not a number, on rows of dataset "
-                        f"{batch.rows[rows[0]].dataset!r}. The model diverged: take an earlier checkpoint, or train "
-                        "again with a lower learning_rate."
-                    )
-                words = [encoded.words[head.reads][i] for i in rows]
-                found = head.score(logits, labels, words, [batch.rows[i].labels[name] for i in rows])
-                datasets = None if self.is_in_train else [batch.rows[i].dataset for i in rows]
-                outputs = LabelledOutputs(head, [batch.rows[i] for i in rows], words, logits, labels)
-                scored.append((name, *found, datasets, outputs.probabilities() if name in wanted else None))
-            if answer:
-                answered = [
-                    (row.dataset, answer)
-                    for row, answer in zip(batch.rows, self._answers(batch, all_logits), strict=True)
-                ]
-        return scored, answered
-
-    def _masked_tokens(
-        self,
-        batch: InferenceBatch,
-        inputs: Mapping[str, torch.Tensor],
-        labels: Mapping[str, torch.Tensor],
-        answer: bool,
-    ) -> dict[str, torch.Tensor]:
-        """Return the tokens that tasks of masked tokens predict: to be answered the texts' own, else those masked."""
-        masker, heads = self.data_collator.masker, self._plain_model.task_heads
-        if answer and masker is not None:
-            is_mask = inputs["input_ids"].eq(masker.mask_id)
-            texts = torch.zeros_like(is_mask)
-            texts[[place for own in batch.batch.places["text"].values() for place in own]] = True
-            return dict.fromkeys(heads, is_mask & texts)
-        wanted = {name: heads[name].tokens_to_score(values) for name, values in labels.items()}
-        return {name: tokens for name, tokens in wanted.items() if tokens is not None}
-
-    def _answers(self, batch: InferenceBatch, all_logits: Mapping[str, torch.Tensor]) -> list[dict[str, Any]]:
-        """Return every row's answers by task, ``None`` where it has no input for the task."""
-        heads = self._plain_model.task_heads
-        tasks = {name: head.task for name, head in heads.items()}
-        kinds = {name: head.answering(self.data_collator.tokenizer) for name, head in heads.items()}
-        answers: list[dict[str, Any]] = [dict.fromkeys(heads) for _ in batch.rows]
-        for reading, places in batch.batch.places.items():
-            chosen = [place for own in places.values() for place in own]
-            logits = {n: heads[n].of_rows(v, chosen) for n, v in all_logits.items() if heads[n].reads == reading}
-            flat = {n: v.flatten(0, -2).float().cpu().numpy() for n, v in logits.items()}
-            words = [batch.batch.words[reading][i] for i in places]
-            if flat and words:
-                rows = [batch.rows[i] for i in places]
-                mask_id = None if self.data_collator.masker is None else self.data_collator.masker.mask_id
-                found = answer_rows(tasks, kinds, flat, words, rows, mask_id=mask_id)
-                for i, answer in zip(places, found, strict=True):
-                    answers[i].update(answer)
-        return answers
 
     def _sum_over_ranks(self, values: torch.Tensor) -> torch.Tensor:
         if self.accelerator.num_processes == 1:
@@ -317,9 +243,9 @@ class EvaluatingTrainer(SearchingTrainer):
         gathered: list[Any] = gather_object(found) if self.args.world_size > 1 else found
         return gathered
 
-    def _batches(self, parts: Mapping[str, LabelledDataset], answers: bool) -> Iterator[InferenceBatch | None]:
+    def _batches(self, datasets: Mapping[str, LabelledDataset], answers: bool) -> Iterator[InferenceBatch | None]:
         """Yield this rank's batches, ``None`` where it has none left: ranks meet after each, so all go as far."""
-        loader = self._rows_loader(list(parts.values()), answers)
+        loader = self._rows_loader(list(datasets.values()), answers)
         self.callback_handler.eval_dataloader = loader
         model = self._plain_model
         if not self.is_in_train and (self.args.bf16_full_eval or self.args.fp16_full_eval):
@@ -327,14 +253,14 @@ class EvaluatingTrainer(SearchingTrainer):
         was_training = model.training
         model.eval()
         batches = iter(loader)
-        for _ in range(self._rounds(parts)):
+        for _ in range(self._rounds(datasets)):
             yield next(batches, None)
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         model.train(was_training)
 
-    def _rounds(self, parts: Mapping[str, LabelledDataset]) -> int:
+    def _rounds(self, datasets: Mapping[str, LabelledDataset]) -> int:
         """Return the batches of the rank that has most of them."""
-        rows = sum(len(part) for part in parts.values())
+        rows = sum(len(dataset) for dataset in datasets.values())
         return -(-rows // (self.args.per_device_eval_batch_size * int(self.args.world_size)))
 
     def predict(
@@ -358,10 +284,10 @@ class EvaluatingTrainer(SearchingTrainer):
         """
         refuse_ignored_keys("ignore_keys", ignore_keys)
         self._memory_tracker.start()
-        parts = self._checked_columns(test_dataset, "test", needs_labels=False)
-        answers: dict[str, list[dict[str, Any]]] = {name: [] for name in parts}
+        datasets = self._checked_columns(test_dataset, "test", needs_labels=False)
+        answers: dict[str, list[dict[str, Any]]] = {name: [] for name in datasets}
         with self._averages.held_by(self._plain_model):
-            metrics = self._pass(parts, metric_key_prefix, answers=answers)
+            metrics = self._pass(datasets, metric_key_prefix, answers=answers)
             self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics or {})
         self._memory_tracker.stop_and_update_metrics(metrics)
         return PredictionOutput(predictions=answers, label_ids=None, metrics=metrics)  # type: ignore[arg-type]

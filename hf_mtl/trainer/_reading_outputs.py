@@ -9,22 +9,23 @@ import torch
 
 from hf_mtl.data import LabelledDataset
 from hf_mtl.inference import InferenceBatch
+from hf_mtl.trainer._batch_judge import masked_tokens
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl.trainer._labelled_outputs import LabelledOutputs
 
-__all__ = ["labelled_parts", "read_outputs"]
+__all__ = ["labelled_datasets", "read_outputs"]
 
 Found = TypeVar("Found")
 
 
-def labelled_parts(parts: Mapping[str, LabelledDataset], names: Collection[str]) -> dict[str, LabelledDataset]:
+def labelled_datasets(datasets: Mapping[str, LabelledDataset], names: Collection[str]) -> dict[str, LabelledDataset]:
     """Return the datasets that label one of some tasks."""
-    return {name: part for name, part in parts.items() if any(task in names for task in part.tasks)}
+    return {name: dataset for name, dataset in datasets.items() if any(task in names for task in dataset.tasks)}
 
 
 def read_outputs(
     trainer: EvaluatingTrainer,
-    parts: Mapping[str, LabelledDataset],
+    datasets: Mapping[str, LabelledDataset],
     names: Sequence[str],
     read: Callable[[LabelledOutputs], Found],
 ) -> Iterator[tuple[str, Found]]:
@@ -32,14 +33,14 @@ def read_outputs(
 
     Args:
         trainer: The trainer.
-        parts: The datasets.
+        datasets: The datasets.
         names: The tasks.
         read: Takes from outputs what is to be kept; nothing else is. All ranks see what each of them read.
 
     Yields:
         The task's name, and what was read.
     """
-    wanted = labelled_parts(parts, names)
+    wanted = labelled_datasets(datasets, names)
     for batch in trainer._batches(wanted, answers=False) if wanted else ():
         outputs = {} if batch is None else _outputs(trainer, batch, names)
         yield from trainer._gather([(name, read(output)) for name, output in outputs.items()])
@@ -52,7 +53,8 @@ def _outputs(trainer: EvaluatingTrainer, batch: InferenceBatch, names: Sequence[
         return {}
     inputs: dict[str, Any] = trainer._prepare_inputs({**batch.batch.inputs, "rows": numbers})
     with torch.no_grad(), trainer.accelerator.autocast():
-        tokens = trainer._masked_tokens(batch, inputs, {name: batch.labels[name] for name in numbers}, answer=False)
+        labels = {name: batch.labels[name] for name in numbers}
+        tokens = masked_tokens(trainer._plain_model, trainer.data_collator, batch, inputs, labels, answer=False)
         logits = trainer._plain_model(**inputs, tokens=tokens).logits
     found = {}
     for name in numbers:

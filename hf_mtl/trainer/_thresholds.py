@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from transformers.utils import logging
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelledDataset
 from hf_mtl.heads import SequenceClassificationHead, own_thresholds
-from hf_mtl.inference import InferenceBatch
 from hf_mtl.metrics import MultilabelF1, best_thresholds
 from hf_mtl.trainer._calibration import CalibratedTask, calibrate_tasks
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
+from hf_mtl.trainer._labelled_outputs import LabelledOutputs
+from hf_mtl.trainer._reading_outputs import read_outputs
 from hf_mtl_light.errors import UserError
 
 __all__ = ["ThresholdTrainer", "TunedThresholds", "check_tuning", "labelled_tasks"]
@@ -74,7 +74,7 @@ class ThresholdTrainer(EvaluatingTrainer):
         names = [name for name, head in model.task_heads.items() if _is_tunable(head)]
         parts = {
             name: part
-            for name, part in self._parts(eval_dataset, "validation").items()
+            for name, part in self._named_datasets(eval_dataset, "validation").items()
             if any(task in names for task in part.tasks)
         }
         tuned = {}
@@ -108,7 +108,7 @@ class ThresholdTrainer(EvaluatingTrainer):
         Raises:
             ValueError: If a task has no probabilities to calibrate, or no row labels one that has.
         """
-        calibrated = calibrate_tasks(self, self._parts(eval_dataset, "validation"), tasks)
+        calibrated = calibrate_tasks(self, self._named_datasets(eval_dataset, "validation"), tasks)
         self.calibrated_tasks.update(calibrated)
         return calibrated
 
@@ -117,20 +117,16 @@ class ThresholdTrainer(EvaluatingTrainer):
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return the scores and the flags of each task's labels, both [R, C], over all rows that it labels."""
         found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-        for batch in self._batches(parts, answers=False) if parts else ():
-            for scored in self._gather([] if batch is None else [self._score(batch, names)]):
-                for name, *columns in scored:
-                    found.setdefault(name, []).append(columns)
+        for name, columns in read_outputs(self, parts, names, _scores_and_flags):
+            found.setdefault(name, []).append(columns)
         joined = {name: found[name] for name in names if name in found}
         return {name: tuple(map(np.concatenate, zip(*each, strict=True))) for name, each in joined.items()}  # type: ignore[misc]
 
-    def _score(self, batch: InferenceBatch, names: Sequence[str]) -> list[tuple[str, np.ndarray, np.ndarray]]:
-        heads: Any = self._plain_model.task_heads
-        rows = {name: batch.numbers[name] for name in names if name in batch.numbers}
-        inputs: dict[str, Any] = self._prepare_inputs({**batch.batch.inputs, "rows": rows})
-        with torch.no_grad(), self.accelerator.autocast():
-            logits = self._plain_model(**inputs).logits if rows else {}
-        return [(name, heads[name].scores(logits[name]), batch.labels[name].cpu().numpy() > 0) for name in rows]
+
+def _scores_and_flags(outputs: LabelledOutputs) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of labels, and which hold: of a distribution those of at least 0.5, as metrics read it."""
+    head: Any = outputs.head  # of a multi-label task
+    return head.scores(outputs.logits), outputs.labels.cpu().numpy() >= 0.5
 
 
 def _is_tunable(head: Any) -> bool:

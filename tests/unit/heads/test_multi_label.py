@@ -263,6 +263,16 @@ def test_processes_find_the_thresholds_of_one_process(build, tmp_path):
     assert first == pytest.approx(alone, abs=1e-6)  # other rows share a batch
 
 
+def test_labels_that_are_distributions_are_tuned_by_what_metrics_compare_with(build, data, validation):
+    def soft(labels):
+        return [0.9 if label in labels else 0.3 for label in LABELS]
+
+    given = validation["talk"]
+    votes = Dataset.from_dict({"text": given["text"], "tones": [soft(labels) for labels in given["tones"]]})
+    certain, likely = (build(make(), data, {"talk": rows}).tune_thresholds()["tones"] for rows in (given, votes))
+    assert likely == certain
+
+
 def test_rows_without_a_label_and_other_tasks_are_left_out_of_tuning(build, data, validation):
     some = {"text": ["a film", "good"], "tones": [None, ["good"]], "topic": ["film", "song"]}
     evaluation = {
