@@ -1,0 +1,157 @@
+"""Image classification on real pictures, beside the stock model under ``Trainer``: accuracy, and the time of a step.
+
+Both sides take the same encoder, pictures, image processor, steps, rate, batch and seed, and bfloat16. The encoder is
+that of ``image_encoder.py``; it has positions for 518 pixels and interpolates them for others.
+
+    python benchmarks/images.py --encoder dinov2-small --data DATA --seeds 1 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, load_dataset
+from PIL import Image as PillowImage
+from reporting import in_turn, parse, report
+from stock import Clock
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageClassification,
+    BitImageProcessorPil,
+    Dinov2Config,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
+
+FOLDER = "sign_digits"
+
+
+def image_processor(size: int) -> BitImageProcessorPil:
+    """Return what makes pixels of pictures for both sides."""
+    mean_and_std = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    return BitImageProcessorPil(size={"shortest_edge": size}, crop_size={"height": size, "width": size}, **mean_and_std)
+
+
+def training_arguments(options: argparse.Namespace, folder: str, seed: int) -> dict[str, Any]:
+    """Return the arguments that both sides get."""
+    return {
+        "output_dir": folder,
+        "num_train_epochs": options.epochs,
+        "learning_rate": options.learning_rate,
+        "per_device_train_batch_size": 32,
+        "per_device_eval_batch_size": 64,
+        "bf16": True,
+        "seed": seed,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "disable_tqdm": True,
+        "report_to": "none",
+        "use_cpu": not torch.cuda.is_available(),
+    }
+
+
+def measured(clock: Clock, accuracy: float) -> dict[str, float]:
+    """Return a side's accuracy and its milliseconds a step."""
+    steps, seconds = clock.timed()
+    return {"accuracy": accuracy, "step": 1000 * seconds / max(steps, 1)}
+
+
+def stock(options: argparse.Namespace, data: DatasetDict, seed: int, folder: str) -> dict[str, float]:
+    """Train and test ``AutoModelForImageClassification``."""
+    processor, names = image_processor(options.size), data["train"].features["label"].names
+
+    def collate(rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        pictures = [row["image"].convert("RGB") for row in rows]
+        return {**processor(pictures, return_tensors="pt"), "labels": torch.tensor([row["label"] for row in rows])}
+
+    set_seed(seed)
+    model = AutoModelForImageClassification.from_pretrained(options.encoder, num_labels=len(names))
+    arguments = {**training_arguments(options, folder, seed), "remove_unused_columns": False}
+    clock = Clock()
+    trainer = Trainer(model, TrainingArguments(**arguments), collate, data["train"], data["test"], callbacks=[clock])
+    trainer.train()
+    found = trainer.predict(data["test"])
+    return measured(clock, float((found.predictions.argmax(-1) == found.label_ids).mean()))
+
+
+def ours(options: argparse.Namespace, data: DatasetDict, seed: int, folder: str) -> dict[str, float]:
+    """Train and test a model of one task of pictures."""
+    task = TaskConfig("digit", "image-classification", labels=data["train"].features["label"].names)
+    renamed = data.rename_column("label", "digit")
+    set_seed(seed)
+    model = MultiTaskModel.from_encoder(options.encoder, [task])
+    rates = {"head_learning_rate": options.learning_rate}
+    clock = Clock()
+    trainer = MultiTaskTrainer(
+        model,
+        MultiTaskTrainingArguments(**training_arguments(options, folder, seed), **rates),
+        {FOLDER: renamed["train"]},
+        image_processor=image_processor(options.size),
+        callbacks=[clock],
+    )
+    trainer.train()
+    return measured(clock, trainer.evaluate({FOLDER: renamed["test"]})["eval_digit_accuracy"])
+
+
+@contextmanager
+def inputs(options: argparse.Namespace) -> Iterator[tuple[DatasetDict, str]]:
+    """Yield the pictures and a folder to write into; with ``--quick`` random ones and a tiny encoder."""
+    with tempfile.TemporaryDirectory() as folder:
+        if not options.quick:
+            files = {split: str(Path(options.data) / FOLDER / f"{split}.parquet") for split in ("train", "test")}
+            yield load_dataset("parquet", data_files=files), folder
+            return
+        options.encoder, options.epochs, options.seeds, options.size = f"{folder}/encoder", 1, [1], 28
+        config = Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28)
+        AutoModel.from_config(AutoConfig.for_model(**config.to_dict())).save_pretrained(options.encoder)
+        generator = np.random.default_rng(0)
+        pictures = [PillowImage.fromarray(generator.integers(0, 255, (30, 30, 3), dtype=np.uint8)) for _ in range(160)]
+        features = Features({"image": Image(), "label": ClassLabel(names=["0", "1"])})
+        rows = Dataset.from_dict({"image": pictures, "label": [i % 2 for i in range(160)]}, features=features)
+        yield DatasetDict(train=rows, test=rows.select(range(32))), folder
+
+
+def main() -> None:
+    """Train both sides in turn, for each seed, and print their table."""
+    parser = parse(__doc__)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--epochs", type=float, default=3.0)
+    parser.add_argument("--learning-rate", type=float, default=5e-5)
+    parser.add_argument("--size", type=int, default=98, help="pixels of a picture's edge")
+    options = parser.parse_args()
+    found: dict[str, list[dict[str, float]]] = {"stock": [], "hf_mtl": []}
+    with inputs(options) as (data, folder):
+        for seed in options.seeds:
+            sides = {
+                "stock": lambda seed=seed: stock(options, data, seed, f"{folder}/stock"),
+                "hf_mtl": lambda seed=seed: ours(options, data, seed, f"{folder}/ours"),
+            }
+            for name, results in in_turn(sides, 1).items():
+                found[name] += results
+    rows = [
+        [
+            name,
+            f"{100 * statistics.mean(run['accuracy'] for run in runs):.1f}",
+            ", ".join(f"{100 * run['accuracy']:.1f}" for run in runs),
+            f"{statistics.median(run['step'] for run in runs):.0f}",
+        ]
+        for name, runs in found.items()
+    ]
+    title = f"Image classification: {FOLDER}, {options.size} pixels, {options.epochs} epochs"
+    report(title, ["side", "test accuracy", "single seeds", "milliseconds a step"], rows, {"sides": found})
+
+
+if __name__ == "__main__":
+    main()
