@@ -45,6 +45,7 @@ from hf_mtl.metrics._per_target import PerTarget
 from hf_mtl.metrics._quadratic_weighted_kappa import QuadraticWeightedKappa
 from hf_mtl.metrics._row_statistics import RowStatistic
 from hf_mtl.metrics._seqeval import Seqeval
+from hf_mtl.metrics._spans import lenient_spans
 from hf_mtl.metrics._spearman import Spearman
 from hf_mtl.metrics._squad import Squad
 from hf_mtl.metrics._tag_accuracy import TagAccuracy
@@ -81,6 +82,7 @@ __all__ = [
     "best_thresholds",
     "bootstrap_interval",
     "calibration_bins",
+    "lenient_spans",
     "load_metric",
     "negative_log_likelihoods",
     "threshold_at_temperature",

@@ -36,7 +36,9 @@ from hf_mtl.trainer._checkpoints import remove_checkpoints
 from hf_mtl.trainer._data_checks import warn_of_texts
 from hf_mtl.trainer._divergence import DivergenceError
 from hf_mtl.trainer._freed_memory import keep_freed_memory
+from hf_mtl.trainer._labelled_outputs import LabelledOutputs
 from hf_mtl.trainer._learning_rates import rate_factor, split_learning_rates
+from hf_mtl.trainer._reading_outputs import read_outputs
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
 from hf_mtl.trainer._step_loss import Reduce, StepCounts, StepLog, StepRecord, count_batch
 from hf_mtl.trainer._summary import SummaryCallback, share_text
@@ -46,6 +48,7 @@ from hf_mtl.trainer._trainer import MultiTaskTrainer
 __all__ = [
     "CalibratedTask",
     "DivergenceError",
+    "LabelledOutputs",
     "Metric",
     "MultiTaskTrainer",
     "MultiTaskTrainingArguments",
@@ -65,6 +68,7 @@ __all__ = [
     "keep_freed_memory",
     "make_average",
     "rate_factor",
+    "read_outputs",
     "remove_checkpoints",
     "share_text",
     "split_learning_rates",

@@ -2,6 +2,7 @@
 
 `make_folds` cuts training rows into folds that share no text; `cross_validate` trains a recipe once for each and keeps
 each row's probabilities by the model that did not see it; `compare` trains a recipe and each of its tasks alone.
+`errors` are the rows that a model gets wrong, `predicted_rows` all, with probabilities.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 from hf_mtl.validation._bootstrap import paired_interval, verdict_of
 from hf_mtl.validation._compare import BUDGETS, Comparison, compare
 from hf_mtl.validation._cross_validate import CrossValidation, cross_validate
+from hf_mtl.validation._errors import TaskErrors, errors, errors_by_task
 from hf_mtl.validation._folds import Splitter, make_folds
 from hf_mtl.validation._oof import read_oof
+from hf_mtl.validation._predicted_rows import predicted_rows
 from hf_mtl.validation._stratify import IterativeStratifiedKFold
 from hf_mtl.validation._texts import normalised
 
@@ -20,11 +23,15 @@ __all__ = [
     "CrossValidation",
     "IterativeStratifiedKFold",
     "Splitter",
+    "TaskErrors",
     "compare",
     "cross_validate",
+    "errors",
+    "errors_by_task",
     "make_folds",
     "normalised",
     "paired_interval",
+    "predicted_rows",
     "read_oof",
     "verdict_of",
 ]
