@@ -86,6 +86,7 @@ SLOW = frozenset(
         "unit/trainer/test_speed.py",
         "unit/trainer/test_trainer.py",
         "unit/trainer/test_unfreezing.py",
+        "unit/training_methods/test_mixup.py",
         "unit/validation/test_compare.py",
         "unit/validation/test_cross_validate.py",
     )

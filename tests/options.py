@@ -32,6 +32,7 @@ BALANCING = {
 }
 #: Options under which each training method changes a training also without dropout.
 METHODS = {
+    "mixup": {"alpha": 0.5},
     "r-drop": {"alpha": 2.0, "noise": 1.0},
     "fgm": {"alpha": 0.7, "epsilon": 0.5, "norm": "token"},
     "pgd": {"alpha": 0.4, "epsilon": 0.6, "steps": 2, "step_size": 0.5},

@@ -18,6 +18,7 @@ from hf_mtl.training_methods._teachers import Lesson, load_teacher, match_teache
 from hf_mtl.training_methods.distillation import Distillation
 from hf_mtl.training_methods.fgm import FGM
 from hf_mtl.training_methods.freelb import FreeLB
+from hf_mtl.training_methods.mixup import Mixup
 from hf_mtl.training_methods.pgd import PGD
 from hf_mtl.training_methods.r_drop import RDrop
 from hf_mtl.training_methods.smart import SMART
@@ -33,6 +34,7 @@ __all__ = [
     "FreeLB",
     "Lesson",
     "MicroBatch",
+    "Mixup",
     "RDrop",
     "TrainingMethod",
     "TrainingStart",
@@ -48,6 +50,7 @@ METHODS: dict[str, type[TrainingMethod]] = {
     "pgd": PGD,
     "freelb": FreeLB,
     "smart": SMART,
+    "mixup": Mixup,
     "r-drop": RDrop,
 }
 

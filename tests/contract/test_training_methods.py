@@ -14,7 +14,9 @@ from tests.trainers import TASKS, make_data
 from tests.training_methods import gradients, micro_batch, model_of_all_types
 
 #: Distillation needs teachers: tests/unit/training_methods/test_distillation.py holds it to the same laws.
-NAMES = pytest.mark.parametrize("name", [name for name in METHODS if name != "distillation"])
+TRAINED = pytest.mark.parametrize("name", [name for name in METHODS if name != "distillation"])
+#: Mixup needs the training rows: tests/unit/training_methods/test_mixup.py holds it to the laws of single batches.
+NAMES = pytest.mark.parametrize("name", [name for name in METHODS if name not in ("distillation", "mixup")])
 #: Those that perturb embeddings against the model.
 ADVERSARIES = pytest.mark.parametrize("name", [n for n, k in METHODS.items() if issubclass(k, AdversarialMethod)])
 
@@ -92,7 +94,7 @@ def test_embeddings_of_every_family_can_be_perturbed(family):
         assert ((moved - plain).abs().amax(-1) > 0)[batch.inputs["attention_mask"].bool()].all()
 
 
-@NAMES
+@TRAINED
 def test_heads_of_tasks_that_are_not_named_learn_as_without_it(name, tmp_path):
     plain = gradients(tmp_path, 32, 1, max_steps=1)[0]
     found = gradients(tmp_path, 32, 1, methods={name: {**OPTIONS[name], "tasks": ["mood"]}}, max_steps=1)[0]
@@ -150,7 +152,7 @@ def plain(tmp_path_factory):
     return weights(trained(tmp_path_factory.mktemp("plain")))
 
 
-@NAMES
+@TRAINED
 def test_alpha_0_epsilon_0_and_none_are_plain_training(name, plain, tmp_path):
     zeros = [key for key in ("alpha", "epsilon") if key in METHODS[name].option_names()]
     for methods in ({}, *({name: {**OPTIONS[name], key: 0.0}} for key in zeros)):
@@ -158,7 +160,7 @@ def test_alpha_0_epsilon_0_and_none_are_plain_training(name, plain, tmp_path):
     assert not torch.equal(weights(trained(tmp_path, methods={name: OPTIONS[name]})), plain)
 
 
-@NAMES
+@TRAINED
 def test_resumed_training_is_bit_equal(name, tmp_path):
     methods = {name: OPTIONS[name]}
     whole = weights(trained(tmp_path / "whole", methods=methods, save_strategy="steps", save_steps=2))
@@ -166,7 +168,7 @@ def test_resumed_training_is_bit_equal(name, tmp_path):
     assert torch.equal(weights(again), whole)
 
 
-@NAMES
+@TRAINED
 @pytest.mark.parametrize("balancing", ["fixed", "geometric"])
 def test_a_step_is_the_same_however_it_is_cut(name, balancing, tmp_path):
     kwargs = {"methods": {name: OPTIONS[name]}, "balancing": balancing}
@@ -174,7 +176,7 @@ def test_a_step_is_the_same_however_it_is_cut(name, balancing, tmp_path):
         assert_close(found, expected)
 
 
-@NAMES
+@TRAINED
 def test_gradient_methods_of_balancing_take_the_added_losses(name, tmp_path):
     pytest.importorskip("torchjd")
     kwargs = {"methods": {name: OPTIONS[name]}}
