@@ -12,22 +12,22 @@ from tests.unit.test_structure import LIGHT, PACKAGE
 WRITERS = {
     "hf_mtl_light/outputs.py": ({"open", "fdopen"}, "is the way itself"),
     "hf_mtl_light/folders.py": ({"write_text"}, "writes in a folder that is renamed when it is whole"),
-    "hf_mtl/cli/_writing.py": ({"open", "ParquetWriter", "write_table"}, "writes to devices, streams, beside outputs"),
+    "hf_mtl/cli/_writing.py": ({"open"}, "writes to devices and pipes, and beside an output"),
     "hf_mtl/cli/_crash.py": ({"fdopen", "mkstemp"}, "makes a file that must be new"),
     "hf_mtl/cli/_model.py": ({"copyfile", "save_pretrained"}, "writes in a folder whose files are moved when whole"),
     "hf_mtl/export/_graph.py": ({"save"}, "writes in a folder that is renamed when it is whole"),
-    "hf_mtl/export/_onnx.py": ({"save_pretrained"}, "writes in a folder that is renamed when it is whole"),
     "hf_mtl/export/_quantize.py": ({"quantize_dynamic"}, "writes in a folder that is renamed when it is whole"),
-    "hf_mtl/export/_transformers.py": ({"save_pretrained"}, "writes in a folder that is renamed when it is whole"),
     "hf_mtl/hub/_clean.py": ({"copyfile", "link"}, "makes a copy to upload, which nobody else reads"),
     "hf_mtl/hub/_model.py": ({"copyfile", "save_pretrained"}, "adds to a copy to upload, which nobody else reads"),
     "hf_mtl/model/_saving.py": ({"save_pretrained"}, "writes in a folder whose files are moved when they are whole"),
     "hf_mtl/pipelines/_pipeline.py": ({"save_pretrained"}, "writes in a folder whose files are moved when whole"),
     "hf_mtl/report/_figures.py": ({"savefig"}, "writes to memory"),
     "hf_mtl/trainer/_averaging.py": ({"save_file"}, "writes in a checkpoint's folder, renamed when it is whole"),
-    "hf_mtl/trainer/_balancer_files.py": ({"save"}, "writes to a file that is opened as written_whole"),
     "hf_mtl/trainer/_checkpoints.py": ({"save_to_json"}, "writes in a checkpoint's folder, renamed when it is whole"),
-    "hf_mtl/trainer/_publishing.py": ({"copyfile"}, "adds to a copy to upload, which nobody else reads"),
+    "hf_mtl/trainer/_publishing.py": (
+        {"copyfile", "save_pretrained"},
+        "adds to a copy to upload, and to a model in the folder whose files are moved when they are whole",
+    ),
     "hf_mtl/trainer/_whole.py": ({"open"}, "opens files to flush them, and writes nothing"),
 }
 #: Functions and methods that write where a name says.
@@ -47,13 +47,31 @@ SAVING = frozenset({"torch", "np", "numpy", "onnx", "program", "image", "card", 
 OWN = frozenset({"trainer.save_model", "self.save_model", "trainer.save_metrics", "trainer.save_state"})
 
 
+def whole_streams(tree):
+    """Return the names of streams that ``with written_whole(...)`` gives, and of writers to them."""
+    names = set()
+    for node in ast.walk(tree):
+        for item in getattr(node, "items", ()):
+            call = getattr(item, "context_expr", None)
+            if isinstance(call, ast.Call) and isinstance(item.optional_vars, ast.Name):
+                given = {arg.id for arg in call.args if isinstance(arg, ast.Name)}
+                if getattr(call.func, "id", "") == "written_whole" or given & names:
+                    names.add(item.optional_vars.id)
+    return names
+
+
 def in_place(tree):
     """Yield the calls that write a file by its name: line and name."""
+    streams = whole_streams(tree)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
         owner = ast.unparse(node.func).rpartition(".")[0]
+        if streams & {owner, *(arg.id for arg in node.args if isinstance(arg, ast.Name))}:
+            continue
+        if name == "to_csv" and not node.args:  # it returns the text
+            continue
         values = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "mode")]
         modes = [v.value for v in values if isinstance(v, ast.Constant) and isinstance(v.value, str)]
         is_writing = any(set(mode) <= set("rwaxbt+") and set(mode) & set("wax+") for mode in modes)
@@ -78,6 +96,10 @@ def in_place(tree):
         ("model.save_pretrained(folder)", 1),
         ("super().save_pretrained(folder)", 1),
         ("data.to_parquet(path)", 1),
+        ("with written_whole(path) as file:\n    torch.save(x, file)", 0),
+        ("with written_whole(path) as f, ParquetWriter(f) as w:\n    w.write_table(x)", 0),
+        ("with other(path) as file:\n    torch.save(x, file)", 1),
+        ("write_text_whole(path, table.to_csv(index=False))", 0),
         ("open(path)", 0),
         ("path.open('rb')", 0),
         ("values.copy()", 0),
