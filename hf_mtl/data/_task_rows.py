@@ -47,7 +47,7 @@ def check_tasks_have_rows(
                 )
             logger.warning("%s Its head stays as it is.", message)
         elif totals[task.name].labels and len(sharers) == 1:
-            missing = [label for label in task.labels or () if not totals[task.name].labels[label]]
+            missing = [label for label in task.labels or () if label not in totals[task.name].labels]
             if missing:
                 logger.warning("Task %r: labels that no training row has: %s.", task.name, listed(missing))
 

@@ -137,7 +137,7 @@ class _ColumnCheck:
     def __init__(self, dataset: LabelledDataset, name: str) -> None:
         self._dataset, self._name = dataset, name
         self._task, self._head = dataset.task_config(name), dataset.heads[name]
-        self._known: dict[Any, list[str] | None] = {}
+        self._known: dict[Any, Counter[str] | None] = {}
         column = dataset.data.features[name]
         self._is_list = hasattr(column, "feature")
         reads_plainly = self._head.read_label.__func__ is Head.read_label.__func__  # type: ignore[attr-defined]
@@ -176,17 +176,17 @@ class _ColumnCheck:
             if names is None and not self._is_list:
                 counts.unlabelled += count
             elif self._head.takes_labels:
-                for label in names or ():
-                    counts.labels[label] += count
+                for label, times in (names or {}).items():
+                    counts.labels[label] += times * count
         return counts
 
-    def _read(self, value: Any) -> list[str] | None:
+    def _read(self, value: Any) -> Counter[str] | None:
         """Return the labels that a value is made of, checked; ``None``: it is no label."""
         label = self._dataset.read_value(self._name, [value] if self._is_list else value)
         if label is None:
             return None
         self._head.reference(self._task, label)
-        return _names(self._task, label)
+        return _counted(self._task, label)
 
 
 def _check_row(dataset: LabelledDataset, row: Row) -> None:
@@ -223,21 +223,29 @@ def _count_rows(dataset: LabelledDataset, rows: Collection[Row]) -> dict[str, La
         counts[name] = LabelCounts(len(rows), len(rows) - len(labels))
         if head.takes_labels and head.level != "mask":
             for label in labels:
-                counts[name].labels.update(_names(task, label))
+                counts[name].labels.update(_counted(task, label))
     return counts
 
 
-def _names(task: TaskConfig, label: Any) -> list[str]:
-    """Return the labels that one label is made of; of a distribution the likeliest, or those that probably hold."""
+def _counted(task: TaskConfig, label: Any) -> Counter[str]:
+    """Return the labels that one label is made of, and how often each is there.
+
+    Of a distribution the likeliest counts, or those that probably hold; what else is possible counts 0 times.
+    """
     labels = task.labels or ()
     if isinstance(label, str):
-        return [label]
+        return Counter((label,))
     if is_soft(label):
         try:
             if task.is_multi_label:
                 flags = SequenceClassificationHead.reference(task, label)
-                return [name for name, flag in zip(labels, flags, strict=True) if flag]
-            return [labels[likeliest(distribution(task, label, 0))]]
+                return Counter(dict(zip(labels, flags, strict=True)))
+            probabilities = distribution(task, label, 0)
         except LabelError:
-            return []  # a type of a user's own, whose numbers mean something else
-    return [name for item in label for name in _names(task, item)] if isinstance(label, (list, tuple)) else []
+            return Counter()  # a type of a user's own, whose numbers mean something else
+        chosen = likeliest(probabilities)
+        return Counter({labels[i]: int(i == chosen) for i, value in enumerate(probabilities) if value > 0})
+    found: Counter[str] = Counter()
+    for item in label if isinstance(label, (list, tuple)) else ():
+        found.update(_counted(task, item))
+    return found

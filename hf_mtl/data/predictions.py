@@ -147,6 +147,10 @@ class StoredPredictions:
         """Return how many rows of a dataset it answers."""
         return len(self._places.get((dataset, task), ()))
 
+    def last_row(self, dataset: str, task: str) -> int:
+        """Return the largest number of a row of a dataset that it answers; -1 if it answers none."""
+        return max(self._places.get((dataset, task), ()), default=-1)
+
     def check(self, dataset: str, row: int, task: str) -> None:
         """Check that there are probabilities.
 

@@ -59,6 +59,12 @@ class StoredAnswers:
                 )
             for dataset, data in start.datasets.items():
                 if name in data.tasks:
+                    if (last := stored.last_row(dataset, name)) >= len(data):
+                        raise UserError(
+                            f"Dataset {dataset!r}, row {last}, task {name!r}: {stored.path} has a prediction for it, "
+                            f"and the training split has {len(data)} rows, so they are others than those answered. "
+                            "Store the predictions of this split."
+                        )
                     for row, _ in data.labels(name):
                         stored.check(dataset, row, name)
 

@@ -328,6 +328,15 @@ def test_a_row_without_an_answer_is_refused_by_name(stored, tmp_path, tokenizer)
         trainer.get_train_dataloader()
 
 
+def test_answers_of_another_split_are_refused(tmp_path, tokenizer):
+    found = [Prediction("sst", i, "mood", [0.5, 0.5]) for i in range(17)]
+    path = tmp_path / "more.parquet"
+    write_predictions(path, found, {"mood": ["bad", "good"]}, ())
+    trainer = trainer_of(tmp_path, tokenizer, {"teachers": str(path)})
+    with pytest.raises(ValueError, match=r"Dataset 'sst', row 16, task 'mood': .* the training split has 16 rows"):
+        trainer.get_train_dataloader()
+
+
 def test_stored_labels_that_are_not_the_tasks_are_refused(tmp_path, tokenizer):
     path = tmp_path / "other.parquet"
     write_predictions(path, [Prediction("sst", 0, "mood", [0.5, 0.5])], {"mood": ["bad", "fine"]}, ())
