@@ -58,6 +58,7 @@ SLOW = frozenset(
         "unit/recipe/test_continued.py",
         "unit/recipe/test_labels_in_files.py",
         "unit/recipe/test_recipe.py",
+        "unit/report/test_errors_page.py",
         "unit/report/test_report.py",
         "unit/samplers/test_samplers.py",
         "unit/samplers/test_spread.py",
@@ -88,6 +89,7 @@ SLOW = frozenset(
         "unit/trainer/test_unfreezing.py",
         "unit/training_methods/test_mixup.py",
         "unit/validation/test_compare.py",
+        "unit/validation/test_errors.py",
         "unit/validation/test_cross_validate.py",
     )
 )

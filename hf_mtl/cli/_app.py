@@ -16,6 +16,7 @@ from hf_mtl.cli.compare import compare
 from hf_mtl.cli.cv import cv
 from hf_mtl.cli.data import data
 from hf_mtl.cli.distill import distill
+from hf_mtl.cli.errors import errors
 from hf_mtl.cli.evaluate import evaluate
 from hf_mtl.cli.export import export
 from hf_mtl.cli.heads import heads
@@ -139,6 +140,7 @@ app.command()(merge)
 app.command()(interpolate)
 app.command()(tune)
 app.command()(calibrate)
+app.command()(errors)
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,7 +6,8 @@ same run gives the same bytes. Drawing needs matplotlib: ``pip install 'hf-mtl[r
 
 from __future__ import annotations
 
+from hf_mtl.report._errors_page import render_errors
 from hf_mtl.report._history import Run, Series, read_run
 from hf_mtl.report._page import render_report
 
-__all__ = ["Run", "Series", "read_run", "render_report"]
+__all__ = ["Run", "Series", "read_run", "render_errors", "render_report"]

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from hf_mtl.report._history import Series
 from hf_mtl.report._text import printable
 
-__all__ = ["SERIES", "Line", "draw_lines", "draw_matrix", "draw_panels"]
+__all__ = ["RC", "SERIES", "Line", "colour_of", "draw_lines", "draw_matrix", "draw_panels", "figure_svg"]
 
 #: The lines that one figure shows; more are drawn in a panel each.
 SERIES = 8
@@ -27,7 +27,8 @@ SERIES = 8
 _INK, _GRID, _PLUS, _MINUS = "#010101", "#020202", "#030303", "#040404"
 _VARIABLES = {_INK: "--ink", _GRID: "--grid", _PLUS: "--series-0", _MINUS: "--series-1"}
 _VARIABLES |= {f"#0500{number:02x}": f"--series-{number}" for number in range(SERIES)}
-_RC = {
+#: What figures look like.
+RC = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hf_mtl",
     # Names are shown as they are: '$' begins no formula, '_' hides no label.
@@ -81,12 +82,12 @@ def draw_lines(lines: Sequence[Line], label: str, name: str) -> str:
         label: What the vertical axis shows.
         name: The figure's name, unique on its page.
     """
-    with matplotlib.style.context(_RC, after_reset=True):
+    with matplotlib.style.context(RC, after_reset=True):
         figure = Figure(figsize=(_WIDTH, 3.4), layout="constrained")
         axes = figure.subplots()
         _draw(axes, lines)
         axes.set(xlabel="step", ylabel=label)
-        return _svg(figure, name, label)
+        return figure_svg(figure, name, label)
 
 
 def draw_panels(panels: Mapping[str, Sequence[Line]], label: str, name: str, columns: int = 4) -> str:
@@ -99,7 +100,7 @@ def draw_panels(panels: Mapping[str, Sequence[Line]], label: str, name: str, col
         columns: Panels side by side.
     """
     rows = math.ceil(len(panels) / columns)
-    with matplotlib.style.context(_RC, after_reset=True):
+    with matplotlib.style.context(RC, after_reset=True):
         figure = Figure(figsize=(_WIDTH, 1.6 * rows))
         figure.subplots_adjust(0.05, 0.3 / (1.6 * rows), 0.99, 1 - 0.25 / (1.6 * rows), 0.25, 0.45)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -108,7 +109,7 @@ def draw_panels(panels: Mapping[str, Sequence[Line]], label: str, name: str, col
         for axes, (title, lines) in zip(grid, panels.items(), strict=False):
             _draw(axes, lines)
             axes.set_title(printable(title, 32))
-        return _svg(figure, name, label)
+        return figure_svg(figure, name, label)
 
 
 def draw_matrix(names: Sequence[str], values: Mapping[tuple[str, str], float], label: str, name: str) -> str:
@@ -122,7 +123,7 @@ def draw_matrix(names: Sequence[str], values: Mapping[tuple[str, str], float], l
     """
     size = len(names)
     cell = max(0.26, 0.6 - 0.03 * size)  # inches
-    with matplotlib.style.context({**_RC, "axes.grid": False, "font.size": 7}, after_reset=True):
+    with matplotlib.style.context({**RC, "axes.grid": False, "font.size": 7}, after_reset=True):
         # The margins are computed: to find them, matplotlib would measure every text, hundreds of them.
         margin = 0.058 * max(len(printable(task, 20)) for task in names) + 0.12
         whole = cell * size + margin + 0.05
@@ -142,7 +143,7 @@ def draw_matrix(names: Sequence[str], values: Mapping[tuple[str, str], float], l
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        return _svg(figure, name, label)
+        return figure_svg(figure, name, label)
 
 
 def _draw(axes: Any, lines: Sequence[Line]) -> None:
@@ -150,7 +151,7 @@ def _draw(axes: Any, lines: Sequence[Line]) -> None:
         number = line.number
         is_sparse = len(line.series.finite) <= _MANY_POINTS
         style: dict[str, Any] = {
-            "color": _INK if number is None else f"#0500{number % SERIES:02x}",
+            "color": colour_of(number),
             "linestyle": _DASHES[0 if number is None else number % SERIES // 4] if line.has_line else "none",
             "marker": _MARKERS[0 if number is None else number % SERIES] if is_sparse or not line.has_line else "none",
         }
@@ -162,7 +163,19 @@ def _draw(axes: Any, lines: Sequence[Line]) -> None:
     axes.margins(y=0.08)
 
 
-def _svg(figure: Figure, name: str, label: str) -> str:
+def colour_of(number: int | None) -> str:
+    """Return the stand-in of a series' colour on the page; ``None``: of text."""
+    return _INK if number is None else f"#0500{number % SERIES:02x}"
+
+
+def figure_svg(figure: Figure, name: str, label: str) -> str:
+    """Return a figure as inline SVG in the page's colours.
+
+    Args:
+        figure: The figure, drawn within the style `RC`.
+        name: Its name, unique on its page.
+        label: What it shows, for those who do not see it.
+    """
     stream = io.StringIO()
     with warnings.catch_warnings():
         # The page's reader has the letters that matplotlib's own font lacks.

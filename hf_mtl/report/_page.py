@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from hf_mtl.report._frame import framed
 from hf_mtl.report._history import Run, Series
-from hf_mtl.report._style import STYLE
 from hf_mtl.report._tables import dataset_table, result_table, sharing_table
 from hf_mtl.report._text import printable
 from hf_mtl_light.errors import MissingExtraError
@@ -54,24 +54,11 @@ def render_report(run: Run) -> str:
         "cosines": _cosines(run),
         "rates": _rates(run),
     }
-    facts = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(printable(value))}</dd></div>" for name, value in run.facts.items()
-    )
     left_out = [text for name, text in _MISSING.items() if not sections[name]]
     if left_out:
         lines = "".join(f"<li>{escape(text)}</li>" for text in left_out)
         sections["missing"] = f"<h2>Not in this run</h2><ul>{lines}</ul>"
-    body = "".join(f'<section id="{name}">{content}</section>\n' for name, content in sections.items() if content)
-    title = escape(printable(run.name))
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        # Nothing is fetched and nothing runs, whatever the names hold.
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{title}</h1>\n<dl>{facts}</dl>\n{body}</body>\n</html>\n"
-    )
+    return framed(run.name, run.facts, sections)
 
 
 def _losses(run: Run) -> str:

@@ -23,6 +23,7 @@ body {
 }
 h1 { font-size: 1.6rem; margin: 0 0 .8rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .3rem; }
+h3 { font-size: 1rem; margin: 1.2rem 0 .2rem; }
 p, li { color: var(--faint); margin: .2rem 0; }
 p.note { color: var(--series-1); }
 dl { display: flex; flex-wrap: wrap; gap: .5rem 1.6rem; margin: 0; }

@@ -9,7 +9,7 @@ from html import escape
 from hf_mtl.report._history import Run
 from hf_mtl.report._text import printable
 
-__all__ = ["dataset_table", "result_table", "sharing_table"]
+__all__ = ["dataset_table", "result_table", "sharing_table", "table_of", "table_row"]
 
 
 def result_table(run: Run) -> str:
@@ -28,12 +28,12 @@ def result_table(run: Run) -> str:
         first = [name, "" if task is None else task.type]
         for metric in sorted(computed, key=lambda key: key != main):
             numbers = [_number(run.results[split].get(name, {}).get(metric)) for split in splits]
-            rows.append(_row([*first, metric], numbers, "main" if metric == main else ""))
+            rows.append(table_row([*first, metric], numbers, "main" if metric == main else ""))
             first = ["", ""]
     if run.scores:
         numbers = [_number(run.scores.get(split)) for split in splits]
-        rows.append(_row(["score", "", "mean of the main metrics"], numbers, "main"))
-    return f"<h2>Results</h2>{_table(['task', 'type', 'metric'], splits, rows)}"
+        rows.append(table_row(["score", "", "mean of the main metrics"], numbers, "main"))
+    return f"<h2>Results</h2>{table_of(['task', 'type', 'metric'], splits, rows)}"
 
 
 def dataset_table(run: Run) -> str:
@@ -50,11 +50,11 @@ def dataset_table(run: Run) -> str:
         share = f"{drawn[name] / total:.1%}" if total else "-"
         ends = [f"{value:.1%}" for value in (decided[:1] + decided[-1:])] or ["-", "-"]
         cells = [name, ", ".join(run.dataset_tasks.get(name, ())) or "-"]
-        rows.append(_row(cells, [f"{drawn[name]:,.0f}", share, *ends]))
+        rows.append(table_row(cells, [f"{drawn[name]:,.0f}", share, *ends]))
     if not rows:
         return ""
     numbers = ["rows drawn", "share of rows", "first share decided", "last"]
-    return f"<h2>Datasets</h2>{_table(['dataset', 'tasks'], numbers, rows)}"
+    return f"<h2>Datasets</h2>{table_of(['dataset', 'tasks'], numbers, rows)}"
 
 
 def sharing_table(run: Run) -> str:
@@ -71,11 +71,11 @@ def sharing_table(run: Run) -> str:
         cells = [_number(numbers.get("alone")), _number(numbers.get("together")), _signed(numbers.get("difference"))]
         verdict = str(found.get("verdict", ""))
         words = [str(found.get(key, "")) for key in ("task", "metric")]
-        rows.append(_row([*words, verdict], [*cells, interval], "main" if verdict == "hurt" else ""))
+        rows.append(table_row([*words, verdict], [*cells, interval], "main" if verdict == "hurt" else ""))
     if not rows:
         return ""
     text = "Each task alone, with the same encoder, rows, arguments and seeds, and together with the others."
-    table = _table(["task", "metric", "verdict"], ["alone", "together", "difference", "95 % interval"], rows)
+    table = table_of(["task", "metric", "verdict"], ["alone", "together", "difference", "95 % interval"], rows)
     return f"<h2>What sharing did</h2><p>{text}</p>{table}"
 
 
@@ -83,14 +83,16 @@ def _signed(value: float | None) -> str:
     return "-" if value is None else f"{value:+.4f}"
 
 
-def _table(words: Sequence[str], numbers: Sequence[str], rows: Sequence[str]) -> str:
+def table_of(words: Sequence[str], numbers: Sequence[str], rows: Sequence[str]) -> str:
+    """Return a table of rows as `table_row` makes them, under the names of its columns."""
     heads = [f"<th>{word}</th>" for word in words] + [f'<th class="number">{word}</th>' for word in numbers]
     return (
         f'<div class="wide"><table><thead><tr>{"".join(heads)}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )
 
 
-def _row(words: Sequence[str], numbers: Sequence[str], kind: str = "") -> str:
+def table_row(words: Sequence[str], numbers: Sequence[str], kind: str = "") -> str:
+    """Return a row: words of strangers, shown as they are, and formatted numbers."""
     cells = [f"<td>{escape(printable(word))}</td>" for word in words]
     cells += [f'<td class="number">{number}</td>' for number in numbers]
     kinds = " ".join(filter(None, ("first" if words[0] else "", kind)))
