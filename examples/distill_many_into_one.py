@@ -65,15 +65,15 @@ def train(
     """Train a model of some tasks, save it, and return its scores on the validation rows."""
     set_seed(0)
     model = MultiTaskModel.from_encoder(encoder, [TASKS[name] for name in tasks])
-    parts = {
-        use: {name: rows for name, rows in part.items() if set(tasks) & set(rows.column_names)}
-        for use, part in data.items()
+    own = {
+        use: {name: rows for name, rows in splits.items() if set(tasks) & set(rows.column_names)}
+        for use, splits in data.items()
     }
     arguments = MultiTaskTrainingArguments(
         str(folder), num_train_epochs=8, learning_rate=2e-3, save_strategy="no", logging_steps=20, **settings
     )
     trainer = MultiTaskTrainer(
-        model, arguments, parts["train"], parts["validation"], AutoTokenizer.from_pretrained(encoder)
+        model, arguments, own["train"], own["validation"], AutoTokenizer.from_pretrained(encoder)
     )
     trainer.train()
     trainer.save_model()

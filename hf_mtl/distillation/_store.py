@@ -64,17 +64,17 @@ def store_predictions(
     classes = {task.name: head_class(task, heads) for task in tasks}
     teachable = [t for t in tasks if classes[t.name].label_probabilities is not Head.label_probabilities]
     lessons = match_teachers(teachers, teachable)
-    parts = {
+    labelled = {
         name: LabelledDataset(name, data, tasks, classes, needs_labels=False)
         for name, data in as_datasets(datasets, "train").items()
     }
     work = [
-        (folder, part, names)
+        (folder, dataset, names)
         for folder in dict.fromkeys(lesson.folder for lesson in lessons.values())
-        for part in parts.values()
-        if (names := [task for task in part.tasks if task in lessons and lessons[task].folder == folder])
+        for dataset in labelled.values()
+        if (names := [task for task in dataset.tasks if task in lessons and lessons[task].folder == folder])
     ]
-    total = sum(len(part) for _, part, _ in work)
+    total = sum(len(dataset) for _, dataset, _ in work)
     if total == 0:
         raise UserError("No training row has a column of a task with a teacher. Give the rows that are to be answered.")
     made_of = _made_of(work, lessons, max_length)
@@ -87,14 +87,14 @@ def store_predictions(
     folder.mkdir(parents=True, exist_ok=True)
     blocks: list[Path] = []
     with tqdm(total=total, desc="Teachers answer", unit=" rows", disable=not progress) as bar:
-        for number, (teacher, part, names) in enumerate(work):
-            answering = _Answering(teacher, part, {name: lessons[name] for name in names}, words, max_length)
-            for start in range(0, len(part), _BLOCK):
+        for number, (teacher, dataset, names) in enumerate(work):
+            answering = _Answering(teacher, dataset, {name: lessons[name] for name in names}, words, max_length)
+            for start in range(0, len(dataset), _BLOCK):
                 block = folder / f"{number}-{start}.parquet"
                 if not block.exists():
-                    write_predictions(block, answering(range(start, min(start + _BLOCK, len(part)))), labels, words)
+                    write_predictions(block, answering(range(start, min(start + _BLOCK, len(dataset)))), labels, words)
                 blocks.append(block)
-                bar.update(min(_BLOCK, len(part) - start))
+                bar.update(min(_BLOCK, len(dataset) - start))
     with written_whole(target) as stream:
         pq.write_table(pa.concat_tables([pq.read_table(block) for block in blocks]), stream)
     write_text_whole(note, made_of)
@@ -108,18 +108,18 @@ class _Answering:
     def __init__(
         self,
         folder: str,
-        part: LabelledDataset,
+        dataset: LabelledDataset,
         lessons: Mapping[str, Lesson],
         words: Sequence[str],
         max_length: int | None,
     ) -> None:
-        self._folder, self._part, self._lessons, self._words = folder, part, lessons, words
+        self._folder, self._dataset, self._lessons, self._words = folder, dataset, lessons, words
         self._max_length = max_length
         self._loaded: Any = None
 
     def __call__(self, numbers: range) -> Iterator[Prediction]:
         """Yield the predictions of the rows with a label."""
-        rows = [row for row in self._part.read(numbers) if not row.labels.keys().isdisjoint(self._lessons)]
+        rows = [row for row in self._dataset.read(numbers) if not row.labels.keys().isdisjoint(self._lessons)]
         if not rows:
             return
         if self._loaded is None:
@@ -158,10 +158,10 @@ def _made_of(
                 for file in sorted(Path(folder).glob("*.safetensors"))
             ],
             "lessons": {name: asdict(lessons[name]) for name in names},
-            "dataset": part.name,
-            "content": part.content,
+            "dataset": dataset.name,
+            "content": dataset.content,
             "max_length": max_length,
         }
-        for folder, part, names in work
+        for folder, dataset, names in work
     ]
     return json.dumps(facts, ensure_ascii=False)

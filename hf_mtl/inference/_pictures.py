@@ -62,7 +62,7 @@ class RowEncoder(WindowEncoder):
     def encode(
         self,
         rows: Sequence[Row],
-        needs_pieces: bool = False,
+        needs_raw_tokens: bool = False,
         reading: Reading = "text",
         needs_ids: bool = False,
     ) -> list[EncodedRow]:
@@ -72,7 +72,7 @@ class RowEncoder(WindowEncoder):
             RowError: If a picture cannot be read, or there is no image processor.
         """
         if reading != "image":
-            return super().encode(rows, needs_pieces, reading, needs_ids)
+            return super().encode(rows, needs_raw_tokens, reading, needs_ids)
         if not rows:
             return []
         if self.image_processor is None:

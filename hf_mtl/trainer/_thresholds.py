@@ -17,7 +17,7 @@ from hf_mtl.metrics import MultilabelF1, best_thresholds
 from hf_mtl.trainer._calibration import CalibratedTask, calibrate_tasks
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl.trainer._labelled_outputs import LabelledOutputs
-from hf_mtl.trainer._reading_outputs import read_outputs
+from hf_mtl.trainer._reading_outputs import labelled_datasets, read_outputs
 from hf_mtl_light.errors import UserError
 
 __all__ = ["ThresholdTrainer", "TunedThresholds", "check_tuning", "labelled_tasks"]
@@ -72,13 +72,9 @@ class ThresholdTrainer(EvaluatingTrainer):
         """
         model = self._plain_model
         names = [name for name, head in model.task_heads.items() if _is_tunable(head)]
-        parts = {
-            name: part
-            for name, part in self._named_datasets(eval_dataset, "validation").items()
-            if any(task in names for task in part.tasks)
-        }
+        datasets = labelled_datasets(self._named_datasets(eval_dataset, "validation"), names)
         tuned = {}
-        for name, (scores, flags) in self._label_scores(parts, names).items():
+        for name, (scores, flags) in self._label_scores(datasets, names).items():
             task = model.config.task(name)
             new = replace(task, thresholds=best_thresholds(scores, flags, how))
             before, after = (_metrics(each, scores, flags) for each in (task, new))
@@ -113,11 +109,11 @@ class ThresholdTrainer(EvaluatingTrainer):
         return calibrated
 
     def _label_scores(
-        self, parts: Mapping[str, LabelledDataset], names: Sequence[str]
+        self, datasets: Mapping[str, LabelledDataset], names: Sequence[str]
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return the scores and the flags of each task's labels, both [R, C], over all rows that it labels."""
         found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-        for name, columns in read_outputs(self, parts, names, _scores_and_flags):
+        for name, columns in read_outputs(self, datasets, names, _scores_and_flags):
             found.setdefault(name, []).append(columns)
         joined = {name: found[name] for name in names if name in found}
         return {name: tuple(map(np.concatenate, zip(*each, strict=True))) for name, each in joined.items()}  # type: ignore[misc]

@@ -72,7 +72,7 @@ class Mixup(TrainingMethod):
     def begin(self, start: TrainingStart) -> TrainingMethod:
         """Return the method with the rows that it draws from."""
         heads = {name: head for name, head in start.heads.items() if self.takes(name) and _is_pooled(head)}
-        pools = {task: [part for part in start.datasets.values() if task in part.tasks] for task in heads}
+        pools = {task: [dataset for dataset in start.datasets.values() if task in dataset.tasks] for task in heads}
         collator = MultiTaskCollator(
             start.tokenizer,
             [head.task for head in heads.values()],
@@ -114,7 +114,7 @@ class _Mixing(TrainingMethod):
         mask = batch.inputs.get("attention_mask")
         mask = torch.ones_like(ids) if mask is None else mask
         pool = self.pools[name]
-        total = sum(len(part) for part in pool)
+        total = sum(len(dataset) for dataset in pool)
         for number, place in enumerate(batch.inputs["rows"][name].tolist()):
             tokens = ids[place][mask[place] != 0].cpu().numpy().astype(np.int64).tobytes()
             key = f"mixup/{batch.seed}/{batch.step}/{name}/".encode() + tokens
@@ -162,9 +162,9 @@ class _Mixing(TrainingMethod):
             key: torch.cat(
                 [
                     nn.functional.pad(
-                        part[key].to(value.device), (0, length - part[key].shape[1]), value=fill.get(key, 0)
+                        inputs[key].to(value.device), (0, length - inputs[key].shape[1]), value=fill.get(key, 0)
                     )
-                    for part in (first, second)
+                    for inputs in (first, second)
                 ]
             )
             for key, value in first.items()
@@ -172,10 +172,10 @@ class _Mixing(TrainingMethod):
 
 
 def _row(pool: Sequence[LabelledDataset], number: int) -> Row:
-    for part in pool:
-        if number < len(part):
-            return part.read([number])[0]
-        number -= len(part)
+    for dataset in pool:
+        if number < len(dataset):
+            return dataset.read([number])[0]
+        number -= len(dataset)
     raise AssertionError("no such row")
 
 

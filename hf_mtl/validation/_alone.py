@@ -21,8 +21,8 @@ _RULES = ("exhausted", "max_rows")
 
 def labelled_rows(data: Dataset, task: TaskConfig) -> Dataset:
     """Return the rows that a task labels."""
-    part = LabelledDataset("", data, [task], {task.name: head_class(task)})
-    found = [row for row, _ in part.labels(task.name)]
+    labelled = LabelledDataset("", data, [task], {task.name: head_class(task)})
+    found = [row for row, _ in labelled.labels(task.name)]
     return data if len(found) == len(data) else data.select(found)
 
 

@@ -44,9 +44,9 @@ def predicted_rows(
         ValueError: If a task is unknown, or no row labels one.
     """
     names = chosen_tasks(trainer, tasks)
-    parts = trainer._named_datasets(eval_dataset, "validation")
+    datasets = trainer._named_datasets(eval_dataset, "validation")
     found: dict[str, list[dict[str, Any]]] = {}
-    for name, lines in read_outputs(trainer, parts, names, _lines):
+    for name, lines in read_outputs(trainer, datasets, names, _lines):
         found.setdefault(name, []).extend(lines)
     lines = [line for name in names for line in found.get(name, ())]
     if not lines:
