@@ -320,6 +320,7 @@ def _check_fields(where: str, name: str, fields: Mapping[str, Any]) -> None:
 #: pydantic's name of a wrong type -> ours.
 _EXPECTED = {
     "string_type": "a text",
+    "list_type": "a list",
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",

@@ -50,6 +50,7 @@ _NOT_ON_CARD = (
         "balancing",
         "augmentation",
         "average",
+        "methods",
     ),
     *("use_cpu", "dataloader_", "load_best_model", "metric_for_best", "greater_is_better", "remove_unused"),
     "per_device_eval",

@@ -270,6 +270,7 @@ def test_augmentation_and_average_are_on_card_and_log_with_all_their_options(bui
     trainer = build(
         augmentation={"word-deletion": {"p": 0.2, "datasets": {"sst": {}}}, "word-masking": {}},
         average={"kind": "ema"},
+        methods={"r-drop": {"alpha": 0.5, "tasks": ["mood"]}},
         max_steps=1,
     )
     trainer.args.disable_tqdm = False
@@ -285,6 +286,8 @@ def test_augmentation_and_average_are_on_card_and_log_with_all_their_options(bui
     assert f"- Augmentation of training rows: {changes}\n- Weights averaged over steps: ema (decay: 0.999)\n" in card
     assert "`augmentation`" not in card
     assert "`average`" not in card
+    assert "- Training methods: r-drop (alpha: 0.5" in card
+    assert "`methods`" not in card
     for name, strategy in expected.items():
         assert f"{name}: {strategy}" in log.replace("\n", " ").replace("  ", " ")
 

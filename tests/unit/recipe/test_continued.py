@@ -114,6 +114,7 @@ MISTAKES = {
     ),
     "another type": ({"tasks": {"opinion": {"type": "sequence-classification"}}}, "tasks.opinion.type: the model has"),
     "an unknown task in only": ({"only": ["slot"]}, "only: no dataset labels 'slot'.*Did you mean 'slots'"),
+    "only without a list": ({"only": "slots"}, "only: expected a list, found 'slots'"),
     "both ways": ({"encoder_kwargs": {"bidirectional": True}}, "encoder_kwargs.bidirectional: the model decides"),
 }
 
