@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from datasets import Dataset, DatasetDict
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import INPUT_COLUMNS
 from hf_mtl.data import SPLIT_NAMES
+from hf_mtl.recipe._encodings import check_texts, wrong_encoding
 from hf_mtl.recipe._missing import as_written, with_numbers
 from hf_mtl.recipe._mistakes import RecipeError, one_line
 from hf_mtl.recipe._paths import load_arguments
 from hf_mtl.recipe._schema import DatasetRecipe
-from hf_mtl.recipe._width import check_width, local_files
+from hf_mtl.recipe._width import check_width
 
 __all__ = ["LoadedDataset", "load_source"]
 
@@ -88,7 +88,6 @@ def load_source(name: str, source: DatasetRecipe, folder: Path, keep: str | None
 
 def _read(load: Mapping[str, Any], written: Mapping[str, Any] | None, where: str) -> tuple[Any, bool]:
     """Return what ``load`` gives, and whether a CSV's words for "missing" are in it as they are written."""
-    _check_encoding(load, where)
     if written is not None:
         try:
             return _call(written, where), True
@@ -97,36 +96,18 @@ def _read(load: Mapping[str, Any], written: Mapping[str, Any] | None, where: str
     return _call(load, where), False
 
 
-def _check_encoding(load: Mapping[str, Any], where: str) -> None:
-    """Check that text files are in their encoding: Arrow finds a wrong byte only when its row is read."""
-    if load["path"] not in ("csv", "json", "text") or load.get("encoding_errors"):
-        return
-    encoding = load.get("encoding") or "utf-8"
-    for path in itertools.chain.from_iterable(local_files(load).values()):
-        if path.suffix not in ("", ".csv", ".json", ".jsonl", ".tsv", ".txt"):  # compressed
-            continue
-        try:
-            with path.open(encoding=encoding, newline="") as file:
-                while file.read(1 << 20):
-                    pass
-        except UnicodeDecodeError as error:
-            raise RecipeError(
-                where,
-                f"{path.name!r} is not text in {encoding} (byte {error.object[error.start]:#04x}). Give its own, such "
-                "as encoding: latin-1.",
-            ) from error
-        except (OSError, LookupError):
-            pass  # reported where it is loaded
-
-
 def _call(load: Mapping[str, Any], where: str) -> Any:
     path = Path(load["path"])
     try:
         if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
             return datasets.load_from_disk(str(path))
-        return datasets.load_dataset(**load)
+        found = datasets.load_dataset(**load)
     except Exception as error:  # builders raise whatever their file readers do
+        if (mistake := wrong_encoding(load, where, error)) is not None:
+            raise mistake from error
         raise RecipeError(where, _reason(load, error)) from error
+    check_texts(load, where, found)
+    return found
 
 
 def _reason(load: Mapping[str, Any], error: Exception) -> str:
