@@ -105,7 +105,11 @@ class RegressionHead(SequenceHead):
     def _numbers(cls, task: TaskConfig, value: Any, row: int) -> list[float]:
         """Return a label's numbers in the order of the targets, NaN where one is null."""
         if task.labels is None:
-            return [_number(value, row, "Regression needs one number a row; for several name them: labels=[...].")]
+            remedy = (
+                "Regression needs one number a row: of several annotators' numbers the mean; for several targets name "
+                "them: labels=[...]."
+            )
+            return [_number(value, row, remedy)]
         wanted = f"Give a list of {task.num_labels} numbers, of {listed(task.labels)}, or a mapping from these names"
         if isinstance(value, Mapping):
             for name in value:

@@ -16,7 +16,7 @@ from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._random_states import random_states, replayed
 from hf_mtl.trainer._step_loss import Reduce
-from hf_mtl.training_methods import MicroBatch, TrainingMethod, TrainingStart, make_methods
+from hf_mtl.training_methods import MicroBatch, TrainingStart, make_methods
 from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
 
@@ -96,7 +96,7 @@ class StepMethods:
     @property
     def taught_rows(self) -> Callable[[Sequence[Row]], Sequence[Row] | None] | None:
         """What gives rows what they are taught beside their labels: see `TrainingMethod.taught_rows`."""
-        teaching = [m for m in self._methods.values() if type(m).taught_rows is not TrainingMethod.taught_rows]
+        teaching = [method for method in self._methods.values() if method.teaches_rows]
         return teaching[0].taught_rows if teaching else None
 
     def first_pass(self, run: Callable[[dict[str, Any]], Any], inputs: dict[str, Any]) -> FirstPass:

@@ -104,6 +104,11 @@ class TrainingMethod(Configurable):
         """Return the method as it works in one training, with what it reads of models and files."""
         return self
 
+    @property
+    def teaches_rows(self) -> bool:
+        """Whether `taught_rows` returns any."""
+        return False
+
     def taught_rows(self, rows: Sequence[Row]) -> Sequence[Row] | None:
         """Return training rows with what is to be learned beside their labels in the labels' place; ``None``: nothing.
 

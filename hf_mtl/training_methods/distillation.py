@@ -159,6 +159,11 @@ class _Teaching(TrainingMethod):
     #: Nothing of it is an option.
     title: ClassVar[str] = "distillation"
 
+    @property
+    def teaches_rows(self) -> bool:
+        """Whether answers are known before a pass; models that run beside are not handed to the workers."""
+        return isinstance(self.answers, StoredAnswers)
+
     def taught_rows(self, rows: Sequence[Row]) -> Sequence[Row] | None:
         """Return the rows with their teachers' answers for labels, where these are known before a pass."""
         return self.answers.rows(rows)

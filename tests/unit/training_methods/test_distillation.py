@@ -13,7 +13,7 @@ from hf_mtl.inference import probabilities
 from hf_mtl.training_methods import Distillation, make_methods, match_teachers
 from hf_mtl_light.encoding import Row
 from tests.encoders import tiny_config, tiny_encoder
-from tests.ranks import arguments
+from tests.ranks import arguments, run_on_ranks
 from tests.trainers import TASKS as PLAIN
 from tests.trainers import make_data, model_without_dropout
 
@@ -76,7 +76,7 @@ class Gradients(TrainerCallback):
         self.found.append({n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None})
 
 
-def trainer_of(folder, tokenizer, given, size=32, unpad="auto", model=None, callbacks=(), **kwargs):
+def trainer_of(folder, tokenizer, given, size=32, unpad="auto", model=None, callbacks=(), ranks=1, **kwargs):
     if model is None:
         model = model_without_dropout(TASKS).double()
     model.unpad = unpad
@@ -84,7 +84,7 @@ def trainer_of(folder, tokenizer, given, size=32, unpad="auto", model=None, call
     args = arguments(
         folder,
         per_device_train_batch_size=size,
-        gradient_accumulation_steps=32 // size,
+        gradient_accumulation_steps=32 // size // ranks,
         methods=given and {"distillation": given},
         **kwargs,
     )
@@ -189,6 +189,24 @@ def test_resumed_training_is_bit_equal(kind, teacher, stored, tmp_path, tokenize
 
     whole = weights(None)
     assert torch.equal(weights(str(tmp_path / "out" / "checkpoint-2")), whole)
+
+
+_SCRIPT = """
+from tests.conftest import make_tokenizer
+from tests.ranks import rank_and_folder, save
+from tests.unit.training_methods.test_distillation import gradients
+
+rank, folder = rank_and_folder()
+teachers = ({teacher!r}, {stored!r})
+save(rank, folder, [gradients(folder, make_tokenizer(), {{"teachers": each}}, size=16, ranks=2) for each in teachers])
+"""
+
+
+def test_two_processes_make_the_steps_of_one(teacher, stored, beside, tmp_path):
+    script = _SCRIPT.format(teacher=str(teacher), stored=stored)
+    for rank in run_on_ranks(2, script, tmp_path, allowed="did not find any unused parameters"):
+        for found in rank:
+            assert_close(found, beside, 1e-5)
 
 
 def test_the_share_of_the_teacher_falls_to_the_end():
