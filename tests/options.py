@@ -37,5 +37,6 @@ METHODS = {
     "fgm": {"alpha": 0.7, "epsilon": 0.5, "norm": "token"},
     "pgd": {"alpha": 0.4, "epsilon": 0.6, "steps": 2, "step_size": 0.5},
     "freelb": {"alpha": 0.9, "epsilon": 0.4, "steps": 2, "step_size": 0.2},
+    "task-adversary": {"alpha": 0.5, "tasks": ["mood"], "schedule": "constant"},
     "smart": {"alpha": 2.0, "epsilon": 0.7, "steps": 2, "step_size": 0.4},
 }

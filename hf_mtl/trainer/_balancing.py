@@ -167,7 +167,7 @@ class TaskBalancing:
         running = self._running
         assert running is not None
         given = running.inputs(inputs, running.weights or dict.fromkeys(running.step.shares, 0.0))
-        first = self.methods.first_pass(lambda inputs: model(**inputs), given)
+        first = self.methods.first_pass(lambda inputs: model(**inputs), given, plain, running.step.number)
         outputs = first.outputs
         check_finite_losses(outputs.losses, running.step.number, running.record.datasets, self._args)
         running.record.add_losses(outputs.losses)
@@ -280,7 +280,7 @@ class TaskBalancing:
             )
         # What is logged is the mean of the tasks' losses, which no gradient comes from.
         means = {name: weight / len(weights) for name, weight in weights.items()}
-        first = self.methods.first_pass(forward, running.inputs(inputs, means))
+        first = self.methods.first_pass(forward, running.inputs(inputs, means), plain, running.step.number)
         outputs = first.outputs
         check_finite_losses(outputs.losses, running.step.number, running.record.datasets, self._args)
         running.record.add_losses(outputs.losses)

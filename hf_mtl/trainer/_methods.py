@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -59,8 +60,10 @@ class StepMethods:
                 method.check(name, heads)
         self._chosen = {name: method for name, method in made.items() if not method.is_off}
         self._methods = dict(self._chosen)
+        self._adding = [name for name, method in self._chosen.items() if method.adds_loss]
         self._sums: dict[str, torch.Tensor] = {}
         self._steps = 0
+        self._all_steps = 1
 
     def begin(
         self,
@@ -91,6 +94,7 @@ class StepMethods:
             steps=args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * epoch_steps),
             changes_rows=bool(args.augmentation),
         )
+        self._all_steps = max(start.steps, 1)
         self._methods = {name: method.begin(start) for name, method in self._chosen.items()}
 
     @property
@@ -99,18 +103,33 @@ class StepMethods:
         teaching = [method for method in self._methods.values() if method.teaches_rows]
         return teaching[0].taught_rows if teaching else None
 
-    def first_pass(self, run: Callable[[dict[str, Any]], Any], inputs: dict[str, Any]) -> FirstPass:
+    @contextmanager
+    def _around(self, model: MultiTaskModel, step: int) -> Iterator[None]:
+        """Enter what methods put around each pass of a step."""
+        heads, progress = model.task_heads, min(step / self._all_steps, 1.0)
+        with ExitStack() as contexts:
+            for method in self._methods.values():
+                taken = {task: head for task, head in heads.items() if method.takes(task)}
+                contexts.enter_context(method.around_pass(taken, progress))
+            yield
+
+    def first_pass(
+        self, run: Callable[[dict[str, Any]], Any], inputs: dict[str, Any], model: MultiTaskModel, step: int
+    ) -> FirstPass:
         """Run the plain pass over a micro-batch.
 
         Args:
             run: Runs the model.
             inputs: What it is given, and what its rows are taught beside their labels.
+            model: The model itself.
+            step: Number of the optimizer step, from 0.
         """
         taught = inputs.pop("taught", {})
         if not self._methods:
             return FirstPass(inputs, run(inputs), [])
         states = random_states(self._args.device)
-        return FirstPass(inputs, run({**inputs, "return_judged": True}), states, taught)
+        with self._around(model, step):
+            return FirstPass(inputs, run({**inputs, "return_judged": True}), states, taught)
 
     def added(
         self,
@@ -133,8 +152,13 @@ class StepMethods:
             step: Number of the optimizer step, from 0.
         """
         total: dict[str, torch.Tensor] = {}
-        if not self._methods:
+        if not self._adding:
             return total
+
+        def again(inputs: dict[str, Any]) -> Any:
+            with self._around(model, step):
+                return forward(inputs)
+
         batch = MicroBatch(
             model=model,
             heads={name: head for name, head in model.task_heads.items() if name in first.outputs.losses},
@@ -144,11 +168,12 @@ class StepMethods:
             step=step,
             seed=self._args.seed,
             inputs=first.inputs,
-            forward=forward,
+            forward=again,
             replay=partial(replayed, first.states, self._args.device),
             taught=first.taught,
         )
-        for name, method in self._methods.items():
+        for name in self._adding:
+            method = self._methods[name]
             taken = batch.of_tasks({task: head for task, head in batch.heads.items() if method.takes(task)})
             if not taken.heads:
                 continue
@@ -169,12 +194,12 @@ class StepMethods:
         Args:
             reduce: Sums a float64 tensor over ranks.
         """
-        if not self._methods or not self._steps:
+        if not self._adding or not self._steps:
             return {}
-        own = torch.tensor([float(self._sums.get(name, 0.0)) for name in self._methods], dtype=torch.float64)
+        own = torch.tensor([float(self._sums.get(name, 0.0)) for name in self._adding], dtype=torch.float64)
         found = {
             f"added_loss/{name}": value / self._steps
-            for name, value in zip(self._methods, reduce(own).tolist(), strict=True)
+            for name, value in zip(self._adding, reduce(own).tolist(), strict=True)
         }
         self._sums.clear()
         self._steps = 0

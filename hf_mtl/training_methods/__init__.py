@@ -22,6 +22,7 @@ from hf_mtl.training_methods.mixup import Mixup
 from hf_mtl.training_methods.pgd import PGD
 from hf_mtl.training_methods.r_drop import RDrop
 from hf_mtl.training_methods.smart import SMART
+from hf_mtl.training_methods.task_adversary import TaskAdversary
 from hf_mtl_light.errors import UserError
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "MicroBatch",
     "Mixup",
     "RDrop",
+    "TaskAdversary",
     "TrainingMethod",
     "TrainingStart",
     "load_teacher",
@@ -51,6 +53,7 @@ METHODS: dict[str, type[TrainingMethod]] = {
     "freelb": FreeLB,
     "smart": SMART,
     "mixup": Mixup,
+    "task-adversary": TaskAdversary,
     "r-drop": RDrop,
 }
 

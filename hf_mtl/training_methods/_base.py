@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -60,6 +61,8 @@ class TrainingMethod(Configurable):
 
     #: Whether it compares two answers, which a task's head must define: `Head.divergence_sum`.
     compares_answers: ClassVar[bool] = False
+    #: Whether it adds a loss, for the log; else it acts by `around_pass` alone.
+    adds_loss: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_number("alpha", self.alpha, 0)
@@ -115,6 +118,15 @@ class TrainingMethod(Configurable):
         It comes to `added_losses` as `MicroBatch.taught`. Called where rows are read, in the workers.
         """
         return None
+
+    def around_pass(self, heads: Mapping[str, Head], progress: float) -> AbstractContextManager[None]:
+        """Return the context in which each pass of a step runs, the plain one and all further ones.
+
+        Args:
+            heads: The head of each task that the method takes.
+            progress: The fraction of the training that is over, in [0, 1].
+        """
+        return nullcontext()
 
     def added_losses(self, batch: MicroBatch) -> dict[str, torch.Tensor]:
         """Return what is added to the losses of some tasks of a micro-batch.

@@ -15,8 +15,12 @@ from tests.training_methods import gradients, micro_batch, model_of_all_types
 
 #: Distillation needs teachers: tests/unit/training_methods/test_distillation.py holds it to the same laws.
 TRAINED = pytest.mark.parametrize("name", [name for name in METHODS if name != "distillation"])
+#: Those that add a loss.
+ADDING = pytest.mark.parametrize("name", [n for n, k in METHODS.items() if k.adds_loss and n != "distillation"])
 #: Mixup needs the training rows: tests/unit/training_methods/test_mixup.py holds it to the laws of single batches.
-NAMES = pytest.mark.parametrize("name", [name for name in METHODS if name not in ("distillation", "mixup")])
+NAMES = pytest.mark.parametrize(
+    "name", [n for n, k in METHODS.items() if k.adds_loss and n not in ("distillation", "mixup")]
+)
 #: Those that perturb embeddings against the model.
 ADVERSARIES = pytest.mark.parametrize("name", [n for n, k in METHODS.items() if issubclass(k, AdversarialMethod)])
 
@@ -94,7 +98,7 @@ def test_embeddings_of_every_family_can_be_perturbed(family):
         assert ((moved - plain).abs().amax(-1) > 0)[batch.inputs["attention_mask"].bool()].all()
 
 
-@TRAINED
+@ADDING
 def test_heads_of_tasks_that_are_not_named_learn_as_without_it(name, tmp_path):
     plain = gradients(tmp_path, 32, 1, max_steps=1)[0]
     found = gradients(tmp_path, 32, 1, methods={name: {**OPTIONS[name], "tasks": ["mood"]}}, max_steps=1)[0]
@@ -152,7 +156,7 @@ def plain(tmp_path_factory):
     return weights(trained(tmp_path_factory.mktemp("plain")))
 
 
-@TRAINED
+@ADDING
 def test_alpha_0_epsilon_0_and_none_are_plain_training(name, plain, tmp_path):
     zeros = [key for key in ("alpha", "epsilon") if key in METHODS[name].option_names()]
     for methods in ({}, *({name: {**OPTIONS[name], key: 0.0}} for key in zeros)):
