@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hf_mtl.recipe import one_line
 from hf_mtl_light.errors import UserError, library_errors_name
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 from hf_mtl_light.folders import finish_replacing, replace_files, staging_in
 from hf_mtl_light.outputs import real_path
 
-__all__ = ["idle_trainer", "load_model", "save_changed"]
+__all__ = ["idle_trainer", "image_processor_of", "load_model", "save_changed"]
 
 
-def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
-    """Load a multi-task model and its tokenizer.
+def load_model(name: str) -> tuple[MultiTaskModel, Any]:
+    """Load a multi-task model and its tokenizer; of a model of pictures alone ``None``.
 
     Raises:
         ValueError: If there is none, or it is a model of another kind.
@@ -54,6 +54,8 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
                 f"it is a plain {config.model_type!r} model, not a multi-task one. Train one with hf-mtl train."
             )
         model = MultiTaskModel.from_pretrained(name)
+        if "text" not in model.encoders:
+            return model, None
         with library_errors_name("its tokenizer cannot be read"):
             tokenizer = AutoTokenizer.from_pretrained(name)
         check_vocabulary(tokenizer, model.get_input_embeddings().weight.shape[0], model.config.vocabulary)
@@ -63,9 +65,20 @@ def load_model(name: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
         raise UserError(f"model {name!r}: {one_line(error)}") from error
 
 
+def image_processor_of(model: MultiTaskModel) -> Any:
+    """Return the image processor that was saved with a model of pictures; ``None`` for one of texts alone.
+
+    Raises:
+        OSError: If there is none.
+    """
+    from transformers import AutoImageProcessor
+
+    return AutoImageProcessor.from_pretrained(model.config.name_or_path) if "image" in model.encoders else None
+
+
 @contextmanager
 def idle_trainer(
-    model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, recipe: Recipe
+    model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase | None, recipe: Recipe
 ) -> Iterator[MultiTaskTrainer]:
     """Yield a trainer that scores a trained model as a recipe says, and leaves no file."""
     from hf_mtl.trainer import MultiTaskTrainer
@@ -84,11 +97,13 @@ def idle_trainer(
         )
         given = {name: (task or {}).get("metrics") for name, task in recipe.tasks.items() if name in model.task_heads}
         metrics = {name: names for name, names in given.items() if names}
-        yield MultiTaskTrainer(model, args, processing_class=tokenizer, metrics=metrics)
+        yield MultiTaskTrainer(
+            model, args, processing_class=tokenizer, metrics=metrics, image_processor=image_processor_of(model)
+        )
 
 
-def save_changed(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Save a model whose heads were changed, with its tokenizer and a card that describes it as it is now."""
+def save_changed(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase | None, folder: Path) -> None:
+    """Save a model whose heads were changed, with its tokenizer, its image processor and a card of it as it is now."""
     from hf_mtl.model_card import CardFacts, write_card
 
     if folder.exists() and not folder.is_dir():
@@ -98,7 +113,9 @@ def save_changed(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase, fold
     staging = staging_in(target)
     try:
         model.save_pretrained(staging)
-        tokenizer.save_pretrained(staging)
+        for processor in (tokenizer, image_processor_of(model)):
+            if processor is not None:
+                processor.save_pretrained(staging)
         if (target / "README.md").is_file():
             shutil.copyfile(target / "README.md", staging / "README.md")  # what a person wrote into it is kept
         write_card(staging / "README.md", CardFacts.of_model(model, folder.absolute().name))

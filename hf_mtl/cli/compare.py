@@ -54,7 +54,7 @@ def compare(
     with quiet_libraries():
         read = Recipe.load(recipe, overrides or [])
         folder = output or Path(f"{read.training_arguments().output_dir}-compare")
-        read.load_tokenizer()
+        read.load_processors()
         plan = Comparison.plan(read, seeds, budget=budget.value)
         console = stdout_console()
         console.print(_plan_text(plan, plan.done(folder)), soft_wrap=True)

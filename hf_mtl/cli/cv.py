@@ -44,7 +44,7 @@ def cv(
     with quiet_libraries():
         read = Recipe.load(recipe, overrides or [])
         folder = output or Path(f"{read.training_arguments().output_dir}-cv")
-        read.load_tokenizer()
+        read.load_processors()
         plan = CrossValidation.plan(read, folds, group_by=group_by)
         done = 0 if overwrite else plan.done(folder)
         console = stdout_console()

@@ -46,8 +46,9 @@ def merge(
         raise UserError("--weights and --greedy contradict each other. Give one of them.")
     with quiet_libraries():
         loaded = [load_model(name) for name in models]
-        for name, (_, tokenizer) in zip(models[1:], loaded[1:], strict=True):
-            if tokenizer.get_vocab() != loaded[0][1].get_vocab():
+        first, *others = [tokenizer and tokenizer.get_vocab() for _, tokenizer in loaded]
+        for name, vocabulary in zip(models[1:], others, strict=True):
+            if vocabulary != first:
                 raise UserError(f"{models[0]!r} and {name!r} have other vocabularies: texts would become other tokens.")
         each = [model for model, _ in loaded]
         for text in rename or ():

@@ -60,7 +60,7 @@ def sweep(
         _check_folder(folder, (folder / DATABASE).exists(), overwrite, resume, dry_run)
         if args.world_size > 1:
             raise UserError(f"A sweep trains in one process, and this one is of {args.world_size}. Start it alone.")
-        read.load_tokenizer()
+        read.load_processors()
         prepared = read.prepare()
         if not prepared.validation:
             raise UserError("Trials are compared on validation rows, and no dataset has any. Set its validation_size.")

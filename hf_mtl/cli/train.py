@@ -56,7 +56,7 @@ def train(
             _check_place(folder)
         else:
             check_run_folder(folder, overwrite, resume)
-        read.load_tokenizer()
+        read.load_processors()
         prepared = read.prepare()
         console = stdout_console()
         console.print(training_table(prepared.summary(), prepared.main_metrics(), console.width))

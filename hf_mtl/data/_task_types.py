@@ -61,11 +61,18 @@ def infer_type(name: str, given: Mapping[str, Any], data: Mapping[str, Dataset])
         said = ", ".join(f"{dataset!r}: {kind}" for dataset, (kind, _) in found.items())
         raise InferenceError(name, "type", f"the datasets show different types ({said}). Give the type.")
     kind, is_multi = kinds[0]
+    if kind == "sequence-classification" and not given.get("type") and _are_of_pictures(data):
+        kind = "image-classification"
     result = {"type": kind}
     problem_type = given.get("problem_type", "multi_label_classification" if is_multi else None)
     if problem_type is not None:
         result["problem_type"] = problem_type
     return result
+
+
+def _are_of_pictures(data: Mapping[str, Dataset]) -> bool:
+    """Return whether datasets have pictures as their only input."""
+    return all("image" in rows.column_names and not {"text", "tokens"} & {*rows.column_names} for rows in data.values())
 
 
 def _observed(name: str, given: Mapping[str, Any], dataset: str, rows: Dataset) -> tuple[str, bool]:

@@ -35,7 +35,7 @@ class BuiltRecipe:
 
     prepared: PreparedRecipe
     model: MultiTaskModel
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: PreTrainedTokenizerBase | None
     trainer: MultiTaskTrainer
 
     def train(self, resume: bool = False) -> dict[str, dict[str, Any]]:
@@ -63,6 +63,13 @@ class BuiltRecipe:
         return found
 
 
+def _portable_start(key: str, start: str | dict[str, str], folder: Path) -> dict[str, Any]:
+    """Return the key that says what a training starts from, and its value."""
+    if isinstance(start, dict):
+        return {"encoders": {name: portable(path, folder) for name, path in start.items()}}
+    return {key: portable(start, folder)}
+
+
 def _rows(data: dict[str, Any]) -> int:
     return sum(len(dataset) for dataset in data.values())
 
@@ -75,7 +82,8 @@ class PreparedRecipe:
         recipe: The recipe.
         args: The training arguments.
         tasks: The tasks, with everything that was inferred.
-        encoder: The folder or Hub id of the encoder, or of the model in its place, and the arguments of loading it.
+        encoder: The folder or Hub id of the encoder, or of the model in its place, and the arguments of loading it; of
+            several encoders a mapping.
         sources: Where each dataset came from.
         train: Training rows by dataset, columns named after inputs and tasks.
         validation: Validation rows of the datasets that have some.
@@ -86,7 +94,7 @@ class PreparedRecipe:
     recipe: ReadRecipe
     args: MultiTaskTrainingArguments
     tasks: list[TaskConfig]
-    encoder: tuple[str, dict[str, Any]]
+    encoder: tuple[str | dict[str, str], dict[str, Any]]
     sources: dict[str, LoadedDataset]
     train: dict[str, Dataset]
     validation: dict[str, Dataset]
@@ -130,13 +138,16 @@ class PreparedRecipe:
         }
 
     def look(self) -> list[DataLook]:
-        """Return what the rows of each dataset are like, read by the encoder's tokenizer.
+        """Return what the rows of each dataset with texts are like, read by the encoder's tokenizer.
 
         Raises:
             RecipeError: If the encoder is not found.
         """
-        tokenizer = self.recipe.load_tokenizer()
+        tokenizer = self.recipe.load_processors().tokenizer
+        if tokenizer is None:
+            return []
         path, options = self.encoder
+        path = path["text"] if isinstance(path, dict) else path
         config = AutoConfig.from_pretrained(path, **{k: v for k, v in options.items() if k == "revision"})
         if isinstance(config, MultiTaskConfig):
             config = config.get_text_config()
@@ -151,6 +162,7 @@ class PreparedRecipe:
                 max_length,
             )
             for name in self.train
+            if by_use["train"][name].has_texts
         ]
 
     def _labelled(self, use: str) -> dict[str, LabelledDataset]:
@@ -178,7 +190,7 @@ class PreparedRecipe:
         Raises:
             RecipeError: If the encoder cannot be loaded, or an argument does not fit it.
         """
-        tokenizer = self.recipe.load_tokenizer()
+        processors = self.recipe.load_processors()
         set_seed(self.args.seed)
         path, options = self.encoder
         key = "encoder" if self.recipe.model is None else "model"
@@ -186,7 +198,7 @@ class PreparedRecipe:
             if self.recipe.model is None:
                 model = MultiTaskModel.from_encoder(path, self.tasks, branches=self.recipe.branches, **options)
             else:
-                model = MultiTaskModel.from_pretrained(path, **options)
+                model = MultiTaskModel.from_pretrained(str(path), **options)
                 for task in self.tasks:
                     model.replace_task(task)
         with self.recipe.blamed(), blamed_on("training", ValueError, TypeError, KeyError, ImportError):
@@ -195,15 +207,17 @@ class PreparedRecipe:
                 args=self.args,
                 train_dataset=self.train,
                 eval_dataset=self.validation or None,
-                processing_class=tokenizer,
+                processing_class=processors.tokenizer,
+                image_processor=processors.image_processor,
                 metrics={task.name: task.metrics for task in self.tasks if task.metrics},
                 callbacks=callbacks,
                 check_data=False,  # they were, to the last row
             )
         trainer.checks_data = True  # what later calls are given was not
-        warn_of_texts(self._labelled("train"), tokenizer, trainer.data_collator.max_length)
+        if processors.tokenizer is not None:
+            warn_of_texts(self._labelled("train"), processors.tokenizer, trainer.data_collator.max_length)
         trainer.label_counts = {name: found["train"] for name, found in self.label_counts.items()}
-        return BuiltRecipe(self, model, tokenizer, trainer)
+        return BuiltRecipe(self, model, processors.tokenizer, trainer)
 
     def resolved(self, folder: str | Path = ".") -> dict[str, Any]:
         """Return the recipe with everything inferred written out.
@@ -255,7 +269,7 @@ class PreparedRecipe:
         start, options = self.encoder
         augmentation = {name: made.options() for name, made in make_augmentations(args.augmentation).items()}
         return {
-            ("encoder" if recipe.model is None else "model"): portable(start, folder),
+            **_portable_start("encoder" if recipe.model is None else "model", start, folder),
             **({"only": recipe.only} if recipe.only else {}),
             **({"encoder_kwargs": options} if options else {}),
             **({"branches": recipe.branches} if recipe.branches else {}),

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr, ValidationError
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_mtl.recipe._continued import fields_of_model, model_config
-from hf_mtl.recipe._mistakes import RecipeError, blamed_on
+from hf_mtl.recipe._mistakes import RecipeError
 from hf_mtl.recipe._paths import encoder_path, methods_with_paths
+from hf_mtl.recipe._processors import Processors, load_processors
 from hf_mtl.recipe._schema import RecipeKeys, as_recipe_error
 from hf_mtl.recipe._training import make_arguments
 from hf_mtl.recipe._yaml import apply_overrides, read_yaml
 from hf_mtl.trainer import MultiTaskTrainingArguments
-from hf_mtl_light.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -119,28 +118,34 @@ class ReadRecipe(RecipeKeys):
             self._arguments = args
         return self._arguments
 
-    def load_tokenizer(self) -> PreTrainedTokenizerBase:
-        """Load the encoder's tokenizer, and its config to see that it is there.
+    def load_processors(self) -> Processors:
+        """Load the tokenizer of the encoder and, where pictures are read, the image processor.
 
         Raises:
-            RecipeError: If the encoder is not found.
+            RecipeError: If an encoder is not found.
         """
         path, options = self.encoder_source()
         options = {key: value for key, value in options.items() if key == "revision"}
-        key = "encoder" if self.model is None else "model"
-        with self.blamed(), blamed_on(key, OSError, ValueError, KeyError, ImportError):
-            AutoConfig.from_pretrained(path, **options)
-            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, **options)
-            # Without files Transformers makes a tokenizer with an empty vocabulary, and all words are unknown.
-            if len(tokenizer) <= len(tokenizer.all_special_tokens):
-                raise UserError(f"{path!r} holds no tokenizer. Save the {key}'s own beside it.")
-        return tokenizer
+        if isinstance(path, dict):
+            places = {f"encoders.{name}": one for name, one in path.items()}
+        else:
+            places = {"encoder" if self.model is None else "model": path}
+        with self.blamed():
+            return load_processors(places, options)
 
-    def encoder_source(self) -> tuple[str, dict[str, Any]]:
-        """Return the folder or Hub id of the encoder, or of the model in its place, and the arguments of loading it."""
+    def encoder_source(self) -> tuple[str | dict[str, str], dict[str, Any]]:
+        """Return the folder or Hub id of the encoder, or of the model in its place, and the arguments of loading it.
+
+        Of several encoders a mapping, by what they read.
+        """
+        path: str | dict[str, str]
         with self.blamed():
             if self.model is not None:
                 path = encoder_path(self.model, self._folder, "model")
+            elif self.encoders:
+                path = {
+                    name: encoder_path(one, self._folder, f"encoders.{name}") for name, one in self.encoders.items()
+                }
             else:
                 path = encoder_path(self.encoder or "", self._folder)
         return path, self.encoder_kwargs.model_dump(exclude_none=True)
@@ -154,7 +159,7 @@ class ReadRecipe(RecipeKeys):
         if self.model is None:
             return self.tasks
         names = dict.fromkeys(task for dataset in self.datasets.values() for task in dataset.tasks())
-        path, _ = self.encoder_source()
+        path = encoder_path(self.model, self._folder, "model")
         with self.blamed():
             chosen = [name for name in names if not self.only or name in self.only]
             known = fields_of_model(model_config(path), chosen, self.tasks, self.branches)

@@ -121,7 +121,7 @@ class DatasetRecipe(_Strict):
 
     Args:
         load: Arguments of ``datasets.load_dataset``.
-        columns: Column in the data -> ``text``, ``text_pair``, ``tokens``, ``choices`` or a task's name.
+        columns: Column in the data -> ``text``, ``text_pair``, ``tokens``, ``choices``, ``image`` or a task's name.
         train: The source's name of the training split, where it is not ``train``; a slice such as ``train[:1000]``
             is allowed, as for the others.
         validation: The source's name of the validation split.
@@ -186,13 +186,14 @@ class DatasetRecipe(_Strict):
             if not name.strip():
                 raise RecipeError(f"{where}.{source}", "expected an input or a task's name, found an empty one.")
         inputs = [name for name in names if name in INPUT_COLUMNS]
-        if not {"text", "tokens"} & set(inputs) and not any(name in masked for name in names):
+        if not {"text", "tokens", "image"} & set(inputs) and not any(name in masked for name in names):
             close = next(
                 (f" Did you mean {i!r} for {n!r}?" for n in names for i in INPUT_COLUMNS if nearest(n, [i])), ""
             )
             raise RecipeError(
                 where,
-                f"no input. Map a column to 'text', two to 'text' and 'text_pair', or one to 'tokens'.{close}",
+                "no input. Map a column to 'text', two to 'text' and 'text_pair', or one to 'tokens' or 'image'."
+                f"{close}",
             )
         if not self.tasks():
             raise RecipeError(where, "no task. Map the column of the labels to the name of a task.")
@@ -204,6 +205,7 @@ class RecipeKeys(_Strict):
     """The top of a recipe."""
 
     encoder: str | None = None
+    encoders: dict[str, str] = {}
     model: str | None = None
     only: list[str] = []
     encoder_kwargs: EncoderOptions = EncoderOptions()
@@ -226,9 +228,15 @@ class RecipeKeys(_Strict):
         Raises:
             RecipeError: At the first mistake.
         """
-        if self.encoder is None and self.model is None:
+        if self.encoder is None and self.model is None and not self.encoders:
             raise RecipeError("encoder", "is missing.")
-        for key, name in (("encoder", self.encoder), ("model", self.model)):
+        if self.encoders and (self.encoder is not None or self.model is not None):
+            other = "encoder" if self.encoder is not None else "model"
+            raise RecipeError("encoders", f"is given besides {other}. Leave one of them out.")
+        if wrong := [key for key in self.encoders if key not in ("text", "image")]:
+            raise RecipeError(f"encoders.{wrong[0]}", "encoders are named 'text' and 'image'.")
+        named = {"encoder": self.encoder, "model": self.model}
+        for key, name in (*named.items(), *((f"encoders.{key}", value) for key, value in self.encoders.items())):
             if name is not None and not name.strip():
                 raise RecipeError(key, "expected a Hub id or a folder, found nothing.")
         if not self.datasets:

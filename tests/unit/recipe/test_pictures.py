@@ -1,0 +1,91 @@
+"""Recipes with pictures: their encoders, columns and types."""
+
+import pytest
+import yaml
+from datasets import Dataset
+from transformers import AutoImageProcessor
+from typer.testing import CliRunner
+
+from hf_mtl.cli._app import app
+from hf_mtl.recipe import Recipe, RecipeError
+from tests.encoders import tiny_encoder
+from tests.image_encoders import colours, image_processor, tiny_image_encoder
+
+ENCODERS = {"text": "words", "image": "sight"}
+
+
+@pytest.fixture
+def place(tmp_path, tokenizer, monkeypatch):
+    tiny_encoder().save_pretrained(tmp_path / "words")
+    tokenizer.save_pretrained(tmp_path / "words")
+    tiny_image_encoder().save_pretrained(tmp_path / "sight")
+    image_processor().save_pretrained(tmp_path / "sight")
+    colours(24).to_parquet(tmp_path / "photos.parquet")
+    reviews = {"text": ["a good film", "very bad"] * 8, "label": ["good", "bad"] * 8}
+    Dataset.from_dict(reviews).to_parquet(tmp_path / "reviews.parquet")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def recipe_of(**changes):
+    def source(name, columns):
+        return {"load": {"path": "parquet", "data_files": {"train": f"{name}.parquet"}}, "columns": columns}
+
+    recipe = {
+        "encoders": ENCODERS,
+        "datasets": {
+            "photos": source("photos", {"image": "image", "colour": "colour"}),
+            "reviews": source("reviews", {"text": "text", "label": "mood"}),
+        },
+        "training": {"output_dir": "run", "max_steps": 4, "report_to": "none", "use_cpu": True},
+    }
+    return {key: value for key, value in {**recipe, **changes}.items() if value is not None}
+
+
+def test_types_are_read_off_the_data_and_everything_is_saved(place):
+    (place / "both.yaml").write_text(yaml.safe_dump(recipe_of()))
+    done = CliRunner().invoke(app, ["train", "both.yaml"])
+    assert done.exit_code == 0, done.output
+    prepared = Recipe.load("both.yaml").prepare()
+    assert {task.name: task.type for task in prepared.tasks} == {
+        "colour": "image-classification",
+        "mood": "sequence-classification",
+    }
+    assert AutoImageProcessor.from_pretrained("run").size["height"] == 16
+    assert yaml.safe_load((place / "run/recipe.yaml").read_text())["encoders"] == {
+        "text": "../words",
+        "image": "../sight",
+    }
+    scored = CliRunner().invoke(app, ["evaluate", "run", "both.yaml"])
+    assert scored.exit_code == 0, scored.output
+    assert "colour" in scored.output
+    again = CliRunner().invoke(app, ["train", "run/recipe.yaml", "training.output_dir=other"])
+    assert again.exit_code == 0, again.output
+
+
+def test_an_encoder_of_pictures_alone_needs_no_tokenizer(place):
+    alone = recipe_of(encoders=None, encoder="sight")
+    del alone["datasets"]["reviews"]
+    built = Recipe.from_dict(alone).prepare().build()
+    assert built.tokenizer is None
+    assert built.trainer.train().global_step == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"encoder": "words"}, "encoders: is given besides encoder"),
+        ({"encoders": {"sound": "words"}}, "encoders.sound: encoders are named 'text' and 'image'"),
+        ({"encoders": {"text": "words", "image": "nowhere/at/all"}}, "encoders.image: no folder"),
+        ({"encoders": {"text": " "}}, "encoders.text: expected a Hub id"),
+    ],
+)
+def test_wrong_encoders_are_named_by_their_key(place, changes, message):
+    with pytest.raises(RecipeError, match=message):
+        Recipe.from_dict(recipe_of(**changes)).load_processors()
+
+
+def test_swapped_encoders_are_named(place):
+    swapped = recipe_of(encoders={"text": "sight", "image": "words"})
+    with pytest.raises(RecipeError, match="'sight', is of the family 'dinov2', which reads pictures"):
+        Recipe.from_dict(swapped).prepare().build()
