@@ -71,7 +71,8 @@ def test_every_recipe_is_read():
             columns = {"text": "text", "intent": "intent", **{name: name for name in given.get("tasks", {})}}
             named = {"reviews": {}, "sst2": {}, "trec": {}, **given.get("datasets", {})}
             datasets = {name: {"load": {"path": "json"}, "columns": columns, **own} for name, own in named.items()}
-            values = {"encoder": "google-bert/bert-base-uncased", **given, "datasets": datasets}
+            encoder = {} if "encoders" in given else {"encoder": "google-bert/bert-base-uncased"}
+            values = {**encoder, **given, "datasets": datasets}
             values["training"] = {"output_dir": "out", **given.get("training", {})}
             Recipe.from_dict(values)
 
