@@ -68,6 +68,7 @@ SLOW = frozenset(
         "unit/surgery/test_average.py",
         "unit/surgery/test_interpolate.py",
         "unit/surgery/test_surgery.py",
+        "unit/test_sklearn.py",
         "unit/trainer/test_adaptive_sampling.py",
         "unit/trainer/test_averaging.py",
         "unit/trainer/test_balancing.py",
