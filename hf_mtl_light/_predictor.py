@@ -12,7 +12,7 @@ import numpy as np
 
 from hf_mtl_light.answering import answers_of
 from hf_mtl_light.description import GraphDescription
-from hf_mtl_light.encoding import FileTokenizer, Window, WindowEncoder, as_row
+from hf_mtl_light.encoding import FileTokenizer, Window, WindowEncoder, as_row, vocabulary_digest
 from hf_mtl_light.errors import MissingExtraError, UserError, library_errors_name
 from hf_mtl_light.inference import (
     BATCH_TOKENS,
@@ -75,6 +75,13 @@ class OnnxPredictor:
             description.unk_token_id,
             description.truncation_side,
         )
+        expected, found = description.vocabulary, vocabulary_digest(self.tokenizer.backend_tokenizer)
+        if expected is not None and found != expected:
+            was, now = (str(mark).partition(":")[0] for mark in (expected, found))
+            raise UserError(
+                f"{str(folder / description.tokenizer)!r} ({now} tokens) has another vocabulary than the one that the "
+                f"graph was exported with ({was} tokens), so it would give it other words' ids. Export the model again."
+            )
 
     @property
     def tasks(self) -> list[str]:

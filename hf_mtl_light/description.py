@@ -139,6 +139,8 @@ class GraphDescription:
         precision: ``"float32"`` or ``"int8"``.
         model: File of the graph.
         tokenizer: File of the tokenizer, as the tokenizers library reads it.
+        vocabulary: Number and hash of the tokenizer's tokens, see `hf_mtl_light.encoding.vocabulary_digest`; ``None``:
+            not known.
         version: Version of this form; ``None`` is the lowest that says all of it: see `FORMAT_VERSION`.
     """
 
@@ -152,6 +154,7 @@ class GraphDescription:
     precision: str = "float32"
     model: str = "model.onnx"
     tokenizer: str = "tokenizer.json"
+    vocabulary: str | None = None
     version: int | None = None
 
     def __post_init__(self) -> None:

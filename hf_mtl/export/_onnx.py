@@ -21,6 +21,7 @@ from hf_mtl.heads import Head
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.answering import KINDS
 from hf_mtl_light.description import GraphDescription, TaskDescription
+from hf_mtl_light.encoding import vocabulary_digest
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import write_text_whole
 
@@ -116,6 +117,7 @@ def export_onnx(
             unk_token_id=_id(tokenizer.unk_token_id),
             truncation_side=tokenizer.truncation_side,
             precision=precision,
+            vocabulary=vocabulary_digest(tokenizer.backend_tokenizer),
             tasks=[_description(model.task_heads[name]) for name in names],
         )
         batches = _batches(collator, texts, inputs, model.config.get_text_config().vocab_size)

@@ -23,7 +23,7 @@ from hf_mtl_light.encoding._readings import (
     encode_contexts,
 )
 from hf_mtl_light.encoding._rows import Row, RowError, as_row, is_picture
-from hf_mtl_light.encoding._tokenizer import FileTokenizer
+from hf_mtl_light.encoding._tokenizer import FileTokenizer, vocabulary_digest
 from hf_mtl_light.encoding._windows import EncodedRow, Window, WindowEncoder
 
 __all__ = [
@@ -46,5 +46,6 @@ __all__ = [
     "is_picture",
     "padding_id",
     "raw_tokens_of",
+    "vocabulary_digest",
     "word_map_of",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,17 @@ from typing import Any
 
 from hf_mtl_light.errors import library_errors_name
 
-__all__ = ["FileTokenizer"]
+__all__ = ["FileTokenizer", "vocabulary_digest"]
+
+
+def vocabulary_digest(backend: Any) -> str:
+    """Return the number of a tokenizer's tokens and a hash of them with their ids, such as ``"30522:9f..."``.
+
+    Args:
+        backend: A tokenizer of the tokenizers library; tokens added to it count.
+    """
+    tokens = sorted(backend.get_vocab(with_added_tokens=True).items(), key=lambda item: (item[1], item[0]))
+    return f"{len(tokens)}:{hashlib.blake2b(json.dumps(tokens).encode(), digest_size=16).hexdigest()}"
 
 
 @dataclass(frozen=True)

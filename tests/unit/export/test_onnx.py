@@ -1,6 +1,7 @@
 """One graph for all tasks: as exact as it says, and answered without torch as the model itself answers."""
 
 import json
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -351,13 +352,28 @@ def test_folders_that_hold_no_export_say_so(tmp_path, exported):
     with pytest.raises(ValueError, match=r"holds no tasks.json, so it is no exported model"):
         OnnxPredictor(tmp_path)
     (tmp_path / "tasks.json").write_text('{"version": 9}')
-    with pytest.raises(ValueError, match="its version is 9, not 1, which this hf-mtl reads"):
+    with pytest.raises(ValueError, match="its version is 9, and this hf-mtl reads 1 to 2"):
         OnnxPredictor(tmp_path)
     (tmp_path / "tasks.json").write_text('{"version": 1}')
     with pytest.raises(ValueError, match="cannot be read: 'tasks'"):
         OnnxPredictor(tmp_path)
     with pytest.raises(ValueError, match="max_length must lie between 3 and 64"):
         OnnxPredictor(exported, max_length=1000)
+
+
+def test_a_tokenizer_of_another_vocabulary_is_refused(exported, tmp_path):
+    folder = Path(shutil.copytree(exported, tmp_path / "copy"))
+    values = json.loads((folder / "tokenizer.json").read_text())
+    tokens = values["model"]["vocab"]
+    tokens["good"], tokens["bad"] = tokens["bad"], tokens["good"]
+    (folder / "tokenizer.json").write_text(json.dumps(values))
+    size = len(tokens)
+    with pytest.raises(ValueError, match=rf"\({size} tokens\) has another vocabulary .* exported with \({size} tokens"):
+        OnnxPredictor(folder)
+    description = json.loads((folder / "tasks.json").read_text())
+    del description["vocabulary"]  # a folder of before
+    (folder / "tasks.json").write_text(json.dumps(description))
+    assert OnnxPredictor(folder).tasks == [task.name for task in TASKS]
 
 
 def test_description_of_a_later_hf_mtl_with_more_fields_is_read(exported, tmp_path):
