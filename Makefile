@@ -7,7 +7,7 @@ PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/installed
 
 # Arguments for pytest and for every benchmark: make test PYTEST_ARGS="-k samplers", make bench BENCH_ARGS=--quick
-PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4
+PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 BENCH_ARGS ?=
 
 # Nothing here may depend on a model hub being reachable.
@@ -48,7 +48,7 @@ test: lint
 
 # The inner loop: less than a minute of one core, chosen by tests/conftest.py.
 fast: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m fast --ignore tests/integration --ignore tests/contract tests hf_mtl hf_mtl_light
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m fast tests/unit hf_mtl hf_mtl_light
 
 lint: $(INSTALLED)
 	$(PYTHON) -m ruff check .

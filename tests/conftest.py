@@ -32,6 +32,7 @@ SLOW = frozenset(
         "unit/configuration/test_untrusted.py",
         "unit/data/test_content.py",
         "unit/distillation/test_store.py",
+        "unit/encoder/test_first_tokens.py",
         "unit/export/test_export.py",
         "unit/export/test_names_of_outputs.py",
         "unit/export/test_onnx.py",
@@ -52,6 +53,7 @@ SLOW = frozenset(
         "unit/metrics/test_tag_metrics.py",
         "unit/model/test_loading.py",
         "unit/model/test_model.py",
+        "unit/model/test_saved_whole.py",
         "unit/model/test_task_names.py",
         "unit/model_card/test_model_card.py",
         "unit/pipelines/test_against_stock.py",
@@ -81,6 +83,7 @@ SLOW = frozenset(
         "unit/trainer/test_divergence.py",
         "unit/trainer/test_every_argument.py",
         "unit/trainer/test_freed_memory.py",
+        "unit/trainer/test_images.py",
         "unit/trainer/test_names_of_tasks.py",
         "unit/trainer/test_ranks.py",
         "unit/trainer/test_resuming.py",
@@ -91,10 +94,11 @@ SLOW = frozenset(
         "unit/trainer/test_trainer.py",
         "unit/trainer/test_unfreezing.py",
         "unit/training_methods/test_distillation.py",
+        "unit/training_methods/test_methods.py",
         "unit/training_methods/test_mixup.py",
         "unit/validation/test_compare.py",
-        "unit/validation/test_errors.py",
         "unit/validation/test_cross_validate.py",
+        "unit/validation/test_errors.py",
     )
 )
 
