@@ -42,7 +42,7 @@ from hf_mtl.trainer._reading_outputs import read_outputs
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
 from hf_mtl.trainer._step_loss import Reduce, StepCounts, StepLog, StepRecord, count_batch
 from hf_mtl.trainer._summary import SummaryCallback, share_text
-from hf_mtl.trainer._thresholds import TunedThresholds, check_tuning
+from hf_mtl.trainer._thresholds import TunedThresholds, check_tuning, tune_task
 from hf_mtl.trainer._trainer import MultiTaskTrainer
 
 __all__ = [
@@ -72,6 +72,7 @@ __all__ = [
     "remove_checkpoints",
     "share_text",
     "split_learning_rates",
+    "tune_task",
     "warn_of_texts",
     "with_temperature",
 ]

@@ -14,13 +14,14 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelledDataset
 from hf_mtl.heads import SequenceClassificationHead, own_thresholds
 from hf_mtl.metrics import MultilabelF1, best_thresholds
+from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._calibration import CalibratedTask, calibrate_tasks
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl.trainer._labelled_outputs import LabelledOutputs
 from hf_mtl.trainer._reading_outputs import labelled_datasets, read_outputs
 from hf_mtl_light.errors import UserError
 
-__all__ = ["ThresholdTrainer", "TunedThresholds", "check_tuning", "labelled_tasks"]
+__all__ = ["ThresholdTrainer", "TunedThresholds", "check_tuning", "labelled_tasks", "tune_task"]
 
 logger = logging.get_logger(__name__)
 
@@ -75,11 +76,7 @@ class ThresholdTrainer(EvaluatingTrainer):
         datasets = labelled_datasets(self._named_datasets(eval_dataset, "validation"), names)
         tuned = {}
         for name, (scores, flags) in self._label_scores(datasets, names).items():
-            task = model.config.task(name)
-            new = replace(task, thresholds=best_thresholds(scores, flags, how))
-            before, after = (_metrics(each, scores, flags) for each in (task, new))
-            tuned[name] = TunedThresholds(new.thresholds, before, after, len(scores))  # type: ignore[arg-type]
-            model.replace_task(new)
+            tuned[name] = tune_task(model, name, scores, flags, how)
         if not tuned:
             raise UserError(
                 "No row labels a multi-label task, so there are no thresholds to tune. Multi-label tasks of the model: "
@@ -127,6 +124,23 @@ def _scores_and_flags(outputs: LabelledOutputs) -> tuple[np.ndarray, np.ndarray]
 
 def _is_tunable(head: Any) -> bool:
     return isinstance(head, SequenceClassificationHead) and head.task.is_multi_label
+
+
+def tune_task(model: MultiTaskModel, name: str, scores: np.ndarray, flags: np.ndarray, how: str) -> TunedThresholds:
+    """Find a task's thresholds from scores of its labels, and put them into the model's config.
+
+    Args:
+        model: The model.
+        name: A multi-label task.
+        scores: [R, C] in [0, 1].
+        flags: [R, C], true where the label holds.
+        how: See `ThresholdTrainer.tune_thresholds`.
+    """
+    task = model.config.task(name)
+    new = replace(task, thresholds=best_thresholds(scores, flags, how))
+    before, after = (_metrics(each, scores, flags) for each in (task, new))
+    model.replace_task(new)
+    return TunedThresholds(new.thresholds, before, after, len(scores))  # type: ignore[arg-type]
 
 
 def _metrics(task: TaskConfig, scores: np.ndarray, flags: np.ndarray) -> dict[str, float]:

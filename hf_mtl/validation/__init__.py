@@ -13,6 +13,7 @@ from hf_mtl.validation._conformal import conformal_sets, conformal_threshold
 from hf_mtl.validation._cross_validate import CrossValidation, cross_validate
 from hf_mtl.validation._errors import TaskErrors, errors, errors_by_task
 from hf_mtl.validation._folds import Splitter, make_folds
+from hf_mtl.validation._from_oof import label_errors, tune_thresholds_from_oof
 from hf_mtl.validation._oof import read_oof
 from hf_mtl.validation._predicted_rows import predicted_rows
 from hf_mtl.validation._stratify import IterativeStratifiedKFold
@@ -31,10 +32,12 @@ __all__ = [
     "cross_validate",
     "errors",
     "errors_by_task",
+    "label_errors",
     "make_folds",
     "normalised",
     "paired_interval",
     "predicted_rows",
     "read_oof",
+    "tune_thresholds_from_oof",
     "verdict_of",
 ]

@@ -11,12 +11,18 @@ from datasets import Dataset
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
 from hf_mtl.data import LabelledDataset, check_rows
 from hf_mtl.heads import head_class
-from hf_mtl.recipe import PreparedRecipe, has_labels
+from hf_mtl.recipe import PreparedRecipe, has_labels, narrowed_options
 
-__all__ = ["labelled_rows", "task_alone", "task_steps"]
+__all__ = ["has_stored_teachers", "labelled_rows", "task_alone", "task_steps"]
 
 #: Options of sampling that hold with any strategy, for one dataset alone, too.
 _RULES = ("exhausted", "max_rows")
+
+
+def has_stored_teachers(prepared: PreparedRecipe) -> bool:
+    """Return whether rows are taught by a file, which finds them by their numbers in the whole training split."""
+    methods: Any = prepared.args.methods or {}
+    return any(str(options.get("teachers")).endswith(".parquet") for options in methods.values())
 
 
 def labelled_rows(data: Dataset, task: TaskConfig) -> Dataset:
@@ -56,7 +62,7 @@ def task_alone(prepared: PreparedRecipe, task: TaskConfig, steps: int | None) ->
     """
     own = dataclasses.replace(task, weight=1.0, tied_to=None, branch=None)
     train = {
-        name: labelled_rows(_columns(data, own), own)
+        name: _columns(data, own) if has_stored_teachers(prepared) else labelled_rows(_columns(data, own), own)
         for name, data in prepared.train.items()
         if task.name in data.column_names and has_labels(data, [task.name])
     }
@@ -75,7 +81,7 @@ def task_alone(prepared: PreparedRecipe, task: TaskConfig, steps: int | None) ->
     changes = _arguments(prepared, own, train)
     alone = dataclasses.replace(
         prepared,
-        recipe=recipe.model_copy(update={"datasets": sources, "tasks": asked, "branches": {}}),
+        recipe=recipe.model_copy(update={"datasets": sources, "tasks": asked, "branches": {}, "only": []}),
         args=recipe.training_arguments(**changes),
         tasks=[own],
         sources={name: prepared.sources[name] for name in train},
@@ -101,14 +107,19 @@ def _scored(by_dataset: Mapping[str, Dataset], task: TaskConfig) -> dict[str, Da
 def _arguments(prepared: PreparedRecipe, task: TaskConfig, train: Mapping[str, Dataset]) -> dict[str, Any]:
     """Return the arguments that name other tasks or datasets, or are there for several."""
     args = prepared.args
+    gone = [name for name in prepared.train if name not in train]
     changes: dict[str, Any] = {"balancing": "fixed", "balancing_options": None, "gradient_cosine_steps": None}
-    options = _of(args.sampling_options or {}, set(prepared.train), set(train))
+    changes["methods"] = _methods(args.methods or {}, task.name) or None
+    changes["augmentation"] = narrowed_options(args.augmentation, gone)
+    options = narrowed_options(args.sampling_options or {}, gone)
     if len(train) == 1:
         changes["sampling"], options = "proportional", {key: options[key] for key in _RULES if key in options}
     changes["sampling_options"] = options
     names = {other.name for other in prepared.tasks}
     changes["frozen_heads"] = [name for name in args.frozen_heads or () if name == task.name] or None
-    changes["head_learning_rate"] = _of(args.head_learning_rate, names, {task.name}) or None
+    rates = args.head_learning_rate
+    if isinstance(rates, Mapping):
+        changes["head_learning_rate"] = {name: rate for name, rate in rates.items() if name == task.name} or None
     best = (args.metric_for_best_model or "").removeprefix("eval_")
     if any(best.startswith(f"{name}_") for name in names) and not best.startswith(f"{task.name}_"):
         changes["metric_for_best_model"] = None
@@ -117,9 +128,17 @@ def _arguments(prepared: PreparedRecipe, task: TaskConfig, train: Mapping[str, D
     return changes
 
 
-def _of(value: Any, known: set[str], kept: set[str]) -> Any:
-    """Return options without what is said of others, wherever a mapping has their names for keys."""
-    if isinstance(value, Mapping):
-        is_by_name = bool(value) and set(value) <= known
-        return {key: _of(item, known, kept) for key, item in value.items() if not is_by_name or key in kept}
-    return [_of(item, known, kept) for item in value] if isinstance(value, list) else value
+def _methods(methods: Any, task: str) -> dict[str, Any]:
+    """Return the training methods that a task takes part in."""
+    kept = {}
+    for name, options in methods.items():
+        named = {key: options[key] for key in ("tasks", "teachers") if isinstance(options.get(key), (list, Mapping))}
+        if "tasks" in named and task not in named["tasks"]:
+            continue
+        own = {**options, **({"tasks": [task]} if "tasks" in named else {})}
+        if isinstance(named.get("teachers"), Mapping):
+            if task not in named["teachers"]:
+                continue
+            own["teachers"] = {task: named["teachers"][task]}
+        kept[name] = own
+    return kept

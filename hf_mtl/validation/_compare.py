@@ -21,7 +21,7 @@ from hf_mtl.recipe import BuiltRecipe, PreparedRecipe, Recipe
 from hf_mtl.trainer import TaskScorer
 from hf_mtl.validation._alone import task_alone, task_steps
 from hf_mtl.validation._bootstrap import paired_interval, verdict_of
-from hf_mtl.validation._runs import Run, finished, mark_of, run_all
+from hf_mtl.validation._runs import Run, chosen_arguments, finished, mark_of, run_all
 from hf_mtl.validation._scores import scores_of
 from hf_mtl.validation._sharing import write_sharing
 from hf_mtl_light.errors import UserError
@@ -71,6 +71,11 @@ class Comparison:
             raise UserError(f"budget must be one of {listed(BUDGETS)}, found {budget!r}.")
         if seeds < 1:
             raise UserError(f"seeds must be at least 1, found {seeds}.")
+        if recipe.model is not None:
+            raise UserError(
+                f"The recipe begins with the trained model {recipe.model!r}, whose encoder learned its tasks together: "
+                "none can be trained alone from it. Compare a recipe that begins with an encoder."
+            )
         prepared = recipe.prepare()
         if prepared.args.world_size > 1:
             raise UserError(f"A comparison trains in one process a run, and this one is of {prepared.args.world_size}.")
@@ -79,7 +84,7 @@ class Comparison:
             if not any(task.name in data.column_names for data in prepared.test.values()):
                 raise UserError(f"Task {task.name!r}: no test or validation row. Set test_size of its dataset.")
         numbers = [prepared.args.seed + i for i in range(seeds)]
-        together = [_run("together", prepared, {"seed": seed}) for seed in numbers]
+        together = [_run("together", prepared, {**chosen_arguments(prepared), "seed": seed}) for seed in numbers]
         if len(prepared.tasks) == 1:  # the recipe itself
             return cls(prepared, numbers, together, {prepared.tasks[0].name: together})
         args, steps = prepared.args, task_steps(prepared)

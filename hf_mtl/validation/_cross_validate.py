@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,14 +18,17 @@ from scipy import stats
 from hf_mtl.data import LabelledDataset, check_rows, check_tasks_have_rows
 from hf_mtl.heads import head_class
 from hf_mtl.recipe import PreparedRecipe, Recipe, has_labels
+from hf_mtl.validation._alone import has_stored_teachers
 from hf_mtl.validation._folds import Splitter, make_folds
 from hf_mtl.validation._oof import HeldOut, join_oof
-from hf_mtl.validation._runs import Run, finished, mark_of, run_all
+from hf_mtl.validation._runs import Run, chosen_arguments, finished, mark_of, run_all
 from hf_mtl.validation._scores import scores_of
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import write_text_whole, written_whole
 
 __all__ = ["CrossValidation", "cross_validate"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,17 @@ class CrossValidation:
             ValueError: At the first mistake; the message names dataset, task or fold.
         """
         prepared = recipe.prepare(keep=group_by)
+        if has_stored_teachers(prepared):
+            raise UserError(
+                "methods: stored answers are found by the rows' numbers in the whole training split, which folds cut. "
+                "Name the teachers' models in place of their file, or leave distillation out."
+            )
+        if recipe.model is not None:
+            logger.warning(
+                "The recipe begins with the trained model %r. Rows that it learned from are not new to any fold: the "
+                "scores then flatter.",
+                recipe.model,
+            )
         args = prepared.args
         if args.world_size > 1:
             raise UserError(f"Cross-validation trains in one process a fold, and this one is of {args.world_size}.")
@@ -157,7 +172,7 @@ def _fold(prepared: PreparedRecipe, folds: Mapping[str, np.ndarray], number: int
         label_counts={name: {**prepared.label_counts[name], "train": found} for name, found in counts.items()},
     )
     after = HeldOut(number, held, {name: numbers[name] for name in held}, tasks, prepared.args.max_length)
-    return Run(f"fold-{number}", own, mark_of(own), after=after)
+    return Run(f"fold-{number}", own, mark_of(own), chosen_arguments(prepared), after)
 
 
 def _write_folds(path: Path, folds: Mapping[str, np.ndarray]) -> None:

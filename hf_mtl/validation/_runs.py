@@ -27,7 +27,7 @@ from hf_mtl.validation._progress import RunsBar
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import lock_file, open_beside, write_text_whole
 
-__all__ = ["Run", "finished", "mark_of", "run_all"]
+__all__ = ["Run", "chosen_arguments", "finished", "mark_of", "run_all"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,12 @@ class Run:
     def steps(self) -> int:
         """The optimizer steps of the training."""
         return self.prepared.steps()
+
+
+def chosen_arguments(prepared: PreparedRecipe) -> dict[str, Any]:
+    """Return the arguments that the preparation changed: those that name datasets, where some are not trained."""
+    names = ("sampling_options", "augmentation") if prepared.recipe.only else ()
+    return {name: getattr(prepared.args, name) for name in names}
 
 
 def mark_of(prepared: PreparedRecipe, changes: Mapping[str, Any] | None = None) -> str:

@@ -104,10 +104,15 @@ def test_epochs_of_all_are_epochs_of_each_task(values):
 
 def test_names_of_other_tasks_and_datasets_in_arguments_are_left_out(values):
     values["training"] |= {"frozen_heads": ["stars"], "head_learning_rate": {"opinion": 1e-3, "slots": 1e-2}}
+    values["methods"] = {"r-drop": {"alpha": 0.5, "tasks": ["opinion", "slots"]}}
     values["sampling"] = {"strategy": "proportional", "weights": {"films": 2.0}, "max_rows": {"talks": 4}}
     plan = Comparison.plan(Recipe.from_dict(values), 1)
     args = {task: runs[0].prepared.args for task, runs in plan.alone.items()}
     assert [args[task].frozen_heads for task in ("opinion", "stars", "slots")] == [None, ["stars"], None]
+    assert [args[task].methods for task in ("opinion", "stars")] == [
+        {"r-drop": {"alpha": 0.5, "tasks": ["opinion"]}},
+        None,
+    ]
     assert args["slots"].head_learning_rate == {"slots": 1e-2}
     assert args["slots"].sampling_options == {"max_rows": {"talks": 4}}
 

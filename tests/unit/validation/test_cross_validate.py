@@ -149,3 +149,23 @@ def test_groups_may_be_columns_that_the_recipe_does_not_read(values):
     assert all(folds[i] == folds[i + 1] for i in range(0, 16, 2))
     with pytest.raises(ValueError, match="no dataset has a column 'autor'"):
         CrossValidation.plan(Recipe.from_dict(values), 2, group_by="autor")
+
+
+def test_fold_models_become_one_and_out_of_fold_answers_teach(values, tmp_path):
+    from typer.testing import CliRunner
+
+    from hf_mtl import MultiTaskModel
+    from hf_mtl.cli import app
+
+    cross_validate(values, "cv", folds=2)
+    result = CliRunner().invoke(app, ["merge", "cv/fold-0", "cv/fold-1", "--average", "-o", "soup"])
+    assert result.exit_code == 0, result.output
+    soup, *models = (MultiTaskModel.from_pretrained(name).state_dict() for name in ("soup", "cv/fold-0", "cv/fold-1"))
+    name = next(name for name in soup if name.startswith("heads.opinion") and name.endswith("weight"))
+    assert np.allclose(soup[name], (models[0][name] + models[1][name]) / 2)
+    values["methods"] = {"distillation": {"teachers": "cv/oof.parquet"}}
+    built = Recipe.from_dict(values).build()
+    built.train()
+    assert any("added_loss/distillation" in entry for entry in built.trainer.state.log_history)
+    with pytest.raises(ValueError, match="stored answers are found by the rows' numbers"):
+        cross_validate(values, "taught", folds=2)
