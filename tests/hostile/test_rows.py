@@ -38,7 +38,7 @@ BAD = {
     "a list of nulls": "[null, null]",
     "an empty list": "[]",
     "a list of empty texts": '["", ""]',
-    "a list of numbers": "[3.5, 7.25]",
+    "a list of numbers": "[3.5, -7.25]",
     "a list of many": json.dumps(["O"] * 1000),
     "a NUL": '"\\u0000"',
     "half a surrogate": '"\\ud800"',
