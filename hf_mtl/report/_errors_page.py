@@ -64,9 +64,9 @@ def render_errors(title: str, tasks: Mapping[str, ErrorsOfTask], facts: Mapping[
         raise MissingExtraError(f"A page of errors needs {error.name}: pip install 'hf-mtl[report]'") from error
     sections = {"tasks": _overview(tasks)}
     for number, (name, found) in enumerate(tasks.items()):
-        parts = (_labels(found), _confusion(found, number), _reliability(found, number))
+        figures = (_labels(found), _confusion(found, number), _reliability(found, number))
         sections[f"task-{number}"] = (
-            f"<h2>{escape(printable(name))}</h2>{''.join(parts)}{_entities(found, most)}{_wrong(found, most)}"
+            f"<h2>{escape(printable(name))}</h2>{''.join(figures)}{_entities(found, most)}{_wrong(found, most)}"
         )
     return framed(title, facts, sections)
 

@@ -6,6 +6,7 @@ from tempfile import TemporaryFile
 
 import datasets
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
@@ -176,3 +177,52 @@ def test_a_mistake_in_the_space_names_file_key_and_remedy(recipe, tmp_path, spac
     assert str(path) in error
     assert words in error
     assert set(tmp_path.rglob("*")) == before | {path}
+
+
+def test_one_folder_is_swept_by_one_process(recipe, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    folder = tmp_path / "run-sweep"
+    folder.mkdir()
+    with (folder / ".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused = call("sweep", recipe, "--space", write_space(recipe, {"learning_rate": [1e-3]}), code=2)
+    assert "another process sweeps there" in refused.stderr
+    assert {path.name for path in folder.iterdir()} == {".lock"}
+
+
+def test_a_trial_that_runs_out_of_memory_does_not_end_the_sweep(recipe, tmp_path, monkeypatch):
+    from hf_mtl.trainer import MultiTaskTrainer
+
+    train = MultiTaskTrainer.train
+
+    def full(self, *args, **kwargs):
+        if self.args.per_device_train_batch_size == 8:
+            raise torch.OutOfMemoryError("of 80 GiB")
+        return train(self, *args, **kwargs)
+
+    monkeypatch.setattr(MultiTaskTrainer, "train", full)
+    result = call("sweep", recipe, "--space", write_space(recipe, {"per_device_train_batch_size": [4, 8]}))
+    assert "out of memory" in result.stdout
+    best = yaml.safe_load((tmp_path / "run-sweep" / "best.yaml").read_text())
+    assert best["training"]["per_device_train_batch_size"] == 4
+
+
+def test_an_interrupted_sweep_keeps_its_trials_and_says_how_to_continue(recipe, tmp_path, monkeypatch):
+    from hf_mtl.trainer import MultiTaskTrainer
+
+    train, begun = MultiTaskTrainer.train, []
+
+    def interrupted(self, *args, **kwargs):
+        begun.append(self)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return train(self, *args, **kwargs)
+
+    sweep = ("sweep", recipe, "--space", write_space(recipe, {"learning_rate": [1e-3, 1e-4]}))
+    with monkeypatch.context() as patch:
+        patch.setattr(MultiTaskTrainer, "train", interrupted)
+        stopped = call(*sweep, code=130)
+    assert "1 trials are kept: continue with --resume" in stopped.stderr
+    assert {path.name for path in (tmp_path / "run-sweep").iterdir()} == {"trials.db", "best.yaml", ".lock"}
+    call(*sweep, "--resume")
+    assert len(trials(tmp_path / "run-sweep")) == 2
