@@ -62,8 +62,11 @@ class LoadableModel(PreTrainedModel):
                 except (TypeError, AttributeError, RecursionError) as error:  # it is not even a mapping
                     raise UserError(f"{str(name)!r}: config.json holds no mapping of fields: {error}") from error
             with checked_weights(str(name), kwargs), _wrong_files_named(str(name)):
-                options = {**kwargs, "use_safetensors": True, "output_loading_info": True}
-                model = super().from_pretrained(*args, **options)
+                # Transformers' own error points at a table in the log; the one below names the weights.
+                seen = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+                model = super().from_pretrained(*args, **{**kwargs, "use_safetensors": True, **seen})
+            if not (kwargs.get("ignore_mismatched_sizes") and kwargs.get("output_loading_info")):
+                _check_sizes(model[1], str(name))
             if not kwargs.get("output_loading_info"):
                 model, info = model
                 _check_whole(model, info, str(name))
@@ -76,6 +79,23 @@ class LoadableModel(PreTrainedModel):
         if loaded.config.frozen:
             apply_frozen(loaded)  # loading makes new parameters
         return model
+
+
+def _check_sizes(info: Mapping[str, Any], name: str) -> None:
+    """Check that no weight has another shape in the files than by the config.
+
+    Raises:
+        ValueError: Naming some that have.
+    """
+    found = [
+        f"{key!r} is {list(saved)} there and {list(wanted)} by config.json"
+        for key, saved, wanted in sorted(info["mismatched_keys"])
+    ]
+    if found:
+        raise UserError(
+            f"{name!r}: the weights in its files do not fit the tasks and encoder_config of config.json: "
+            f"{'; '.join(found[:2])}{f' ({len(found)} in all)' if len(found) > 2 else ''}. Get both from one model."
+        )
 
 
 def _check_whole(model: Any, info: Mapping[str, Collection[str]], name: str) -> None:

@@ -115,3 +115,14 @@ def test_an_encoder_that_lacks_a_layer_gets_no_heads(encoder_folder, tmp_path):
         shutil.copy(encoder_folder / "config.json", tmp_path)
         with pytest.raises(ValueError, match=f"{words}.*{re.escape(name)}"):
             MultiTaskModel.from_encoder(tmp_path, TASKS)
+
+
+@pytest.mark.parametrize("given", [{}, {"ignore_mismatched_sizes": True}])
+def test_weights_of_other_shapes_are_named_with_both(tmp_path, given):
+    task = TaskConfig("mood", "sentiment", labels=["bad", "good"])
+    MultiTaskModel.from_encoder(tiny_encoder(), [task]).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["tasks"][0]["labels"] = ["bad", "fair", "good"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"'heads\.mood\.\S+' is \[2.*\] there and \[3.*\] by config\.json"):
+        MultiTaskModel.from_pretrained(tmp_path, **given)
