@@ -20,7 +20,7 @@ from datasets import Dataset
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import accuracy_score, f1_score, r2_score
 from sklearn.utils.validation import check_is_fitted
-from transformers import AutoTokenizer, set_seed
+from transformers import AutoTokenizer, PrinterCallback, set_seed
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig
@@ -116,6 +116,7 @@ class MultiTaskEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             arguments = MultiTaskTrainingArguments(folder, **given)
             data = {"rows": Dataset.from_dict(rows)}
             trainer = MultiTaskTrainer(model, arguments, data, processing_class=self.tokenizer_)
+            trainer.remove_callback(PrinterCallback)
             trainer.train()
         self.model_ = model
         self.classes_ = self._classes[_ONE] if self._is_one else self._classes

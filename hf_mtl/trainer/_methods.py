@@ -83,6 +83,8 @@ class StepMethods:
         Raises:
             ValueError: If something is missing there.
         """
+        if not self._chosen:
+            return
         args = self._args
         labelled = {task for dataset in datasets.values() for task in dataset.tasks}
         start = TrainingStart(

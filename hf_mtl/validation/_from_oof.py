@@ -45,9 +45,9 @@ class _Judged:
         for name, data in as_datasets(datasets, "train").items():
             if task.name not in data.column_names:
                 continue
-            part = LabelledDataset(name, data, [task], {task.name: head})
-            for number, label in part.labels(task.name):
-                [row] = part.read([number])
+            dataset = LabelledDataset(name, data, [task], {task.name: head})
+            for number, label in dataset.labels(task.name):
+                [row] = dataset.read([number])
                 found.places.append((name, number))
                 found.texts.append(row.text)
                 found.labels.append(head.reference(task, label))

@@ -160,7 +160,7 @@ RECIPES = {
     "no input column": (
         ("datasets.films.columns", {"sentence": "txt", "label": "opinion"}),
         "recipe.yaml: datasets.films.columns: no input. Map a column to 'text', two to 'text' and 'text_pair', or one "
-        "to 'tokens'. Did you mean 'text' for 'txt'?",
+        "to 'tokens' or 'image'. Did you mean 'text' for 'txt'?",
     ),
     "no task column": (("datasets.films.columns", {"sentence": "text"}), "datasets.films.columns: no task."),
     "task that no column is mapped to": (

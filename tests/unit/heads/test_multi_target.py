@@ -207,7 +207,7 @@ def test_wrong_label_met_while_learning_names_dataset_and_row(build, data):
             MultiTaskModel.from_encoder(tiny_encoder(), [MOOD]), {**data, "short": Dataset.from_dict(column)}, None
         ).train()
     plain = MultiTaskModel.from_encoder(tiny_encoder(), [TaskConfig("mood", "regression")])
-    with pytest.raises(ValueError, match=r"Dataset 'talk', row 0.*for several name them: labels=\[...\]"):
+    with pytest.raises(ValueError, match=r"Dataset 'talk', row 0.*for several targets name them: labels=\[...\]"):
         build(plain, data, None).train()
 
 
