@@ -226,7 +226,15 @@ class MultiTaskConfig(PreTrainedConfig):
         # Trainer switches use_cache off on every config; it means nothing here.
         for name in ("id2label", "label2id", "problem_type", "use_cache"):
             result.pop(name, None)
-        for name in ("frozen", "branches", "vocabulary", "image_encoder_config"):
+        for name in ("frozen", "branches", "vocabulary"):
             if not result.get(name):
                 result.pop(name, None)
+        return result
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """Return what differs from the defaults, as a file holds it."""
+        result: dict[str, Any] = super().to_diff_dict()
+        # Transformers writes all sub-configs, and most models have no encoder of pictures.
+        if result.get("image_encoder_config") is None:
+            result.pop("image_encoder_config", None)
         return result
