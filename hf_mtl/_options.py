@@ -17,6 +17,7 @@ __all__ = [
     "check_number",
     "check_option_names",
     "described",
+    "made_of",
     "made_once",
     "name_in",
     "parsed_options",
@@ -72,6 +73,9 @@ class Configurable:
         return {name: _plain(getattr(self, name)) for name in self.option_names()}
 
 
+_Configured = TypeVar("_Configured", bound=Configurable)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -117,6 +121,24 @@ def check_option_names(where: str, given: Iterable[object], valid: Iterable[str]
             raise UserError(
                 f"{where} has no option {name!r}.{nearest(str(name), valid)} Options: {listed(valid) or 'none'}."
             )
+
+
+def made_of(kind: type[_Configured], where: str, values: Mapping[str, Any]) -> _Configured:
+    """Return an instance of a class with some of its options.
+
+    Args:
+        kind: The class.
+        where: What it is, for messages.
+        values: The options.
+
+    Raises:
+        UserError: If an option is unknown or wrong; the message begins with ``where``.
+    """
+    check_option_names(where, values, kind.option_names())
+    try:
+        return kind(**values)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def parsed_options(name: str, value: Mapping[str, Any] | str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hf_mtl._names import listed, nearest
-from hf_mtl._options import check_option_names, parsed_options
+from hf_mtl._options import made_of, parsed_options
 from hf_mtl.augmentation._augmenter import Augmenter
 from hf_mtl.augmentation._base import Augmentation
 from hf_mtl.augmentation._by_dataset import AugmentationByDataset
@@ -92,9 +92,4 @@ def make_augmentations(given: Mapping[str, Any] | str | None) -> dict[str, Augme
 
 
 def _made(name: str, values: Mapping[str, Any], of: str = "") -> Augmentation:
-    kind, where = AUGMENTATIONS[name], f"augmentation {name!r}{of}"
-    check_option_names(where, values, kind.option_names())
-    try:
-        return kind(**values)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
+    return made_of(AUGMENTATIONS[name], f"augmentation {name!r}{of}", values)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hf_mtl._names import listed, nearest
-from hf_mtl._options import check_option_names, parsed_options
+from hf_mtl._options import made_of, parsed_options
 from hf_mtl.training_methods._adversary import AdversarialMethod
 from hf_mtl.training_methods._base import TrainingMethod, TrainingStart
 from hf_mtl.training_methods._micro_batch import MicroBatch
@@ -77,11 +77,6 @@ def make_methods(given: Mapping[str, Any] | str | None) -> dict[str, TrainingMet
         elif name not in METHODS:
             raise UserError(f"Unknown training method {name!r}.{nearest(name, METHODS)} Methods: {listed(METHODS)}.")
         else:
-            values = parsed_options(f"method {name!r}", options)
-            kind = METHODS[name]
-            check_option_names(f"method {name!r}", values, kind.option_names())
-            try:
-                made[name] = kind(**values)
-            except UserError as error:
-                raise UserError(f"method {name!r}: {error}") from None
+            where = f"method {name!r}"
+            made[name] = made_of(METHODS[name], where, parsed_options(where, options))
     return made

@@ -15,7 +15,7 @@ from hf_mtl.training_methods._micro_batch import MicroBatch
 from hf_mtl.training_methods._perturbation import SCOPES, of_norm, within
 from hf_mtl_light.errors import UserError
 
-__all__ = ["AdversarialMethod", "SteppedAdversary", "gradient_of"]
+__all__ = ["AdversarialMethod", "MixedAdversary", "SteppedAdversary", "gradient_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +69,26 @@ def gradient_of(objective: torch.Tensor, delta: torch.Tensor, keep: bool = False
         keep: Whether the objective will be differentiated again.
     """
     return torch.autograd.grad(objective, delta, retain_graph=keep)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedAdversary(AdversarialMethod):
+    """Puts the loss of perturbed rows in the place of a part of the loss.
+
+    Args:
+        alpha: The part, in [0, 1].
+    """
+
+    alpha: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("alpha", self.alpha, 0, 1)
+
+    def added_losses(self, batch: MicroBatch) -> dict[str, torch.Tensor]:
+        """Return alpha times what the losses of the perturbed pass exceed the plain ones by."""
+        perturbed = batch.again(self.perturbation(batch))
+        return {name: self.alpha * (perturbed.losses[name] - loss) for name, loss in batch.losses.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -83,9 +84,14 @@ class Distillation(TrainingMethod):
             ValueError: If a task has no teacher, or cannot learn from one.
         """
         super().check(name, heads)
-        self._checked(heads, None)
+        self._lessons(heads)
 
-    def _checked(self, heads: Mapping[str, Head], stored: StoredPredictions | None) -> dict[str, Lesson]:
+    @cached_property
+    def _stored(self) -> StoredPredictions | None:
+        """The stored answers, read once for the check and the training."""
+        return StoredPredictions(str(self.teachers)) if self.is_stored else None
+
+    def _lessons(self, heads: Mapping[str, Head]) -> dict[str, Lesson]:
         for task in self.tasks or ():
             if type(heads[task]).label_probabilities is Head.label_probabilities:
                 raise UserError(
@@ -93,8 +99,8 @@ class Distillation(TrainingMethod):
                     "from a teacher. Leave it out of tasks."
                 )
         teachable = [h.task for h in heads.values() if type(h).label_probabilities is not Head.label_probabilities]
-        if self.is_stored:
-            lessons = _stored_lessons(stored or StoredPredictions(str(self.teachers)), teachable, self.tasks)
+        if self._stored is not None:
+            lessons = _stored_lessons(self._stored, teachable, self.tasks)
         else:
             lessons = match_teachers(self.teachers, teachable, self.tasks)
         for task in lessons:
@@ -111,8 +117,7 @@ class Distillation(TrainingMethod):
         Raises:
             ValueError: If an answer is missing, or the teachers cannot read what the student reads.
         """
-        stored = StoredPredictions(str(self.teachers)) if self.is_stored else None
-        lessons = self._checked(start.heads, stored)
+        stored, lessons = self._stored, self._lessons(start.heads)
         answers: Answers = ModelAnswers(lessons, start) if stored is None else StoredAnswers(stored, lessons, start)
         return _Teaching(alpha=self.alpha, tasks=list(lessons), method=self, answers=answers, steps=start.steps)
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hf_mtl._options import check_number
-from hf_mtl.training_methods._adversary import AdversarialMethod
+from hf_mtl.training_methods._adversary import MixedAdversary
 from hf_mtl.training_methods._micro_batch import MicroBatch
 from hf_mtl.training_methods._perturbation import of_norm
 
@@ -22,24 +21,9 @@ __all__ = ["FGM"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FGM(AdversarialMethod):
-    """Puts the loss of perturbed rows in the place of a part of the loss.
-
-    Args:
-        alpha: The part, in [0, 1].
-    """
-
-    alpha: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("alpha", self.alpha, 0, 1)
+class FGM(MixedAdversary):
+    """Moves each row along its gradient: see `MixedAdversary`."""
 
     def perturbation(self, batch: MicroBatch) -> torch.Tensor:
         """Return what is added to the embeddings, [N, H]."""
         return of_norm(self.gradient(batch, batch.zeros()), self.epsilon, batch.layout, self.norm)
-
-    def added_losses(self, batch: MicroBatch) -> dict[str, torch.Tensor]:
-        """Return alpha times what the losses of the perturbed pass exceed the plain ones by."""
-        perturbed = batch.again(self.perturbation(batch))
-        return {name: self.alpha * (perturbed.losses[name] - loss) for name, loss in batch.losses.items()}

@@ -10,30 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from hf_mtl._options import check_number
-from hf_mtl.training_methods._adversary import SteppedAdversary
-from hf_mtl.training_methods._micro_batch import MicroBatch
+from hf_mtl.training_methods._adversary import MixedAdversary, SteppedAdversary
 
 __all__ = ["PGD"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PGD(SteppedAdversary):
-    """Puts the loss of perturbed rows in the place of a part of the loss.
-
-    Args:
-        alpha: The part, in [0, 1].
-    """
-
-    alpha: float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_number("alpha", self.alpha, 0, 1)
-
-    def added_losses(self, batch: MicroBatch) -> dict[str, torch.Tensor]:
-        """Return alpha times what the losses of the perturbed pass exceed the plain ones by."""
-        perturbed = batch.again(self.perturbation(batch))
-        return {name: self.alpha * (perturbed.losses[name] - loss) for name, loss in batch.losses.items()}
+class PGD(MixedAdversary, SteppedAdversary):
+    """Moves each row by steps of ascent: see `MixedAdversary` and `SteppedAdversary`."""
