@@ -9,7 +9,7 @@ from __future__ import annotations
 from hf_mtl.configuration._branches import check_branches
 from hf_mtl.configuration._config import MultiTaskConfig
 from hf_mtl.configuration._label_values import value_text
-from hf_mtl.configuration._modality import Modality, modality
+from hf_mtl.configuration._modality import MODALITIES, Modality, modality
 from hf_mtl.configuration._per_label import BALANCED, PER_LABEL, Numbers
 from hf_mtl.configuration._task import TaskConfig
 from hf_mtl.configuration._task_names import INPUT_COLUMNS, check_task_names, module_key, task_of_key
@@ -19,6 +19,7 @@ from hf_mtl.configuration._untrusted import MOST_MISSING, check_built, check_val
 __all__ = [
     "BALANCED",
     "INPUT_COLUMNS",
+    "MODALITIES",
     "MOST_MISSING",
     "PER_LABEL",
     "Modality",

@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 from transformers import AutoModel, PreTrainedConfig
 
-__all__ = ["Modality", "modality"]
+__all__ = ["MODALITIES", "Modality", "modality"]
 
 #: What an encoder, or a task, reads.
 Modality = Literal["text", "image"]
+#: Each in words.
+MODALITIES: dict[Modality, str] = {"text": "texts", "image": "pictures"}
 
 
 def modality(config: PreTrainedConfig) -> Modality:

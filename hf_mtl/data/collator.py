@@ -13,7 +13,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.data._masking import TokenMasker
 from hf_mtl.data._processors import check_processors, pixels_of
 from hf_mtl.data._tokenised import READINGS, Tokenised, lay_out
-from hf_mtl.data.pictures import PictureError, read_picture
+from hf_mtl.data.pictures import picture_of
 from hf_mtl.encoder import longest_text
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import (
@@ -212,7 +212,7 @@ class MultiTaskCollator:
             own = [rows[i] for i in chosen["choices"]]
             choices, found.names = encode_choices(self.tokenizer, own, self.max_length)
             found.choices = dict(zip(chosen["choices"], choices, strict=True))
-        found.images = {i: _picture(rows[i]) for i in chosen["image"]}
+        found.images = {i: picture_of(rows[i]) for i in chosen["image"]}
         return found
 
     def _trained(self, row: Row, context: EncodedContext) -> list[int]:
@@ -259,11 +259,3 @@ class MultiTaskCollator:
         offsets = self._pad(encoding.offsets, (0, 0), length)
         word_map = word_map_of(row, self._pad(word_ids, None, length), offsets)
         return word_map if self.masker is None else replace(word_map, ids=encoding.ids)
-
-
-def _picture(row: Row) -> Any:
-    """Return a row's picture: see `read_picture`."""
-    try:
-        return read_picture(row.image)
-    except PictureError as error:
-        raise UserError(f"Dataset {row.dataset!r}, row {row.index}: {error}") from error

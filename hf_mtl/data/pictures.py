@@ -6,9 +6,10 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+from hf_mtl_light.encoding import Row, RowError
 from hf_mtl_light.errors import MissingExtraError, UserError
 
-__all__ = ["PictureError", "read_picture"]
+__all__ = ["PictureError", "picture_of", "read_picture"]
 
 
 class PictureError(UserError):
@@ -53,3 +54,15 @@ def read_picture(value: Any) -> Any:
         ground = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(ground, image)
     return image.convert("RGB")
+
+
+def picture_of(row: Row) -> Any:
+    """Return a row's picture: see `read_picture`.
+
+    Raises:
+        RowError: If it cannot be read.
+    """
+    try:
+        return read_picture(row.image)
+    except PictureError as error:
+        raise RowError(row, str(error)) from error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.data import PictureError, pixels_of, read_picture
+from hf_mtl.data import picture_of, pixels_of
 from hf_mtl_light.encoding import EncodedRow, Row, RowError, Window, WindowEncoder
 from hf_mtl_light.words import Reading, WordMap
 
@@ -27,7 +27,7 @@ class PictureWindow(Window):
         pixels: [channels, height, width].
     """
 
-    pixels: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    pixels: torch.Tensor
 
     @property
     def key(self) -> Any:
@@ -81,15 +81,8 @@ class RowEncoder(WindowEncoder):
                 "it has a picture, and there is no image processor. Pass the model's: "
                 "image_processor=AutoImageProcessor.from_pretrained(name).",
             )
-        pictures = [_picture(row) for row in rows]
+        pictures = [picture_of(row) for row in rows]
         return [
             EncodedRow([PictureWindow([0] * _TOKENS, None, 0, _TOKENS, 1, pixels)], WordMap("", [], []))
             for pixels in pixels_of(self.image_processor, pictures)
         ]
-
-
-def _picture(row: Row) -> Any:
-    try:
-        return read_picture(row.image)
-    except PictureError as error:
-        raise RowError(row, str(error)) from error

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import Modality
+from hf_mtl.configuration import MODALITIES, Modality
 from hf_mtl.heads import Head
 from hf_mtl_light.errors import UserError
 
 __all__ = ["asked_heads", "given_inputs"]
 
-#: What encoders read: in words, and the argument that holds it.
-_INPUTS: dict[Modality, tuple[str, str]] = {"text": ("texts", "input_ids"), "image": ("pictures", "pixel_values")}
+#: The argument of a pass that holds what an encoder reads.
+_INPUTS: dict[Modality, str] = {"text": "input_ids", "image": "pixel_values"}
 
 
 def given_inputs(texts: Any, pictures: Any) -> list[Modality]:
@@ -68,6 +68,5 @@ def asked_heads(
         if reads in given:
             found[name] = heads[name]
         elif tasks is not None or rows is not None:
-            what, argument = _INPUTS[reads]
-            raise UserError(f"Task {name!r} reads {what}, and the batch has none: pass {argument}.")
+            raise UserError(f"Task {name!r} reads {MODALITIES[reads]}, and the batch has none: pass {_INPUTS[reads]}.")
     return found

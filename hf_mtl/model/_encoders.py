@@ -10,16 +10,13 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from hf_mtl._names import listed
-from hf_mtl.configuration import Modality, MultiTaskConfig, TaskConfig, modality
+from hf_mtl.configuration import MODALITIES, Modality, MultiTaskConfig, TaskConfig, modality
 from hf_mtl.encoder import build_encoder, load_encoder
 from hf_mtl.heads import Head, head_class, reads_pooler
 from hf_mtl.model._task_modules import TaskModules
 from hf_mtl_light.errors import UserError
 
 __all__ = ["build_heads", "encoder_config_of", "load_encoders", "made_encoder"]
-
-#: What encoders read, in words.
-_WHAT: dict[Modality, str] = {"text": "texts", "image": "pictures"}
 
 
 def load_encoders(
@@ -40,7 +37,7 @@ def load_encoders(
         TypeError: If one is no encoder.
     """
     named = given if isinstance(given, Mapping) else {"": given}
-    if not named or not set(named) <= {"", "text", "image"}:
+    if not named or not set(named) <= {"", *MODALITIES}:
         raise UserError(f"Encoders are named 'text' and 'image', found {listed(named) or 'none'}.")
     encoders: dict[Modality, PreTrainedModel] = {}
     pooler = None
@@ -50,7 +47,7 @@ def load_encoders(
         if name and found != name:
             raise UserError(
                 f"The encoder of {name!r}, {_shown(named[name])}, is of the family {loaded.config.model_type!r}, "
-                f"which reads {_WHAT[found]}."
+                f"which reads {MODALITIES[found]}."
             )
         encoders[found] = loaded
         if found == "text" and has_pooler:
@@ -114,8 +111,9 @@ def encoder_config_of(config: MultiTaskConfig, task: TaskConfig, kind: type[Head
     """
     configs, reads = config.encoder_configs, kind.modality()
     if reads not in configs:
+        what = MODALITIES[reads]
         raise UserError(
-            f"Task {task.name!r}: {task.type} reads {_WHAT[reads]}, and the model has no encoder of {_WHAT[reads]}. "
+            f"Task {task.name!r}: {task.type} reads {what}, and the model has no encoder of {what}. "
             f"Give it one: MultiTaskModel.from_encoder({{{reads!r}: name, ...}}, tasks)."
         )
     return configs[reads]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from hf_mtl._names import listed, nearest
 from hf_mtl.augmentation import make_augmentations
 from hf_mtl.balancers import Balancer, make_balancer
-from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_branches, check_task_names
+from hf_mtl.configuration import INPUT_COLUMNS, MODALITIES, TaskConfig, check_branches, check_task_names
 from hf_mtl.heads import HEADS
 from hf_mtl.recipe._augmentation import joined_augmentation
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
@@ -233,7 +233,7 @@ class RecipeKeys(_Strict):
         if self.encoders and (self.encoder is not None or self.model is not None):
             other = "encoder" if self.encoder is not None else "model"
             raise RecipeError("encoders", f"is given besides {other}. Leave one of them out.")
-        if wrong := [key for key in self.encoders if key not in ("text", "image")]:
+        if wrong := [key for key in self.encoders if key not in MODALITIES]:
             raise RecipeError(f"encoders.{wrong[0]}", "encoders are named 'text' and 'image'.")
         named = {"encoder": self.encoder, "model": self.model}
         for key, name in (*named.items(), *((f"encoders.{key}", value) for key, value in self.encoders.items())):
