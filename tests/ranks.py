@@ -44,8 +44,8 @@ def run_on_ranks(ranks: int, code: str, folder: Path, allowed: str = "", seconds
     failed = [done.stderr for done in finished if done.returncode]
     assert not failed, "\n".join(failed)
     for done in finished:
-        told = [line for line in done.stderr.splitlines() if "reducer.cpp" in line or "nn/parallel" in line]
-        assert [line for line in told if not allowed or allowed not in line] == []
+        warned = [line for line in done.stderr.splitlines() if "reducer.cpp" in line or "nn/parallel" in line]
+        assert [line for line in warned if not allowed or allowed not in line] == []
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(ranks)]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 from hf_mtl_light.folders import finish_replacing, replace_files, staging_in
 from hf_mtl_light.outputs import real_path
 
-__all__ = ["idle_trainer", "image_processor_of", "load_model", "save_changed"]
+__all__ = ["idle_trainer", "image_processor_of", "load_model", "named_in", "save_changed"]
 
 
 def load_model(name: str) -> tuple[MultiTaskModel, Any]:
@@ -63,6 +63,11 @@ def load_model(name: str) -> tuple[MultiTaskModel, Any]:
         return model, tokenizer
     except (UserError, OSError) as error:
         raise UserError(f"model {name!r}: {one_line(error)}") from error
+
+
+def named_in(tasks: str | None) -> list[str] | None:
+    """Return the names of tasks that an option lists with commas; ``None``: none are chosen."""
+    return None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
 
 
 def image_processor_of(model: MultiTaskModel) -> Any:

@@ -21,7 +21,7 @@ def calibrate(
     tasks: str | None = typer.Option(None, help="Names of the tasks, with commas; all with probabilities by default."),
 ) -> None:
     """Fit a temperature for each task on the recipe's validation rows; weights and decisions stay as they are."""
-    from hf_mtl.cli._model import idle_trainer, load_model, save_changed
+    from hf_mtl.cli._model import idle_trainer, load_model, named_in, save_changed
     from hf_mtl.cli._progress import show_progress
     from hf_mtl.cli._tables import calibration_text
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
@@ -30,7 +30,7 @@ def calibrate(
     with quiet_libraries():
         read = Recipe.load(recipe, overrides or [])
         loaded, tokenizer = load_model(model)
-        chosen = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
+        chosen = named_in(tasks)
         data = read.prepare_for(loaded.tasks, "validation")
         with idle_trainer(loaded, tokenizer, read) as trainer:
             show_progress(trainer, {})

@@ -48,7 +48,7 @@ def errors(
 ) -> None:
     """Show what a model gets wrong: rows with the highest loss, confusions, labels, entities missed and made up."""
     from hf_mtl.cli._files import check_writable, write_whole
-    from hf_mtl.cli._model import idle_trainer, load_model
+    from hf_mtl.cli._model import idle_trainer, load_model, named_in
     from hf_mtl.cli._progress import show_progress
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.recipe import Recipe
@@ -62,7 +62,7 @@ def errors(
     with quiet_libraries():
         read = Recipe.load(recipe, overrides or [])
         loaded, tokenizer = load_model(model)
-        chosen = None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
+        chosen = named_in(tasks)
         data = read.prepare_for(loaded.tasks, split.value)
         with idle_trainer(loaded, tokenizer, read) as trainer:
             show_progress(trainer, {})

@@ -75,7 +75,7 @@ def predict(
     """
     from hf_mtl.cli._answering import answer_file
     from hf_mtl.cli._files import STANDARD, check_readable, check_writable
-    from hf_mtl.cli._model import load_model
+    from hf_mtl.cli._model import load_model, named_in
     from hf_mtl.cli._partial import is_unfinished
     from hf_mtl.cli._reading import RowReader
     from hf_mtl.cli._tables import answer_table
@@ -114,7 +114,7 @@ def predict(
         answerer = make_answerer(
             loaded,
             tokenizer,
-            tasks=_task_names(tasks, list(loaded.task_heads)),
+            tasks=_known_tasks(named_in(tasks), list(loaded.task_heads)),
             options=options,
             stride=stride,
             batch_tokens=batch_tokens or BATCH_TOKENS,
@@ -139,12 +139,11 @@ def _is_text(given: str) -> bool:
     return any(map(str.isspace, given)) or not looks_like_a_name
 
 
-def _task_names(given: str | None, known: list[str]) -> list[str]:
+def _known_tasks(names: list[str] | None, known: list[str]) -> list[str]:
     from hf_mtl._names import listed, nearest
 
-    if given is None:
+    if names is None:
         return known
-    names = [name.strip() for name in given.split(",") if name.strip()]
     for name in names:
         if name not in known:
             raise UserError(f"--tasks: {name!r} is no task of the model.{nearest(name, known)} Tasks: {listed(known)}.")

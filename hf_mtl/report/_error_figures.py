@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hf_mtl.report._figures import RC, colour_of, figure_svg
+from hf_mtl.report._figures import RC, colour_of, figure_svg, matrix_axes
 from hf_mtl.report._text import printable
 
 __all__ = ["draw_confusion", "draw_reliability"]
@@ -26,24 +26,15 @@ def draw_confusion(names: Sequence[str], counts: np.ndarray, name: str) -> str:
     size = len(names)
     cell = max(0.3, 0.62 - 0.02 * size)  # inches
     with matplotlib.style.context({**RC, "axes.grid": False, "font.size": 7}, after_reset=True):
-        margin = 0.06 * max(len(printable(label, 20)) for label in names) + 0.4
-        whole = cell * size + margin + 0.05
-        figure = Figure(figsize=(whole, whole))
-        axes = figure.add_axes((margin / whole, 0.05 / whole, cell * size / whole, cell * size / whole))
+        figure, axes = matrix_axes(names, cell, 0.06 * max(len(printable(label, 20)) for label in names) + 0.4)
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         for row, column in zip(*np.nonzero(counts), strict=True):
             colour = colour_of(0 if row == column else 1)
             share = float(shares[row, column])
             axes.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, alpha=0.08 + 0.6 * share, linewidth=0))
             axes.text(column + 0.5, row + 0.5, f"{counts[row, column]:,}", ha="center", va="center", fontsize=6)
-        axes.set(xlim=(0, size), ylim=(size, 0), aspect="equal", xlabel="predicted", ylabel="true")
+        axes.set(xlabel="predicted", ylabel="true")
         axes.xaxis.set_label_position("top")
-        places, shown = [number + 0.5 for number in range(size)], [printable(label, 20) for label in names]
-        axes.set_xticks(places, shown, rotation=90)
-        axes.set_yticks(places, shown)
-        axes.xaxis.tick_top()
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
         return figure_svg(figure, name, "what is true and what was predicted")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
@@ -19,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from hf_mtl.report._history import Series
 from hf_mtl.report._text import printable
 
-__all__ = ["RC", "SERIES", "Line", "colour_of", "draw_lines", "draw_matrix", "draw_panels", "figure_svg"]
+__all__ = ["RC", "SERIES", "Line", "colour_of", "draw_lines", "draw_matrix", "draw_panels", "figure_svg", "matrix_axes"]
 
 #: The lines that one figure shows; more are drawn in a panel each.
 SERIES = 8
@@ -112,6 +113,28 @@ def draw_panels(panels: Mapping[str, Sequence[Line]], label: str, name: str, col
         return figure_svg(figure, name, label)
 
 
+def matrix_axes(names: Sequence[str], cell: float, margin: float) -> tuple[Figure, Axes]:
+    """Return a figure for a square matrix, and its axes with names above and on the left, cell (0, 0) on top.
+
+    Args:
+        names: Names of rows and columns.
+        cell: The edge of a cell, inches.
+        margin: Room for the names, inches.
+    """
+    size = len(names)
+    whole = cell * size + margin + 0.05
+    figure = Figure(figsize=(whole, whole))
+    axes = figure.add_axes((margin / whole, 0.05 / whole, cell * size / whole, cell * size / whole))
+    axes.set(xlim=(0, size), ylim=(size, 0), aspect="equal")
+    places, shown = [number + 0.5 for number in range(size)], [printable(name, 20) for name in names]
+    axes.set_xticks(places, shown, rotation=90)
+    axes.set_yticks(places, shown)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure, axes
+
+
 def draw_matrix(names: Sequence[str], values: Mapping[tuple[str, str], float], label: str, name: str) -> str:
     """Return a symmetric matrix of numbers in [-1, 1]: the stronger the colour, the further from 0.
 
@@ -125,10 +148,7 @@ def draw_matrix(names: Sequence[str], values: Mapping[tuple[str, str], float], l
     cell = max(0.26, 0.6 - 0.03 * size)  # inches
     with matplotlib.style.context({**RC, "axes.grid": False, "font.size": 7}, after_reset=True):
         # The margins are computed: to find them, matplotlib would measure every text, hundreds of them.
-        margin = 0.058 * max(len(printable(task, 20)) for task in names) + 0.12
-        whole = cell * size + margin + 0.05
-        figure = Figure(figsize=(whole, whole))
-        axes = figure.add_axes((margin / whole, 0.05 / whole, cell * size / whole, cell * size / whole))
+        figure, axes = matrix_axes(names, cell, 0.058 * max(len(printable(task, 20)) for task in names) + 0.12)
         digits = 2 if size <= 12 else 1
         for (first, second), value in values.items():
             for row, column in ((names.index(first), names.index(second)), (names.index(second), names.index(first))):
@@ -136,13 +156,6 @@ def draw_matrix(names: Sequence[str], values: Mapping[tuple[str, str], float], l
                 axes.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, alpha=min(0.7 * abs(value), 0.7)))
                 text = f"{value:.{digits}f}"
                 axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7 if size <= 12 else 6)
-        axes.set(xlim=(0, size), ylim=(size, 0), aspect="equal")
-        places, shown = [number + 0.5 for number in range(size)], [printable(name, 20) for name in names]
-        axes.set_xticks(places, shown, rotation=90)
-        axes.set_yticks(places, shown)
-        axes.xaxis.tick_top()
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
         return figure_svg(figure, name, label)
 
 

@@ -21,7 +21,7 @@ from hf_mtl.recipe import BuiltRecipe, PreparedRecipe, Recipe
 from hf_mtl.trainer import TaskScorer
 from hf_mtl.validation._alone import task_alone, task_steps
 from hf_mtl.validation._bootstrap import paired_interval, verdict_of
-from hf_mtl.validation._runs import Run, chosen_arguments, finished, mark_of, run_all
+from hf_mtl.validation._runs import Run, chosen_arguments, count_done, finished, mark_of, run_all
 from hf_mtl.validation._scores import scores_of
 from hf_mtl.validation._sharing import write_sharing
 from hf_mtl_light.errors import UserError
@@ -112,13 +112,11 @@ class Comparison:
 
     def done(self, folder: str | Path) -> int:
         """Return how many runs of a folder are done."""
-        return sum(finished(Path(folder), run) is not None for run in self.runs)
+        return count_done(self.runs, folder)
 
     def run(self, folder: str | Path, *, parallel: int = 1, progress: bool = True) -> pd.DataFrame:
         """Train the runs that are missing, and write and return what they say: see `compare`."""
         folder = Path(folder)
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"{str(folder)!r} is a file, not a folder. Choose another.")
         run_all(self.runs, folder, parallel=parallel, progress=progress)
         table = pd.DataFrame([self._row(folder, task) for task in self.prepared.tasks])
         write_text_whole(folder / "comparison.csv", table.to_csv(index=False))

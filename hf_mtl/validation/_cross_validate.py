@@ -21,7 +21,7 @@ from hf_mtl.recipe import PreparedRecipe, Recipe, has_labels
 from hf_mtl.validation._alone import has_stored_teachers
 from hf_mtl.validation._folds import Splitter, make_folds
 from hf_mtl.validation._oof import HeldOut, join_oof
-from hf_mtl.validation._runs import Run, chosen_arguments, finished, mark_of, run_all
+from hf_mtl.validation._runs import Run, chosen_arguments, count_done, mark_of, run_all
 from hf_mtl.validation._scores import scores_of
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import write_text_whole, written_whole
@@ -86,13 +86,11 @@ class CrossValidation:
 
     def done(self, folder: str | Path) -> int:
         """Return how many runs of a folder are done."""
-        return sum(finished(Path(folder), run) is not None for run in self.runs)
+        return count_done(self.runs, folder)
 
     def run(self, folder: str | Path, *, parallel: int = 1, progress: bool = True) -> pd.DataFrame:
         """Train the folds that are missing, and write and return what they say together: see `cross_validate`."""
         folder = Path(folder)
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"{str(folder)!r} is a file, not a folder. Choose another.")
         run_all(self.runs, folder, parallel=parallel, progress=progress)
         self.prepared.write(folder)
         places = [folder / run.name for run in self.runs]

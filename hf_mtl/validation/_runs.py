@@ -27,7 +27,7 @@ from hf_mtl.validation._progress import RunsBar
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import lock_file, open_beside, write_text_whole
 
-__all__ = ["Run", "chosen_arguments", "finished", "mark_of", "run_all"]
+__all__ = ["Run", "chosen_arguments", "count_done", "finished", "mark_of", "run_all"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +94,11 @@ def finished(folder: Path, run: Run) -> dict[str, Any] | None:
     return state if state.get("mark") == run.mark and state.get("is_done") else None
 
 
+def count_done(runs: Sequence[Run], folder: str | Path) -> int:
+    """Return how many of the runs are done in a folder."""
+    return sum(finished(Path(folder), run) is not None for run in runs)
+
+
 def run_all(runs: Sequence[Run], folder: Path, *, parallel: int = 1, progress: bool = True) -> None:
     """Train those of the runs that are not done.
 
@@ -107,8 +112,10 @@ def run_all(runs: Sequence[Run], folder: Path, *, parallel: int = 1, progress: b
         progress: Whether to draw a bar over the steps of all runs, where a person watches.
 
     Raises:
-        ValueError: If a run's folder holds something else, or another process trains there.
+        ValueError: If the folder is a file, a run's folder holds something else, or another process trains there.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{str(folder)!r} is a file, not a folder. Choose another.")
     folder.mkdir(parents=True, exist_ok=True)
     pending = [run for run in runs if finished(folder, run) is None]
     for run in pending:
