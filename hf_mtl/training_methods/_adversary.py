@@ -46,6 +46,11 @@ class AdversarialMethod(TrainingMethod):
         """Whether it has nothing to add by its options."""
         return super().is_off or self.epsilon == 0
 
+    @property
+    def moves_embeddings(self) -> bool:
+        """It does."""
+        return True
+
     def objective(self, batch: MicroBatch, output: Any) -> torch.Tensor:
         """Return what the perturbation is to raise, a scalar: the weighted losses of a pass."""
         return batch.weighted(output.losses)

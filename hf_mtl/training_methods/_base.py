@@ -76,6 +76,11 @@ class TrainingMethod(Configurable):
         """Whether it has nothing to add by its options."""
         return self.alpha == 0
 
+    @property
+    def moves_embeddings(self) -> bool:
+        """Whether it adds to the embeddings of tokens, which pictures have none of."""
+        return False
+
     def takes(self, task: str) -> bool:
         """Return whether it adds to the loss of a task."""
         return self.tasks is None or task in self.tasks
@@ -88,7 +93,8 @@ class TrainingMethod(Configurable):
             heads: The head of each task.
 
         Raises:
-            ValueError: If it names a task that does not exist, or one whose answers it cannot compare.
+            ValueError: If it names a task that does not exist, or takes one whose answers it cannot compare, or one of
+                pictures whose embeddings it would move.
         """
         for task in self.tasks or ():
             if task not in heads:
@@ -101,6 +107,11 @@ class TrainingMethod(Configurable):
                 raise UserError(
                     f"method {name!r}, task {task!r}: {type(head).__name__} does not say how far two answers lie "
                     "apart. Define its divergence_sum, or name the tasks that the method is for: tasks: [...]."
+                )
+            if self.takes(task) and self.moves_embeddings and head.modality() == "image":
+                raise UserError(
+                    f"method {name!r}, task {task!r}: it moves the embeddings of tokens, and the task reads pictures. "
+                    "Name the tasks that the method is for: tasks: [...]."
                 )
 
     def begin(self, start: TrainingStart) -> TrainingMethod:

@@ -52,6 +52,11 @@ class RDrop(TrainingMethod):
         if self.norm not in SCOPES:
             raise UserError(f"norm must be one of {listed(SCOPES)}, found {self.norm!r}.")
 
+    @property
+    def moves_embeddings(self) -> bool:
+        """Whether it adds noise."""
+        return self.noise > 0
+
     def added_losses(self, batch: MicroBatch) -> dict[str, torch.Tensor]:
         """Return half of what the second pass's losses exceed the first's by, and alpha times the divergences."""
         delta = batch.noise(self.noise, self.norm, "r-drop") if self.noise else None

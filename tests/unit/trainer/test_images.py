@@ -5,6 +5,7 @@ import torch
 from transformers import AutoImageProcessor
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
+from hf_mtl.training_methods import METHODS, AdversarialMethod
 from tests.encoders import tiny_encoder
 from tests.image_encoders import colours, image_processor, pictures, tiny_image_encoder
 from tests.trainers import TASKS, make_data
@@ -106,3 +107,18 @@ def test_what_cannot_be_read_is_named_when_the_trainer_is_built(missing, message
     model = model_of([*TASKS, COLOUR])
     with pytest.raises(ValueError, match=message):
         MultiTaskTrainer(model, MultiTaskTrainingArguments(tmp_path, use_cpu=True), **given)
+
+
+MOVING = [name for name, kind in METHODS.items() if name == "r-drop" or issubclass(kind, AdversarialMethod)]
+
+
+@pytest.mark.parametrize("method", MOVING)
+def test_methods_that_move_embeddings_are_for_texts(tmp_path, tokenizer, method):
+    mood = [task for task in TASKS if task.name == "mood"]
+    data = {"sst": make_data()["sst"], "photos": colours(16)}
+    options = {"noise": 0.5} if method == "r-drop" else {}
+    with pytest.raises(ValueError, match=f"method '{method}', task 'colour': it moves the embeddings of tokens"):
+        trainer_of(model_of([*mood, COLOUR]), tmp_path, data, tokenizer, methods={method: options})
+    named = {method: {**options, "tasks": ["mood"]}}
+    trainer = trainer_of(model_of([*mood, COLOUR]), tmp_path, data, tokenizer, methods=named, batching="mixed")
+    assert trainer.train().global_step == 4
