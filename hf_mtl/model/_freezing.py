@@ -30,8 +30,9 @@ class FreezableModel(PreTrainedModel):
     encoder: PreTrainedModel
     branches: TaskModules
     heads: nn.ModuleDict
-    # The whole model has it.
+    # The whole model has them.
     parameter_depths: Any
+    encoders: Any
 
     def freeze(self, *, encoder: bool = False, trunk: bool = False, layers: int = 0, heads: Iterable[str] = ()) -> None:
         """Freeze parts; what was frozen before stays so. Saved models remember it.
@@ -86,12 +87,14 @@ class FreezableModel(PreTrainedModel):
         """Set training mode; frozen parts stay in evaluation mode."""
         super().train(mode)
         if mode and getattr(self, "heads", None) is not None:
+            encoders = list(self.encoders.values())
             if self.frozen["encoder"] or self.frozen["trunk"]:
-                self.encoder.eval()
+                for encoder in encoders:
+                    encoder.eval()
             if self.frozen["encoder"]:
                 self.branches.eval()
             elif self.frozen["layers"]:
-                for module in [*self.encoder.modules(), *self.branches.modules()]:
+                for module in [module for held in (*encoders, self.branches) for module in held.modules()]:
                     own = list(module.parameters())
                     if own and not any(parameter.requires_grad for parameter in own):
                         module.eval()

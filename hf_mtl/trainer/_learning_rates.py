@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hf_mtl.configuration import task_of_key
+from hf_mtl.encoder import num_layers
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 
@@ -45,14 +46,20 @@ def set_learning_rates(
         model: The model.
         args: The training arguments.
     """
+    depths, count = model.parameter_depths(), num_layers(model.encoder)
+    if model.image_encoder is not None:
+        # Rates fall from the top, and its layers may be more or fewer.
+        lifted = count - num_layers(model.image_encoder)
+        depths.update({parameter: depths[parameter] + lifted for parameter in model.image_encoder.parameters()})
+    trunk = [parameter for encoder in model.encoders.values() for parameter in encoder.parameters()]
     split_learning_rates(
         optimizer,
-        model.parameter_depths(),
+        depths,
         model.heads,
-        num_layers=getattr(model.config.encoder_config, "num_hidden_layers", 0),
+        num_layers=count,
         layer_decay=args.encoder_layer_decay,
         head_learning_rates=args.learning_rates_of_heads(model.tasks),
-        trunk=() if args.trunk_learning_rate is None else model.encoder.parameters(),
+        trunk=() if args.trunk_learning_rate is None else trunk,
         trunk_learning_rate=args.trunk_learning_rate or 0.0,
     )
 

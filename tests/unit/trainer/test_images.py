@@ -1,5 +1,7 @@
 """Trainings on pictures, alone and beside texts."""
 
+import copy
+
 import pytest
 import torch
 from transformers import AutoImageProcessor
@@ -122,3 +124,31 @@ def test_methods_that_move_embeddings_are_for_texts(tmp_path, tokenizer, method)
     named = {method: {**options, "tasks": ["mood"]}}
     trainer = trainer_of(model_of([*mood, COLOUR]), tmp_path, data, tokenizer, methods=named, batching="mixed")
     assert trainer.train().global_step == 4
+
+
+def test_rates_fall_from_the_top_of_each_encoder(tmp_path, tokenizer):
+    mood = [task for task in TASKS if task.name == "mood"]
+    model = model_of([*mood, COLOUR])
+    model.image_encoder.encoder.layer.append(copy.deepcopy(model.image_encoder.encoder.layer[0]))
+    model.image_encoder.config.num_hidden_layers = 3
+    data = {"sst": make_data()["sst"], "photos": colours(8)}
+    trainer = trainer_of(model, tmp_path, data, tokenizer, encoder_layer_decay=0.5, learning_rate=1.0)
+    rates = {id(p): group["lr"] for group in trainer.create_optimizer().param_groups for p in group["params"]}
+
+    def rates_of(layers):
+        return [{rates[id(p)] for p in layer.parameters()} for layer in layers]
+
+    assert rates_of(model.image_encoder.encoder.layer) == [{0.25}, {0.5}, {1.0}]
+    assert rates_of(model.encoder.encoder.layer) == [{0.5}, {1.0}]
+
+
+@pytest.mark.parametrize("frozen", [{"encoder": True}, {"trunk": True}, {"layers": 2}])
+def test_what_is_frozen_runs_without_dropout_in_both_encoders(frozen):
+    encoders = {"text": tiny_encoder(), "image": tiny_image_encoder()}
+    model = MultiTaskModel.from_encoder(encoders, [*TASKS, COLOUR])
+    model.freeze(**frozen)
+    model.train()
+    for encoder in model.encoders.values():
+        held = [m for m in encoder.modules() if (own := list(m.parameters())) and not any(p.requires_grad for p in own)]
+        assert held
+        assert not any(module.training for module in held)
