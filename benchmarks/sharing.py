@@ -79,6 +79,7 @@ SHARED: dict[str, tuple[Callable[[Task], str | None] | None, int, dict[str, Any]
     "tail": (None, 0, {"average": {"kind": "tail"}}),
     "ema": (None, 0, {"average": {"kind": "ema"}}),
     "tagging 2, tail": (tagging_alone, 2, {"average": {"kind": "tail"}}),
+    "families 1, tail": (by_family, 1, {"average": {"kind": "tail"}}),
     "tagging 2, lower rate": (tagging_alone, 2, {"encoder_layer_decay": 0.9}),
 }
 

@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelledDataset, Prediction, as_datasets, longest_input, write_predictions
 from hf_mtl.heads import Head, head_class
-from hf_mtl.inference import probabilities
+from hf_mtl.inference import gives_probabilities, probabilities
 from hf_mtl.training_methods import Lesson, load_teacher, match_teachers
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import write_text_whole, written_whole
@@ -58,12 +58,20 @@ def store_predictions(
         Which task of which teacher teaches each task.
 
     Raises:
-        ValueError: If a teacher fits no task, no task has a teacher, or no row has a label of one.
+        ValueError: If a teacher fits no task, no task has a teacher, a teacher is named for a task of spans, or no row
+            has a label of one.
     """
     target = Path(path)
     classes = {task.name: head_class(task, heads) for task in tasks}
     teachable = [t for t in tasks if classes[t.name].label_probabilities is not Head.label_probabilities]
     lessons = match_teachers(teachers, teachable)
+    if spans := [name for name in lessons if not gives_probabilities(classes[name])]:
+        if isinstance(teachers, Mapping):
+            raise UserError(
+                f"Task {spans[0]!r}: answers of {classes[spans[0]].__name__} belong to tokens of windows and cannot be "
+                "stored. Let its teacher run beside the student: methods: {distillation: {teachers: FOLDER}}."
+            )
+        lessons = {name: lesson for name, lesson in lessons.items() if name not in spans}
     labelled = {
         name: LabelledDataset(name, data, tasks, classes, needs_labels=False)
         for name, data in as_datasets(datasets, "train").items()

@@ -13,7 +13,14 @@ import torch
 
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
 
-__all__ = ["class_divergence", "group_divergence", "label_divergence", "log_divergence", "number_divergence"]
+__all__ = [
+    "class_divergence",
+    "group_divergence",
+    "group_softmax",
+    "label_divergence",
+    "log_divergence",
+    "number_divergence",
+]
 
 
 def log_divergence(log_a: torch.Tensor, log_b: torch.Tensor) -> torch.Tensor:
@@ -52,6 +59,17 @@ def group_divergence(logits_a: torch.Tensor, logits_b: torch.Tensor, groups: tor
     """
     both = (at_least_float32(logits) for logits in (logits_a, logits_b))
     return log_divergence(*(logits - log_sum_exp(logits, groups)[groups] for logits in both))
+
+
+def group_softmax(logits: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
+    """Return the softmax over each group of rows, of each column by itself, [n, C].
+
+    Args:
+        logits: [n, C].
+        groups: [n] int64, each row's group, from 0 to G - 1.
+    """
+    logits = at_least_float32(logits)
+    return (logits - log_sum_exp(logits, groups)[groups]).exp()
 
 
 def label_divergence(logits_a: torch.Tensor, logits_b: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads._divergence import group_divergence
+from hf_mtl.heads._divergence import group_divergence, group_softmax
 from hf_mtl.heads._labels import LabelError, LabelledRow
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
 from hf_mtl.heads._spans import MOST_ANSWERS, best_spans, spread
@@ -200,7 +200,7 @@ class QuestionAnsweringHead(TokenHead):
     @classmethod
     def count_items(cls, labels: torch.Tensor) -> torch.Tensor:
         """Return the number of windows."""
-        return labels.ge(FIRST).sum()
+        return _marks(labels)[1].sum()
 
     # The module
 
@@ -209,6 +209,8 @@ class QuestionAnsweringHead(TokenHead):
         asked, window = _asked(labels)
         logits, labels = at_least_float32(logits[asked]), labels[asked]
         partition = log_sum_exp(logits, window)
+        if labels.is_floating_point():
+            return (partition.sum() - (logits * labels[:, :2]).sum()) / 2
         is_start, is_end = labels.bitwise_and(START).bool(), labels.bitwise_and(END).bool()
         return (partition.sum() - logits[is_start, 0].sum() - logits[is_end, 1].sum()) / 2
 
@@ -219,6 +221,31 @@ class QuestionAnsweringHead(TokenHead):
         """
         asked, window = _asked(labels)
         return group_divergence(logits_a[asked], logits_b[asked], window) / 2
+
+    def label_probabilities(self, logits: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """Return each token's probability of beginning and of ending its window's answer: see the base class.
+
+        It is 0 at tokens where no answer may.
+        """
+        assert labels is not None
+        flat = at_least_float32(logits).flatten(0, 1)
+        asked, window = _asked(labels.flatten(0, 1))
+        return torch.zeros_like(flat).index_copy(0, asked, group_softmax(flat[asked], window)).view_as(logits)
+
+    @classmethod
+    def soft_labels(cls, task: TaskConfig, probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the two probabilities of each token and a 1 where its window begins, [R, L, 3]: see `_asked`."""
+        is_asked, begins = _marks(labels)
+        both = torch.cat([probabilities, begins[..., None].to(probabilities)], -1)
+        return both.masked_fill(~is_asked[..., None], cls.no_label)
+
+    def taught_sum(self, logits: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+        """Return the loss of a teacher's probabilities: see `Head.taught_sum`."""
+        asked, window = _asked(labels)
+        powers = labels[asked, :2] ** (1 / temperature)
+        total = powers.new_zeros(int(window[-1]) + 1, 2).index_add(0, window, powers)
+        tempered = labels.index_put((asked,), torch.cat([powers / total[window], labels[asked, 2:]], -1))
+        return temperature**2 * self.loss_sum(logits / temperature, tempered)
 
     # Answers
 
@@ -256,9 +283,21 @@ class QuestionAnsweringHead(TokenHead):
 
 
 def _asked(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return which tokens an answer may begin or end at, [m] int64, and the window of each, [m] int64."""
-    asked = labels.ge(0).nonzero()[:, 0]
-    return asked, labels[asked].ge(FIRST).cumsum(0) - 1
+    """Return which tokens an answer may begin or end at, [m] int64, and the window of each, [m] int64.
+
+    Args:
+        labels: [n] int64 or [n, 3], as `QuestionAnsweringHead.encode_labels` and `soft_labels` make them.
+    """
+    is_asked, begins = _marks(labels)
+    asked = is_asked.nonzero()[:, 0]
+    return asked, begins[asked].cumsum(0) - 1
+
+
+def _marks(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return which tokens have a label and which begin a window, bool [*], of labels [*] or of probabilities [*, 3]."""
+    if labels.is_floating_point():
+        return labels[..., 0].ge(0), labels[..., 2].eq(1)
+    return labels.ge(0), labels.ge(FIRST)
 
 
 def _pairs(value: Any, row: int) -> list[tuple[str, int]]:

@@ -78,6 +78,7 @@ def _kind(task: TaskConfig) -> str | None:
     if task.is_multi_label:
         return "labels"
     kinds = {"regression": "numbers", "token-classification": "tags", "crf-tagging": "tags"}
+    kinds |= {"question-answering": "spans", "multiple-choice": "choices"}
     return {**kinds, "sequence-classification": "class", "sentiment": "class"}.get(task.type)
 
 

@@ -12,6 +12,7 @@ from datasets import Dataset
 from hf_mtl import TaskConfig, infer_tasks
 from hf_mtl.data import LabelledDataset, check_rows
 from hf_mtl.heads import HEADS, LabelError, balanced_class_weights, head_class
+from hf_mtl_light.words import WordMap
 from tests.trainers import model_without_dropout
 from tests.unit.heads.test_tagging import words_of
 
@@ -344,3 +345,24 @@ def test_numbers_without_names_are_not_named_by_guess(column):
     data = Dataset.from_dict({"text": ["x", "y"], "topic": column})
     with pytest.raises(ValueError, match=r"Name what they stand for, in their order: labels: \[\.\.\.\]"):
         infer_tasks({"d": data}, [TaskConfig("topic", KIND)])
+
+
+CHOICE = TaskConfig("pick", "multiple-choice")
+
+
+def test_votes_for_choices_are_learned_in_expectation(tokenizer):
+    head = model_without_dropout([CHOICE]).double().task_heads["pick"]
+    words = [WordMap("", [], [], choices=["a", "b"]), WordMap("", [], [], choices=["a", "b", "c"])]
+    soft = encoded(CHOICE, [[1, 3], "c"], words)
+    assert soft.tolist() == [[0, 0.25], [0, 0.75], [1, 0], [1, 0], [1, 1]]
+    assert head_class(CHOICE).reference(CHOICE, [0.25, 0.75]) == 1
+    logits = torch.randn(5, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    each = [float(head.loss_sum(logits, encoded(CHOICE, [i, "c"], words))) for i in range(2)]
+    assert float(head.loss_sum(logits, soft)) == pytest.approx(0.25 * each[0] + 0.75 * each[1], abs=1e-12)
+    assert head.count_items(soft) == 2
+
+
+@pytest.mark.parametrize("value", [[1.0], [0, 0], [-1, 2], [0.5, None], [math.inf, 1], [True, False], ["a", "b"]])
+def test_what_is_no_distribution_over_choices_is_refused(value):
+    with pytest.raises(LabelError, match=r"for 2 choices\. Give the number of the right one, or a list"):
+        encoded(CHOICE, [value], [WordMap("", [], [], choices=["a", "b"])])

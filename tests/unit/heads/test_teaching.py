@@ -64,6 +64,37 @@ def test_a_chain_teaches_its_marginals_and_has_no_temperature():
         head.taught_sum(logits.flatten(0, 1), soft.flatten(0, 1), 2.0)
 
 
+SPANS = torch.tensor([[4, -100, 1, 2, 0, -100], [7, -100, 0, 0, 0, 0], [4, -100, 3, 0, -100, -100]])
+CHOICES = torch.tensor([[0, 0], [0, 1], [1, 1], [1, 0], [1, 0]])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+@pytest.mark.parametrize(("type_", "labels"), [("question-answering", SPANS), ("multiple-choice", CHOICES)])
+def test_spans_and_choices_teach_within_their_window_and_row(type_, labels, temperature):
+    task = TaskConfig("one", type_)
+    head = model_without_dropout([task]).double().task_heads["one"]
+    shape = (*labels.shape, 2) if type_ == "question-answering" else (5, 1)
+    logits = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    found = head.label_probabilities(logits.detach(), labels)
+    soft = type(head).soft_labels(task, found, labels)
+    assert torch.equal(type(head).soft_labels(task, found, soft), soft)
+    if type_ == "question-answering":
+        torch.testing.assert_close(found.sum(1), torch.ones(3, 2).double())
+        assert not found[labels == -100].any()
+        flat, soft, hard = logits.flatten(0, 1), soft.flatten(0, 1), labels.flatten()
+        certain = torch.stack([hard.bitwise_and(1) > 0, hard.bitwise_and(2) > 0, hard >= 4], -1).double()
+        certain[hard < 0] = -100
+    else:
+        flat, hard, certain = logits, labels, labels.double()
+    assert head.count_items(soft) == head.count_items(hard)
+    sure = head.taught_sum(flat, certain).detach()
+    assert float(sure) == pytest.approx(float(head.loss_sum(flat, hard).detach()), abs=1e-12)
+    (gradient,) = torch.autograd.grad(head.taught_sum(flat, soft, temperature), logits)
+    assert gradient.abs().max() < 1e-12
+    (other,) = torch.autograd.grad(head.taught_sum(flat * 2 + 1, soft, temperature), logits)
+    assert other.abs().max() > 1e-3
+
+
 def test_a_type_that_cannot_teach_says_so():
     task = TaskConfig("filled", "masked-lm")
     head = head_class(task)(task, tiny_encoder().config)
