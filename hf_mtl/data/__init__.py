@@ -21,7 +21,7 @@ from hf_mtl.data.labels import LabelReader, class_label
 from hf_mtl.data.look import SAMPLED_ROWS, DataLook, look_at, look_at_texts
 from hf_mtl.data.mixture import DatasetMixture
 from hf_mtl.data.pictures import PictureError, picture_of, read_picture
-from hf_mtl.data.predictions import Prediction, StoredPredictions, write_predictions
+from hf_mtl.data.predictions import Prediction, StoredPredictions, predictions_metadata, write_predictions
 from hf_mtl.data.sources import MOST_COLUMNS, SPLIT_NAMES, as_datasets
 from hf_mtl.data.tasks import InferenceError, infer_task, infer_tasks, infer_type, with_shared_labels
 from hf_mtl_light.encoding import Row, check_tokenizer, encode_rows, padding_id, raw_tokens_of, word_map_of
@@ -66,6 +66,7 @@ __all__ = [
     "padding_id",
     "picture_of",
     "pixels_of",
+    "predictions_metadata",
     "raw_tokens_of",
     "read_picture",
     "remarks_on",

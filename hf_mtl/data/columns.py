@@ -173,6 +173,11 @@ class LabelledDataset:
         return content_hashes(self.data)
 
     @property
+    def input_hashes(self) -> dict[str, str]:
+        """Of `content` the columns that are read, without labels."""
+        return {name: value for name, value in self.content.items() if name in self.inputs}
+
+    @property
     def has_masked_tasks(self) -> bool:
         """Whether it labels tasks that predict masked tokens."""
         return bool(self._masked)

@@ -11,7 +11,8 @@ A Parquet file with a line for each row and task:
 | ``fold`` (int64) | of cross-validation: the fold that the model did not train on; else null |
 
 Of the two lists one is null. The metadata of the schema has the key ``labels``: the JSON of a mapping from tasks to
-their labels in order, null for a task that answers numbers without names.
+their labels in order, null for a task that answers numbers without names; the key ``inputs``, which may be missing,
+that of a mapping from datasets to a hash of each input column, by which other rows of the same number are found.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import pyarrow.parquet as pq
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import written_whole
 
-__all__ = ["Prediction", "StoredPredictions", "write_predictions"]
+__all__ = ["Prediction", "StoredPredictions", "predictions_metadata", "write_predictions"]
 
 #: Lines that are written at a time.
 _BLOCK = 10_000
@@ -64,7 +65,11 @@ class Prediction(NamedTuple):
 
 
 def write_predictions(
-    path: Path, predictions: Iterable[Prediction], labels: Mapping[str, Sequence[str] | None], word_tasks: Iterable[str]
+    path: Path,
+    predictions: Iterable[Prediction],
+    labels: Mapping[str, Sequence[str] | None],
+    word_tasks: Iterable[str],
+    inputs: Mapping[str, Mapping[str, str]] | None = None,
 ) -> int:
     """Write predictions into a file that appears whole or not at all.
 
@@ -73,13 +78,14 @@ def write_predictions(
         predictions: They are read as they are written.
         labels: For each task its labels in the order of the probabilities; ``None`` for a number without a name.
         word_tasks: The tasks that answer words.
+        inputs: For each dataset whose rows these are, whole and in order, `LabelledDataset.input_hashes`.
 
     Returns:
         How many were written.
     """
     of_words = set(word_tasks)
     named = {task: None if names is None else list(names) for task, names in labels.items()}
-    schema = _SCHEMA.with_metadata({"labels": json.dumps(named, ensure_ascii=False)})
+    schema = _SCHEMA.with_metadata(predictions_metadata(named, inputs))
     rest, count = iter(predictions), 0
     with written_whole(path) as target, pq.ParquetWriter(target, schema) as writer:
         while block := list(islice(rest, _BLOCK)):
@@ -95,6 +101,14 @@ def write_predictions(
             )
             count += len(block)
     return count
+
+
+def predictions_metadata(
+    labels: Mapping[str, Sequence[str] | None], inputs: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, str]:
+    """Return the metadata of the schema: see `write_predictions`."""
+    found = {"labels": json.dumps(labels, ensure_ascii=False)}
+    return found if inputs is None else {**found, "inputs": json.dumps(inputs, ensure_ascii=False)}
 
 
 class StoredPredictions:
@@ -125,6 +139,8 @@ class StoredPredictions:
             )
         #: For each task its labels, in the order of the probabilities; ``None`` for a number without a name.
         self.labels: dict[str, list[str] | None] = json.loads(labels)
+        #: For each dataset a hash of each input column; empty where the file does not say it.
+        self.inputs: dict[str, dict[str, str]] = json.loads((table.schema.metadata or {}).get(b"inputs", b"{}"))
         self._values = [
             table[name].combine_chunks()
             for name in ("probabilities", "word_probabilities")
@@ -150,6 +166,23 @@ class StoredPredictions:
     def last_row(self, dataset: str, task: str) -> int:
         """Return the largest number of a row of a dataset that it answers; -1 if it answers none."""
         return max(self._places.get((dataset, task), ()), default=-1)
+
+    def check_inputs(self, dataset: str, hashes: Mapping[str, str]) -> None:
+        """Check that a dataset's rows are those that were answered, as far as the file says it.
+
+        Args:
+            dataset: The dataset's name.
+            hashes: Its `LabelledDataset.input_hashes`.
+
+        Raises:
+            UserError: If a column holds other values, or the same in another order.
+        """
+        for column, answered in self.inputs.get(dataset, {}).items():
+            if hashes.get(column, answered) != answered:
+                raise UserError(
+                    f"Dataset {dataset!r}: its column {column!r} differs from that of the rows that {self.path} has "
+                    "predictions for; rows were changed, or lie in another order. Store the predictions of this split."
+                )
 
     def check(self, dataset: str, row: int, task: str) -> None:
         """Check that there are probabilities.

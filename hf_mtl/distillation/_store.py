@@ -91,6 +91,7 @@ def store_predictions(
         return lessons
     words = [name for name in lessons if classes[name].needs_words]
     labels = {task.name: task.labels for task in tasks if task.name in lessons}
+    inputs = {dataset.name: dataset.input_hashes for _, dataset, _ in work}
     folder = target.with_name(f".{target.name}.{xxhash.xxh3_64_hexdigest(made_of.encode())}.blocks")
     folder.mkdir(parents=True, exist_ok=True)
     blocks: list[Path] = []
@@ -100,7 +101,8 @@ def store_predictions(
             for start in range(0, len(dataset), _BLOCK):
                 block = folder / f"{number}-{start}.parquet"
                 if not block.exists():
-                    write_predictions(block, answering(range(start, min(start + _BLOCK, len(dataset)))), labels, words)
+                    numbers = range(start, min(start + _BLOCK, len(dataset)))
+                    write_predictions(block, answering(numbers), labels, words, inputs)
                 blocks.append(block)
                 bar.update(min(_BLOCK, len(dataset) - start))
     with written_whole(target) as stream:

@@ -65,6 +65,7 @@ class StoredAnswers:
                             f"and the training split has {len(data)} rows, so they are others than those answered. "
                             "Store the predictions of this split."
                         )
+                    stored.check_inputs(dataset, data.input_hashes)
                     for row, _ in data.labels(name):
                         stored.check(dataset, row, name)
 

@@ -97,7 +97,7 @@ class CrossValidation:
         join_oof(
             [place / "oof.parquet" for place in places],
             folder / "oof.parquet",
-            list(self.prepared.train),
+            self.prepared.train,
             self.prepared.tasks,
         )
         _write_folds(folder / "folds.parquet", self.folds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.data import LabelledDataset, Prediction, StoredPredictions, write_predictions
+from hf_mtl.data import LabelledDataset, Prediction, StoredPredictions, predictions_metadata, write_predictions
 from hf_mtl.heads import head_class
 from hf_mtl.inference import gives_probabilities, probabilities
 from hf_mtl.model import MultiTaskModel
@@ -78,23 +79,26 @@ def _rows(labelled: LabelledDataset) -> Iterator[Any]:
         yield from labelled.read(range(start, min(start + _BLOCK, len(labelled))))
 
 
-def join_oof(files: Sequence[Path], output: Path, datasets: Sequence[str], tasks: Sequence[TaskConfig]) -> None:
+def join_oof(files: Sequence[Path], output: Path, datasets: Mapping[str, Dataset], tasks: Sequence[TaskConfig]) -> None:
     """Write one file of those of the folds: datasets, then rows, then tasks, each in their order.
 
     Args:
         files: The files of the folds.
         output: The file to write.
-        datasets: Names of the datasets.
+        datasets: All training rows.
         tasks: The tasks.
     """
+    heads = {task.name: head_class(task) for task in tasks}
+    inputs = {name: LabelledDataset(name, data, tasks, heads).input_hashes for name, data in datasets.items()}
     table = pa.concat_tables([pq.read_table(file) for file in files])
     places = {name: i for i, name in enumerate(datasets)}
     order = {task.name: i for i, task in enumerate(tasks)}
     by_dataset = np.array([places[name] for name in table["dataset"].to_pylist()], dtype=np.int64)
     by_task = np.array([order[name] for name in table["task"].to_pylist()], dtype=np.int64)
     chosen = np.lexsort((by_task, table["row"].to_numpy(), by_dataset))
+    metadata = predictions_metadata(json.loads(table.schema.metadata[b"labels"]), inputs)
     with written_whole(output) as stream:
-        pq.write_table(table.take(pa.array(chosen)), stream)
+        pq.write_table(table.take(pa.array(chosen)).replace_schema_metadata(metadata), stream)
 
 
 def read_oof(path: str | Path, dataset: str, task: str) -> list[Any]:

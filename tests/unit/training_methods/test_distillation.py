@@ -8,7 +8,7 @@ from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, TrainerCallback
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, TaskConfig
-from hf_mtl.data import Prediction, StoredPredictions, write_predictions
+from hf_mtl.data import LabelledDataset, Prediction, StoredPredictions, write_predictions
 from hf_mtl.heads import head_class
 from hf_mtl.inference import probabilities
 from hf_mtl.training_methods import Distillation, make_methods, match_teachers
@@ -388,6 +388,21 @@ def test_answers_of_another_split_are_refused(tmp_path, tokenizer):
     write_predictions(path, found, {"mood": ["bad", "good"]}, ())
     trainer = trainer_of(tmp_path, tokenizer, {"teachers": str(path)})
     with pytest.raises(ValueError, match=r"Dataset 'sst', row 16, task 'mood': .* the training split has 16 rows"):
+        trainer.get_train_dataloader()
+
+
+def test_answers_of_rows_in_another_order_are_refused(tmp_path, tokenizer):
+    sst, mood = data()["sst"], TASKS[2]
+    assert mood.name == "mood"
+    heads = {"mood": head_class(mood)}
+    found = [Prediction("sst", i, "mood", [0.5, 0.5]) for i in range(16)]
+    for name, order in (("same", range(16)), ("turned", range(15, -1, -1))):
+        answered = LabelledDataset("sst", sst.select(order), [mood], heads)
+        inputs = {"sst": answered.input_hashes}
+        write_predictions(tmp_path / f"{name}.parquet", found, {"mood": mood.labels}, (), inputs)
+    trainer_of(tmp_path, tokenizer, {"teachers": str(tmp_path / "same.parquet")}).get_train_dataloader()
+    trainer = trainer_of(tmp_path, tokenizer, {"teachers": str(tmp_path / "turned.parquet")})
+    with pytest.raises(ValueError, match=r"Dataset 'sst': its column 'text' differs .* lie in another order"):
         trainer.get_train_dataloader()
 
 
