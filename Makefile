@@ -32,7 +32,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON3) -m venv $(VENV)
 # torch comes first and exactly: the newest build that a looser range allows may bring gigabytes of CUDA libraries.
 	$(PYTHON) -m pip install --constraint constraints.txt torch==2.13.0
-	$(PYTHON) -m pip install --constraint constraints.txt --editable ".[dev,demo,gradients,onnx,report,sweep]"
+	$(PYTHON) -m pip install --constraint constraints.txt --editable ".[dev,demo,gradients,onnx,report,serve,sweep]"
 	touch $@
 
 demo: $(INSTALLED)

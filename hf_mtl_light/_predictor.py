@@ -130,6 +130,35 @@ class OnnxPredictor:
         Raises:
             ValueError: If an input, the name of a task or a value is wrong.
         """
+        answerer = self.answerer(
+            tasks=tasks,
+            top_k=top_k,
+            thresholds=thresholds,
+            aggregation_strategy=aggregation_strategy,
+            ignore_labels=ignore_labels,
+            stride=stride,
+            max_length=max_length,
+            batch_tokens=batch_tokens,
+            batch_size=batch_size,
+            look_ahead=look_ahead,
+        )
+        return answer_inputs(answerer, inputs)
+
+    def answerer(
+        self,
+        *,
+        tasks: Sequence[str] | None = None,
+        top_k: int | Literal["all"] | EllipsisType | None = ...,
+        thresholds: float | Mapping[str, Any] | None = None,
+        aggregation_strategy: str | None = None,
+        ignore_labels: Sequence[str] | None = None,
+        stride: int | None = None,
+        max_length: int | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+        batch_size: int | None = None,
+        look_ahead: int = LOOK_AHEAD,
+    ) -> Answerer:
+        """Return what answers rows with these arguments, those of a call."""
         asked = options_by_task(
             self.tasks,
             top_k=top_k,
@@ -137,7 +166,7 @@ class OnnxPredictor:
             aggregation_strategy=aggregation_strategy,
             ignore_labels=ignore_labels,
         )
-        answerer = self._answerer(
+        return self._answerer(
             max_length,
             stride,
             chosen=tasks,
@@ -146,7 +175,6 @@ class OnnxPredictor:
             batch_size=batch_size,
             look_ahead=look_ahead,
         )
-        return answer_inputs(answerer, inputs)
 
     def logits(
         self,

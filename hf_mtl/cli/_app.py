@@ -25,6 +25,7 @@ from hf_mtl.cli.merge import merge
 from hf_mtl.cli.predict import predict
 from hf_mtl.cli.push import push
 from hf_mtl.cli.report import report
+from hf_mtl.cli.serve import serve
 from hf_mtl.cli.sweep import sweep
 from hf_mtl.cli.train import train
 from hf_mtl.cli.tune import tune
@@ -135,6 +136,7 @@ app.command()(predict)
 app.command()(report)
 app.command()(export)
 app.command()(push)
+app.command()(serve)
 app.command()(heads)
 app.command()(merge)
 app.command()(interpolate)

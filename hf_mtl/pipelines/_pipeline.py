@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -86,7 +85,7 @@ class MultiTaskPipeline(Pipeline):
         super().__init__(model, tokenizer, image_processor=image_processor, **kwargs)
         self._arguments = own
         self._answerers: dict[str, Answerer] = {}
-        self._answerer({})  # a wrong argument is found now
+        self.answerer()  # a wrong argument is found now
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # Transformers': *args
         """Answer texts and pictures.
@@ -104,9 +103,10 @@ class MultiTaskPipeline(Pipeline):
         Raises:
             ValueError: If an input is none of these; the message names its number.
         """
-        return answer_inputs(self._answerer(kwargs), inputs)
+        return answer_inputs(self.answerer(**kwargs), inputs)
 
-    def _answerer(self, given: Mapping[str, Any]) -> Answerer:
+    def answerer(self, **given: Any) -> Answerer:
+        """Return what answers rows with these arguments, those of a call; threads may share it."""
         known = (*_RUNNING, *_ASKING)
         for name in given:
             if name == "num_workers" and not given[name]:
@@ -153,7 +153,7 @@ class MultiTaskPipeline(Pipeline):
         return as_row(input_, 0)
 
     def _forward(self, input_tensors: Any, **parameters: Any) -> Any:
-        return self._answerer(parameters).answer([input_tensors])[0]
+        return self.answerer(**parameters).answer([input_tensors])[0]
 
     def postprocess(self, model_outputs: Any, **parameters: Any) -> Any:
         """Return the answers as they are."""

@@ -18,7 +18,7 @@ LIGHT = Path(hf_mtl_light.__file__).parent
 ROWS = [
     {"cli"},
     {"validation"},
-    {"recipe", "pipelines", "export", "surgery", "report", "distillation", "sklearn"},
+    {"recipe", "pipelines", "export", "surgery", "report", "distillation", "serving", "sklearn"},
     {"trainer"},
     {"inference", "training_methods"},
     {"model", "data"},

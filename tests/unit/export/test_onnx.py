@@ -19,6 +19,7 @@ from hf_mtl.export import export_onnx
 from hf_mtl.heads import HEADS, STRATEGIES, Head
 from tests.encoders import tiny_config, tiny_encoder
 from tests.environments import make_environment, run_in
+from tests.serving import ask, running
 
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 pytest.importorskip("onnxscript", reason="needs the extra onnx")
@@ -346,6 +347,15 @@ def test_missing_runtime_names_the_command(exported, monkeypatch, model, tokeniz
 def test_wrong_calls_say_what_is_wrong(predictor, inputs, kwargs, words):
     with pytest.raises(ValueError, match=words):
         predictor(inputs, **kwargs)
+
+
+def test_an_exported_folder_is_served(predictor):
+    with running(predictor) as server:
+        asked = {"inputs": [value for value in TEXTS if isinstance(value, (str, dict))], "parameters": {"top_k": 2}}
+        status, answers, _ = ask(server, asked)
+        assert (status, answers) == (200, predictor(asked["inputs"], top_k=2))
+        status, answer, _ = ask(server, {"inputs": "a", "parameters": {"max_length": 100}})
+        assert (status, "between 3 and 64" in answer["detail"]) == (422, True)
 
 
 def test_folders_that_hold_no_export_say_so(tmp_path, exported):

@@ -1,0 +1,102 @@
+"""What requests hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hf_mtl.serving._settings import ServerSettings
+from hf_mtl_light.errors import UserError
+
+__all__ = ["Input", "Parameters", "PredictRequest", "Problem", "mistake"]
+
+
+class _Strict(BaseModel):
+    """Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Input(_Strict):
+    """A text, a pair, or words; where a task chooses, with the choices."""
+
+    text: str | None = None
+    text_pair: str | None = None
+    tokens: list[str] | None = None
+    choices: list[str] | None = None
+
+    def length(self) -> int:
+        """Return its characters, as `ServerSettings.max_text_length` counts them."""
+        own = len(self.text or "") + len(self.text_pair or "") + sum(len(word) + 1 for word in self.tokens or ())
+        return own * max(1, len(self.choices or ())) + sum(map(len, self.choices or ()))
+
+
+class Parameters(_Strict):
+    """Arguments of the pipeline; what is left out has the pipeline's default."""
+
+    tasks: list[str] | None = Field(default=None, description="Names of the tasks to answer; null answers all.")
+    top_k: int | Literal["all"] | None = Field(
+        default=None, description="How many labels to name; null names all of them."
+    )
+    thresholds: float | dict[str, float | dict[str, float]] | None = Field(
+        default=None,
+        description="From which score on a label is named: a number, {task: number} or {task: {label: number}}.",
+    )
+    aggregation_strategy: Literal["none", "simple", "first", "average", "max"] | None = None
+    ignore_labels: list[str] | None = None
+    stride: int | None = Field(default=None, ge=0, description="Tokens that the windows of a long text share.")
+    max_length: int | None = Field(default=None, description="The most tokens of a window.")
+
+
+class PredictRequest(_Strict):
+    """One text or many, and how they are answered."""
+
+    inputs: str | Input | list[str | Input] = Field(
+        examples=["Play a song in Rome!", ["a good film", {"text": "a good film", "text_pair": "a film"}]]
+    )
+    parameters: Parameters = Parameters()
+
+    def rows(self, settings: ServerSettings) -> list[str | dict[str, Any]]:
+        """Return the inputs as `hf_mtl_light.encoding.as_row` takes them.
+
+        Raises:
+            UserError: If they are too many or too long.
+        """
+        inputs = self.inputs if isinstance(self.inputs, list) else [self.inputs]
+        if len(inputs) > settings.max_inputs:
+            raise UserError(f"{len(inputs):,} inputs; a request holds at most {settings.max_inputs:,}. Send several.")
+        for number, value in enumerate(inputs):
+            length = len(value) if isinstance(value, str) else value.length()
+            if length > settings.max_text_length:
+                raise UserError(
+                    f"input {number}: {length:,} characters; an input has at most {settings.max_text_length:,}. Cut "
+                    "it into several."
+                )
+        return [value if isinstance(value, str) else value.model_dump(exclude_none=True) for value in inputs]
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that were given."""
+        return self.parameters.model_dump(exclude_unset=True)
+
+
+class Problem(BaseModel):
+    """Why a request was not answered."""
+
+    detail: str
+
+
+def mistake(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Return what is wrong with a body, from what Pydantic found: the deepest of its errors, and where it is."""
+    error = max(errors, key=lambda error: len(error["loc"]))
+    names = [name for name in error["loc"] if isinstance(name, int) or name in _FIELDS]
+    where = "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in names).lstrip(".")
+    found = "" if error["type"] in ("missing", "extra_forbidden") else f", found {error.get('input')!r:.80}"
+    if error["type"] == "extra_forbidden":
+        return f"{'.'.join(map(str, error['loc'][-1:]))!r} is no field of the {where or 'body'}."
+    return f"{where or 'the body'}: {error['msg'].lower()}{found}."
+
+
+#: Of `loc`, which also holds the names of types that Pydantic tried.
+_FIELDS = {*PredictRequest.model_fields, *Parameters.model_fields, *Input.model_fields}
