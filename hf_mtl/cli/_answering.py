@@ -185,6 +185,7 @@ def _settings(
         "--tasks": answerer.names,
         "--text-column": reader.text_column,
         "--pair-column": reader.pair_column,
+        "--image-column": reader.image_column,
         "--batch-tokens": answerer.batch_tokens,
         "--batch-size": answerer.batch_size,
         "--stride": answerer.encoder.stride,

@@ -19,13 +19,13 @@ __all__ = ["STANDARD", "check_readable", "check_writable", "write_whole"]
 STANDARD = Path("-")
 
 
-def check_readable(path: Path) -> None:
-    """Check that an input exists before a model is loaded for it: a file, a pipe or a device.
+def check_readable(path: Path, may_be_folder: bool = False) -> None:
+    """Check that an input exists before a model is loaded for it: a file, a pipe or a device, or a folder.
 
     Raises:
         ValueError: If it does not.
     """
-    if path != STANDARD and (not os.path.exists(path) or path.is_dir()):
+    if path != STANDARD and (not os.path.exists(path) or (path.is_dir() and not may_be_folder)):
         raise UserError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}.")
 
 

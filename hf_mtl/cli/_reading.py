@@ -8,9 +8,10 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,9 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_mtl.cli._files import STANDARD
+from hf_mtl.cli._pictures import is_of_pictures, path_beside, pictures_in
 from hf_mtl.data import Row
 from hf_mtl.inference import as_row
 from hf_mtl_light.errors import UserError, library_errors_name
+from hf_mtl_light.words import Reading
 
 __all__ = ["FIELDS", "INPUT_SCHEMA", "BadRow", "InputRow", "RowReader"]
 
@@ -34,6 +37,8 @@ _CHOICES = pa.field("choices", pa.list_(pa.string()))
 _LONGEST_TEXT, _LONGEST_LINE, _MOST_COLUMNS = 2_000_000, 64 << 20, 10_000
 _FORMATS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".txt": "text", ".json": "json", ".jsonl": "json"}
 _ENCODING = "Name the file's encoding with --encoding, such as cp1252."
+#: Formats that are not text, as messages name them.
+_BYTES = {"parquet": "Parquet", "pictures": "made of pictures"}
 _TEXT_SCHEMA = pa.schema([("text", pa.string())])
 
 
@@ -60,13 +65,16 @@ class RowReader:
     """Reads the rows of a file, a few at a time.
 
     Args:
-        path: ``.csv`` and ``.tsv``: a header and texts; ``.parquet``; ``.txt``: a text a line; all else, and stdin
+        path: A folder of pictures, or a picture;
+            ``.csv`` and ``.tsv``: a header and texts; ``.parquet``; ``.txt``: a text a line; all else, and stdin
             (``-``): JSON Lines if the first line begins with a brace, else a text a line.
         text_column: The column that holds the text; ``None``: ``text``, or ``tokens``.
         pair_column: The column that holds the second text of a pair; ``None``: ``text_pair``, if it is there.
-        has_choices: Whether a column ``choices`` is read, as the model's tasks do; else it is a field like others.
+        readings: What the model's tasks read. A column ``choices`` is read where they do; else it is a field like
+            others. The same holds for that of pictures.
         encoding: The encoding of all but Parquet.
         format: ``json``, ``text``, ``csv``, ``tsv`` or ``parquet``; ``None``: by the path's ending.
+        image_column: The column that holds pictures; ``None``: ``image``.
 
     Raises:
         UserError: If Python does not know the encoding.
@@ -77,9 +85,10 @@ class RowReader:
         path: Path,
         text_column: str | None = None,
         pair_column: str | None = None,
-        has_choices: bool = False,
+        readings: Collection[Reading] = frozenset[Reading]({"text"}),
         encoding: str = "utf-8",
         format: str | None = None,
+        image_column: str | None = None,
     ) -> None:
         self.path = path
         try:
@@ -88,22 +97,30 @@ class RowReader:
             raise UserError(f"--encoding: Python does not know {encoding!r}. Known are utf-8, cp1252.") from None
         self.name = "stdin" if path == STANDARD else str(path)
         self.text_column, self.pair_column = text_column, pair_column
-        self.has_choices = has_choices
+        self.readings, self.image_column = set(readings), image_column or "image"
         #: The input's columns in a table that is made of JSON Lines.
-        self.inputs = INPUT_SCHEMA.append(_CHOICES) if has_choices else INPUT_SCHEMA
+        self.inputs = INPUT_SCHEMA
+        if "choices" in readings:
+            self.inputs = self.inputs.append(_CHOICES)
+        if "image" in readings:
+            self.inputs = self.inputs.append(pa.field(self.image_column, pa.string()))
         ending = "" if path == STANDARD else path.suffix.lower()
         self._separator = "\t" if "tsv" in (format, ending[1:] if format is None else "") else ","
         self._is_pipe = path == STANDARD or not path.is_file()
         #: Lines of a pipe, which can be read once.
         self._piped: Iterator[bytes] | None = None
         self.format = {"tsv": "csv"}.get(format or "", format) or _FORMATS.get(ending) or self._guessed()
-        if self.format == "parquet" and self.encoding != "utf-8":
-            raise UserError(f"--encoding would be without effect: {self.name} is Parquet. Leave it out.")
+        if self.format == "pictures" and "image" not in readings:
+            raise UserError(f"{self.name}: the tasks that are asked read no pictures. Name a file of texts.")
+        if self.format in _BYTES and self.encoding != "utf-8":
+            raise UserError(f"--encoding would be without effect: {self.name} is {_BYTES[self.format]}. Leave it out.")
         if self.format == "parquet" and self._is_pipe:
             raise UserError(f"{self.name}: Parquet cannot be read from a pipe. Write it to a file first.")
 
     def _guessed(self) -> str:
         """Return the format that the first line shows; where JSON Lines are missing braces, their row says so."""
+        if self.path != STANDARD and is_of_pictures(self.path):
+            return "pictures"
         if not self._is_pipe:
             return "json"
         lines = self._lines_of_bytes()
@@ -117,7 +134,13 @@ class RowReader:
 
     def count(self) -> int | None:
         """Return the number of rows, where it is known without reading them."""
+        if self.format == "pictures":
+            return len(self._pictures)
         return int(self._parquet().metadata.num_rows) if self.format == "parquet" else None
+
+    @cached_property
+    def _pictures(self) -> list[str]:
+        return pictures_in(self.path)
 
     def _lines_of_bytes(self) -> Iterator[bytes]:
         """Yield lines in UTF-8; of a pipe those that were not read yet."""
@@ -158,11 +181,16 @@ class RowReader:
             return pa.schema([(name, pa.string()) for name in names])
         if self.format == "text":
             return _TEXT_SCHEMA
+        if self.format == "pictures":
+            return pa.schema([("image", pa.string())])
         return self.inputs.append(pa.field(FIELDS, pa.string()))
 
     def __iter__(self) -> Iterator[InputRow | BadRow]:
         if self.format == "parquet":
             yield from self._table(enumerate(self._parquet_rows(), start=1))
+            return
+        if self.format == "pictures":
+            yield from self._table((number, {"image": path}) for number, path in enumerate(self._pictures, start=1))
             return
         if self.format == "csv":
             yield from self._csv(self._lines_of_bytes())
@@ -236,7 +264,7 @@ class RowReader:
 
     def _parquet_rows(self) -> Iterator[dict[str, Any]]:
         with self._parquet() as file:
-            batches = file.iter_batches(batch_size=512)
+            batches = file.iter_batches(batch_size=512 if "image" not in self.readings else 16)
             while True:
                 with library_errors_name(self.name):
                     batch = next(batches, None)
@@ -262,8 +290,10 @@ class RowReader:
         if tokens is not None:
             if not isinstance(tokens, list) or not all(isinstance(word, str) for word in tokens):
                 raise _BadRowError(f"'tokens' must be a list of texts, found {_shown(tokens)}.")
-        elif text is None:
+        elif text is None and "image" not in given:
             raise _BadRowError(self._missing(values))
+        if "image" in given:
+            given["image"] = self._picture(given["image"])
         for field in ("text", "text_pair"):
             value = given.get(field)
             if value is not None and not isinstance(value, str):
@@ -282,12 +312,23 @@ class RowReader:
             names = {"text": self.text_column}
             if self.pair_column is not None:
                 names["text_pair"] = self.pair_column
-        if self.has_choices:
+        if self.readings == {"image"}:
+            names = {}
+        if "choices" in self.readings:
             names["choices"] = "choices"
+        if "image" in self.readings:
+            names["image"] = self.image_column
         return {name: values[column] for name, column in names.items() if values.get(column) is not None}
+
+    def _picture(self, value: Any) -> Any:
+        if not isinstance(value, str if self.format in ("json", "csv") else (str, bytes, dict)):
+            raise _BadRowError(f"{self.image_column!r} must be the path of a picture, found {_shown(value)}.")
+        return path_beside(value, self.path)
 
     def _missing(self, values: Mapping[str, Any]) -> str:
         fields = ", ".join(map(repr, values)) or "none"
+        if self.readings == {"image"}:
+            return f"no {self.image_column!r}. Fields: {fields}. --image-column names another."
         if self.text_column is not None:
             return f"no {self.text_column!r}. Fields: {fields}."
         return f"no 'text' and no 'tokens'. Fields: {fields}. --text-column names another."

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_mtl.cli._files import STANDARD
+from hf_mtl.cli._pictures import shown_picture
 from hf_mtl.cli._reading import FIELDS, RowReader
 from hf_mtl_light.outputs import written_whole
 from hf_mtl_light.text import terminal_text
@@ -95,7 +96,8 @@ class _JsonLines(RowWriter):
         return b""
 
     def rows(self, values: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]) -> bytes:
-        lines = [_json(self.joined(row, found)) + "\n" for row, found in zip(values, answers, strict=True)]
+        shown = ({name: shown_picture(value) for name, value in row.items()} for row in values)
+        lines = [_json(self.joined(row, found)) + "\n" for row, found in zip(shown, answers, strict=True)]
         return "".join(lines).encode("utf-8", errors="surrogatepass")
 
 
@@ -136,7 +138,7 @@ class _Csv(_Table):
         lines = []
         for row, found in zip(values, answers, strict=True):
             table = self.table_values(row)
-            line = [_cell(table.get(name)) for name in self.input_schema.names]
+            line = [_cell(shown_picture(table.get(name))) for name in self.input_schema.names]
             lines.append(line + [_cell(_at(found, path)) for _, path in self.columns])
         return _cells(lines)
 

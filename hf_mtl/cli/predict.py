@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from hf_mtl_light.errors import UserError
+
+if TYPE_CHECKING:
+    from hf_mtl.model import MultiTaskModel
 
 __all__ = ["predict"]
 
@@ -31,14 +35,15 @@ class InputFormat(str, Enum):
 
 
 #: What a word without spaces ends in that was meant for a file.
-_ENDINGS = frozenset({".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt", ".gz", ".zip"})
+_ENDINGS = frozenset({".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt", ".gz", ".zip", ".png", ".jpg", ".jpeg"})
 
 
 def predict(
     model: str = typer.Argument(help="The model: a run folder or a Hub id.", show_default=False),
     input: str = typer.Argument(  # the name that --help shows
         help='JSON Lines ({"text"}, {"text", "text_pair"} or {"tokens"}; to choose {"choices"} besides), .csv or '
-        ".tsv, .parquet, or .txt with a text a line; - is stdin, JSON Lines or a text a line. Or one text, in quotes.",
+        ".tsv, .parquet, or .txt with a text a line; - is stdin, JSON Lines or a text a line. A folder of pictures, "
+        "or a file of rows with their paths in the column image. Or one text, in quotes, or one picture.",
         show_default=False,
     ),
     output: Path | None = typer.Option(
@@ -51,6 +56,7 @@ def predict(
     tasks: str | None = typer.Option(None, help="Names of the tasks to answer, with commas; all by default."),
     text_column: str | None = typer.Option(None, help="The column that holds the text, if it is not 'text'."),
     pair_column: str | None = typer.Option(None, help="The column that holds the second text of a pair."),
+    image_column: str | None = typer.Option(None, help="The column that holds the picture, if it is not 'image'."),
     batch_tokens: int | None = typer.Option(None, min=1, help="The most tokens of one encoder pass."),
     batch_size: int | None = typer.Option(None, "--batch-size", min=1, help="The most rows of one encoder pass."),
     stride: int | None = typer.Option(
@@ -75,8 +81,9 @@ def predict(
     """
     from hf_mtl.cli._answering import answer_file
     from hf_mtl.cli._files import STANDARD, check_readable, check_writable
-    from hf_mtl.cli._model import load_model, named_in
+    from hf_mtl.cli._model import image_processor_of, load_model, named_in
     from hf_mtl.cli._partial import is_unfinished
+    from hf_mtl.cli._pictures import is_of_pictures, local_path
     from hf_mtl.cli._reading import RowReader
     from hf_mtl.cli._tables import answer_table
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
@@ -84,20 +91,27 @@ def predict(
     from hf_mtl.inference import BATCH_TOKENS, as_row, make_answerer
     from hf_mtl_light.outputs import is_replaceable
 
-    path, text = Path(input), None
-    if output is None and _is_text(input):
-        text = input
+    path, single = local_path(input), None
+    is_text = output is None and _is_text(input)
+    if not is_text:
+        check_readable(path, may_be_folder=True)
+    of_pictures = not is_text and input != "-" and is_of_pictures(path)
+    if is_text or (of_pictures and output is None and not path.is_dir()):
+        single = {"text": input} if is_text else {"image": str(path)}
+    if is_text or of_pictures:
         given = {
             "--text-column": text_column is not None,
             "--pair-column": pair_column is not None,
+            "--image-column": image_column is not None,
             "--encoding": encoding != "utf-8",
             "--input-format": input_format is not None,
-            "--on-error skip": on_error is OnError.skip,
+            "--on-error skip": on_error is OnError.skip and single is not None,
         }
+        what = "a text" if is_text else "pictures"
         for flag in (flag for flag, is_given in given.items() if is_given):
-            raise UserError(f"{flag} would be without effect: it is for files, and {input[:40]!r} is read as a text.")
-    else:
-        check_readable(path)
+            raise UserError(
+                f"{flag} would be without effect: it is for files of rows, and {input[:40]!r} is read as {what}."
+            )
     output = output or STANDARD
     if overwrite and output == STANDARD:
         raise UserError("--overwrite would be without effect: answers go to stdout. Name a file with -o.")
@@ -114,36 +128,45 @@ def predict(
         answerer = make_answerer(
             loaded,
             tokenizer,
-            tasks=_known_tasks(named_in(tasks), list(loaded.task_heads)),
+            tasks=_known_tasks(named_in(tasks), loaded, of_pictures),
+            image_processor=image_processor_of(loaded),
             options=options,
             stride=stride,
             batch_tokens=batch_tokens or BATCH_TOKENS,
             batch_size=batch_size,
         )
-        if text is not None:
-            found = answerer.answer([as_row({"text": text}, 1, "the text")])[0]
+        if single is not None:
+            found = answerer.answer([as_row(single, 1, next(iter(single)))])[0]
             stdout_console().print(answer_table(found), soft_wrap=True)
             return
-        has_choices = any(answerer.heads[name].reads == "choices" for name in answerer.names)
-        reader = RowReader(
-            path, text_column, pair_column, has_choices, encoding, None if input_format is None else input_format.value
-        )
+        readings = {answerer.heads[name].reads for name in answerer.names}
+        for flag, column, is_read in (
+            ("--image-column", image_column, "image" in readings),
+            ("--text-column", text_column, readings != {"image"}),
+        ):
+            if column is not None and not is_read:
+                raise UserError(f"{flag} would be without effect: no task that is asked reads such a column.")
+        kind = None if input_format is None else input_format.value
+        reader = RowReader(path, text_column, pair_column, readings, encoding, kind, image_column)
         answer_file(loaded, answerer, reader, output, skips_bad_rows=on_error is OnError.skip, resume=resume)
 
 
 def _is_text(given: str) -> bool:
     """Return whether an input is a text to answer: no file, and not the name of a file that is missing."""
-    if given == "-" or os.path.exists(given):
+    if given == "-" or os.path.exists(given) or given[:5].lower() == "file:":
         return False
     looks_like_a_name = Path(given[:1000]).suffix.lower() in _ENDINGS or any(sep in given for sep in "/\\")
     return any(map(str.isspace, given)) or not looks_like_a_name
 
 
-def _known_tasks(names: list[str] | None, known: list[str]) -> list[str]:
+def _known_tasks(names: list[str] | None, model: MultiTaskModel, of_pictures: bool) -> list[str]:
+    """Return the tasks to answer; without names all, of pictures alone those that read them."""
     from hf_mtl._names import listed, nearest
 
+    known = list(model.task_heads)
     if names is None:
-        return known
+        reading = [name for name in known if model.task_heads[name].modality() == "image"]
+        return reading or known if of_pictures else known
     for name in names:
         if name not in known:
             raise UserError(f"--tasks: {name!r} is no task of the model.{nearest(name, known)} Tasks: {listed(known)}.")

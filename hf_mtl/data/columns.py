@@ -50,6 +50,14 @@ def _undecoded(data: Dataset) -> Dataset:
     return data.cast_column("image", Image(decode=False)) if isinstance(feature, Image) and feature.decode else data
 
 
+def _holds_pictures(feature: Any) -> bool:
+    """Return whether a column may hold pictures: as `datasets` stores them, with or without its feature, or paths."""
+    if isinstance(feature, dict):
+        return bool(feature) and feature.keys() <= {"bytes", "path"}
+    is_bytes = isinstance(feature, Value) and feature.dtype in ("binary", "large_binary")
+    return isinstance(feature, Image) or is_bytes or _is_text(feature)
+
+
 def _is_text(feature: Any) -> bool:
     return isinstance(feature, Value) and feature.dtype in ("string", "large_string", "string_view", "null")
 
@@ -152,10 +160,10 @@ class LabelledDataset:
     def _check_input(self, column: str, feature: Any) -> None:
         if column == "image":
             # Paths, too: they are opened when the row is read.
-            if not isinstance(feature, Image) and not _is_text(feature):
+            if not _holds_pictures(feature):
                 raise UserError(
-                    f"Dataset {self.name!r}: column 'image' must hold pictures (datasets.Image) or their paths, found "
-                    f"{feature}."
+                    f"Dataset {self.name!r}: column 'image' must hold pictures (datasets.Image), the bytes of their "
+                    f"files, or their paths, found {feature}."
                 )
             return
         is_list = column in ("tokens", "choices")

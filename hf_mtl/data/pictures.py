@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import io
+import os
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.request import url2pathname
 
 from hf_mtl_light.encoding import Row, RowError
 from hf_mtl_light.errors import MissingExtraError, UserError
 
 __all__ = ["PictureError", "picture_of", "read_picture"]
+
+#: How many times as long as wide a picture may be: resized by its shorter edge, a longer one would fill the memory.
+_LONGEST = 200
 
 
 class PictureError(UserError):
@@ -20,36 +28,97 @@ def read_picture(value: Any) -> Any:
     """Return a picture as a `PIL.Image.Image` of mode RGB.
 
     It is turned as its EXIF orientation says. Transparency is laid over white, sixteen bits become eight, palettes,
-    grey and CMYK become RGB.
+    grey and CMYK become RGB. Of several frames or pages the first is read.
 
     Args:
-        value: A PIL image; a path; bytes of a file; or a mapping with ``bytes`` or ``path``, as `datasets.Image` stores
-            them.
+        value: A PIL image; a path, or a URL of ``file:`` or ``data:``; bytes of a file; a mapping with ``bytes`` or
+            ``path``, as `datasets.Image` stores them; or an array of uint8, [height, width] or [height, width,
+            channels].
 
     Raises:
         PictureError: If it is none of these, cannot be decoded, or has no pixels.
         ImportError: If Pillow is not installed.
     """
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image
     except ImportError as error:
         raise MissingExtraError("Reading pictures needs Pillow: pip install 'hf-mtl[vision]'.") from error
     if isinstance(value, Mapping):
-        value = value["path"] if value.get("bytes") is None else value["bytes"]
-    source = io.BytesIO(value) if isinstance(value, (bytes, bytearray)) else value
+        value = value.get("path") if value.get("bytes") is None else value["bytes"]
+    source, name = _source(value)
     try:
-        image = source if isinstance(source, Image.Image) else Image.open(source)
-        image.load()
-        image = ImageOps.exif_transpose(image)
+        if isinstance(source, Image.Image):
+            return _upright_rgb(source)
+        if hasattr(source, "__array_interface__"):
+            return _upright_rgb(Image.fromarray(source))
+        with Image.open(source) as opened:
+            return _upright_rgb(opened)
+    except PictureError:
+        raise
     except FileNotFoundError as error:
         raise PictureError(f"no file {str(error.filename)!r}. Give the picture, or drop the row.") from None
     except Exception as error:  # whatever damaged files lead to in decoders
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise PictureError(f"the picture cannot be read: {reason}. Give another, or drop the row.") from error
-    if image.mode.startswith("I") or image.mode == "F":
-        # More than eight bits: Pillow would cut them off at 255.
+        raise PictureError(f"the picture {name}cannot be read: {reason}. Give another, or drop the row.") from error
+
+
+def _source(value: Any) -> tuple[Any, str]:
+    """Return what Pillow opens, and what it is called in messages, with a space after it."""
+    if isinstance(value, (bytes, bytearray)):
+        return io.BytesIO(value), ""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        if hasattr(value, "getbands") or hasattr(value, "__array_interface__"):
+            return value, ""
+        raise PictureError(
+            f"expected a picture of Pillow, a path, bytes or an array, found a {type(value).__name__}. Give a picture, "
+            "or drop the row."
+        )
+    kind = value[: value.find(":")].lower() if ":" in value[:6] else ""
+    if kind == "file":
+        url = urlsplit(value)
+        if url.netloc not in ("", "localhost"):
+            raise PictureError(f"{value!r} lies on another machine. Copy the picture, or drop the row.")
+        path = url2pathname(url.path)
+        return path, f"{path!r} "
+    if kind == "data":
+        head, _, data = value.partition(",")
+        try:
+            of_bytes = unquote_to_bytes(data)
+            return io.BytesIO(base64.b64decode(of_bytes, validate=True) if head.endswith(";base64") else of_bytes), ""
+        except binascii.Error as error:
+            raise PictureError(f"the picture is not base64: {error}. Give another, or drop the row.") from None
+    if value.lower().startswith(("http://", "https://")):
+        raise PictureError(f"{value[:200]!r} is not fetched. Download the picture and give its path, or drop the row.")
+    return value, f"{value[:200]!r} "
+
+
+def _upright_rgb(image: Any) -> Any:
+    from PIL import Image, ImageOps
+
+    image.load()
+    short, long = sorted(image.size)
+    if not short:
+        raise PictureError(
+            f"the picture has no pixels ({image.width} x {image.height}). Give another, or drop the row."
+        )
+    if long > _LONGEST * short:
+        raise PictureError(
+            f"the picture is {image.width} x {image.height} pixels, and no side may be more than {_LONGEST} times as "
+            "long as the other. Crop it, or drop the row."
+        )
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise PictureError(
+            "the picture's pixels are floating-point numbers of an unknown range. Store it with 8 or 16 bits, or drop "
+            "the row."
+        )
+    if image.mode.startswith("I"):
+        # More than eight bits: Pillow would cut them off at 255. A transparent level is one of sixteen bits, too.
+        image.info.pop("transparency", None)
         image = image.convert("I").point(lambda level: level / 256).convert("L")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(ground, image)

@@ -81,8 +81,9 @@ class RowEncoder(WindowEncoder):
                 "it has a picture, and there is no image processor. Pass the model's: "
                 "image_processor=AutoImageProcessor.from_pretrained(name).",
             )
-        pictures = [picture_of(row) for row in rows]
-        return [
-            EncodedRow([PictureWindow([0] * _TOKENS, None, 0, _TOKENS, 1, pixels)], WordMap("", [], []))
-            for pixels in pixels_of(self.image_processor, pictures)
-        ]
+        # One by one: of a photo only its pixels for the encoder stay in memory.
+        return [EncodedRow([self._window(row)], WordMap("", [], [])) for row in rows]
+
+    def _window(self, row: Row) -> PictureWindow:
+        [pixels] = pixels_of(self.image_processor, [picture_of(row)])
+        return PictureWindow([0] * _TOKENS, None, 0, _TOKENS, 1, pixels)

@@ -19,6 +19,9 @@ from hf_mtl_light.inference import BATCH_TOKENS, LOOK_AHEAD, Answerer
 
 __all__ = ["make_answerer", "predict"]
 
+#: `LOOK_AHEAD` where rows may have pictures, whose pixels take much more memory than texts and are all of one size.
+_PICTURES_AHEAD = 64
+
 
 def make_answerer(
     model: MultiTaskModel,
@@ -30,7 +33,7 @@ def make_answerer(
     stride: int | None = None,
     batch_tokens: int = BATCH_TOKENS,
     batch_size: int | None = None,
-    look_ahead: int = LOOK_AHEAD,
+    look_ahead: int | None = None,
     precision: str = "float32",
     defaults: Collection[str] = (),
     image_processor: Any = None,
@@ -46,6 +49,8 @@ def make_answerer(
         # Texts are what is asked: tasks of pictures are answered ``None``, as is any whose input a row lacks.
         chosen = [task for task in chosen if model.task_heads[task.name].modality() == "text"]
     check_processors(tokenizer, image_processor, chosen, {n: type(h) for n, h in model.task_heads.items()})
+    if look_ahead is None:
+        look_ahead = LOOK_AHEAD if image_processor is None else _PICTURES_AHEAD
     length = 0 if tokenizer is None else checked_length(model, tokenizer, max_length)
     return Answerer(
         ModelRunner(model, tokenizer, precision),
@@ -72,7 +77,7 @@ def predict(
     stride: int | None = None,
     batch_tokens: int = BATCH_TOKENS,
     batch_size: int | None = None,
-    look_ahead: int = LOOK_AHEAD,
+    look_ahead: int | None = None,
     precision: str = "float32",
     image_processor: Any = None,
 ) -> Iterator[dict[str, Any]]:
@@ -81,15 +86,16 @@ def predict(
     Args:
         model: The model; it is put into evaluation mode.
         tokenizer: Its tokenizer; ``None`` for a model of pictures alone.
-        rows: Texts, pairs as tuples, pictures, or mappings with ``text``, ``text`` and ``text_pair``, ``tokens``, or
-            ``image``, alone or beside a text. Read as they are needed.
+        rows: Texts, pairs as tuples, pictures, path objects of them, or mappings with ``text``, ``text`` and
+            ``text_pair``, ``tokens``, or ``image``, alone or beside a text; for a model of pictures alone strings are
+            paths. Read as they are needed.
         tasks: Names of the tasks to answer; ``None`` answers all.
         options: What is asked of all tasks, or of each by name.
         max_length: The most tokens of a window; ``None`` is the most the model takes.
         stride: Tokens that the windows of a long row share; ``None`` cuts off what does not fit into one.
         batch_tokens: The most tokens of one pass.
         batch_size: The most windows of one pass; ``None``: any number.
-        look_ahead: Rows that are read before the first of them is answered.
+        look_ahead: Rows that are read before the first of them is answered; ``None``: 512, with an image processor 64.
         precision: ``"float32"``, or ``"bfloat16"`` for autocast.
         image_processor: The image processor, for rows with pictures; without one tasks of pictures are answered
             ``None``.

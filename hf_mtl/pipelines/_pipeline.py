@@ -9,7 +9,7 @@ from typing import Any
 from transformers import AutoImageProcessor, Pipeline
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.inference import Answerer, as_row, make_answerer
+from hf_mtl.inference import Answerer, make_answerer
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.folders import files_replaced
@@ -92,8 +92,9 @@ class MultiTaskPipeline(Pipeline):
 
         Args:
             inputs: A text; a pair, as ``{"text": ..., "text_pair": ...}`` or a tuple of two; words, as ``{"tokens":
-                [...]}``; a picture, of Pillow or as ``{"image": path}``; a list of any of them; or what yields them: a
-                generator, a ``KeyDataset``, a dataset.
+                [...]}``; a picture, of Pillow, as a `pathlib.Path` or as ``{"image": path}``, for a model of pictures
+                alone also as a path that is a string; a list of any of them; or what yields them: a generator, a
+                ``KeyDataset``, a dataset.
             kwargs: Any argument of the pipeline, for this call.
 
         Returns:
@@ -150,7 +151,7 @@ class MultiTaskPipeline(Pipeline):
 
     def preprocess(self, input_: Any, **parameters: Any) -> Any:
         """Return the row that an input is."""
-        return as_row(input_, 0)
+        return self.answerer().read(input_, 0)
 
     def _forward(self, input_tensors: Any, **parameters: Any) -> Any:
         return self.answerer(**parameters).answer([input_tensors])[0]

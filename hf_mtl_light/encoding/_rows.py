@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,8 +53,8 @@ class RowError(UserError):
 
 
 def is_picture(value: Any) -> bool:
-    """Return whether a value is a picture of Pillow, which need not be installed here."""
-    return hasattr(value, "getbands")
+    """Return whether a value is a picture of Pillow, which need not be installed here, or a path object of one."""
+    return hasattr(value, "getbands") or isinstance(value, os.PathLike)
 
 
 def as_row(value: Any, number: int, source: str = "input") -> Row:
@@ -62,7 +63,7 @@ def as_row(value: Any, number: int, source: str = "input") -> Row:
     Args:
         value: A text; a mapping with ``text``, ``text`` and ``text_pair``, or ``tokens``, with or without ``choices``
             and ``image``, or with ``image`` alone, whose other fields are passed over; a tuple of a text and its pair;
-            a picture as Pillow has it; or a `Row`.
+            a picture as Pillow has it, or its path as a `pathlib.Path`; or a `Row`.
         number: Its number, for messages.
         source: Where it comes from, for messages.
 

@@ -148,6 +148,8 @@ class Answerer:
             raise UserError("the model has no tasks, so there is nothing to answer. Put a head on it first.")
         if isinstance(chosen, str):
             raise UserError(f"tasks must be a list of names, found the text {chosen!r}. Write tasks=[{chosen!r}].")
+        #: Whether a string is the path of a picture: no task of the model reads texts.
+        self.reads_paths = all(heads[name].reads == "image" for name in known)
         self.names = known if chosen is None else list(dict.fromkeys(chosen))
         for name in self.names:
             if name not in known:
@@ -179,8 +181,14 @@ class Answerer:
             ValueError: If a row has no input; the message names its number, from 0.
         """
         numbered = enumerate(rows)
-        while chunk := [as_row(value, number, source) for number, value in islice(numbered, self.look_ahead)]:
+        while chunk := [self.read(value, number, source) for number, value in islice(numbered, self.look_ahead)]:
             yield from self.answer(chunk)
+
+    def read(self, value: Any, number: int, source: str = "input") -> Row:
+        """Return the row that a value is, see `as_row`; for a model of pictures alone a string is a path."""
+        if self.reads_paths and isinstance(value, str):
+            value = {"image": value}
+        return as_row(value, number, source)
 
     def answer(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """Return the answers of some rows: one dict by task a row. The same rows have the same answers.

@@ -7,7 +7,7 @@ from types import EllipsisType
 from typing import Any, Literal
 
 from hf_mtl_light.answering import AnswerOptions
-from hf_mtl_light.encoding import as_row, is_picture
+from hf_mtl_light.encoding import is_picture
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference._answerer import Answerer
 from hf_mtl_light.names import listed, nearest
@@ -75,7 +75,7 @@ def answer_inputs(answerer: Answerer, inputs: Any) -> Any:
         ValueError: If an input is none of these; the message names its number.
     """
     if isinstance(inputs, (str, tuple, Mapping)) or is_picture(inputs):
-        return answerer.answer([as_row(inputs, 0)])[0]
+        return answerer.answer([answerer.read(inputs, 0)])[0]
     if hasattr(inputs, "tolist") and hasattr(inputs, "__array__"):  # of pandas or numpy, indexed by labels perhaps
         inputs = inputs.tolist()
     if isinstance(inputs, list):
@@ -86,6 +86,6 @@ def answer_inputs(answerer: Answerer, inputs: Any) -> Any:
     if isinstance(inputs, Iterable):
         return answerer(inputs)
     raise UserError(
-        f"Expected a text, a pair, a dict with 'text' or 'tokens', a list or an iterable of them; found a "
+        f"Expected a text, a pair, a dict with 'text', 'tokens' or 'image', a list or an iterable of them; found a "
         f"{type(inputs).__name__}."
     )

@@ -14,6 +14,7 @@ from hf_mtl.cli.predict import predict
 WITHOUT_EFFECT = {
     "text_column": ("a text", ["--text-column", "x"], "--text-column would be without effect: it is for files"),
     "pair_column": ("a text", ["--pair-column", "x"], "--pair-column would be without effect"),
+    "image_column": ("a text", ["--image-column", "x"], "--image-column would be without effect"),
     "encoding": ("a text", ["--encoding", "cp1252"], "--encoding would be without effect"),
     "input_format": ("a text", ["--input-format", "csv"], "--input-format would be without effect"),
     "on_error": ("a text", ["--on-error", "skip"], "--on-error skip would be without effect"),
