@@ -8,11 +8,16 @@ from typing import Any
 import torch
 from packaging.version import Version
 from transformers import PreTrainedModel
+from transformers import __version__ as transformers_version
 
-__all__ = ["cpu_has_fast_bfloat16", "install_recorders", "varlen_attention"]
+__all__ = ["HAS_DECISIONS", "cpu_has_fast_bfloat16", "install_recorders", "varlen_attention"]
 
 # torch.cpu.get_capabilities came with 2.11; drop the check when that is the oldest version supported.
 _TORCH_REPORTS_CPU_CAPABILITIES = Version(torch.__version__) >= Version("2.11")
+
+
+#: ``transformers.decision`` came with 5.23.
+HAS_DECISIONS = Version(transformers_version) >= Version("5.23")
 
 
 def cpu_has_fast_bfloat16() -> bool:

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeAlias
 
 from hf_mtl.serving._backend import Backend
 from hf_mtl.serving._batching import BatchingRunner, LateError, StoppedError
@@ -17,6 +17,9 @@ from hf_mtl_light.encoding import as_row
 from hf_mtl_light.inference import Answerer, mask_id_for
 
 __all__ = ["Answering", "FullError"]
+
+#: Those of each input, and the tokens that were read.
+Answers: TypeAlias = tuple[list[dict[str, Any]], int]
 
 
 class FullError(Exception):
@@ -69,8 +72,8 @@ class Answering:
         self.passes.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def answer(self, rows: Sequence[Any], options: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the answers of one request.
+    async def answer(self, rows: Sequence[Any], options: Mapping[str, Any]) -> Answers:
+        """Return the answers of one request, and how many tokens were read for them.
 
         Args:
             rows: Its inputs, in any form that `as_row` takes.
@@ -98,15 +101,16 @@ class Answering:
         self._seconds_an_input += 0.05 * (spent - self._seconds_an_input)
         return found
 
-    def _answer(self, rows: Sequence[Any], options: Mapping[str, Any], deadline: float) -> list[dict[str, Any]]:
-        with self.passes.request(deadline):
+    def _answer(self, rows: Sequence[Any], options: Mapping[str, Any], deadline: float) -> Answers:
+        with self.passes.request(deadline) as asking:
             if time.monotonic() > deadline:
                 raise LateError
             answerer: Answerer = copy.copy(self._backend.answerer(batch_tokens=self._settings.batch_tokens, **options))
             answerer.run = self.passes
-            return answerer.answer([as_row(row, number) for number, row in enumerate(rows)])
+            found = answerer.answer([as_row(row, number) for number, row in enumerate(rows)])
+            return found, asking.tokens
 
-    async def _until_stopped(self, work: asyncio.Future[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    async def _until_stopped(self, work: asyncio.Future[Answers]) -> Answers:
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             done, _ = await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)

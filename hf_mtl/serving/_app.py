@@ -17,7 +17,8 @@ from hf_mtl.serving._answering import Answering, FullError
 from hf_mtl.serving._backend import Backend, described
 from hf_mtl.serving._batching import LateError, StoppedError
 from hf_mtl.serving._body import BodyLimits, problem
-from hf_mtl.serving._requests import PredictRequest, Problem, mistake
+from hf_mtl.serving._decisions import SystemOneRequest
+from hf_mtl.serving._requests import PredictRequest, Problem, as_row_value, check_length, mistake
 from hf_mtl.serving._settings import ServerSettings
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference import NotFiniteError
@@ -69,8 +70,23 @@ def make_app(backend: Backend, name: str, kind: str = "torch", settings: ServerS
     @app.post("/predict", responses=_STATUSES)
     async def predict(request: PredictRequest) -> Any:
         """Answer one text or many: a dict with an entry for each task, or a list of them."""
-        answers = await answering.answer(request.rows(limits), request.options())
+        answers, _ = await answering.answer(request.rows(limits), request.options())
         return JSONResponse(answers if isinstance(request.inputs, list) else answers[0])
+
+    @app.post("/v1/systemone", responses=_STATUSES)
+    async def decide(request: SystemOneRequest) -> Any:
+        """Answer typed questions about a text: each names a task, and each option gets a probability."""
+        check_length("state", request.state, limits)
+        asked = request.asked(answering.default)
+        options = {"tasks": list(dict.fromkeys(question.task for question in asked)), "top_k": None}
+        [found], tokens = await answering.answer([as_row_value(request.state)], options)
+        return JSONResponse(
+            {
+                "model": name if request.model is None else request.model,
+                "answers": {question.name: question.answer(found[question.task]) for question in asked},
+                "usage": {"input_tokens": tokens, "output_tokens": 0},
+            }
+        )
 
     @app.get("/health", responses={503: {"model": Problem}})
     async def health() -> Response:

@@ -46,10 +46,11 @@ class _Call:
         return max(len(window.ids) for window in self.windows)
 
 
-class _Asking(threading.local):
-    """The request of this thread."""
+class Asking(threading.local):
+    """The request of this thread: until when it waits, and how many tokens it has had read."""
 
     deadline: float | None = None
+    tokens: int = 0
     is_expected: bool = False
 
 
@@ -79,7 +80,7 @@ class BatchingRunner:
         self._changed = threading.Condition()
         self._expected = 0
         self._is_closed = False
-        self._asking = _Asking()
+        self._asking = Asking()
         #: Passes that were run, and calls that they answered.
         self.passes = self.answered = 0
         self._thread = threading.Thread(target=self._work, name="hf-mtl passes", daemon=True)
@@ -103,16 +104,19 @@ class BatchingRunner:
             call.result.set_exception(StoppedError())
 
     @contextmanager
-    def request(self, deadline: float) -> Iterator[None]:
+    def request(self, deadline: float) -> Iterator[Asking]:
         """Make this thread that of one request.
 
         Args:
             deadline: When its calls raise `LateError`, as `time.monotonic` counts.
+
+        Yields:
+            What the request has had read so far.
         """
-        self._asking.deadline = deadline
+        self._asking.deadline, self._asking.tokens = deadline, 0
         self._expect(True)
         try:
-            yield
+            yield self._asking
         finally:
             with self._changed:
                 self._expect(False)
@@ -128,6 +132,7 @@ class BatchingRunner:
         """
         call = _Call(windows, tasks)
         deadline = self._asking.deadline
+        self._asking.tokens += sum(len(window.ids) for window in windows)
         with self._changed:
             self._expect(False)
             if self._is_closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -10,16 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from hf_mtl.serving._settings import ServerSettings
 from hf_mtl_light.errors import UserError
 
-__all__ = ["Input", "Parameters", "PredictRequest", "Problem", "mistake"]
+__all__ = ["Input", "Parameters", "PredictRequest", "Problem", "Strict", "as_row_value", "check_length", "mistake"]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     """Unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Input(_Strict):
+class Input(Strict):
     """A text, a pair, or words; where a task chooses, with the choices."""
 
     text: str | None = None
@@ -33,7 +34,25 @@ class Input(_Strict):
         return own * max(1, len(self.choices or ())) + sum(map(len, self.choices or ()))
 
 
-class Parameters(_Strict):
+def check_length(what: str, value: str | Input, settings: ServerSettings) -> None:
+    """Refuse an input that is too long.
+
+    Raises:
+        UserError: If it is.
+    """
+    length = len(value) if isinstance(value, str) else value.length()
+    if length > settings.max_text_length:
+        raise UserError(
+            f"{what}: {length:,} characters; an input has at most {settings.max_text_length:,}. Cut it into several."
+        )
+
+
+def as_row_value(value: str | Input) -> str | dict[str, Any]:
+    """Return an input as `hf_mtl_light.encoding.as_row` takes it."""
+    return value if isinstance(value, str) else value.model_dump(exclude_none=True)
+
+
+class Parameters(Strict):
     """Arguments of the pipeline; what is left out has the pipeline's default."""
 
     tasks: list[str] | None = Field(default=None, description="Names of the tasks to answer; null answers all.")
@@ -50,7 +69,7 @@ class Parameters(_Strict):
     max_length: int | None = Field(default=None, description="The most tokens of a window.")
 
 
-class PredictRequest(_Strict):
+class PredictRequest(Strict):
     """One text or many, and how they are answered."""
 
     inputs: str | Input | list[str | Input] = Field(
@@ -68,13 +87,8 @@ class PredictRequest(_Strict):
         if len(inputs) > settings.max_inputs:
             raise UserError(f"{len(inputs):,} inputs; a request holds at most {settings.max_inputs:,}. Send several.")
         for number, value in enumerate(inputs):
-            length = len(value) if isinstance(value, str) else value.length()
-            if length > settings.max_text_length:
-                raise UserError(
-                    f"input {number}: {length:,} characters; an input has at most {settings.max_text_length:,}. Cut "
-                    "it into several."
-                )
-        return [value if isinstance(value, str) else value.model_dump(exclude_none=True) for value in inputs]
+            check_length(f"input {number}", value, settings)
+        return [as_row_value(value) for value in inputs]
 
     def options(self) -> dict[str, Any]:
         """Return the arguments that were given."""
@@ -90,13 +104,20 @@ class Problem(BaseModel):
 def mistake(errors: Sequence[Mapping[str, Any]]) -> str:
     """Return what is wrong with a body, from what Pydantic found: the deepest of its errors, and where it is."""
     error = max(errors, key=lambda error: len(error["loc"]))
-    names = [name for name in error["loc"] if isinstance(name, int) or name in _FIELDS]
-    where = "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in names).lstrip(".")
-    found = "" if error["type"] in ("missing", "extra_forbidden") else f", found {error.get('input')!r:.80}"
+    # A place also holds the names of the types that Pydantic tried.
+    names = [name for name in error["loc"] if isinstance(name, int) or not _TYPE.fullmatch(name)]
+    names = names[1:] if names[:1] == ["body"] else names
     if error["type"] == "extra_forbidden":
-        return f"{'.'.join(map(str, error['loc'][-1:]))!r} is no field of the {where or 'body'}."
-    return f"{where or 'the body'}: {error['msg'].lower()}{found}."
+        return f"{names[-1]!r} is no field of {_place(names[:-1])}."
+    found = "" if error["type"] == "missing" else f", found {error.get('input')!r:.80}"
+    return f"{_place(names)}: {error['msg'].lower()}{found}."
 
 
-#: Of `loc`, which also holds the names of types that Pydantic tried.
-_FIELDS = {*PredictRequest.model_fields, *Parameters.model_fields, *Input.model_fields}
+def _place(names: Sequence[str | int]) -> str:
+    """Return a place in a body, as ``inputs[0].text``."""
+    place = "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in names)
+    return place.lstrip(".")[:200] or "the body"
+
+
+#: Names that Pydantic gives the types of a union.
+_TYPE = re.compile(r"(list|dict|lax-or-strict|literal|nullable)\[.*\]|str|int|float|[A-Z]\w*", re.DOTALL)

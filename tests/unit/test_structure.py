@@ -34,7 +34,7 @@ ROWS = [
 #: The lowest row of all, which any part imports: what needs neither torch nor transformers. Its own parts, likewise.
 LIGHT_ROWS = [
     {"_predictor"},
-    {"inference"},
+    {"inference", "decisions"},
     {"answering", "encoding"},
     {"description"},
     {"tags"},
