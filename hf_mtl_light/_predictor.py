@@ -97,6 +97,7 @@ class OnnxPredictor:
         thresholds: float | Mapping[str, Any] | None = None,
         aggregation_strategy: str | None = None,
         ignore_labels: Sequence[str] | None = None,
+        coverage: float | None = None,
         stride: int | None = None,
         max_length: int | None = None,
         batch_tokens: int = BATCH_TOKENS,
@@ -117,6 +118,7 @@ class OnnxPredictor:
                 ``"max"``, as in Transformers' token-classification pipeline. ``None`` tags whole words and joins them
                 by the task's own tag scheme.
             ignore_labels: With a strategy: tags, or entity types, that are left out; ``None``: ``["O"]``.
+            coverage: Adds the ``set`` of labels that holds the truth in such a part of rows, to tasks with one label.
             stride: Tokens that the windows of a long text share; ``None`` cuts off what does not fit into one.
             max_length: The most tokens of a window; ``None`` is that of the predictor.
             batch_tokens: The most tokens of one pass, padding counted.
@@ -136,6 +138,7 @@ class OnnxPredictor:
             thresholds=thresholds,
             aggregation_strategy=aggregation_strategy,
             ignore_labels=ignore_labels,
+            coverage=coverage,
             stride=stride,
             max_length=max_length,
             batch_tokens=batch_tokens,
@@ -152,6 +155,7 @@ class OnnxPredictor:
         thresholds: float | Mapping[str, Any] | None = None,
         aggregation_strategy: str | None = None,
         ignore_labels: Sequence[str] | None = None,
+        coverage: float | None = None,
         stride: int | None = None,
         max_length: int | None = None,
         batch_tokens: int = BATCH_TOKENS,
@@ -165,6 +169,7 @@ class OnnxPredictor:
             thresholds=thresholds,
             aggregation_strategy=aggregation_strategy,
             ignore_labels=ignore_labels,
+            coverage=coverage,
         )
         return self._answerer(
             max_length,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ __all__ = [
     "GraphDescription",
     "TaskDescription",
     "checked_temperature",
+    "checked_thresholds",
+    "coverage_key",
 ]
 
 DESCRIPTION_FILE = "tasks.json"
@@ -49,6 +52,46 @@ def checked_temperature(task: str, value: Any) -> float:
     return float(value)
 
 
+def coverage_key(coverage: Any) -> str:
+    """Return a coverage as the text that thresholds are kept by: ``"0.9"``.
+
+    Raises:
+        ValueError: If it is no number above 0 and below 1.
+    """
+    try:
+        value = math.nan if isinstance(coverage, bool) else float(coverage)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 < value < 1:
+        raise UserError(f"coverage must be a number above 0 and below 1, found {coverage!r}.")
+    return repr(round(value, 9))
+
+
+def checked_thresholds(task: str, given: Any) -> dict[str, float]:
+    """Return the thresholds of a task's sets of labels, from coverages as `coverage_key` writes them to probabilities.
+
+    Args:
+        task: Name of the task.
+        given: The mapping.
+
+    Raises:
+        ValueError: If a coverage or a threshold is out of its range.
+    """
+    if not isinstance(given, Mapping):
+        raise UserError(
+            f"Task {task!r}: conformal_thresholds must be a mapping such as {{'0.9': 0.05}}, found {given!r}."
+        )
+    found = {}
+    for coverage, threshold in given.items():
+        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+            raise UserError(
+                f"Task {task!r}: conformal_thresholds of coverage {coverage} must be a probability, found "
+                f"{threshold!r}."
+            )
+        found[coverage_key(coverage)] = float(threshold)
+    return found
+
+
 @dataclass(frozen=True)
 class TaskDescription:
     """How to read one output of the graph, which has the task's name.
@@ -68,6 +111,8 @@ class TaskDescription:
             ``"plain"``; ``None`` infers it from the labels.
         constrained_decoding: For tags, whether answers are legal in the scheme.
         temperature: What logits are divided by before ``function``; 1 where the task is not calibrated.
+        conformal_thresholds: For ``"softmax"`` of rows, from a coverage such as ``"0.9"`` to the probability from which
+            a label belongs to a row's set.
 
     Raises:
         ValueError: If a field does not hold what it must.
@@ -85,15 +130,18 @@ class TaskDescription:
     scheme: str | None = None
     constrained_decoding: bool = True
     temperature: float = 1.0
+    conformal_thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for field, choices in (("level", _LEVELS), ("function", _FUNCTIONS)):
-            if getattr(self, field) not in choices:
+        for name, choices in (("level", _LEVELS), ("function", _FUNCTIONS)):
+            if getattr(self, name) not in choices:
                 raise UserError(
-                    f"Task {self.name!r}: {field} must be one of {', '.join(choices)}, found {getattr(self, field)!r}."
+                    f"Task {self.name!r}: {name} must be one of {', '.join(choices)}, found {getattr(self, name)!r}."
                 )
-        for field in ("labels", "thresholds"):
-            object.__setattr__(self, field, tuple(getattr(self, field)))
+        for name in ("labels", "thresholds"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        kept = checked_thresholds(self.name, self.conformal_thresholds)
+        object.__setattr__(self, "conformal_thresholds", kept)
         object.__setattr__(self, "temperature", checked_temperature(self.name, self.temperature))
         if self.answers is None:
             object.__setattr__(self, "answers", self._meant())
@@ -108,11 +156,11 @@ class TaskDescription:
                 f"Task {self.name!r}: {len(self.thresholds)} thresholds for {len(self.labels)} labels. Give one each."
             )
         if self.function == "none":
-            for field in ("mean", "std"):
-                value = getattr(self, field)
+            for name in ("mean", "std"):
+                value = getattr(self, name)
                 found = len(value) if isinstance(value, Sequence) else 1
                 if found not in (1, len(self.labels)):
-                    raise UserError(f"Task {self.name!r}: {found} of {field} for {len(self.labels)} labels.")
+                    raise UserError(f"Task {self.name!r}: {found} of {name} for {len(self.labels)} labels.")
 
     def _meant(self) -> str:
         """Return the kind of answers of a description that names none."""
@@ -158,10 +206,10 @@ class GraphDescription:
     version: int | None = None
 
     def __post_init__(self) -> None:
-        for field in ("model", "tokenizer"):
-            name = getattr(self, field)
+        for what in ("model", "tokenizer"):
+            name = getattr(self, what)
             if not isinstance(name, str) or name in ("", ".", "..") or {*name} & {*"/\\:"}:
-                raise UserError(f"{field} must be the name of a file in the folder, found {name!r}")
+                raise UserError(f"{what} must be the name of a file in the folder, found {name!r}")
         if self.version is None:
             needed = 2 if any(task.temperature != 1 for task in self.tasks) else 1
             object.__setattr__(self, "version", needed)
@@ -190,8 +238,8 @@ class GraphDescription:
                 raise UserError(
                     f"its version is {version!r}, and this hf-mtl reads 1 to {FORMAT_VERSION}. Export the model again"
                 )
-            known = {field.name for field in dataclasses.fields(cls)}
-            task_fields = {field.name for field in dataclasses.fields(TaskDescription)}
+            known = {known.name for known in dataclasses.fields(cls)}
+            task_fields = {known.name for known in dataclasses.fields(TaskDescription)}
             tasks = [
                 TaskDescription(**{name: value for name, value in task.items() if name in task_fields})
                 for task in values["tasks"]

@@ -146,6 +146,8 @@ def calibration_text(calibrated: Mapping[str, CalibratedTask], tasks: Sequence[s
             f"{key.replace('_', ' ')} {before:.4f} > {found.after[key]:.4f}" for key, before in found.before.items()
         )
         lines.append(f"Temperature of {name!r}: {found.temperature:.3f}, from {found.items:,} items ({changes}).")
+        for coverage, threshold in found.conformal_thresholds.items():
+            lines.append(f"  sets with coverage {coverage}: labels with a score of at least {threshold:.4f}")
     return "\n".join(lines)
 
 

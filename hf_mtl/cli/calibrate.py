@@ -19,6 +19,12 @@ def calibrate(
         ..., "--output", "-o", help="The changed model's folder; it may be the model's own.", show_default=False
     ),
     tasks: str | None = typer.Option(None, help="Names of the tasks, with commas; all with probabilities by default."),
+    coverage: list[float] | None = typer.Option(
+        None,
+        help="Find also the thresholds of sets of labels that hold the truth in such a part of rows, for predict "
+        "--coverage; may be given several times.",
+        show_default=False,
+    ),
 ) -> None:
     """Fit a temperature for each task on the recipe's validation rows; weights and decisions stay as they are."""
     from hf_mtl.cli._model import idle_trainer, load_model, named_in, save_changed
@@ -34,7 +40,7 @@ def calibrate(
         data = read.prepare_for(loaded.tasks, "validation")
         with idle_trainer(loaded, tokenizer, read) as trainer:
             show_progress(trainer, {})
-            calibrated = trainer.calibrate(data, tasks=chosen)
+            calibrated = trainer.calibrate(data, tasks=chosen, coverage=coverage)
         if not trainer.is_world_process_zero():
             return
         save_changed(loaded, tokenizer, output)

@@ -65,6 +65,12 @@ def predict(
     aggregation_strategy: str | None = typer.Option(
         None, help="none, simple, first, average or max, as in Transformers' pipeline; whole words by default."
     ),
+    coverage: float | None = typer.Option(
+        None,
+        help="Add to each answer the set of labels that holds the truth in such a part of rows, as calibrate "
+        "--coverage found it.",
+        show_default=False,
+    ),
     on_error: OnError = typer.Option(OnError.fail, help="What to do about a row that cannot be read."),
     resume: bool = typer.Option(False, "--resume", help="Continue an output that was not finished."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an output that exists."),
@@ -122,7 +128,7 @@ def predict(
         check_writable(output, overwrite=False)
     if pair_column is not None and text_column is None:
         text_column = "text"
-    options = AnswerOptions(aggregation_strategy=aggregation_strategy)
+    options = AnswerOptions(aggregation_strategy=aggregation_strategy, coverage=coverage)
     with quiet_libraries():
         loaded, tokenizer = load_model(model)
         answerer = make_answerer(

@@ -12,7 +12,7 @@ from typing import Any
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration._label_values import named_values
 from hf_mtl.configuration._per_label import PER_LABEL
-from hf_mtl_light.description import checked_temperature
+from hf_mtl_light.description import checked_temperature, checked_thresholds
 from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = ["TaskConfig"]
@@ -55,6 +55,8 @@ class TaskConfig:
         calibration_temperature: What the task's logits are divided by before they become probabilities, in
             [0.01, 100]; ``None``: the task is not calibrated, and they stay as they are. ``trainer.calibrate`` finds
             it.
+        conformal_thresholds: Of a task with one label a row, from a coverage such as ``"0.9"`` to the probability from
+            which a label belongs to a row's set. ``trainer.calibrate(coverage=0.9)`` finds it.
         metrics: Names of metrics to report; empty for those of the type.
         main_metric: The key of the metric that stands for the task in ``eval_score``; ``None`` is the type's own.
         target_mean: Mean that regression labels are centred by, one for each number of a row; ``None`` until learned
@@ -96,6 +98,7 @@ class TaskConfig:
     pos_weight: Sequence[float] | str | None = None
     thresholds: Sequence[float] | float | None = None
     calibration_temperature: float | None = None
+    conformal_thresholds: Mapping[str, float] = field(default_factory=dict)
     metrics: Sequence[str] = ()
     main_metric: str | None = None
     target_mean: Sequence[float | None] | float | None = None
@@ -156,6 +159,9 @@ class TaskConfig:
             object.__setattr__(
                 self, "calibration_temperature", checked_temperature(self.name, self.calibration_temperature)
             )
+
+        kept = checked_thresholds(self.name, self.conformal_thresholds or {})
+        object.__setattr__(self, "conformal_thresholds", kept)
 
     def _as_tuple(self, name: str) -> tuple[Any, ...]:
         value = getattr(self, name)

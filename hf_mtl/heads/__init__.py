@@ -144,5 +144,5 @@ def head_class(task: TaskConfig, heads: Mapping[str, type[Head]] | None = None) 
         )
     check_complete(table[task.type], task.type)
     table[task.type].check(task)
-    table[task.type].check_temperature(task)
+    table[task.type].check_calibration(task)
     return table[task.type]

@@ -49,7 +49,7 @@ class Head(TaskType, nn.Module):
     def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:
         super().__init__()
         self.check(task)
-        self.check_temperature(task)
+        self.check_calibration(task)
         self.task = task
         #: Whether its weights are as they were initialised: neither loaded nor trained.
         self.is_new = False

@@ -277,11 +277,15 @@ class TaskType:
 
     @classmethod
     def described(cls, task: TaskConfig) -> TaskDescription | None:
-        """Return what `describe` says, and the task's temperature."""
+        """Return what `describe` says, and how the task was calibrated."""
         description = cls.describe(task)
-        if description is None or task.calibration_temperature is None:
+        if description is None or (task.calibration_temperature is None and not task.conformal_thresholds):
             return description
-        return dataclasses.replace(description, temperature=task.calibration_temperature)
+        return dataclasses.replace(
+            description,
+            temperature=task.calibration_temperature or 1.0,
+            conformal_thresholds=task.conformal_thresholds,
+        )
 
     @classmethod
     def is_calibratable(cls, task: TaskConfig) -> bool:
@@ -290,8 +294,13 @@ class TaskType:
         return description is not None and description.function != "none"
 
     @classmethod
-    def check_temperature(cls, task: TaskConfig) -> None:
-        """Check that a task with a temperature has the probabilities for it.
+    def gives_sets(cls, task: TaskConfig) -> bool:
+        """Return whether a row has one of several labels, so that a set of them can hold it."""
+        return cls.is_calibratable(task) and "coverage" in cls.answer_options(task)
+
+    @classmethod
+    def check_calibration(cls, task: TaskConfig) -> None:
+        """Check that a task that was calibrated has the probabilities for it.
 
         Raises:
             ValueError: If it has none.
@@ -300,6 +309,11 @@ class TaskType:
             raise UserError(
                 f"Task {task.name!r}: calibration_temperature is for probabilities that are a softmax or sigmoid of "
                 f"logits, and those of {task.type} are not. Leave it out."
+            )
+        if task.conformal_thresholds and not cls.gives_sets(task):
+            raise UserError(
+                f"Task {task.name!r}: conformal_thresholds are for tasks with one label a row, and {task.type} is "
+                "none. Leave them out."
             )
 
     @classmethod

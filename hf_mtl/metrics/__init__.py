@@ -30,6 +30,7 @@ import evaluate
 from hf_mtl.metrics._accuracy import Accuracy
 from hf_mtl.metrics._base import StreamingMetric
 from hf_mtl.metrics._brier_score import BrierScore
+from hf_mtl.metrics._conformal import conformal_sets, conformal_threshold
 from hf_mtl.metrics._expected_calibration_error import ExpectedCalibrationError, calibration_bins
 from hf_mtl.metrics._f1 import F1
 from hf_mtl.metrics._input_kinds import INPUT_KINDS, InputKind, RowKind
@@ -82,6 +83,8 @@ __all__ = [
     "best_thresholds",
     "bootstrap_interval",
     "calibration_bins",
+    "conformal_sets",
+    "conformal_threshold",
     "lenient_spans",
     "load_metric",
     "negative_log_likelihoods",

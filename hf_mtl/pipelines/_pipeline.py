@@ -21,7 +21,7 @@ __all__ = ["MultiTaskPipeline"]
 _RUNNING = ("tasks", "max_length", "stride", "batch_tokens", "batch_size", "look_ahead", "precision")
 #: Of Transformers' pipelines: refused, where they ask for something.
 _OF_OTHER_PIPELINES = ("feature_extractor", "video_processor", "processor", "binary_output", "num_workers")
-_ASKING = ("top_k", "thresholds", "aggregation_strategy", "ignore_labels")
+_ASKING = ("top_k", "thresholds", "aggregation_strategy", "ignore_labels", "coverage")
 
 
 class MultiTaskPipeline(Pipeline):
@@ -43,6 +43,8 @@ class MultiTaskPipeline(Pipeline):
             ``"simple"``, ``"first"``, ``"average"`` or ``"max"``. ``None`` tags whole words and joins them by the
             task's own tag scheme, as metrics read them.
         ignore_labels: With a strategy: tags, or entity types, that are left out.
+        coverage: Adds the ``set`` of labels that holds the truth in such a part of rows, to tasks with one label: one
+            that they were calibrated for.
         stride: Tokens that the windows of a long text share; ``None`` cuts off what does not fit into one.
         max_length: The most tokens of a window; ``None`` is the most the model takes.
         batch_tokens: The most tokens of one pass.

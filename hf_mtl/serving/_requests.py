@@ -65,6 +65,9 @@ class Parameters(Strict):
     )
     aggregation_strategy: Literal["none", "simple", "first", "average", "max"] | None = None
     ignore_labels: list[str] | None = None
+    coverage: float | None = Field(
+        default=None, description="Adds the set of labels that holds the truth in such a part of rows."
+    )
     stride: int | None = Field(default=None, ge=0, description="Tokens that the windows of a long text share.")
     max_length: int | None = Field(default=None, description="The most tokens of a window.")
 

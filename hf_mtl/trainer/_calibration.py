@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,17 @@ from hf_mtl.metrics import (
     ExpectedCalibrationError,
     NegativeLogLikelihood,
     best_temperature,
+    conformal_threshold,
     threshold_at_temperature,
 )
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl.trainer._labelled_outputs import item_probabilities
 from hf_mtl.trainer._reading_outputs import read_outputs
+from hf_mtl_light.description import coverage_key
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.numerics import calibrated as divided
+from hf_mtl_light.numerics import softmax
 
 __all__ = ["CalibratedTask", "calibrate_tasks", "check_calibration", "forget_calibration", "with_temperature"]
 
@@ -44,16 +48,22 @@ class CalibratedTask:
             temperature that the task had.
         after: The same with the new one.
         items: What it was fitted on: rows, of tagging tasks words.
+        conformal_thresholds: From each coverage to the probability from which a label belongs to a row's set; empty
+            where no coverage was asked for, or rows have any number of labels or one a word.
     """
 
     temperature: float
     before: Mapping[str, float]
     after: Mapping[str, float]
     items: int
+    conformal_thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 def calibrate_tasks(
-    trainer: EvaluatingTrainer, datasets: Mapping[str, LabelledDataset], tasks: Sequence[str] | None = None
+    trainer: EvaluatingTrainer,
+    datasets: Mapping[str, LabelledDataset],
+    tasks: Sequence[str] | None = None,
+    coverages: Sequence[float] = (),
 ) -> dict[str, CalibratedTask]:
     """Fit the temperature of each task on labelled rows and put it into the model's config.
 
@@ -61,12 +71,19 @@ def calibrate_tasks(
         trainer: The trainer, whose model it is.
         datasets: The labelled datasets.
         tasks: Names of the tasks; ``None``: all that have probabilities.
+        coverages: For which sets of labels are to hold the truth, besides those that a task has thresholds for.
 
     Raises:
-        ValueError: If a task has no probabilities to calibrate, or no row labels one that has.
+        ValueError: If a task has no probabilities to calibrate, no row labels one that has, or none can have sets.
     """
     model = trainer._plain_model
     names = _chosen(model.task_heads, tasks)
+    keys = [coverage_key(coverage) for coverage in coverages]
+    if keys and not any(model.task_heads[name].gives_sets(model.task_heads[name].task) for name in names):
+        raise UserError(
+            f"coverage would be without effect: sets of labels are for tasks with one label a row, and none of "
+            f"{listed(names)} is one. Leave it out."
+        )
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for name, (logits, targets, _) in read_outputs(trainer, datasets, names, lambda outputs: outputs.items()):
         found.setdefault(name, []).append((logits, targets))
@@ -84,10 +101,13 @@ def calibrate_tasks(
         old = head.task
         new = with_temperature(old, best_temperature(logits, targets, _function(head)))
         temperature = new.calibration_temperature or 1.0
+        if head.gives_sets(old):
+            asked = list(dict.fromkeys([*old.conformal_thresholds, *keys]))
+            new = replace(new, conformal_thresholds=_set_thresholds(logits, targets, temperature, asked))
         before, after = (
             _scores(logits, targets, head, each) for each in (old.calibration_temperature or 1.0, temperature)
         )
-        calibrated[name] = CalibratedTask(temperature, before, after, len(logits))
+        calibrated[name] = CalibratedTask(temperature, before, after, len(logits), new.conformal_thresholds)
         model.replace_task(new)
     if not calibrated:
         raise UserError(
@@ -110,6 +130,14 @@ def _chosen(heads: Mapping[str, Head], tasks: Sequence[str] | None) -> list[str]
     return possible if tasks is None else list(tasks)
 
 
+def _set_thresholds(
+    logits: np.ndarray, targets: np.ndarray, temperature: float, coverages: Sequence[str]
+) -> dict[str, float]:
+    """Return the threshold of each coverage, of the probabilities as answers compute them."""
+    table, labels = softmax(divided(logits, temperature)), targets.argmax(-1)
+    return {coverage: conformal_threshold(table, labels, float(coverage)) for coverage in coverages}
+
+
 def _function(head: Head) -> str:
     description = head.describe(head.task)
     assert description is not None  # calibratable
@@ -128,6 +156,8 @@ def _scores(logits: np.ndarray, targets: np.ndarray, head: Head, temperature: fl
 def with_temperature(task: TaskConfig, temperature: float | None) -> TaskConfig:
     """Return a task with another temperature and the thresholds that decide with it as its own did before.
 
+    Thresholds of sets are dropped where the temperature changes: they fitted the probabilities as they were.
+
     Args:
         task: The task.
         temperature: What its logits are divided by; ``None``: it is not calibrated.
@@ -138,17 +168,18 @@ def with_temperature(task: TaskConfig, temperature: float | None) -> TaskConfig:
         thresholds = [threshold_at_temperature(value, ratio) for value in own_thresholds(task)]
     elif thresholds is not None:
         thresholds = threshold_at_temperature(thresholds, ratio)
-    return replace(task, calibration_temperature=temperature, thresholds=thresholds)
+    kept = task.conformal_thresholds if ratio == 1 else {}
+    return replace(task, calibration_temperature=temperature, thresholds=thresholds, conformal_thresholds=kept)
 
 
 def forget_calibration(model: MultiTaskModel) -> None:
     """Take the temperatures off a model whose weights were changed: they fitted the model that it was."""
     for task in model.tasks:
-        if task.calibration_temperature is not None:
+        if task.calibration_temperature is not None or task.conformal_thresholds:
             logger.warning(
                 f"Task {task.name!r}: its calibration is dropped, as the weights were changed. Calibrate again."
             )
-            model.replace_task(with_temperature(task, None))
+            model.replace_task(replace(with_temperature(task, None), conformal_thresholds={}))
 
 
 def check_calibration(heads: Mapping[str, Any], tasks: Sequence[TaskConfig], labelled: Collection[str]) -> None:

@@ -85,7 +85,13 @@ class ThresholdTrainer(EvaluatingTrainer):
         self.tuned_thresholds.update(tuned)
         return tuned
 
-    def calibrate(self, eval_dataset: Any = None, *, tasks: Sequence[str] | None = None) -> dict[str, CalibratedTask]:
+    def calibrate(
+        self,
+        eval_dataset: Any = None,
+        *,
+        tasks: Sequence[str] | None = None,
+        coverage: float | Sequence[float] | None = None,
+    ) -> dict[str, CalibratedTask]:
         """Fit the temperature of each task with probabilities on labelled rows and put it into the model's config.
 
         Scores of answers then mean what they say, as far as one number can do it; which label is answered does not
@@ -94,14 +100,19 @@ class ThresholdTrainer(EvaluatingTrainer):
         Args:
             eval_dataset: Datasets in place of those of the trainer, or the name of one of them.
             tasks: Names of the tasks; ``None``: all that have probabilities and labelled rows.
+            coverage: Finds also from which probability on a label belongs to a row's set, so that the sets of such a
+                part of rows hold the truth, for tasks with one label a row: what ``coverage=0.9`` of the pipeline
+                needs. Several numbers keep several; those that a task has are found again.
 
         Returns:
             For each task its temperature, and how likely the labels were before and after.
 
         Raises:
-            ValueError: If a task has no probabilities to calibrate, or no row labels one that has.
+            ValueError: If a task has no probabilities to calibrate, no row labels one that has, or the coverage is out
+                of its range, or for no task.
         """
-        calibrated = calibrate_tasks(self, self._named_datasets(eval_dataset, "validation"), tasks)
+        coverages = [coverage] if isinstance(coverage, (int, float)) else coverage or []
+        calibrated = calibrate_tasks(self, self._named_datasets(eval_dataset, "validation"), tasks, coverages)
         self.calibrated_tasks.update(calibrated)
         return calibrated
 

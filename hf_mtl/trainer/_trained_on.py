@@ -53,6 +53,7 @@ _NOT_COMPARED = (
     "target_std",
     "thresholds",
     "calibration_temperature",
+    "conformal_thresholds",
     "metrics",
     "main_metric",
     "options",

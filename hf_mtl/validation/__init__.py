@@ -7,9 +7,9 @@ each row's probabilities by the model that did not see it; `compare` trains a re
 
 from __future__ import annotations
 
+from hf_mtl.metrics import conformal_sets, conformal_threshold
 from hf_mtl.validation._bootstrap import paired_interval, verdict_of
 from hf_mtl.validation._compare import BUDGETS, Comparison, compare
-from hf_mtl.validation._conformal import conformal_sets, conformal_threshold
 from hf_mtl.validation._cross_validate import CrossValidation, cross_validate
 from hf_mtl.validation._errors import TaskErrors, errors, errors_by_task
 from hf_mtl.validation._folds import Splitter, make_folds

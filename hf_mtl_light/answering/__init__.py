@@ -8,7 +8,7 @@ brings one along.
 from __future__ import annotations
 
 from hf_mtl_light.answering._base import Answering, Answers
-from hf_mtl_light.answering._options import STRATEGIES, AnswerOptions, best_first, threshold_of
+from hf_mtl_light.answering._options import STRATEGIES, AnswerOptions, best_first, set_threshold, threshold_of
 from hf_mtl_light.answering.label import LabelAnswers
 from hf_mtl_light.answering.labels import LabelsAnswers
 from hf_mtl_light.answering.numbers import NumberAnswers
@@ -31,6 +31,7 @@ __all__ = [
     "TagAnswers",
     "answers_of",
     "best_first",
+    "set_threshold",
     "threshold_of",
 ]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hf_mtl_light.answering._base import Answers
-from hf_mtl_light.answering._options import AnswerOptions, best_first
+from hf_mtl_light.answering._options import AnswerOptions, add_sets, best_first
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.numerics import calibrated, softmax
 from hf_mtl_light.words import WordMap
@@ -17,9 +17,9 @@ __all__ = ["LabelAnswers"]
 
 
 class LabelAnswers(Answers):
-    """``{"label", "score"}``; with ``top_k`` a list of them, best first."""
+    """``{"label", "score"}``; with ``top_k`` a list of them, best first; with ``coverage`` also a ``set`` of them."""
 
-    options = frozenset({"top_k"})
+    options = frozenset({"top_k", "coverage"})
 
     @classmethod
     def answers(
@@ -32,13 +32,17 @@ class LabelAnswers(Answers):
         if options.top_k is not None:
             return [best_first(labels, scores, options) for scores in probabilities.tolist()]
         best = logits.argmax(-1).tolist()
-        return [
+        rows: list[dict[str, Any]] = [
             {"label": labels[index], "score": scores[index]}
             for index, scores in zip(best, probabilities.tolist(), strict=True)
         ]
+        add_sets(rows, task, probabilities, options)
+        return rows
 
     @classmethod
     def answer_fields(cls, task: TaskDescription, options: AnswerOptions | None = None) -> Any:
-        """Return ``label`` and ``score``, or a list of them."""
-        fields = {"label": str, "score": float}
+        """Return ``label`` and ``score``, or a list of them; with ``coverage`` both."""
+        fields: dict[str, Any] = {"label": str, "score": float}
+        if options is not None and options.coverage is not None:
+            return {**fields, "set": [fields]}
         return fields if options is None or options.top_k is None else [fields]

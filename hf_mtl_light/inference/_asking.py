@@ -22,6 +22,7 @@ def options_by_task(
     thresholds: float | Mapping[str, Any] | None = None,
     aggregation_strategy: Any = None,
     ignore_labels: Sequence[str] | None = None,
+    coverage: float | None = None,
 ) -> dict[str, AnswerOptions]:
     """Return what is asked of each task, see `AnswerOptions`.
 
@@ -31,6 +32,7 @@ def options_by_task(
         thresholds: A number, or ``{task: number}``, or ``{task: {label: number}}``.
         aggregation_strategy: A strategy, or Transformers' own enumeration of them.
         ignore_labels: With a strategy: tags, or entity types, that are left out; ``None``: ``["O"]``.
+        coverage: See `AnswerOptions`.
 
     Raises:
         ValueError: If ``thresholds`` names no task of the model, or a value is out of its range.
@@ -52,6 +54,8 @@ def options_by_task(
         shared["aggregation_strategy"] = str(getattr(aggregation_strategy, "value", aggregation_strategy))
     if ignore_labels is not None:
         shared["ignore_labels"] = ignore_labels
+    if coverage is not None:
+        shared["coverage"] = coverage
     return {
         name: AnswerOptions(
             thresholds=thresholds.get(name) if isinstance(thresholds, Mapping) else thresholds, **shared

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from hf_mtl_light.answering import Answering, AnswerOptions
+from hf_mtl_light.answering import Answering, AnswerOptions, set_threshold
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.names import listed, nearest
 
@@ -18,6 +18,7 @@ READERS = {
     "thresholds": "tasks with any number of labels ('multi-label-classification')",
     "aggregation_strategy": "tagging tasks ('token-classification', 'crf-tagging')",
     "ignore_labels": "tagging tasks ('token-classification', 'crf-tagging')",
+    "coverage": "tasks with one label a text ('sequence-classification', 'sentiment')",
     "stride": "tasks that read one text or a question's context",
 }
 
@@ -41,7 +42,7 @@ def check_options_are_read(
         defaults: Names of options that hold where a task reads them, and may be read by none.
 
     Raises:
-        ValueError: If none does, or options are given for what is no task.
+        ValueError: If none does, a task was not calibrated for a coverage, or options are given for what is no task.
     """
     for name in options:
         if name not in tasks:
@@ -59,6 +60,10 @@ def check_options_are_read(
             if not any(name in names for name in readers):
                 what = field.name if len(owners) == len(tasks) else f"{field.name} of {listed(owners)}"
                 raise _unread(f"{what}={value}", field.name, tasks, names)
+    for name in names:
+        coverage = options[name].coverage if name in options else None
+        if coverage is not None and "coverage" in heads[name].answer_options(tasks[name]):
+            set_threshold(tasks[name], coverage)
     if stride is not None and "stride" not in defaults and all(heads[name].reads == "choices" for name in names):
         raise _unread(f"stride={stride}", "stride", tasks, names)
 

@@ -12,7 +12,13 @@ TASKS = [
     TaskConfig("mid", "regression", pooling="mean", target_mean=2.5, target_std=1.25),
     TaskConfig("two", "regression", labels=["x", "y"], target_mean=[2.5, None], target_std=[1.25, 0.1]),
     TaskConfig("any", "multi-label-classification", labels=["x", "y"], pos_weight="balanced", thresholds=[0.1, 1 / 3]),
-    TaskConfig("sure", "sequence-classification", labels=["x", "y"], calibration_temperature=1.75),
+    TaskConfig(
+        "sure",
+        "sequence-classification",
+        labels=["x", "y"],
+        calibration_temperature=1.75,
+        conformal_thresholds={0.9: 0.1},
+    ),
 ]
 
 

@@ -12,11 +12,18 @@ from hf_mtl.heads import HEADS, AnswerOptions
 from tests.encoders import tiny_encoder
 
 TAGS = ["O", "B-x", "I-x"]
+SETS = {"0.9": 0.2}
 #: Of every type a task, and the options that it reads.
 TASKS = {
-    "label": (TaskConfig("label", "sequence-classification", labels=["x", "y", "z"]), {"top_k"}),
+    "label": (
+        TaskConfig("label", "sequence-classification", labels=["x", "y", "z"], conformal_thresholds=SETS),
+        {"top_k", "coverage"},
+    ),
     "labels": (TaskConfig("labels", "multi-label-classification", labels=["x", "y"]), {"top_k", "thresholds"}),
-    "mood": (TaskConfig("mood", "sentiment", labels=["bad", "fair", "good"]), {"top_k"}),
+    "mood": (
+        TaskConfig("mood", "sentiment", labels=["bad", "fair", "good"], conformal_thresholds=SETS),
+        {"top_k", "coverage"},
+    ),
     "tags": (TaskConfig("tags", "token-classification", labels=TAGS), {"aggregation_strategy", "ignore_labels"}),
     "chain": (TaskConfig("chain", "crf-tagging", labels=TAGS), {"aggregation_strategy", "ignore_labels"}),
     "value": (TaskConfig("value", "regression"), set()),
@@ -33,6 +40,7 @@ VALUES = {
         {"aggregation_strategy": "none"},
         {"aggregation_strategy": "none", "ignore_labels": ["O", "B-x", "I-x"]},
     ),
+    "coverage": ({}, {"coverage": 0.9}),
 }
 ROW = {"text": "a good film [MASK] in paris", "text_pair": "by anna", "choices": ["a", "b", "c"]}
 ONNX = ("label", "labels", "mood", "tags", "value")
