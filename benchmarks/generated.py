@@ -13,11 +13,28 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from datasets import Dataset
+from datasets import ClassLabel, Dataset, Features, Image
+from PIL import Image as PillowImage
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    BitImageProcessorPil,
+    Dinov2Config,
+    Dinov2Model,
+    PreTrainedTokenizerFast,
+)
 
-__all__ = ["INTENTS", "TAGS", "inputs", "save_encoder", "sentences", "write_datasets"]
+__all__ = [
+    "INTENTS",
+    "TAGS",
+    "inputs",
+    "random_pictures",
+    "save_encoder",
+    "save_image_encoder",
+    "sentences",
+    "write_datasets",
+]
 
 WORDS = [f"word{i}" for i in range(500)]
 INTENTS = ["book", "play", "find", "rate"]
@@ -64,6 +81,24 @@ def save_encoder(folder: Path, hidden_size: int = 32, layers: int = 2) -> str:
     )
     BertModel(config).save_pretrained(folder)
     return str(folder)
+
+
+def save_image_encoder(folder: Path, size: int = 28) -> str:
+    """Save a DINOv2 of one layer with random weights and its image processor; return the folder's name."""
+    torch.manual_seed(0)
+    config = Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=size)
+    Dinov2Model(config).save_pretrained(folder)
+    edges = {"size": {"shortest_edge": size}, "crop_size": {"height": size, "width": size}}
+    BitImageProcessorPil(**edges).save_pretrained(folder)
+    return str(folder)
+
+
+def random_pictures(count: int, seed: int) -> Dataset:
+    """Return pictures of noise with one of two labels, in turn."""
+    generator = np.random.default_rng(seed)
+    pictures = [PillowImage.fromarray(generator.integers(0, 255, (30, 30, 3), dtype=np.uint8)) for _ in range(count)]
+    features = Features({"image": Image(), "label": ClassLabel(names=["0", "1"])})
+    return Dataset.from_dict({"image": pictures, "label": [i % 2 for i in range(count)]}, features=features)
 
 
 @contextmanager

@@ -16,18 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, load_dataset
-from PIL import Image as PillowImage
+from datasets import DatasetDict, load_dataset
+from generated import random_pictures, save_image_encoder
 from reporting import in_turn, parse, report
 from stock import Clock
 from transformers import (
-    AutoConfig,
-    AutoModel,
     AutoModelForImageClassification,
     BitImageProcessorPil,
-    Dinov2Config,
     Trainer,
     TrainingArguments,
     set_seed,
@@ -114,12 +110,8 @@ def inputs(options: argparse.Namespace) -> Iterator[tuple[DatasetDict, str]]:
             yield load_dataset("parquet", data_files=files), folder
             return
         options.encoder, options.epochs, options.seeds, options.size = f"{folder}/encoder", 1, [1], 28
-        config = Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28)
-        AutoModel.from_config(AutoConfig.for_model(**config.to_dict())).save_pretrained(options.encoder)
-        generator = np.random.default_rng(0)
-        pictures = [PillowImage.fromarray(generator.integers(0, 255, (30, 30, 3), dtype=np.uint8)) for _ in range(160)]
-        features = Features({"image": Image(), "label": ClassLabel(names=["0", "1"])})
-        rows = Dataset.from_dict({"image": pictures, "label": [i % 2 for i in range(160)]}, features=features)
+        save_image_encoder(Path(options.encoder), options.size)
+        rows = random_pictures(160, seed=0)
         yield DatasetDict(train=rows, test=rows.select(range(32))), folder
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from reporting import parse, report
 
-STEPS, EVERY = 30, 4  # steps of a training; steps between checkpoints. 19 steps are an epoch, so it ends within one.
+STEPS, EVERY = 30, 4  # steps of a training; steps between checkpoints. 23 steps are an epoch, so it ends within one.
 #: How long after a phase has begun a kill may come, in seconds: about as long as the phase takes.
 PHASES = {"step": 0.03, "evaluation": 0.1, "saving": 0.25, "final save": 0.1}
 
@@ -34,8 +34,8 @@ def train(folder: Path, workers: int, tell: Callable[[str], None]) -> None:
     """Train in this process, from the newest whole checkpoint if there is one, and tell every phase as it begins."""
     import torch
     from datasets import Dataset
-    from generated import INTENTS, TAGS, sentences
-    from transformers import AutoModel, AutoTokenizer, TrainerCallback
+    from generated import INTENTS, TAGS, random_pictures, sentences
+    from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, TrainerCallback
 
     from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
 
@@ -75,15 +75,18 @@ def train(folder: Path, workers: int, tell: Callable[[str], None]) -> None:
         return {
             "snips": Dataset.from_dict({"tokens": words, "intent": intents, "slots": tags}),
             "sst2": Dataset.from_dict({"text": [" ".join(row) for row in texts], "mood": moods}),
+            "photos": random_pictures(count // 4, seed).rename_column("label", "hue"),
         }
 
     tasks = [
         TaskConfig("intent", "sequence-classification", labels=INTENTS),
         TaskConfig("slots", "token-classification", labels=TAGS),
         TaskConfig("mood", "sentiment", labels=["negative", "positive"]),
+        TaskConfig("hue", "image-classification", labels=["0", "1"]),
     ]
     torch.manual_seed(0)
-    encoder = AutoModel.from_pretrained(folder.parent / "encoder")
+    places = {"text": folder.parent / "encoder", "image": folder.parent / "image_encoder"}
+    encoders = {name: AutoModel.from_pretrained(place) for name, place in places.items()}
     args = MultiTaskTrainingArguments(
         str(folder), use_cpu=True, precision="float32", disable_tqdm=True, learning_rate=1e-3, max_steps=STEPS,
         per_device_train_batch_size=16, eval_strategy="steps", eval_steps=EVERY, save_steps=EVERY, save_total_limit=2,
@@ -92,12 +95,13 @@ def train(folder: Path, workers: int, tell: Callable[[str], None]) -> None:
         dataloader_multiprocessing_context="fork" if workers else None,
     )  # fmt: skip
     trainer = Slow(
-        MultiTaskModel.from_encoder(encoder, tasks),
+        MultiTaskModel.from_encoder(encoders, tasks),
         args,
         rows(200, 1),
         rows(100, 9),
         AutoTokenizer.from_pretrained(folder.parent / "encoder"),
         callbacks=[Steps()],
+        image_processor=AutoImageProcessor.from_pretrained(places["image"], backend="pil"),
     )
     trainer.train(resume_from_checkpoint=any(folder.glob("checkpoint-*")))
     trainer.save_model()
@@ -194,12 +198,13 @@ def main() -> int:
     runs = options.runs or (2 if options.quick else 20)
     kills_a_run = 2 if options.quick else 3
     chance = random.Random(options.seed)
-    from generated import save_encoder
+    from generated import save_encoder, save_image_encoder
 
     rows, hit, different = [], Counter[str](), 0
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
         save_encoder(base / "encoder", hidden_size=64)
+        save_image_encoder(base / "image_encoder")
         (base / "whole").mkdir()
         finish(base / "whole", 0)
         expected = state(base / "whole")

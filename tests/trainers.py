@@ -54,8 +54,9 @@ def make_data(scale: int = 1) -> dict[str, Dataset]:
     }
 
 
-def model_without_dropout(tasks: list[TaskConfig] = TASKS, **kwargs: Any) -> MultiTaskModel:
-    """Return a model whose gradients are the same in every run: its encoder and heads draw nothing."""
+def model_without_dropout(tasks: list[TaskConfig] = TASKS, image_encoder: Any = None, **kwargs: Any) -> MultiTaskModel:
+    """Return a model whose gradients are the same in every run: its encoders and heads draw nothing."""
     encoder = tiny_encoder(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **kwargs)
+    encoders = encoder if image_encoder is None else {"text": encoder, "image": image_encoder}
     torch.manual_seed(5)
-    return MultiTaskModel.from_encoder(encoder, tasks)
+    return MultiTaskModel.from_encoder(encoders, tasks)

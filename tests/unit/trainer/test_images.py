@@ -67,6 +67,42 @@ def test_texts_learn_the_same_bit_for_bit_beside_pictures():
     assert {name for name in found if name.startswith("image_encoder.")}
 
 
+def test_a_training_on_pictures_besides_leaves_texts_bit_for_bit_what_they_are_alone(tmp_path, tokenizer):
+    """The datasets take turns, so batches of texts come in the same order; pictures come between them."""
+
+    def run(with_pictures):
+        torch.manual_seed(3)
+        alone = model_of(TASKS, pictures=False)
+        model = model_of([*TASKS, COLOUR]) if with_pictures else alone
+        model.load_state_dict(alone.state_dict(), strict=False)
+        data, seen = make_data(), []
+        data = {**data, "photos": colours(40)} if with_pictures else data
+        given = {"sampling": "round-robin", "max_steps": 12 if with_pictures else 9, "learning_rate": 5e-3}
+        trainer = trainer_of(model, tmp_path / str(with_pictures), data, tokenizer, **given)
+        step = trainer.training_step
+
+        def seeing(model, inputs, *args, **kwargs):
+            if "input_ids" in inputs:
+                seen.append(inputs["input_ids"].tolist())
+            return step(model, inputs, *args, **kwargs)
+
+        trainer.training_step = seeing
+        trainer.train()
+        metrics = trainer.evaluate()
+        of_texts = {name: value for name, value in metrics.items() if any(f"_{task.name}_" in name for task in TASKS)}
+        return model, seen, of_texts, metrics
+
+    alone, order, expected, _ = run(False)
+    both, order_beside, found, metrics = run(True)
+    assert order == order_beside
+    assert len(order) == 9
+    assert metrics["eval_colour_accuracy"] > 0.5
+    assert len(expected) > 4
+    assert found == expected
+    beside = weights(both)
+    assert all(torch.equal(value, beside[name]) for name, value in weights(alone).items())
+
+
 def test_a_step_without_pictures_touches_nothing_of_theirs():
     model = model_of([*TASKS, COLOUR]).train()
     labels = {"mood": torch.tensor([1])}
