@@ -19,7 +19,9 @@ __all__ = ["files_replaced", "finish_replacing", "replace_files", "staging_in"]
 
 _NEW, _DECIDED, _NAMES = ".hf_mtl.new", ".hf_mtl.decided", ".files"
 #: Weights that an earlier model may have left, in other files than those of the new one.
-_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?|hf_mtl_\w+\.py")
+_WEIGHTS = re.compile(
+    r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?|hf_mtl_\w+\.py|adapter_(model\.safetensors|config\.json)"
+)
 
 
 @contextmanager

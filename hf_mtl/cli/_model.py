@@ -25,8 +25,12 @@ from hf_mtl_light.outputs import real_path
 __all__ = ["idle_trainer", "image_processor_of", "load_model", "named_in", "save_changed"]
 
 
-def load_model(name: str) -> tuple[MultiTaskModel, Any]:
+def load_model(name: str, *, merge_adapters: bool = False) -> tuple[MultiTaskModel, Any]:
     """Load a multi-task model and its tokenizer; of a model of pictures alone ``None``.
+
+    Args:
+        name: Its folder, or its id on the Hub.
+        merge_adapters: Whether adapters are added to the weights of the encoder, where the model has some.
 
     Raises:
         ValueError: If there is none, or it is a model of another kind.
@@ -54,6 +58,8 @@ def load_model(name: str) -> tuple[MultiTaskModel, Any]:
                 f"it is a plain {config.model_type!r} model, not a multi-task one. Train one with hf-mtl train."
             )
         model = MultiTaskModel.from_pretrained(name)
+        if merge_adapters and model.has_adapters:
+            model.merge_and_unload()
         if "text" not in model.encoders:
             return model, None
         with library_errors_name("its tokenizer cannot be read"):

@@ -57,7 +57,7 @@ def export(
         check_readable(texts)
     check_folder(output, overwrite, source=model)
     with quiet_libraries():
-        loaded, tokenizer = load_model(model)
+        loaded, tokenizer = load_model(model, merge_adapters=True)
         names = _task_names(task, list(loaded.task_heads), several=to is _Form.onnx)
         console = stdout_console()
         if to is _Form.transformers:

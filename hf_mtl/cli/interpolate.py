@@ -36,7 +36,7 @@ def interpolate(
     if (factor is None) == (recipe is None):
         raise UserError("Give either --factor, a number from 0 to 1, or --recipe, by whose rows it is chosen.")
     with quiet_libraries():
-        loaded, tokenizer = load_model(model)
+        loaded, tokenizer = load_model(model, merge_adapters=True)
         try:
             with library_errors_name("its files cannot be read"):
                 pretrained, _ = load_encoder(encoder)

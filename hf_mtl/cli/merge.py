@@ -45,7 +45,7 @@ def merge(
     if weights is not None and greedy is not None:
         raise UserError("--weights and --greedy contradict each other. Give one of them.")
     with quiet_libraries():
-        loaded = [load_model(name) for name in models]
+        loaded = [load_model(name, merge_adapters=True) for name in models]
         first, *others = [tokenizer and tokenizer.get_vocab() for _, tokenizer in loaded]
         for name, vocabulary in zip(models[1:], others, strict=True):
             if vocabulary != first:

@@ -18,7 +18,7 @@ from hf_mtl.export._folder import written_whole
 from hf_mtl.export._graph import TracedModel, needed, write_graph
 from hf_mtl.export._quantize import quantize_int8
 from hf_mtl.heads import Head
-from hf_mtl.model import MultiTaskModel
+from hf_mtl.model import MultiTaskModel, refuse_adapters
 from hf_mtl_light.answering import KINDS
 from hf_mtl_light.description import GraphDescription, TaskDescription
 from hf_mtl_light.encoding import vocabulary_digest
@@ -89,6 +89,7 @@ def export_onnx(
 
     if quantize not in (None, "int8"):
         raise UserError(f"quantize must be 'int8' or None, found {quantize!r}.")
+    refuse_adapters(model, "export_onnx")
     names = list(model.task_heads) if tasks is None else list(dict.fromkeys(tasks))
     chosen = [model.config.task(name) for name in names]
     if not chosen:

@@ -24,6 +24,7 @@ ARGUMENTS_FILE = "training_args.json"
 _SHARED = (
     *("README.md", "LICENSE*", "NOTICE*", "config.json", ARGUMENTS_FILE, "*_results.json"),
     *("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json", "hf_mtl_*.py"),
+    *("adapter_config.json", "adapter_model.safetensors"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.*", "merges.txt", "*.model", "chat_template.jinja"),
 )
@@ -75,6 +76,8 @@ def clean_copy(folder: str | Path, into: str | Path, *, with_training_state: boo
                 f"{str(folder / name)!r} is a link to a file outside of the folder, which is not sent. Put a copy of "
                 "the file in its place."
             )
+    if "adapter_config.json" in names:
+        _check_base(folder / "adapter_config.json")
     into.mkdir(parents=True, exist_ok=True)
     for name in names:
         if name.endswith(".json") and name not in ("tokenizer.json", "model.safetensors.index.json"):
@@ -84,6 +87,17 @@ def clean_copy(folder: str | Path, into: str | Path, *, with_training_state: boo
         else:
             _link(folder / name, into / name)
     return names
+
+
+def _check_base(adapter_config: Path) -> None:
+    """Refuse an adapter whose encoder no other machine finds."""
+    base = json.loads(adapter_config.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if not isinstance(base, str) or _is_path(base) or Path(base).is_dir():
+        raise UserError(
+            f"{str(adapter_config.parent)!r} holds an adapter of the encoder in {base!r}, a folder of this machine, "
+            "without which it cannot be loaded elsewhere. Train on an encoder of the Hub, or share the whole model: "
+            "MultiTaskModel.from_pretrained(folder).merge_and_unload().save_pretrained(other)."
+        )
 
 
 def leads_out(path: Path, folder: Path) -> bool:

@@ -106,6 +106,11 @@ def add_code(folder: Path) -> None:
     Raises:
         ValueError: If one of its heads is not part of this package.
     """
+    if (folder / "adapter_config.json").is_file():
+        raise UserError(
+            "self_contained is for whole models: of a repository with an adapter, AutoModel loads the encoder alone. "
+            "Leave it out, or merge the adapter: model.merge_and_unload()."
+        )
     config = folder / "config.json"
     values = json.loads(config.read_text(encoding="utf-8"))
     for task in values.get("tasks", ()):

@@ -24,7 +24,7 @@ _LONGEST_WAIT = 60.0
 #: Requests that the client itself sends but once.
 _SENT_ONCE = ("/api/repos/create", "/api/validate-yaml", "/commit/", "/branch/")
 #: Files of an earlier push that would be read along with those of a new one.
-_REPLACED = ("model*.safetensors", "model.safetensors.index.json", "pytorch_model*.bin", "hf_mtl_*.py")
+_REPLACED = ("model*.safetensors", "model.safetensors.index.json", "pytorch_model*.bin", "hf_mtl_*.py", "adapter_*")
 
 
 def create_repo(repo_id: str, *, private: bool | None = None, token: str | bool | None = None) -> str:

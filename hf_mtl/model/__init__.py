@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from hf_mtl.model._adapters import refuse_adapters
+from hf_mtl.model._adapter_folder import load_adapter_weights
+from hf_mtl.model._adapters import ADAPTER_TYPES, make_adapter_config, refuse_adapters
 from hf_mtl.model._model import MultiTaskModel
 from hf_mtl.model._outputs import MultiTaskOutput
 from hf_mtl.model._task_modules import TaskModules
 from hf_mtl.model._task_view import TaskView, view_task
 
-__all__ = ["MultiTaskModel", "MultiTaskOutput", "TaskModules", "TaskView", "refuse_adapters", "view_task"]
+__all__ = [
+    "ADAPTER_TYPES",
+    "MultiTaskModel",
+    "MultiTaskOutput",
+    "TaskModules",
+    "TaskView",
+    "load_adapter_weights",
+    "make_adapter_config",
+    "refuse_adapters",
+    "view_task",
+]

@@ -33,6 +33,8 @@ class FreezableModel(PreTrainedModel):
     # The whole model has them.
     parameter_depths: Any
     encoders: Any
+    has_adapters: Any
+    adapter_weights: Any
 
     def freeze(self, *, encoder: bool = False, trunk: bool = False, layers: int = 0, heads: Iterable[str] = ()) -> None:
         """Freeze parts; what was frozen before stays so. Saved models remember it.
@@ -107,10 +109,12 @@ def apply_frozen(model: FreezableModel) -> None:
     """Bring a model's parameters to what its config says is frozen."""
     frozen = model.frozen
     in_branches = set(model.branches.parameters())
+    adapters = set(model.adapter_weights())
     for parameter, depth in model.parameter_depths().items():
         is_low = frozen["layers"] > 0 and depth <= frozen["layers"]
         is_held = frozen["encoder"] or (frozen["trunk"] and parameter not in in_branches)
-        parameter.requires_grad_(parameter.is_floating_point() and not (is_held or is_low))
+        is_under = model.has_adapters and parameter not in adapters
+        parameter.requires_grad_(parameter.is_floating_point() and not (is_held or is_low or is_under))
     held = _held_frozen(model)
     for name, head in model.heads.items():
         head.requires_grad_(name not in held)

@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from hf_mtl._names import listed
 from hf_mtl.configuration import MultiTaskConfig, checked_weights
 from hf_mtl.encoder import check_finite
+from hf_mtl.model._adapter_folder import adapter_config_of, load_adapted
 from hf_mtl.model._freezing import apply_frozen
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.folders import finish_replacing
@@ -21,6 +22,10 @@ __all__ = ["LoadableModel", "refuse_fields_of_one_task"]
 
 #: How a model is found, of the arguments of `LoadableModel.from_pretrained`.
 _FINDING = ("revision", "subfolder", "token", "cache_dir", "force_download", "local_files_only", "proxies")
+
+
+#: Arguments that say nothing of a model with adapters.
+_WITHOUT_EFFECT = ("pretrained_model_name_or_path", "use_safetensors", "ignore_mismatched_sizes", "adapter_kwargs")
 
 
 class LoadableModel(PreTrainedModel):
@@ -49,6 +54,16 @@ class LoadableModel(PreTrainedModel):
         ):
             raise UserError(f"{str(name)!r}: a replacement that was stopped is finished now. Load the config again.")
         model: Any
+        finding = {key: kwargs[key] for key in _FINDING if key in kwargs}
+        adapter = None if name is None else adapter_config_of(str(name), finding)
+        if adapter is not None and kwargs.get("state_dict") is None:
+            rest = {key: value for key, value in kwargs.items() if key not in _FINDING}
+            with_info = rest.pop("output_loading_info", False)
+            for key in _WITHOUT_EFFECT:
+                rest.pop(key, None)
+            model = load_adapted(cls, str(name), adapter, finding, **rest)
+            info: dict[str, Any] = {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()}
+            return (model, {**info, "error_msgs": []}) if with_info else model
         if name is None or kwargs.get("state_dict") is not None:
             model = super().from_pretrained(*args, **kwargs)
         else:
@@ -56,9 +71,8 @@ class LoadableModel(PreTrainedModel):
                 raise UserError("use_safetensors=False would read a pickle, which can run any code. Leave it out.")
             if not isinstance(kwargs.get("config"), PreTrainedConfig):
                 # Before the weights, which may be large: a wrong config is found first.
-                known = {key: kwargs[key] for key in _FINDING if key in kwargs}
                 try:
-                    MultiTaskConfig.from_pretrained(kwargs.get("config") or name, **known)
+                    MultiTaskConfig.from_pretrained(kwargs.get("config") or name, **finding)
                 except (TypeError, AttributeError, RecursionError) as error:  # it is not even a mapping
                     raise UserError(f"{str(name)!r}: config.json holds no mapping of fields: {error}") from error
             with checked_weights(str(name), kwargs), _wrong_files_named(str(name)):

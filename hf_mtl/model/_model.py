@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from hf_mtl.configuration import Modality, MultiTaskConfig, TaskConfig, check_built, modality
 from hf_mtl.encoder import States, encode_images
 from hf_mtl.heads import Head, OwnLayers
+from hf_mtl.model._adapters import AdaptedModel
 from hf_mtl.model._asked import asked_heads, given_inputs
 from hf_mtl.model._branches import BranchedModel, build_branches
 from hf_mtl.model._encoders import build_heads, load_encoders, made_encoder
@@ -28,7 +29,9 @@ from hf_mtl.stock import ExchangeableModel
 __all__ = ["MultiTaskModel"]
 
 
-class MultiTaskModel(LoadableModel, ExchangeableModel, ShareableModel, FreezableModel, BranchedModel, PaddingFreeModel):
+class MultiTaskModel(
+    LoadableModel, ExchangeableModel, ShareableModel, AdaptedModel, FreezableModel, BranchedModel, PaddingFreeModel
+):
     r"""One pretrained encoder that answers several tasks in one pass.
 
     The loss of a batch is the sum over its tasks :math:`t` of

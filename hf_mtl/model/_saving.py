@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from hf_mtl.model._adapter_folder import check_not_base, save_adapted
 from hf_mtl.model._adapters import refuse_adapters
 from hf_mtl_light.errors import MissingExtraError, UserError
 from hf_mtl_light.folders import files_replaced
@@ -19,6 +20,8 @@ class ShareableModel(PreTrainedModel):
     """A model that can be saved with its code and pushed to the Hub."""
 
     encoder: PreTrainedModel
+    # The whole model has it.
+    has_adapters: Any
 
     def save_pretrained(self, save_directory: Any, *args: Any, self_contained: bool = False, **kwargs: Any) -> None:
         """Save the model: see ``transformers.PreTrainedModel.save_pretrained``.
@@ -36,6 +39,9 @@ class ShareableModel(PreTrainedModel):
             ValueError: If ``self_contained`` and a head is not one of this package's.
         """
         refuse_adapters(self)
+        check_not_base(self, save_directory)
+        if self.has_adapters and self_contained:
+            refuse_adapters(self, "self_contained=True")
         # By the names that the parameters have. Transformers (5.23) would write some families' by former ones, which
         # `from_pretrained` knows, and its trainer, when it resumes or takes the best checkpoint, does not.
         kwargs.setdefault("save_original_format", False)
@@ -52,6 +58,10 @@ class ShareableModel(PreTrainedModel):
             self.push_to_hub(repo_id, self_contained=self_contained, **pushed)
 
     def _save_with_code(self, folder: Any, self_contained: bool, *args: Any, **kwargs: Any) -> None:
+        if self.has_adapters:
+            if kwargs.get("is_main_process", args[0] if args else True):
+                save_adapted(self, folder, kwargs.get("state_dict", args[1] if len(args) > 1 else None))
+            return
         if self.is_remote_code():
             super().save_pretrained(folder, *args, **kwargs)  # Transformers copies the code
             return
@@ -71,7 +81,11 @@ class ShareableModel(PreTrainedModel):
         """Write the plain encoder, which ``AutoModel.from_pretrained`` loads without hf_mtl.
 
         A pooler that the encoder had is not part of it: each sequence head has its own.
+
+        Raises:
+            ValueError: If the model has adapters.
         """
+        refuse_adapters(self, "save_encoder")
         with files_replaced(Path(folder)) as new:
             self.encoder.save_pretrained(new)
 

@@ -211,6 +211,7 @@ class PreparedRecipe:
                 image_processor=processors.image_processor,
                 metrics={task.name: task.metrics for task in self.tasks if task.metrics},
                 callbacks=callbacks,
+                peft_config=self.recipe.peft or None,
                 check_data=False,  # they were, to the last row
             )
         trainer.checks_data = True  # what later calls are given was not
@@ -281,6 +282,7 @@ class PreparedRecipe:
             **({"augmentation": augmentation} if augmentation else {}),
             **({"methods": {name: made.options() for name, made in methods.items()}} if methods else {}),
             **({"average": args.average} if args.average else {}),
+            **({"peft": recipe.peft} if recipe.peft else {}),
         }
 
     def write(self, folder: str | Path, name: str = "recipe.yaml") -> Path:

@@ -15,6 +15,7 @@ from hf_mtl.augmentation import make_augmentations
 from hf_mtl.balancers import Balancer, make_balancer
 from hf_mtl.configuration import INPUT_COLUMNS, MODALITIES, TaskConfig, check_branches, check_task_names
 from hf_mtl.heads import HEADS
+from hf_mtl.model import make_adapter_config
 from hf_mtl.recipe._augmentation import joined_augmentation
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.recipe._training import check_training
@@ -218,6 +219,7 @@ class RecipeKeys(_Strict):
     augmentation: dict[str, dict[str, Any]] = {}
     methods: dict[str, dict[str, Any]] = {}
     average: dict[str, Any] = {}
+    peft: dict[str, Any] = {}
 
     def check(self) -> dict[str, Any]:
         """Check what can be checked without data or encoder.
@@ -289,6 +291,9 @@ class RecipeKeys(_Strict):
                 make(asked)
         if self.sampling is not None:
             self.sampling.check(self.datasets)
+        if self.peft:
+            with blamed_on("peft", ValueError, TypeError, ImportError):
+                make_adapter_config(self.peft)
         return {**check_training(self.training), **self._chosen()}
 
     def _joined_augmentation(self) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class ExchangeableModel(PreTrainedModel):
 
         encoder_of: Any
 
+        has_adapters: Any
+
         @property
         def task_heads(self) -> dict[str, Head]: ...
 
@@ -106,4 +108,9 @@ class ExchangeableModel(PreTrainedModel):
             ValueError: If no stock class can express its head; the message says why and what to train instead.
         """
         self.config.task(task)
+        if self.has_adapters:
+            raise UserError(
+                f"Task {task!r}: a stock model has no adapters. Merge them first: model.merge_and_unload() adds them "
+                "to the encoder's weights."
+            )
         return to_stock(self.encoder_of(task), self.task_heads[task])

@@ -13,7 +13,7 @@ import torch
 from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoder import check_finite
-from hf_mtl.model import MultiTaskModel
+from hf_mtl.model import MultiTaskModel, refuse_adapters
 from hf_mtl.surgery._heads import change_labels, reorder_heads
 from hf_mtl.trainer import with_temperature
 from hf_mtl_light.errors import UserError
@@ -77,6 +77,7 @@ def aligned_models(models: Sequence[MultiTaskModel], names: Sequence[str] | None
     if len(shown) != len(models):
         raise UserError(f"names must be {len(models)}, one for each model; found {len(shown)}.")
     for model, name in zip(models, shown, strict=True):
+        refuse_adapters(model, f"An average of models, {name} among them,")
         check_finite(model.named_parameters(), name[0].upper() + name[1:])
     aligned = [models[0]]
     for model, name in zip(models[1:], shown[1:], strict=True):

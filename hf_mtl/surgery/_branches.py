@@ -7,7 +7,7 @@ import dataclasses
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import check_branches
 from hf_mtl.encoder import copy_top, num_layers
-from hf_mtl.model import MultiTaskModel, TaskModules
+from hf_mtl.model import MultiTaskModel, TaskModules, refuse_adapters
 from hf_mtl_light.errors import UserError
 
 __all__ = ["add_branch", "rename_branch"]
@@ -35,6 +35,7 @@ def add_branch(model: MultiTaskModel, name: str, layers: int) -> None:
     >>> model.config.branches
     {'tagging': 1}
     """
+    refuse_adapters(model, "add_branch")
     branches = model.config.branches or {}
     if name in branches:
         raise UserError(f"The model has a branch {name!r} already. Branches: {listed(branches)}.")
@@ -56,6 +57,7 @@ def rename_branch(model: MultiTaskModel, old: str, new: str) -> None:
     Raises:
         ValueError: If there is no such branch, or the new name is taken.
     """
+    refuse_adapters(model, "rename_branch")
     branches = model.config.branches or {}
     if old not in branches:
         raise UserError(f"No branch {old!r}.{nearest(old, branches)} Branches of this model: {listed(branches)}.")

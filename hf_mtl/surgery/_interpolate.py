@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hf_mtl.encoder import check_finite, layer_list, load_encoder
-from hf_mtl.model import MultiTaskModel
+from hf_mtl.model import MultiTaskModel, refuse_adapters
 from hf_mtl.trainer import forget_calibration
 from hf_mtl_light.errors import UserError
 
@@ -97,6 +97,7 @@ def _origins(model: MultiTaskModel, encoder: PreTrainedModel) -> list[dict[str, 
     Raises:
         ValueError: If they do not fit.
     """
+    refuse_adapters(model, "interpolate_encoder")
     check_finite(model.named_parameters(), "The trained model")
     families = encoder.config.model_type, model.encoder.config.model_type
     if families[0] != families[1]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import check_task_names
-from hf_mtl.model import MultiTaskModel, TaskModules
+from hf_mtl.model import MultiTaskModel, TaskModules, refuse_adapters
 from hf_mtl_light.errors import UserError
 
 __all__ = ["encoder_digest", "merge_models"]
@@ -45,6 +45,8 @@ def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
     """
     if len(models) < 2:
         raise UserError(f"A merge needs at least two models, found {len(models)}.")
+    for model in models:
+        refuse_adapters(model, "merge_models")
     first = models[0]
     for number, model in enumerate(models[1:], start=2):
         if encoder_digest(model) != encoder_digest(first):

@@ -99,6 +99,12 @@ def training_facts(
     settings["augmentation"] = {name: made.options() for name, made in make_augmentations(args.augmentation).items()}
     settings["methods"] = {name: made.options() for name, made in make_methods(args.methods).items()}
     settings["branches"] = dict(model.config.branches or {})
+    if model.has_adapters:
+        settings["peft"] = {
+            name: sorted(value) if isinstance(value, set) else value
+            for name, value in vars(model.peft_config["default"]).items()
+            if name not in ("base_model_name_or_path", "revision")
+        }
     beside: Any = model.config.image_encoder_config
     if beside is not None:
         settings["encoder of pictures"] = _encoder_hash(beside)

@@ -19,12 +19,12 @@ from hf_mtl.data import DatasetMixture, LabelledDataset, MultiTaskCollator, as_d
 from hf_mtl.inference import make_collator
 from hf_mtl.model import MultiTaskModel, refuse_adapters
 from hf_mtl.samplers import DatasetSampler
+from hf_mtl.trainer._adapting import AdaptingTrainer, adapted
 from hf_mtl.trainer._adaptive import SamplingFeedback, feedback_of, resume_feedback, take_saved
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._augmenting import make_augmenter
 from hf_mtl.trainer._averaging import Averages, check_averaging
 from hf_mtl.trainer._balancing import EndOfStep, TaskBalancing
-from hf_mtl.trainer._checkpoints import CheckpointingTrainer
 from hf_mtl.trainer._construction import (
     check_given,
     check_kinds,
@@ -56,7 +56,7 @@ from hf_mtl_light.errors import UserError, UserTypeError
 __all__ = ["MultiTaskTrainer"]
 
 
-class MultiTaskTrainer(CheckpointingTrainer):
+class MultiTaskTrainer(AdaptingTrainer):
     """Train and evaluate a `MultiTaskModel` on several datasets at once.
 
     Datasets are read as they are: columns named after tasks hold labels, ``text``, ``text_pair`` or ``tokens`` the
@@ -78,6 +78,8 @@ class MultiTaskTrainer(CheckpointingTrainer):
         sampler: How often each dataset is drawn, in place of ``args.sampling``; of ``args.sampling_options`` those that
             go with any strategy hold for it, too.
         balancer: How the tasks' losses become one, in place of ``args.balancing``.
+        peft_config: Adapters to train in place of the encoder's own weights: a ``peft.LoraConfig``, or a mapping such
+            as ``{"type": "LORA", "r": 16}``: see `hf_mtl.MultiTaskModel.add_adapter`.
         data_collator: Turns rows into a batch, in place of `MultiTaskCollator`.
         model_init: Builds a model for each trial of `hyperparameter_search`.
         callbacks: Further callbacks.
@@ -120,6 +122,7 @@ class MultiTaskTrainer(CheckpointingTrainer):
         preprocess_logits_for_metrics: None = None,
         check_data: bool = True,
         image_processor: Any = None,
+        peft_config: Any = None,
     ) -> None:
         args = MultiTaskTrainingArguments() if args is None else args
         self.image_processor = image_processor
@@ -137,8 +140,10 @@ class MultiTaskTrainer(CheckpointingTrainer):
         self.checks_data = check_data
         self.tuned_thresholds = {}
         self.calibrated_tasks = {}
+        refuse_adapters(model)
+        self._take_peft_config(peft_config)
         super().__init__(
-            model=model,
+            model=adapted(model, self._peft_config, args),
             args=args,
             data_collator=no_collator,
             train_dataset=train_datasets or None,
@@ -150,7 +155,6 @@ class MultiTaskTrainer(CheckpointingTrainer):
             optimizer_cls_and_kwargs=optimizer_cls_and_kwargs,
         )
         self.neftune_noise_alpha = None  # Transformers' hook scales by the batch's length: see EmbeddingNoise
-        refuse_adapters(self._plain_model)
         if not isinstance(self._plain_model, MultiTaskModel):
             raise UserTypeError(f"model must be a MultiTaskModel, found {type(self._plain_model).__name__}.")
         self.data_collator: MultiTaskCollator = data_collator or make_collator(

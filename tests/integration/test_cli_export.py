@@ -103,3 +103,21 @@ def test_missing_extra_is_one_line(folder, model_folder, monkeypatch):
     (line,) = call(model_folder, "out", "--to", "onnx", code=2).stderr.splitlines()
     assert line == "error: Exporting to ONNX needs onnxscript: pip install 'hf-mtl[onnx]'"
     assert not list(folder.iterdir())
+
+
+def test_an_adapter_is_merged_before_it_is_exported(folder, tokenizer):
+    pytest.importorskip("peft")
+    tiny_encoder().save_pretrained(folder / "encoder")
+    torch.manual_seed(0)
+    model = MultiTaskModel.from_encoder(folder / "encoder", TASKS)
+    model.add_adapter({"r": 2})
+    with torch.no_grad():
+        for parameter in model.adapter_weights():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    model.save_pretrained(folder / "adapter")
+    tokenizer.save_pretrained(folder / "adapter")
+    call("adapter", "stock", "--task", "slots", "--to", "transformers")
+    stock = AutoModelForTokenClassification.from_pretrained(folder / "stock")
+    with torch.no_grad():
+        found, expected = (m.eval()(input_ids=torch.tensor([[2, 7, 9, 3]])).logits for m in (stock, model))
+    torch.testing.assert_close(found, expected["slots"], rtol=1e-4, atol=1e-5)

@@ -488,3 +488,14 @@ def test_an_average_is_read_refused_and_listed_in_full(values):
     values |= {"average": {"kind": "ema"}, "training": {**values["training"], "average": {"kind": "ema"}}}
     with pytest.raises(RecipeError, match="average is given twice"):
         Recipe.from_dict(values)
+
+
+def test_adapters_of_a_recipe_reach_the_trainer_and_the_resolved_recipe(values):
+    pytest.importorskip("peft")
+    values["peft"] = {"type": "LORA", "r": 2, "target_modules": ["query"]}
+    prepared = prepare(values)
+    assert prepared.resolved()["peft"] == values["peft"]
+    assert prepared.build().model.has_adapters
+    values["peft"]["rank"] = 3
+    with pytest.raises(RecipeError, match="peft: LORA has no option 'rank'"):
+        Recipe.from_dict(values)
