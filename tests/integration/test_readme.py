@@ -108,6 +108,15 @@ def test_example_of_distillation_runs(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "one" / "model.safetensors").exists()
 
 
+def test_example_of_pictures_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["images.py", str(tmp_path)])
+    runpy.run_path(str(ROOT / "examples" / "images.py"), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "colour accuracy 1.000" in printed
+    assert "ConvNextForImageClassification" in printed
+    assert (tmp_path / "answers.png").exists()
+
+
 def test_every_link_leads_somewhere():
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
