@@ -16,7 +16,7 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 # Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test fast lint upstream bench clean
+.PHONY: help demo test test-light fast lint upstream bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,15 +24,16 @@ help:
 	@echo "make test    lint, then all tests and doctests"
 	@echo "make fast    the tests of the inner loop, less than a minute"
 	@echo "make lint    ruff check, ruff format --check, mypy --strict"
+	@echo "make test-light the wheel of hf-mtl-light, installed alone: its size, no torch, the same answers; needs pip's index"
 	@echo "make upstream Transformers' own test suites on our model; fetches them through pip; 10 to 20 minutes"
 	@echo "make bench   every benchmark; BENCH_ARGS='--encoder FOLDER --data FOLDER', or --quick, which needs neither"
 	@echo "make clean   remove the environment, caches and what the demo made"
 
-$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+$(INSTALLED): setup.cfg pyproject.toml light/pyproject.toml constraints.txt
 	$(PYTHON3) -m venv $(VENV)
 # torch comes first and exactly: the newest build that a looser range allows may bring gigabytes of CUDA libraries.
 	$(PYTHON) -m pip install --constraint constraints.txt torch==2.13.0
-	$(PYTHON) -m pip install --constraint constraints.txt --editable ".[dev,demo,gradients,onnx,report,serve,sweep]"
+	$(PYTHON) -m pip install --constraint constraints.txt --editable light --editable ".[dev,demo,gradients,onnx,report,serve,sweep]"
 	touch $@
 
 demo: $(INSTALLED)
@@ -46,6 +47,10 @@ demo: $(INSTALLED)
 test: lint
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(PYTEST_ARGS)
 
+# Not a part of make test: it needs pip's index.
+test-light: $(INSTALLED)
+	HF_MTL_TEST_LIGHT=1 OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/unit/light/test_distribution.py
+
 # The inner loop: less than a minute of one core, chosen by tests/conftest.py.
 fast: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m fast tests/unit hf_mtl hf_mtl_light
@@ -57,7 +62,7 @@ lint: $(INSTALLED)
 
 # Not a part of make test: it needs pip's index. Nothing of what it fetches is kept in the repository.
 upstream: $(INSTALLED)
-	$(PYTHON) -m pip install --quiet --constraint constraints.txt --editable ".[upstream]"
+	$(PYTHON) -m pip install --quiet --constraint constraints.txt --editable light --editable ".[upstream]"
 	HF_MTL_UPSTREAM=$$($(PYTHON) tests/upstream/fetch.py build/upstream) OMP_NUM_THREADS=1 \
 		$(PYTHON) -m pytest -c tests/upstream/pytest.ini tests/upstream $(PYTEST_ARGS)
 

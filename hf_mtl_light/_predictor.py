@@ -242,4 +242,4 @@ def _needed(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise MissingExtraError(f"OnnxPredictor needs {name}: pip install 'hf-mtl[onnx]'") from error
+        raise MissingExtraError(f"OnnxPredictor needs {name}: pip install 'hf-mtl-light[onnx]'") from error

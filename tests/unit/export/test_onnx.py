@@ -1,5 +1,6 @@
 """One graph for all tasks: as exact as it says, and answered without torch as the model itself answers."""
 
+import io
 import json
 import shutil
 import sys
@@ -17,6 +18,7 @@ from hf_mtl import MultiTaskModel, MultiTaskPipeline, OnnxPredictor, TaskConfig,
 from hf_mtl.export import _graph as graph_module
 from hf_mtl.export import export_onnx
 from hf_mtl.heads import HEADS, STRATEGIES, Head
+from hf_mtl_light._command import main as light_command
 from tests.encoders import tiny_config, tiny_encoder
 from tests.environments import make_environment, run_in
 from tests.serving import ask, running
@@ -328,7 +330,7 @@ def test_predictor_works_where_torch_and_transformers_are_not_installed(exported
 
 def test_missing_runtime_names_the_command(exported, monkeypatch, model, tokenizer, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match=r"OnnxPredictor needs onnxruntime: pip install 'hf-mtl\[onnx\]'"):
+    with pytest.raises(ImportError, match=r"OnnxPredictor needs onnxruntime: pip install 'hf-mtl-light\[onnx\]'"):
         OnnxPredictor(exported)
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(ImportError, match=r"Exporting to ONNX needs onnx\w+: pip install 'hf-mtl\[onnx\]'"):
@@ -354,6 +356,47 @@ def test_missing_runtime_names_the_command(exported, monkeypatch, model, tokeniz
 def test_wrong_calls_say_what_is_wrong(predictor, inputs, kwargs, words):
     with pytest.raises(ValueError, match=words):
         predictor(inputs, **kwargs)
+
+
+def test_the_command_answers_files_and_single_texts(exported, predictor, tmp_path, capsysbinary, monkeypatch):
+    rows = [{"text": text} if isinstance(text, str) else text for text in TEXTS]
+    rows[0] = {**rows[0], "topic": "a label", "number": 7}
+    answers = predictor(rows)
+    expected = [{**row, **found} for row, found in zip(rows, answers, strict=True)]
+    expected[0] = {"text": rows[0]["text"], "input_topic": "a label", "number": 7, **answers[0]}
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    output = tmp_path / "answers.jsonl"
+    assert light_command(["predict", str(exported), str(tmp_path / "rows.jsonl"), "-o", str(output)]) == 0
+    assert [json.loads(line) for line in output.read_text().splitlines()] == expected
+    assert light_command(["predict", str(exported), "a b", "--tasks", "mood, tags"]) == 0
+    assert json.loads(capsysbinary.readouterr().out) == {"text": "a b", **predictor("a b", tasks=["mood", "tags"])}
+    for piped in (b"play\n\nrome\n", b'{"text": "play"}\n\n{"text": "rome"}\n'):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(piped)))
+        assert light_command(["predict", str(exported), "-"]) == 0
+        lines = capsysbinary.readouterr().out.splitlines()
+        assert [json.loads(line)["text"] for line in lines if json.loads(line)["text"]] == ["play", "rome"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["{out}", "missing.jsonl"], "missing.jsonl: no such file."),
+        (["{out}", "{bad}"], "line 2: Expecting value"),
+        (["{out}", "{latin}"], "line 1: not text in UTF-8"),
+        (["{out}", "a", "--tasks", "topik"], "Did you mean 'topic'?"),
+        (["nowhere", "a"], "holds no tasks.json"),
+    ],
+)
+def test_mistakes_of_the_command_are_one_line(exported, tmp_path, capsys, arguments, reason):
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"text": \n')
+    (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
+    places = {"out": exported, "bad": tmp_path / "bad.jsonl", "latin": tmp_path / "latin.txt"}
+    output = tmp_path / "answers.jsonl"
+    assert light_command(["predict", *(a.format(**places) for a in arguments), "-o", str(output)]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert reason in line
+    assert not output.exists()
 
 
 def test_an_exported_folder_is_served(predictor):
