@@ -127,9 +127,8 @@ def save_changed(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase | Non
         for processor in (tokenizer, image_processor_of(model)):
             if processor is not None:
                 processor.save_pretrained(staging)
-        if (target / "README.md").is_file():
-            shutil.copyfile(target / "README.md", staging / "README.md")  # what a person wrote into it is kept
-        write_card(staging / "README.md", CardFacts.of_model(model, folder.absolute().name))
+        facts = CardFacts.of_model(model, folder.absolute().name)
+        write_card(staging / "README.md", facts, earlier=target / "README.md")
         replace_files(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -77,16 +77,19 @@ def _merged(old: str, new: str) -> str:
     return _SECTION.sub(lambda m: m[1] + sections.get(m["name"], m["text"]) + m[4], old)
 
 
-def write_card(path: str | Path, facts: CardFacts, *, model_id: str | None = None) -> None:
+def write_card(
+    path: str | Path, facts: CardFacts, *, model_id: str | None = None, earlier: str | Path | None = None
+) -> None:
     """Write a card, keeping what a person wrote into the one that there is.
 
     Args:
         path: The file, ``README.md`` of the model's folder.
         facts: What the card says.
         model_id: See `render_card`.
+        earlier: The card that there is; ``None``: the file itself.
     """
     path = Path(path)
-    existing = read_card(path)
+    existing = read_card(path if earlier is None else earlier)
     try:
         text = render_card(facts, existing, model_id=model_id)
     except (ValueError, yaml.YAMLError) as error:

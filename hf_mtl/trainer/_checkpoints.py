@@ -235,6 +235,7 @@ class CheckpointingTrainer(PublishingTrainer):
             _clear(final)
             with _without_secrets(self.args):
                 super()._save(str(unfinished), state_dict)
+            self._write_card(unfinished / "README.md", final)
             replace_files(unfinished, final)
             _clear(final)
 

@@ -21,7 +21,6 @@ from hf_mtl.inference import predict
 from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts, address_card, write_card
 from hf_mtl.samplers import DatasetSampler
 from hf_mtl.samplers.plan import SamplingRules
-from hf_mtl.trainer._divergence import check_finite_weights
 from hf_mtl.trainer._strategies import describe_strategies
 from hf_mtl.trainer._thresholds import ThresholdTrainer
 from hf_mtl_light.errors import UserError
@@ -93,10 +92,6 @@ class PublishingTrainer(ThresholdTrainer):
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save model, tokenizer and card: see ``transformers.Trainer.save_model``."""
         with self._averages.held_by(self._plain_model):
-            # The card first: with push_to_hub, saving pushes.
-            if not _internal_call:
-                check_finite_weights(self._plain_model, self.args, always=True)
-                self.create_model_card(output_dir=output_dir)
             super().save_model(output_dir, _internal_call)
 
     def create_model_card(
@@ -147,13 +142,18 @@ class PublishingTrainer(ThresholdTrainer):
             given[name] = [given[name]] if isinstance(given[name], str) else given[name]
         given |= {"model_name": model_name, "dataset_ids": dataset_ids}
         self._card_fields.update({name: value for name, value in given.items() if value is not None})
+        folder = Path(output_dir if output_dir is not None else self.args.output_dir or "")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write_card(folder / "README.md", folder)
+
+    def _write_card(self, path: Path, folder: Path) -> None:
+        """Write the card of a model that is to lie in a folder, on the first process alone."""
         # Sharded models cannot answer examples on one process alone.
         if not self.is_world_process_zero() or self.is_fsdp_enabled or self.is_deepspeed_enabled:
             return
-        folder = Path(output_dir if output_dir is not None else self.args.output_dir or "")
-        folder.mkdir(parents=True, exist_ok=True)
         name = self._card_fields.get("model_name") or folder.absolute().name
-        write_card(folder / "README.md", self._card_facts(name))
+        with self._averages.held_by(self._plain_model):
+            write_card(path, self._card_facts(name), earlier=folder / "README.md")
 
     def _card_facts(self, name: str) -> CardFacts:
         ids = self._card_fields.get("dataset_ids", {})

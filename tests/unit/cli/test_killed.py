@@ -141,7 +141,10 @@ def test_a_run_that_is_replaced_is_old_or_new_wherever_train_is_killed(encoder_f
     assert set(before) == set(after) == {4}
     names = set(before[4])
     for number, killed in enumerate(states):
-        assert state(killed / "run") in (old, new), f"killed at {number}"
+        found = state(killed / "run")
+        assert found in (old, new), f"killed at {number}"
+        card = (killed / "run" / "README.md").read_text()
+        assert ("`pos`, `neg`" in card) == (found == new), f"killed at {number}: the card is of another model"
         for step, found in checkpoints(killed).items():
             assert set(found) == names, f"killed at {number}, checkpoint {step}"
             assert step == 2 or found in (before[4], after[4]), f"killed at {number}"
