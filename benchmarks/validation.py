@@ -1,9 +1,10 @@
 """Cross-validation, one model against one each, calibration and sets of labels, on real rows.
 
 ``--measure cv``: snips (intent and slots) and trec in five folds. ``--measure compare``: the six tasks of the training
-benchmark, three seeds. ``--measure calibration``: calibration errors of six tasks before and after, on test rows that
-no temperature saw, and how often sets of labels hold the truth there. The runs are kept under ``--work``, where the
-same command continues them.
+benchmark, three seeds. ``--measure calibration``: calibration errors of six tasks before and after, on rows that no
+temperature saw, and how often sets of labels hold the truth there: fitted on the validation and judged on the test
+split, and on random halves of both together, which alone are rows of one kind. The runs are kept under ``--work``,
+where the same command continues them.
 
     python benchmarks/validation.py --measure cv --encoder ENCODER --data DATA --work WORK
 """
@@ -14,16 +15,21 @@ import json
 import math
 from argparse import Namespace
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from contestants import PAIR
 from contestants import TASKS as SIX
+from datasets import concatenate_datasets
 from generated import inputs
 from real_data import Task, load_folder
 from reporting import parse, report
 
-from hf_mtl.recipe import Recipe
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, TaskConfig
+from hf_mtl.recipe import PreparedRecipe, Recipe
 from hf_mtl.validation import compare, conformal_sets, conformal_threshold, cross_validate, predicted_rows
 
 CROSS_VALIDATED = {
@@ -115,43 +121,63 @@ def one_against_each(options: Namespace, work: Path) -> None:
 
 
 def calibration(options: Namespace, work: Path) -> None:
-    """Train, calibrate on validation rows, and print both tables of test rows."""
+    """Train, calibrate on validation rows, and print what test rows say, and what halves of both together say."""
     tasks = {name: CALIBRATED[name] for name in ("intent", "rte")} if options.quick else CALIBRATED
     prepared = recipe(options, tasks, work, metrics=True).prepare()
-    built = prepared.build()
-    trainer = built.trainer
-    trainer.train()
-    before = trainer.evaluate(prepared.test, metric_key_prefix="test")
-    fitted = trainer.calibrate(prepared.validation)
-    after = trainer.evaluate(prepared.test, metric_key_prefix="test")
-    rows = []
-    for name in tasks:
-        pairs = [f"{found[f'test_{name}_{metric}']:.4f}" for metric in METRICS for found in (before, after)]
-        rows.append([name, fitted[name].items, f"{fitted[name].temperature:.3f}", *pairs])
-    head = ["task", "items", "temperature", *(f"{short} {when}" for short in ("ECE", "Brier", "NLL") for when in "01")]
-    report("Calibration on test rows: before (0) and after (1)", head, rows, {"before": before, "after": after})
-    single = [name for name, task in tasks.items() if task.kind == "sequence-classification" and name != "emotions"]
-    known, judged = (predicted_rows(trainer, data, tasks=single) for data in (prepared.validation, prepared.test))
-    lines = []
-    for name in single:
-        labels = {
-            label: number for number, label in enumerate(next(t for t in prepared.tasks if t.name == name).labels)
-        }
-        sides = []
-        for table in (known, judged):
-            own = table[table.task == name]
-            sides.append((list(own.probabilities), [labels[label] for label in own.reference]))
-        for coverage in COVERAGES:
-            threshold = conformal_threshold(*sides[0], coverage)
-            sets = conformal_sets(sides[1][0], threshold)
-            count = len(sets)
-            held = int(sum(row[label] for row, label in zip(sets, sides[1][1], strict=True)))
-            low, high = interval(coverage, len(sides[0][0]), count)
-            lines.append([name, f"{coverage:.0%}", len(sides[0][0]), count, f"{held / count:.3f}"])
-            lines[-1] += [f"{low:.3f} to {high:.3f}", "yes" if low <= held / count <= high else "no"]
-            lines[-1] += [f"{sets.sum(1).mean():.2f}", f"{(sets.sum(1) == 0).mean():.3f}"]
-    head = ["task", "asked", "fitted on", "test rows", "held", "95 % interval", "within", "mean size", "empty"]
-    report("Sets of labels on test rows", head, lines, {})
+    trainer = trained(prepared, work / "model")
+    held = {name: concatenate_datasets([data, prepared.test[name]]) for name, data in prepared.validation.items()}
+    halves = {name: data.train_test_split(0.5, seed=0) for name, data in held.items()}
+    splits = {
+        "validation and test split": (prepared.validation, prepared.test),
+        "halves of held-out rows": tuple({n: half[side] for n, half in halves.items()} for side in ("train", "test")),
+    }
+    rows, lines = [], []
+    for split, (fitted_on, judged_on) in splits.items():
+        for task in trainer.model.tasks:
+            trainer.model.replace_task(replace(task, calibration_temperature=None))
+        before = trainer.evaluate(judged_on, metric_key_prefix="test")
+        fitted = trainer.calibrate(fitted_on)
+        after = trainer.evaluate(judged_on, metric_key_prefix="test")
+        for name in tasks:
+            pairs = [f"{found[f'test_{name}_{metric}']:.4f}" for metric in METRICS for found in (before, after)]
+            rows.append([name, split, fitted[name].items, f"{fitted[name].temperature:.3f}", *pairs])
+        single = [name for name in tasks if trainer.model.task_heads[name].gives_sets(trainer.model.config.task(name))]
+        known, judged = (predicted_rows(trainer, data, tasks=single) for data in (fitted_on, judged_on))
+        for name in single:
+            sides = [columns(table[table.task == name], trainer.model.config.task(name)) for table in (known, judged)]
+            lines += [[name, split, *coverage_row(*sides, coverage)] for coverage in COVERAGES]
+    rows.sort(key=lambda row: list(splits).index(row[1]))
+    numbers = [f"{short} {when}" for short in ("ECE", "Brier", "NLL") for when in ("before", "after")]
+    report("Calibration", ["task", "fitted and judged on", "items", "temperature", *numbers], rows, {})
+    head = ["task", "fitted and judged on", "asked", "fitted on", "judged on", "held", "95 % interval", "within"]
+    report("Sets of labels", [*head, "mean size", "empty"], lines, {})
+
+
+def trained(prepared: PreparedRecipe, folder: Path) -> MultiTaskTrainer:
+    """Return a trainer of the model in a folder, trained first where there is none."""
+    trainer = prepared.build().trainer
+    if not folder.exists():
+        trainer.train()
+        trainer.model.save_pretrained(folder)
+    trainer.model.load_state_dict(MultiTaskModel.from_pretrained(folder).state_dict())
+    return trainer
+
+
+def columns(table: pd.DataFrame, task: TaskConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities [n, C] and class ids [n] of a task's rows."""
+    return np.array(table.probabilities.tolist()), np.array([task.labels.index(label) for label in table.reference])
+
+
+def coverage_row(
+    known: tuple[np.ndarray, np.ndarray], judged: tuple[np.ndarray, np.ndarray], coverage: float
+) -> list[Any]:
+    """Return what sets with a threshold of some rows hold of others."""
+    sets = conformal_sets(judged[0], conformal_threshold(*known, coverage))
+    held = float(sets[np.arange(len(sets)), judged[1]].mean())
+    low, high = interval(coverage, len(known[1]), len(sets))
+    found = [f"{coverage:.0%}", len(known[1]), len(sets), f"{held:.3f}", f"{low:.3f} to {high:.3f}"]
+    sizes = sets.sum(1)
+    return [*found, "yes" if low <= held <= high else "no", f"{sizes.mean():.2f}", f"{(sizes == 0).mean():.3f}"]
 
 
 def interval(coverage: float, fitted: int, count: int) -> tuple[float, float]:
@@ -159,8 +185,6 @@ def interval(coverage: float, fitted: int, count: int) -> tuple[float, float]:
 
     The threshold is one of random rows, so the number that is held is beta-binomial (V. Vovk 2012): 20,000 draws.
     """
-    import numpy as np
-
     random = np.random.default_rng(0)
     rank = math.ceil((fitted + 1) * coverage)
     held = random.binomial(count, random.beta(rank, fitted + 1 - rank, 20_000))

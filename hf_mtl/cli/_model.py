@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,16 +13,17 @@ from hf_mtl.recipe import one_line
 from hf_mtl_light.errors import UserError, library_errors_name
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
     from hf_mtl.model import MultiTaskModel
     from hf_mtl.recipe import Recipe
-    from hf_mtl.trainer import MultiTaskTrainer
+    from hf_mtl.trainer import CalibratedTask, MultiTaskTrainer, MultiTaskTrainingArguments
 
 from hf_mtl_light.folders import finish_replacing, replace_files, staging_in
 from hf_mtl_light.outputs import real_path
 
-__all__ = ["idle_trainer", "image_processor_of", "load_model", "named_in", "save_changed"]
+__all__ = ["idle_trainer", "image_processor_of", "load_model", "named_in", "one_pass", "save_changed"]
 
 
 def load_model(name: str, *, merge_adapters: bool = False) -> tuple[MultiTaskModel, Any]:
@@ -113,9 +114,27 @@ def idle_trainer(
         )
 
 
-def save_changed(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase | None, folder: Path) -> None:
-    """Save a model whose heads were changed, with its tokenizer, its image processor and a card of it as it is now."""
+def one_pass(data: Mapping[str, Dataset], tasks: Sequence[str], args: MultiTaskTrainingArguments) -> str:
+    """Return in words what one pass over the rows that label some tasks takes."""
+    counts = {name: len(rows) for name, rows in data.items() if any(task in rows.column_names for task in tasks)}
+    size = args.per_device_eval_batch_size
+    batches = sum(-(-count // size) for count in counts.values())
+    named = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    return f"No training: one pass over {sum(counts.values()):,} rows ({named}), about {batches:,} batches of {size}."
+
+
+def save_changed(
+    model: MultiTaskModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    folder: Path,
+    calibrated: Mapping[str, CalibratedTask] | None = None,
+) -> None:
+    """Save a model whose heads were changed, with its tokenizer, its image processor and a card of it as it is now.
+
+    ``calibrated`` is what a calibration changed, for the card.
+    """
     from hf_mtl.model_card import CardFacts, write_card
+    from hf_mtl.trainer import write_calibration
 
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file. Name a folder.")
@@ -129,6 +148,7 @@ def save_changed(model: MultiTaskModel, tokenizer: PreTrainedTokenizerBase | Non
                 processor.save_pretrained(staging)
         facts = CardFacts.of_model(model, folder.absolute().name)
         write_card(staging / "README.md", facts, earlier=target / "README.md")
+        write_calibration(staging / "README.md", model, calibrated or {})
         replace_files(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -45,15 +45,16 @@ def errors(
         help="A page (.html), or all wrong rows as a table (.csv, .jsonl, .parquet).",
         show_default=False,
     ),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Check everything, say what would be done, and stop."),
 ) -> None:
     """Show what a model gets wrong: rows with the highest loss, confusions, labels, entities missed and made up."""
     from hf_mtl.cli._files import check_writable, write_whole
-    from hf_mtl.cli._model import idle_trainer, load_model, named_in
+    from hf_mtl.cli._model import idle_trainer, load_model, named_in, one_pass
     from hf_mtl.cli._progress import show_progress
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.recipe import Recipe
     from hf_mtl.report import render_errors
-    from hf_mtl.validation import errors_by_task
+    from hf_mtl.validation import chosen_tasks, errors_by_task
 
     if output is not None:
         if output.suffix not in (".html", *_TABLES):
@@ -66,6 +67,11 @@ def errors(
         data = read.prepare_for(loaded.tasks, split.value)
         with idle_trainer(loaded, tokenizer, read) as trainer:
             show_progress(trainer, {})
+            if dry_run:
+                names = chosen_tasks(trainer, chosen)
+                text = f"{one_pass(data, names, trainer.args)} Tasks to look at: {', '.join(names)}."
+                stdout_console().print(text, soft_wrap=True, markup=False)
+                return
             found = errors_by_task(trainer, data, tasks=chosen)
         if not trainer.is_world_process_zero():
             return

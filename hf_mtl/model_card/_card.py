@@ -26,6 +26,9 @@ __all__ = ["add_tags", "address_card", "read_card", "render_card", "write_card",
 logger = logging.get_logger(__name__)
 
 _SECTION = re.compile(r"(<!-- hf_mtl:begin (?P<name>\w+) -->\n)(?P<text>.*?)(<!-- hf_mtl:end (?P=name) -->)", re.DOTALL)
+_CALIBRATION = re.compile(
+    r"(## Calibration\n\n)?<!-- hf_mtl:begin calibration -->\n.*?<!-- hf_mtl:end calibration -->\n*", re.DOTALL
+)
 #: What the last save wrote as metadata, so that the next one knows what a person changed.
 _WRITTEN = re.compile(r"\n*<!-- hf_mtl:metadata (?P<json>.*?) -->\n*")
 _MODEL_ID = re.compile(r'(model=|from_pretrained\()"[^"]*"')
@@ -56,6 +59,8 @@ def render_card(facts: CardFacts, existing: str | None = None, *, model_id: str 
         found = _WRITTEN.search(old.text)
         merged = merge_metadata(generated, old.data.to_dict(), _loaded(found["json"]) if found else {})
         body = _merged(_WRITTEN.sub("\n", old.text).strip("\n"), body)
+        if not any(task.calibration_temperature for task in facts.tasks):
+            body = _CALIBRATION.sub("", body)  # of weights that changed
     # "--" would end an HTML comment early.
     remembered = {key: value for key, value in generated.items() if key != "model-index"}
     written = json.dumps(remembered, ensure_ascii=True, sort_keys=True).replace("--", "-\\u002d")
@@ -230,9 +235,18 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
         "all_parameters": f"{parameters:,}",
         "separate_parameters": f"{separate:,}",
         "cost": _cost(len(facts.tasks), parameters, separate),
+        "calibration": _calibration(facts),
         "max_length": f"the first {length}" if facts.max_length else length,
         "language": list(facts.language),
     }
+
+
+def _calibration(facts: CardFacts) -> str:
+    named = [cell_text(task.name) for task in facts.tasks if task.calibration_temperature is not None]
+    if not named:
+        return "Scores are the model's own probabilities. They were not calibrated."
+    others = "" if len(named) == len(facts.tasks) else " Others were not calibrated."
+    return f"Scores of {', '.join(named)} were calibrated, on rows like those it was trained for.{others}"
 
 
 def _cost(tasks: int, parameters: int, separate: int) -> str:

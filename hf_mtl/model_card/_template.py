@@ -155,7 +155,7 @@ This model was not evaluated when this card was written.
 <!-- hf_mtl:begin limits -->
 - Of a text, {{ max_length }} are read; the rest is cut off.
 - A task always picks among the labels above: a text that fits none gets one all the same.
-- Scores are the model's own probabilities. They were not calibrated.
+- {{ calibration }}
 - What the encoder and the datasets are biased by, this model is, too.
 {% if not language -%}
 - The languages that it understands are those of its training data; they were not recorded.

@@ -105,7 +105,7 @@ class Recipe(ReadRecipe):
 
         Args:
             tasks: The model's tasks.
-            split: ``"validation"`` or ``"test"``.
+            split: ``"train"``, ``"validation"`` or ``"test"``.
 
         Returns:
             The datasets that have such a split, by name.
@@ -126,7 +126,7 @@ class Recipe(ReadRecipe):
         kinds = {task.name: {"type": task.type, "problem_type": task.problem_type} for task in tasks}
         with self.blamed():
             # Test rows are held out before validation rows, so each split is the one of the training.
-            uses = _USES if split == "validation" else ("train", "test")
+            uses = ("train", "test") if split == "test" else _USES
             loaded = self._load()
             missing = [name for name in self._task_names() if name not in names]
             kinds |= {name: self._infer_type(name, self.tasks, loaded) for name in missing}

@@ -31,7 +31,15 @@ from __future__ import annotations
 
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._averaging import make_average
-from hf_mtl.trainer._calibration import CalibratedTask, check_calibration, forget_calibration, with_temperature
+from hf_mtl.trainer._calibration import (
+    CalibratedTask,
+    calibratable_tasks,
+    calibrate_task,
+    check_calibration,
+    forget_calibration,
+    with_temperature,
+)
+from hf_mtl.trainer._calibration_card import write_calibration
 from hf_mtl.trainer._checkpoints import remove_checkpoints
 from hf_mtl.trainer._data_checks import warn_of_texts
 from hf_mtl.trainer._divergence import DivergenceError
@@ -60,6 +68,8 @@ __all__ = [
     "SummaryCallback",
     "TaskScorer",
     "TunedThresholds",
+    "calibratable_tasks",
+    "calibrate_task",
     "check_calibration",
     "check_tuning",
     "count_batch",
@@ -75,4 +85,5 @@ __all__ = [
     "tune_task",
     "warn_of_texts",
     "with_temperature",
+    "write_calibration",
 ]

@@ -30,7 +30,15 @@ from hf_mtl_light.errors import UserError
 from hf_mtl_light.numerics import calibrated as divided
 from hf_mtl_light.numerics import softmax
 
-__all__ = ["CalibratedTask", "calibrate_tasks", "check_calibration", "forget_calibration", "with_temperature"]
+__all__ = [
+    "CalibratedTask",
+    "calibratable_tasks",
+    "calibrate_task",
+    "calibrate_tasks",
+    "check_calibration",
+    "forget_calibration",
+    "with_temperature",
+]
 
 logger = logging.get_logger(__name__)
 
@@ -77,38 +85,15 @@ def calibrate_tasks(
         ValueError: If a task has no probabilities to calibrate, no row labels one that has, or none can have sets.
     """
     model = trainer._plain_model
-    names = _chosen(model.task_heads, tasks)
-    keys = [coverage_key(coverage) for coverage in coverages]
-    if keys and not any(model.task_heads[name].gives_sets(model.task_heads[name].task) for name in names):
-        raise UserError(
-            f"coverage would be without effect: sets of labels are for tasks with one label a row, and none of "
-            f"{listed(names)} is one. Leave it out."
-        )
+    names = calibratable_tasks(model, tasks, coverages)
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for name, (logits, targets, _) in read_outputs(trainer, datasets, names, lambda outputs: outputs.items()):
         found.setdefault(name, []).append((logits, targets))
     calibrated = {}
     for name in (name for name in names if name in found):
         logits, targets = (np.concatenate(columns) for columns in zip(*found[name], strict=True))
-        if len(logits) == 0:
-            continue
-        if not np.isfinite(logits).all():
-            raise UserError(
-                f"Task {name!r}: the model's logits are infinite or not a number. The model diverged: take an earlier "
-                "checkpoint, or train again with a lower learning_rate."
-            )
-        head = model.task_heads[name]
-        old = head.task
-        new = with_temperature(old, best_temperature(logits, targets, _function(head)))
-        temperature = new.calibration_temperature or 1.0
-        if head.gives_sets(old):
-            asked = list(dict.fromkeys([*old.conformal_thresholds, *keys]))
-            new = replace(new, conformal_thresholds=_set_thresholds(logits, targets, temperature, asked))
-        before, after = (
-            _scores(logits, targets, head, each) for each in (old.calibration_temperature or 1.0, temperature)
-        )
-        calibrated[name] = CalibratedTask(temperature, before, after, len(logits), new.conformal_thresholds)
-        model.replace_task(new)
+        if len(logits):
+            calibrated[name] = calibrate_task(model, name, logits, targets, coverages)
     if not calibrated:
         raise UserError(
             "No row labels a task with probabilities, so there is nothing to calibrate. Such tasks of the model: "
@@ -117,7 +102,20 @@ def calibrate_tasks(
     return calibrated
 
 
-def _chosen(heads: Mapping[str, Head], tasks: Sequence[str] | None) -> list[str]:
+def calibratable_tasks(
+    model: MultiTaskModel, tasks: Sequence[str] | None = None, coverages: Sequence[float] = ()
+) -> list[str]:
+    """Return the tasks that are asked for, or all of a model that can be calibrated.
+
+    Args:
+        model: The model.
+        tasks: Names of the tasks; ``None``: all that have probabilities.
+        coverages: For which sets of labels are asked for.
+
+    Raises:
+        ValueError: If a task has no probabilities to calibrate, or sets are asked for and no task can have them.
+    """
+    heads = model.task_heads
     possible = [name for name, head in heads.items() if head.is_calibratable(head.task)]
     for name in tasks or ():
         if name not in heads:
@@ -127,7 +125,52 @@ def _chosen(heads: Mapping[str, Head], tasks: Sequence[str] | None) -> list[str]
                 f"Task {name!r}: answers of the type {heads[name].task.type!r} have no probabilities that a "
                 f"temperature could set right. Tasks of the model that have: {listed(possible) or 'none'}."
             )
-    return possible if tasks is None else list(tasks)
+    names = possible if tasks is None else list(tasks)
+    keys = [coverage_key(coverage) for coverage in coverages]
+    if keys and not any(heads[name].gives_sets(heads[name].task) for name in names):
+        raise UserError(
+            f"coverage would be without effect: sets of labels are for tasks with one label a row, and none of "
+            f"{listed(names)} is one. Leave it out."
+        )
+    return names
+
+
+def calibrate_task(
+    model: MultiTaskModel, name: str, logits: np.ndarray, targets: np.ndarray, coverages: Sequence[float] = ()
+) -> CalibratedTask:
+    """Fit the temperature of a task on items, put it into the model's config, and return what it changed.
+
+    Args:
+        model: The model.
+        name: A task that can be calibrated.
+        logits: [n, C], not divided by a temperature.
+        targets: [n, C], the probability of each label.
+        coverages: For which sets of labels are to hold the truth, besides those that the task has thresholds for.
+
+    Raises:
+        ValueError: If a logit is not finite.
+    """
+    if not np.isfinite(logits).all():
+        raise UserError(
+            f"Task {name!r}: the model's logits are infinite or not a number. The model diverged: take an earlier "
+            "checkpoint, or train again with a lower learning_rate."
+        )
+    head = model.task_heads[name]
+    old = head.task
+    new = with_temperature(old, best_temperature(logits, targets, _function(head)))
+    temperature = new.calibration_temperature or 1.0
+    if head.gives_sets(old):
+        keys = dict.fromkeys([*old.conformal_thresholds, *map(coverage_key, coverages)])
+        new = replace(new, conformal_thresholds=_set_thresholds(logits, targets, temperature, list(keys)))
+    before, after = (_scores(logits, targets, head, each) for each in (old.calibration_temperature or 1.0, temperature))
+    model.replace_task(new)
+    return CalibratedTask(temperature, before, after, len(logits), new.conformal_thresholds)
+
+
+def _function(head: Head) -> str:
+    description = head.describe(head.task)
+    assert description is not None  # calibratable
+    return description.function
 
 
 def _set_thresholds(
@@ -136,12 +179,6 @@ def _set_thresholds(
     """Return the threshold of each coverage, of the probabilities as answers compute them."""
     table, labels = softmax(divided(logits, temperature)), targets.argmax(-1)
     return {coverage: conformal_threshold(table, labels, float(coverage)) for coverage in coverages}
-
-
-def _function(head: Head) -> str:
-    description = head.describe(head.task)
-    assert description is not None  # calibratable
-    return description.function
 
 
 def _scores(logits: np.ndarray, targets: np.ndarray, head: Head, temperature: float) -> dict[str, float]:

@@ -21,6 +21,7 @@ from hf_mtl.inference import predict
 from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts, address_card, write_card
 from hf_mtl.samplers import DatasetSampler
 from hf_mtl.samplers.plan import SamplingRules
+from hf_mtl.trainer._calibration_card import write_calibration
 from hf_mtl.trainer._strategies import describe_strategies
 from hf_mtl.trainer._thresholds import ThresholdTrainer
 from hf_mtl_light.errors import UserError
@@ -154,6 +155,7 @@ class PublishingTrainer(ThresholdTrainer):
         name = self._card_fields.get("model_name") or folder.absolute().name
         with self._averages.held_by(self._plain_model):
             write_card(path, self._card_facts(name), earlier=folder / "README.md")
+        write_calibration(path, self._plain_model, self.calibrated_tasks)
 
     def _card_facts(self, name: str) -> CardFacts:
         ids = self._card_fields.get("dataset_ids", {})

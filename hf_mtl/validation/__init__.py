@@ -13,9 +13,9 @@ from hf_mtl.validation._compare import BUDGETS, Comparison, compare
 from hf_mtl.validation._cross_validate import CrossValidation, cross_validate
 from hf_mtl.validation._errors import TaskErrors, errors, errors_by_task
 from hf_mtl.validation._folds import Splitter, make_folds
-from hf_mtl.validation._from_oof import label_errors, tune_thresholds_from_oof
+from hf_mtl.validation._from_oof import calibrate_from_oof, label_errors, tune_thresholds_from_oof
 from hf_mtl.validation._oof import read_oof
-from hf_mtl.validation._predicted_rows import predicted_rows
+from hf_mtl.validation._predicted_rows import chosen_tasks, predicted_rows
 from hf_mtl.validation._stratify import IterativeStratifiedKFold
 from hf_mtl.validation._texts import normalised
 
@@ -26,6 +26,8 @@ __all__ = [
     "IterativeStratifiedKFold",
     "Splitter",
     "TaskErrors",
+    "calibrate_from_oof",
+    "chosen_tasks",
     "compare",
     "conformal_sets",
     "conformal_threshold",

@@ -16,10 +16,14 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelledDataset, StoredPredictions, as_datasets
 from hf_mtl.heads import head_class
 from hf_mtl.model import MultiTaskModel
-from hf_mtl.trainer import TunedThresholds, tune_task
+from hf_mtl.trainer import CalibratedTask, TunedThresholds, calibratable_tasks, calibrate_task, tune_task
 from hf_mtl_light.errors import MissingExtraError, UserError
+from hf_mtl_light.numerics import calibrated, sigmoid
 
-__all__ = ["label_errors", "tune_thresholds_from_oof"]
+__all__ = ["calibrate_from_oof", "label_errors", "tune_thresholds_from_oof"]
+
+#: The least probability above 0 that float32, in which the file keeps them, holds exactly enough.
+_LEAST = 1e-38
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,71 @@ def tune_thresholds_from_oof(
         _check_labels(stored, task, oof)
         found = _Judged.of(stored, datasets, task)
         flags = np.array(found.labels, dtype=bool)
-        tuned[task.name] = tune_task(model, task.name, np.array(found.probabilities), flags, how)
+        scores = sigmoid(calibrated(_logits(found.probabilities, "sigmoid"), task.calibration_temperature or 1.0))
+        tuned[task.name] = tune_task(model, task.name, scores, flags, how)
     return tuned
+
+
+def calibrate_from_oof(
+    model: MultiTaskModel,
+    oof: str | Path,
+    datasets: Any,
+    *,
+    tasks: Sequence[str] | None = None,
+    coverage: float | Sequence[float] | None = None,
+) -> dict[str, CalibratedTask]:
+    """Fit temperatures, and thresholds of sets, to out-of-fold probabilities, and put them into the model's config.
+
+    So all rows train, and all calibrate: each is judged by the model that did not see it. Logarithms of probabilities
+    are logits but for a number that softmax leaves out, so the temperature is that of the folds' models. A model of all
+    rows is a little better than those, and is taken for a little less sure than it may be.
+
+    Args:
+        model: The model, trained on all rows, say.
+        oof: The ``oof.parquet`` of `cross_validate`.
+        datasets: The training rows that were cut into folds, such as ``Recipe.load(file).prepare().train``.
+        tasks: Names of the tasks; ``None``: all of the file that have probabilities to calibrate.
+        coverage: See `hf_mtl.MultiTaskTrainer.calibrate`.
+
+    Returns:
+        For each task its temperature, and what it changed on these rows.
+
+    Raises:
+        ValueError: If a task is not in the file or cannot be calibrated, or the file lacks a row.
+    """
+    stored = StoredPredictions(oof)
+    coverages = [coverage] if isinstance(coverage, (int, float)) else coverage or []
+    names = calibratable_tasks(model, tasks, coverages)
+    if tasks is None:
+        names = [name for name in names if name in stored.tasks]
+    missing = [name for name in names if name not in stored.tasks]
+    if missing or not names:
+        raise UserError(
+            f"{oof}: has no probabilities of {listed(missing) or 'a task that can be calibrated'}. Its tasks: "
+            f"{listed(stored.tasks)}."
+        )
+    found = {}
+    for name in names:
+        task, head = model.config.task(name), model.task_heads[name]
+        _check_labels(stored, task, oof)
+        judged = _Judged.of(stored, datasets, task)
+        described = head.describe(task)
+        assert described is not None  # calibratable
+        units = _words(judged, task) if head.needs_words else _rows(judged)
+        logits = _logits([unit["own"] for unit in units], described.function)
+        labels = np.array([unit["label"] for unit in units])
+        targets = labels if task.is_multi_label else np.eye(task.num_labels)[labels]
+        found[name] = calibrate_task(model, name, logits, targets.astype(np.float64), coverages)
+    return found
+
+
+def _logits(probabilities: Sequence[Any], function: str) -> np.ndarray:
+    """Return logits [n, C] that give these probabilities."""
+    table = np.array(probabilities, dtype=np.float64).clip(_LEAST, 1.0)
+    logits: np.ndarray = np.log(table)
+    if function == "sigmoid":
+        logits = logits - np.log1p(-table.clip(max=1 - 2**-25))  # half of a unit of float32 below 1
+    return logits
 
 
 def label_errors(oof: str | Path, datasets: Any, tasks: Sequence[TaskConfig], name: str) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from hf_mtl.heads import head_class
 from hf_mtl.inference import gives_probabilities, probabilities
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.recipe import BuiltRecipe
+from hf_mtl.trainer import with_temperature
 from hf_mtl_light.outputs import written_whole
 
 __all__ = ["HeldOut", "join_oof", "read_oof"]
@@ -55,6 +56,8 @@ class HeldOut:
 
     def _predictions(self, folder: Path, words: Sequence[str]) -> Iterator[Prediction]:
         model = MultiTaskModel.from_pretrained(folder)
+        for task in model.tasks:  # temperatures and thresholds are to be fitted to what the model itself says
+            model.replace_task(with_temperature(task, None))
         tokenizer = AutoTokenizer.from_pretrained(folder)
         heads = {task.name: head_class(task) for task in self.tasks}
         # Long rows are read in windows, so that no word is left out.

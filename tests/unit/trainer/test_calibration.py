@@ -3,6 +3,8 @@
 import copy
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,8 +123,16 @@ def test_training_ends_with_it_and_further_training_drops_it(build, rows, model)
     trainer.train()
     assert trainer.calibrated_tasks.keys() == CALIBRATED
     assert all(trainer.model.config.task(name).calibration_temperature for name in CALIBRATED)
+    trainer.save_model()
+    card = (Path(trainer.args.output_dir) / "README.md").read_text()
+    assert all(card.count(f"| `{name}` | {found.items:,} |") == 1 for name, found in trainer.calibrated_tasks.items())
+    assert "They were not calibrated" not in card
     again = build(trainer.model, rows, rows, max_steps=1)
     again.train()
+    again.save_model()
+    card = (Path(trainer.args.output_dir) / "README.md").read_text()
+    assert "They were not calibrated" in card
+    assert "Calibration" not in card
     assert [task.calibration_temperature for task in again.model.tasks] == [None] * 5
     assert again.model.config.task("topics").thresholds == pytest.approx(TOPICS.thresholds)
 
@@ -171,7 +181,14 @@ def test_the_command_writes_a_calibrated_model(rows, model, tokenizer, tmp_path)
     load = {"path": "json", "data_files": dict.fromkeys(("train", "validation"), str(tmp_path / "sst.jsonl"))}
     recipe = {"encoder": "x", "datasets": {"sst": {"load": load, "columns": columns}}, "training": {"use_cpu": True}}
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
-    call = ["calibrate", tmp_path / "model", tmp_path / "recipe.yaml", "-o", tmp_path / "out", "--tasks", "mood"]
+    call = ["calibrate", tmp_path / "model", tmp_path / "recipe.yaml", "--tasks", "mood"]
+    planned = CliRunner().invoke(app, list(map(str, [*call, "--dry-run"])))
+    assert planned.exit_code == 0, planned.output
+    count = len(rows["sst"])
+    assert planned.output.startswith(f"No training: one pass over {count} rows (sst {count}), about 2 batches of 8.")
+    nowhere = CliRunner().invoke(app, list(map(str, call)))
+    assert (nowhere.exit_code, "--output is missing" in nowhere.output) == (2, True)
+    call += ["-o", tmp_path / "out"]
     done = CliRunner().invoke(app, list(map(str, call)))
     assert done.exit_code == 0, done.output
     assert "Temperature of 'mood': " in done.output
@@ -179,6 +196,9 @@ def test_the_command_writes_a_calibrated_model(rows, model, tokenizer, tmp_path)
     out = MultiTaskModel.from_pretrained(tmp_path / "out")
     changed = [task.name for task in out.tasks if task != model.config.task(task.name)]
     assert changed == ["mood"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert re.search(r"## Calibration\n(.*\n)+\| `mood` \| 16 \|", card)
+    assert "Scores of `mood` were calibrated" in card
     assert all(torch.equal(a, b) for a, b in zip(out.parameters(), model.parameters(), strict=True))
 
 

@@ -7,7 +7,8 @@ from datasets import Dataset
 from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.data import Prediction, write_predictions
 from hf_mtl.metrics import best_thresholds
-from hf_mtl.validation import label_errors, tune_thresholds_from_oof
+from hf_mtl.trainer import calibrate_task
+from hf_mtl.validation import calibrate_from_oof, label_errors, tune_thresholds_from_oof
 from tests.encoders import tiny_encoder
 
 MOOD = TaskConfig("mood", "sequence-classification", labels=["bad", "good"])
@@ -107,3 +108,65 @@ def test_probabilities_of_other_labels_or_rows_are_refused(data, oof):
     more = Dataset.from_dict({"text": ["a"] * 51, "topics": [["a"]] * 51})
     with pytest.raises(ValueError, match="row 50, task 'topics'"):
         tune_thresholds_from_oof(MultiTaskModel.from_encoder(tiny_encoder(), [TOPICS]), oof, {"x": more})
+
+
+@pytest.fixture
+def answered(tmp_path):
+    """Logits of a model that is too sure, the labels, and a file of the probabilities that it gave."""
+    generator = np.random.default_rng(1)
+    logits = {"mood": generator.normal(size=(60, 2)), "topics": generator.normal(size=(60, 3))}
+    flags = generator.random((60, 3)) < 1 / (1 + np.exp(-logits["topics"]))
+    moods = (generator.random(60) < 1 / (1 + np.exp(logits["mood"][:, 0] - logits["mood"][:, 1]))).astype(int)
+    logits = {name: (4 * each).astype(np.float32) for name, each in logits.items()}
+    powers = np.exp(logits["mood"])
+    own = {"mood": powers / powers.sum(1, keepdims=True), "topics": 1 / (1 + np.exp(-logits["topics"]))}
+    predictions = [Prediction("x", i, name, own[name][i].tolist(), 0) for i in range(60) for name in own]
+    path = tmp_path / "oof.parquet"
+    write_predictions(path, predictions, {"mood": MOOD.labels, "topics": TOPICS.labels}, [])
+    topics = [[t for t, flag in zip("abc", row, strict=True) if flag] for row in flags]
+    rows = {"text": [f"text {i}" for i in range(60)], "mood": [MOOD.labels[i] for i in moods], "topics": topics}
+    return path, {"x": Dataset.from_dict(rows)}, logits, {"mood": np.eye(2)[moods], "topics": flags.astype(float)}
+
+
+def test_temperatures_and_thresholds_of_sets_are_those_of_the_logits_themselves(answered):
+    path, rows, logits, targets = answered
+    mine, theirs = (MultiTaskModel.from_encoder(tiny_encoder(), TASKS) for _ in range(2))
+    found = calibrate_from_oof(mine, path, rows, coverage=0.8)
+    assert list(found) == ["mood", "topics"]
+    for name in logits:
+        expected = calibrate_task(theirs, name, logits[name], targets[name], [0.8])
+        assert found[name].temperature == pytest.approx(expected.temperature, rel=1e-4)
+        assert found[name].temperature > 2
+        assert found[name].after == pytest.approx(expected.after, abs=1e-5)
+    sets = [model.config.task("mood").conformal_thresholds["0.8"] for model in (mine, theirs)]
+    assert sets[0] == pytest.approx(sets[1], abs=1e-6)
+    # Fitted once more it is the same: what is in the file was not divided.
+    again = calibrate_from_oof(mine, path, rows)
+    assert {name: each.temperature for name, each in again.items()} == {n: e.temperature for n, e in found.items()}
+
+
+def test_thresholds_of_a_calibrated_model_decide_on_its_calibrated_scores(answered):
+    path, rows, logits, _ = answered
+    plain, calibrated = (MultiTaskModel.from_encoder(tiny_encoder(), TASKS) for _ in range(2))
+    calibrate_from_oof(calibrated, path, rows, tasks=["topics"])
+    decisions = []
+    for model in (plain, calibrated):
+        tune_thresholds_from_oof(model, path, rows)
+        task = model.config.task("topics")
+        scores = 1 / (1 + np.exp(-logits["topics"] / (task.calibration_temperature or 1)))
+        decisions.append(scores >= np.array(task.thresholds))
+    assert (decisions[0] == decisions[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"tasks": ["tags"]}, "has no probabilities of 'tags'. Its tasks: 'mood', 'topics'"),
+        ({"tasks": ["score"]}, "'score': answers of the type 'regression' have no probabilities"),
+        ({"tasks": ["topics"], "coverage": 0.9}, "coverage would be without effect"),
+    ],
+)
+def test_what_the_file_cannot_calibrate_is_said(answered, asked, message):
+    path, rows, *_ = answered
+    with pytest.raises(ValueError, match=message):
+        calibrate_from_oof(MultiTaskModel.from_encoder(tiny_encoder(), TASKS), path, rows, **asked)

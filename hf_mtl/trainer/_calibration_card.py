@@ -1,0 +1,53 @@
+"""What a calibration changed, as a section of the model's card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hf_mtl.model import MultiTaskModel
+from hf_mtl.model_card import write_section
+from hf_mtl.trainer._calibration import CalibratedTask
+from hf_mtl_light.text import cell_text
+
+__all__ = ["write_calibration"]
+
+
+def write_calibration(card: Path, model: MultiTaskModel, calibrated: Mapping[str, CalibratedTask]) -> None:
+    """Write what the calibrations changed into a card that there is; without any that hold it stays as it is.
+
+    Args:
+        card: The card.
+        model: The model; what was calibrated before its weights changed is left out.
+        calibrated: What ``trainer.calibrate`` returned.
+    """
+    held = {task.name: task for task in model.tasks if task.calibration_temperature is not None}
+    kept = {
+        name: found
+        for name, found in calibrated.items()
+        if name in held and held[name].calibration_temperature == found.temperature
+    }
+    if kept:
+        write_section(card, "calibration", "Calibration", _text(kept))
+
+
+def _text(calibrated: Mapping[str, CalibratedTask]) -> str:
+    lines = [
+        "Scores are the logits divided by a temperature, fitted on rows that the model was not trained on. Figures are "
+        "of these rows.",
+        "",
+        "| task | items | temperature | calibration error before | after | Brier score before | after "
+        "| log-likelihood loss before | after |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, found in calibrated.items():
+        numbers = [f"{side[key]:.4f}" for key in found.before for side in (found.before, found.after)]
+        lines.append(f"| {cell_text(name)} | {found.items:,} | {found.temperature:.3f} | {' | '.join(numbers)} |")
+    sets = [
+        f"- {cell_text(name)}, coverage {coverage}: labels with a score of at least {threshold:.4f}"
+        for name, found in calibrated.items()
+        for coverage, threshold in found.conformal_thresholds.items()
+    ]
+    if sets:
+        lines += ["", "Sets that hold the true label in such a part of rows:", "", *sets]
+    return "\n".join(lines)
