@@ -49,7 +49,7 @@ def infer_labels(name: str, given: Mapping[str, Any], kind: Mapping[str, Any], s
     labels = given.get("labels")
     if labels is None and kind["type"] == "sentiment":
         labels = _ordered(name, kind, splits)
-    elif labels is None and kind["type"] == "regression":
+    elif labels is None and kind["type"] in ("regression", "image-regression"):
         labels = _targets(name, splits)
     elif labels is None and kind["type"] in HEADS and HEADS[kind["type"]].takes_labels:
         labels = _union(name, kind, splits)

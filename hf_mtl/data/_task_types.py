@@ -26,6 +26,8 @@ _TEXTS = ("string", "large_string", "string_view")
 _LOOK = 200
 _DECIMAL = re.compile(r"\s*[-+]?\d+[.,]\d+\s*")
 _NUMBER = re.compile(r"\s*[-+]?\d+([.,]\d+)?\s*")
+#: The types that tasks get where their rows have pictures alone.
+_OF_PICTURES = {"sequence-classification": "image-classification", "regression": "image-regression"}
 #: Whole numbers of a column of floats that may be classes, not amounts.
 _FEW = 20
 
@@ -61,8 +63,8 @@ def infer_type(name: str, given: Mapping[str, Any], data: Mapping[str, Dataset])
         said = ", ".join(f"{dataset!r}: {kind}" for dataset, (kind, _) in found.items())
         raise InferenceError(name, "type", f"the datasets show different types ({said}). Give the type.")
     kind, is_multi = kinds[0]
-    if kind == "sequence-classification" and not given.get("type") and _are_of_pictures(data):
-        kind = "image-classification"
+    if kind in _OF_PICTURES and not given.get("type") and _are_of_pictures(data):
+        kind = _OF_PICTURES[kind]
     result = {"type": kind}
     problem_type = given.get("problem_type", "multi_label_classification" if is_multi else None)
     if problem_type is not None:
@@ -81,7 +83,7 @@ def _observed(name: str, given: Mapping[str, Any], dataset: str, rows: Dataset) 
     inner = getattr(feature, "feature", None)
     holds_lists = inner is not None or (_is_text(feature) and _cells_are_lists(rows, name))
     if given.get("type"):
-        is_multi = given["type"] == "sequence-classification" and holds_lists
+        is_multi = given["type"] in ("sequence-classification", "image-classification") and holds_lists
         return given["type"], is_multi and not _are_distributions(rows, name)
     if _is_squad(feature):
         return "question-answering", False

@@ -41,6 +41,7 @@ from hf_mtl.heads._task_type import NoOptions
 from hf_mtl.heads._token_head import TokenHead
 from hf_mtl.heads.crf_tagging import CrfTaggingHead
 from hf_mtl.heads.image_classification import ImageClassificationHead
+from hf_mtl.heads.image_regression import ImageRegressionHead
 from hf_mtl.heads.masked_lm import MaskedLmHead, MaskedLmOptions
 from hf_mtl.heads.multiple_choice import MultipleChoiceHead
 from hf_mtl.heads.question_answering import QuestionAnsweringHead, QuestionAnsweringOptions
@@ -63,6 +64,7 @@ __all__ = [
     "Head",
     "HeadOutput",
     "ImageClassificationHead",
+    "ImageRegressionHead",
     "LabelError",
     "MaskedLmHead",
     "MaskedLmOptions",
@@ -118,6 +120,7 @@ HEADS: dict[str, type[Head]] = {
     "question-answering": QuestionAnsweringHead,
     "multiple-choice": MultipleChoiceHead,
     "image-classification": ImageClassificationHead,
+    "image-regression": ImageRegressionHead,
 }
 
 

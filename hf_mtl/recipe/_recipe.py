@@ -194,7 +194,7 @@ class Recipe(ReadRecipe):
         single = [
             task
             for task in source.tasks()
-            if kinds[task]["type"] in ("sequence-classification", "sentiment")
+            if kinds[task]["type"] in ("sequence-classification", "sentiment", "image-classification")
             and kinds[task].get("problem_type") != "multi_label_classification"
         ]
         for use, size in (("test", source.test_size), ("validation", source.validation_size)):

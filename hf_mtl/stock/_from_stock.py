@@ -93,14 +93,14 @@ def _task(name: str, config: Any, kind: StockKind, given: str | None) -> TaskCon
     own = next((type for type, head in HEADS.items() if (head.stock_kind or head.level) == kind), "")
     labels: list[str] | None = [config.id2label[number] for number in sorted(config.id2label)]
     problem_type = None
-    if kind != "sequence":
+    if kind not in ("sequence", "image"):
         task_type, labels = own, labels if HEADS[own].takes_labels else None
     elif config.problem_type == "regression" or len(labels or ()) == 1:  # Transformers' own rule
-        task_type = "regression"
+        task_type = "regression" if kind == "sequence" else "image-regression"
         if len(labels or ()) == 1:
             labels = None
     else:
-        task_type = "sequence-classification"
+        task_type = f"{kind}-classification"
         if config.problem_type == "multi_label_classification":
             problem_type = config.problem_type
     dropout = getattr(config, "classifier_dropout", None)

@@ -126,10 +126,7 @@ def _check(model: PreTrainedModel, head: Head) -> None:
 def _check_images(model: PreTrainedModel, head: Head) -> None:
     """Compare the stock model with the head on two pictures: see `_check`."""
     encoder = stock_encoder(model)
-    size = getattr(encoder.config, "image_size", 32)
-    height, width = (size, size) if isinstance(size, int) else tuple(size)
-    shape = (2, getattr(encoder.config, "num_channels", 3), height, width)
-    pixels = torch.linspace(-1, 1, math.prod(shape), device=model.device, dtype=model.dtype).view(shape)
+    pixels = _small_pictures(model)["pixel_values"]
     states, _, _ = encode_images(encoder, pixels)
     expected = copy.deepcopy(head).eval().flat_logits(states, encoder)
     found = model(pixel_values=pixels).logits
@@ -172,18 +169,31 @@ def _fold_temperature(model: PreTrainedModel, head: Head) -> None:
     """
     temperature, outputs = float(head.task.calibration_temperature or 1), head.num_outputs(head.task)
     layers = [module for module in model.modules() if isinstance(module, nn.Linear) and module.out_features == outputs]
-    ids, mask = _small_batch(model)
-    before = stock_logits(model(input_ids=ids, attention_mask=mask))
+    if head.classifier.kind == "image":
+        batch = _small_pictures(model)
+    else:
+        batch = dict(zip(("input_ids", "attention_mask"), _small_batch(model), strict=True))
+    before = stock_logits(model(**batch))
     for layer in layers[-1:]:
         for values in (layer.weight, layer.bias):
             if values is not None:
                 values.copy_(values.double() / temperature)
-    after = stock_logits(model(input_ids=ids, attention_mask=mask))
+    after = stock_logits(model(**batch))
     if not torch.allclose(after * temperature, before, rtol=1e-3, atol=1e-3 * float(before.abs().max())):
         raise UserError(
             f"Task {head.task.name!r}: its temperature {temperature:g} cannot be folded into {type(model).__name__}, "
             "whose logits are not those of one last layer. Take it off the task, or export to ONNX."
         )
+
+
+def _small_pictures(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Return the pixels of two pictures."""
+    config = stock_encoder(model).config
+    size = getattr(config, "image_size", 32)
+    height, width = (size, size) if isinstance(size, int) else tuple(size)
+    shape = (2, getattr(config, "num_channels", 3), height, width)
+    pixels = torch.linspace(-1, 1, math.prod(shape), device=model.device, dtype=model.dtype).view(shape)
+    return {"pixel_values": pixels}
 
 
 def _small_batch(model: PreTrainedModel) -> tuple[torch.Tensor, torch.Tensor]:

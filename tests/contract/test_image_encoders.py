@@ -79,6 +79,34 @@ def test_a_task_leaves_as_a_stock_model_and_comes_back(family, tmp_path):
     assert tuple(back.tasks[0].labels) == tuple(DIGIT.labels)
 
 
+KINDS = {
+    "several labels": replace(DIGIT, problem_type="multi_label_classification"),
+    "calibrated": replace(DIGIT, calibration_temperature=2.0),
+    "a number": TaskConfig("digit", "image-regression", target_mean=5.0, target_std=2.0),
+    "two numbers": TaskConfig("digit", "image-regression", labels=["x", "y"], target_mean=[5.0, 1.0], target_std=2.0),
+}
+
+
+@pytest.mark.parametrize("family", ["dinov2", "swin"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_task_leaves_as_a_stock_model_and_comes_back(kind, family, tmp_path):
+    task = KINDS[kind]
+    model = MultiTaskModel.from_encoder(tiny_image_encoder(family), [task])
+    pixels = pictures(2)
+    stock = model.to_transformers("digit")
+    stock.save_pretrained(tmp_path)
+    with torch.no_grad():
+        logits = model(pixel_values=pixels).logits["digit"]
+        head = model.task_heads["digit"]
+        expected = head.in_unit(logits) if head.is_regression else logits / (task.calibration_temperature or 1)
+        torch.testing.assert_close(stock(pixel_values=pixels).logits, expected, rtol=1e-5, atol=1e-5)
+        back = MultiTaskModel.from_transformers({"digit": str(tmp_path)})
+        assert torch.equal(back(pixel_values=pixels).logits["digit"], stock(pixel_values=pixels).logits)
+    found = back.tasks[0]
+    assert (found.type, found.is_multi_label) == (task.type, task.is_multi_label)
+    assert found.labels == task.labels
+
+
 def test_a_family_without_a_stock_class_says_so():
     with pytest.raises(ValueError, match="has no stock form"):
         MultiTaskModel.from_encoder(tiny_image_encoder("dinov3_vit"), [DIGIT]).to_transformers("digit")

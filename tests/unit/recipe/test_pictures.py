@@ -63,6 +63,24 @@ def test_types_are_read_off_the_data_and_everything_is_saved(place):
     assert again.exit_code == 0, again.output
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([0.5 + number / 7 for number in range(24)], ("image-regression", None)),
+        ([[0.5, number / 7] for number in range(24)], ("image-regression", ["target_0", "target_1"])),
+        ([["a", "b"][: number % 3] for number in range(24)], ("image-classification", ["a", "b"])),
+    ],
+)
+def test_numbers_and_lists_of_labels_are_read_off_the_data(place, values, kind):
+    rows = colours(24).remove_columns("colour").add_column("colour", values)
+    rows.to_parquet(place / "photos.parquet")
+    prepared = Recipe.from_dict(recipe_of()).prepare()
+    task = next(task for task in prepared.tasks if task.name == "colour")
+    assert (task.type, task.labels and list(task.labels)) == kind
+    assert task.is_multi_label == (kind[0] == "image-classification")
+    assert prepared.build().trainer.train().global_step == 4
+
+
 def test_an_encoder_of_pictures_alone_needs_no_tokenizer(place):
     alone = recipe_of(encoders=None, encoder="sight")
     del alone["datasets"]["reviews"]
