@@ -25,7 +25,7 @@ from hf_mtl_light.outputs import write_text_whole
 
 __all__ = ["check_same_training", "differences", "read_trained_on", "training_facts", "write_trained_on"]
 
-#: Training arguments that a resumed training shares with the one it continues.
+#: Training arguments that a resumed training shares with the one it continues. Its length is not one of them.
 _ARGUMENTS = (
     "seed",
     "data_seed",
@@ -34,9 +34,18 @@ _ARGUMENTS = (
     "loss_scaling",
     "max_length",
     "optim",
+    "optim_args",
+    "optim_target_modules",
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
+    "max_grad_norm",
+    "neftune_noise_alpha",
     "learning_rate",
     "weight_decay",
     "lr_scheduler_type",
+    "lr_scheduler_kwargs",
+    "warmup_steps",
     "head_learning_rate",
     "encoder_layer_decay",
     "trunk_learning_rate",

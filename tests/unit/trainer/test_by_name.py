@@ -1,5 +1,6 @@
 """A checkpoint fits the training that it continues by names: in any order, or it is refused before the first step."""
 
+import dataclasses
 import json
 import random
 import shutil
@@ -10,7 +11,8 @@ import torch
 from datasets import Dataset
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
-from hf_mtl.trainer._trained_on import TRAINED_ON
+from hf_mtl.trainer import _trained_on
+from hf_mtl.trainer._trained_on import TRAINED_ON, differences
 from hf_mtl.trainer._whole import PARAMETER_NAMES
 from tests.encoders import tiny_encoder
 from tests.trainers import TASKS, make_data
@@ -118,6 +120,59 @@ DIFFERENCES = {
     "another step": (TASKS, None, {"gradient_accumulation_steps": 2}, r"rows of an optimizer step is 16, was 8"),
     "another rate": (TASKS, None, {"learning_rate": 1e-3}, r"learning_rate is 0.001, was"),
 }
+
+# Arguments that a training may be resumed with other values of, by the reason. Names that end in _ stand for all that
+# begin with them.
+NOT_COMPARED = {
+    "how long it trains": "num_train_epochs max_steps do_ resume_from_checkpoint ignore_data_skip",
+    "compared as rows of a step": "per_device_train_batch_size gradient_accumulation_steps auto_find_batch_size",
+    "compared with all their options": "sampling sampling_options balancing balancing_options augmentation methods",
+    "what is scored and saved": "eval_ per_device_eval_batch_size prediction_loss_only batch_eval_metrics "
+    "include_ logging_ log_ report_to run_name project trackio_ save_ enable_jit_checkpoint push_to_hub hub_ "
+    "load_best_model_at_end metric_for_best_model greater_is_better output_dir disable_tqdm card_examples "
+    "tune_thresholds calibrate gradient_cosine_steps restore_callback_states_from_checkpoint skip_memory_metrics debug",
+    "the machine, and how fast it is": "use_cpu bf16 fp16 bf16_full_eval fp16_full_eval tf32 precision torch_ unpad "
+    "fast_dropout reuse_memory activation_checkpointing activation_checkpointing_kwargs gradient_checkpointing "
+    "gradient_checkpointing_kwargs use_liger_kernel liger_kernel_config use_cache full_determinism accelerator_config "
+    "parallelism_config dataloader_ ddp_ fsdp fsdp_config deepspeed local_rank",
+    "what ends it": "on_divergence",
+    "refused or unread": "label_smoothing_factor average_tokens_across_devices remove_unused_columns label_names "
+    "train_sampling_strategy length_column_name",
+}
+
+
+def test_every_argument_is_compared_or_says_why_not():
+    names = {field.name for field in dataclasses.fields(MultiTaskTrainingArguments) if field.init}
+    free = [entry for entries in NOT_COMPARED.values() for entry in entries.split()]
+    missed = set()
+    for name in names - set(_trained_on._ARGUMENTS):
+        if not any(name == entry or (entry.endswith("_") and name.startswith(entry)) for entry in free):
+            missed.add(name)
+    assert missed == set(), "may a training be resumed with another value of it?"
+    assert set(_trained_on._ARGUMENTS) <= names
+
+
+OTHER_VALUES = {
+    "warmup_steps": 3,
+    "max_grad_norm": 0.25,
+    "adam_beta1": 0.5,
+    "adam_epsilon": 1e-3,
+    "neftune_noise_alpha": 5.0,
+    "lr_scheduler_kwargs": {"num_cycles": 2},
+    "optim_args": "eps=1e-3",
+}
+
+
+def test_another_value_of_what_changes_a_step_is_named(build):
+    trainer = build()
+    before = trainer._training_facts()
+    assert differences(before, trainer._training_facts()) == []
+    for name, value in OTHER_VALUES.items():
+        given = getattr(trainer.args, name)
+        setattr(trainer.args, name, value)
+        (found,) = differences(before, trainer._training_facts())
+        assert found.startswith(f"{name} is ")
+        setattr(trainer.args, name, given)
 
 
 @pytest.fixture(scope="module")
