@@ -3,8 +3,11 @@
 PYTHON3 ?= python3
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-# Rewritten whenever the environment was brought up to date.
+# Rewritten whenever the environment was brought up to date: with what the demo needs, and with what the tests need.
+DEMO_INSTALLED := $(VENV)/installed-demo
 INSTALLED := $(VENV)/installed
+# Not compiled: Python compiles what is imported, which is a small part, at the first import.
+PIP_INSTALL := $(PYTHON) -m pip install --no-compile --constraint constraints.txt
 
 # Arguments for pytest and for every benchmark: make test PYTEST_ARGS="-k samplers", make bench BENCH_ARGS=--quick
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
@@ -13,6 +16,7 @@ BENCH_ARGS ?=
 # Nothing here may depend on a model hub being reachable.
 export HF_HUB_OFFLINE := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
 export TOKENIZERS_PARALLELISM := false
 
@@ -29,14 +33,18 @@ help:
 	@echo "make bench   every benchmark; BENCH_ARGS='--encoder FOLDER --data FOLDER', or --quick, which needs neither"
 	@echo "make clean   remove the environment, caches and what the demo made"
 
-$(INSTALLED): setup.cfg pyproject.toml light/pyproject.toml constraints.txt
+$(DEMO_INSTALLED): setup.cfg pyproject.toml light/pyproject.toml constraints.txt
 	$(PYTHON3) -m venv $(VENV)
 # torch comes first and exactly: the newest build that a looser range allows may bring gigabytes of CUDA libraries.
-	$(PYTHON) -m pip install --constraint constraints.txt torch==2.13.0
-	$(PYTHON) -m pip install --constraint constraints.txt --editable light --editable ".[dev,demo,gradients,onnx,report,serve,sweep]"
+	$(PIP_INSTALL) torch==2.13.0
+	$(PIP_INSTALL) --editable light --editable ".[demo]"
 	touch $@
 
-demo: $(INSTALLED)
+$(INSTALLED): $(DEMO_INSTALLED)
+	$(PIP_INSTALL) --editable light --editable ".[dev,demo,gradients,onnx,report,serve,sweep]"
+	touch $@
+
+demo: $(DEMO_INSTALLED)
 	$(PYTHON) examples/demo/prepare.py
 	$(VENV)/bin/hf-mtl train examples/demo/recipe.yaml --overwrite
 	$(VENV)/bin/hf-mtl evaluate runs/demo examples/demo/recipe.yaml

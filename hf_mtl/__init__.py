@@ -1,20 +1,15 @@
-"""One pretrained encoder, many tasks, inside the Hugging Face stack."""
+"""One pretrained encoder, many tasks, inside the Hugging Face stack.
+
+Importing it registers the model with Transformers' Auto classes and the pipeline ``"multi-task"``. On the
+command line a command imports what it needs when it runs: ``hf-mtl --help`` needs no torch.
+"""
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
-
-from transformers import AutoConfig, AutoModel
-
-from hf_mtl.configuration import MultiTaskConfig, TaskConfig
-from hf_mtl.data import infer_tasks
-from hf_mtl.heads import AnswerOptions
-from hf_mtl.inference import predict
-from hf_mtl.model import MultiTaskModel, MultiTaskOutput
-from hf_mtl.pipelines import MultiTaskPipeline
-from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments
-from hf_mtl_light import OnnxPredictor
-from hf_mtl_light.errors import UserError
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "AnswerOptions",
@@ -33,6 +28,19 @@ __all__ = [
 
 __version__ = version("hf-mtl")
 
-# Here, not beside the classes: code that lies in a repository registers nothing, or a second one could not be loaded.
-AutoConfig.register(MultiTaskConfig.model_type, MultiTaskConfig)
-AutoModel.register(MultiTaskConfig, MultiTaskModel)
+
+def _is_command_line() -> bool:
+    """Return whether this process runs ``hf-mtl`` or ``python -m hf_mtl.cli``, and no program of a user's."""
+    return Path(sys.argv[0]).stem == "hf-mtl" or sys.orig_argv[1:3] == ["-m", "hf_mtl.cli"]
+
+
+if TYPE_CHECKING or not _is_command_line():
+    from hf_mtl._public import *
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module 'hf_mtl' has no attribute {name!r}")
+        import hf_mtl._public
+
+        return getattr(hf_mtl._public, name)

@@ -149,7 +149,8 @@ def _pip_download(source: Source, folder: Path) -> None:
     requirements.write_text(f"{source.name}=={source.version} --hash=sha256:{source.sha256}\n", encoding="utf-8")
     # Naming the project, not :all:, lets the tools that build it come as wheels; compiling those takes minutes.
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", source.name]
-    command += ["--require-hashes", "--requirement", str(requirements), "--dest", str(folder)]
+    # Both projects need setuptools alone for that, which torch brings: an environment for each takes seconds.
+    command += ["--no-build-isolation", "--require-hashes", "--requirement", str(requirements), "--dest", str(folder)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode != 0:
         raise RuntimeError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from transformers import AutoConfig, AutoModel
+
+from hf_mtl.configuration import MultiTaskConfig
 from hf_mtl.model._adapter_folder import load_adapter_weights
 from hf_mtl.model._adapters import ADAPTER_TYPES, make_adapter_config, refuse_adapters
 from hf_mtl.model._model import MultiTaskModel
@@ -20,3 +23,7 @@ __all__ = [
     "refuse_adapters",
     "view_task",
 ]
+
+if __name__ == "hf_mtl.model":  # code that lies in a repository registers nothing, or a second one could not be loaded
+    AutoConfig.register(MultiTaskConfig.model_type, MultiTaskConfig)
+    AutoModel.register(MultiTaskConfig, MultiTaskModel)

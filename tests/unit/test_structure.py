@@ -16,6 +16,7 @@ LIGHT = Path(hf_mtl_light.__file__).parent
 
 #: Parts of the package, highest first. A part imports only parts of lower rows.
 ROWS = [
+    {"_public"},
     {"cli"},
     {"validation"},
     {"recipe", "pipelines", "export", "surgery", "report", "distillation", "serving", "sklearn"},
