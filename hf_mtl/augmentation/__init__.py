@@ -1,4 +1,4 @@
-"""Augmentations: random changes of training rows before they are tokenised.
+"""Augmentations: random changes of training rows before they are tokenised, or their pictures made into pixels.
 
 `AUGMENTATIONS` is the table by name; a new one is one file and one row here. A user's own is a function of a row.
 """
@@ -14,9 +14,13 @@ from hf_mtl.augmentation._augmenter import Augmenter
 from hf_mtl.augmentation._base import Augmentation
 from hf_mtl.augmentation._by_dataset import AugmentationByDataset
 from hf_mtl.augmentation._function import FunctionAugmentation
+from hf_mtl.augmentation._picture import PictureAugmentation
+from hf_mtl.augmentation.color_jitter import ColorJitter
+from hf_mtl.augmentation.horizontal_flip import HorizontalFlip
 from hf_mtl.augmentation.mention_replacement import MentionReplacement
 from hf_mtl.augmentation.pair_swapping import PairSwapping
 from hf_mtl.augmentation.punctuation_insertion import PunctuationInsertion
+from hf_mtl.augmentation.resized_crop import ResizedCrop
 from hf_mtl.augmentation.segment_shuffling import SegmentShuffling
 from hf_mtl.augmentation.token_replacement import TokenReplacement
 from hf_mtl.augmentation.word_deletion import WordDeletion
@@ -28,10 +32,14 @@ __all__ = [
     "Augmentation",
     "AugmentationByDataset",
     "Augmenter",
+    "ColorJitter",
     "FunctionAugmentation",
+    "HorizontalFlip",
     "MentionReplacement",
     "PairSwapping",
+    "PictureAugmentation",
     "PunctuationInsertion",
+    "ResizedCrop",
     "SegmentShuffling",
     "TokenReplacement",
     "WordDeletion",
@@ -48,6 +56,9 @@ AUGMENTATIONS: dict[str, type[Augmentation]] = {
     "mention-replacement": MentionReplacement,
     "token-replacement": TokenReplacement,
     "pair-swapping": PairSwapping,
+    "horizontal-flip": HorizontalFlip,
+    "resized-crop": ResizedCrop,
+    "color-jitter": ColorJitter,
 }
 
 

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from hf_mtl.data.batch_sampler import MixtureBatchSampler
 from hf_mtl.data.columns import LabelledDataset
+from hf_mtl.data.pictures import picture_of
 from hf_mtl_light.encoding import Row
 
 __all__ = ["DatasetMixture"]
@@ -90,5 +91,10 @@ class DatasetMixture(Dataset[Row]):
                 else:
                     result[i] = read if passes is None else replace(read, drawn=passes[i])
                     if self._augment is not None and passes is not None:
-                        result[i] = self._augment(result[i], getattr(indices, "step", 0))
+                        result[i] = self._augment(_with_picture(result[i]), getattr(indices, "step", 0))
         return result
+
+
+def _with_picture(row: Row) -> Row:
+    """Return a row whose picture is read, as augmentations are given it; one that has an error names the row."""
+    return row if row.image is None else replace(row, image=picture_of(row))

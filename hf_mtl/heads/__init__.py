@@ -22,6 +22,7 @@ from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._layers import LayerMix
 from hf_mtl.heads._numerics import as_array
 from hf_mtl.heads._output import HeadOutput, ScoredBatch
+from hf_mtl.heads._picture_head import PictureHead
 from hf_mtl.heads._pooling import AttentionPooling
 from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl.heads._soft_labels import class_target, distribution, is_soft, likeliest
@@ -71,6 +72,7 @@ __all__ = [
     "MultipleChoiceHead",
     "NoOptions",
     "OwnLayers",
+    "PictureHead",
     "QuestionAnsweringHead",
     "QuestionAnsweringOptions",
     "RegressionHead",

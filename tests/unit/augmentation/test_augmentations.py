@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hf_mtl.augmentation import AUGMENTATIONS, Augmenter, make_augmentations
 from hf_mtl.augmentation._units import units_of
 from hf_mtl.augmentation.mention_replacement import _mentions
-from hf_mtl.heads import HEADS
+from hf_mtl.data import read_picture
+from hf_mtl.heads import HEADS, Head
 from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
 
@@ -21,7 +22,11 @@ STRONGEST = {
     "mention-replacement": {"rate": 1.0},
     "token-replacement": {"rate": 1.0},
     "pair-swapping": {"symmetric": ["similarity"]},
+    "horizontal-flip": {},
+    "resized-crop": {"scale": [0.05, 1.0], "ratio": [0.2, 5]},
+    "color-jitter": {"brightness": 1, "contrast": 1, "saturation": 1},
 }
+OF_PICTURES = ["horizontal-flip", "resized-crop", "color-jitter"]
 OF_TEXT = ["word-masking", "word-deletion", "punctuation-insertion", "segment-shuffling"]
 OF_TAGS = [*OF_TEXT, "mention-replacement", "token-replacement"]
 
@@ -49,7 +54,7 @@ def is_legal(tags):
 
 
 def test_the_laws_cover_the_table():
-    assert STRONGEST.keys() == AUGMENTATIONS.keys() == {*OF_TAGS, "pair-swapping"}
+    assert STRONGEST.keys() == AUGMENTATIONS.keys() == {*OF_TAGS, "pair-swapping", *OF_PICTURES}
 
 
 @pytest.mark.parametrize("name", OF_TAGS)
@@ -105,6 +110,7 @@ def test_pairs_are_exchanged():
         *((name, ["text"], "mlm", "masked-lm") for name in OF_TEXT),
         ("mention-replacement", ["text"], "mood", "sentiment"),
         ("pair-swapping", ["text", "text_pair"], "entails", "sentiment"),
+        *((name, ["text"], "mood", "sentiment") for name in OF_PICTURES),
     ],
 )
 def test_what_cannot_be_applied_is_refused_by_both_names(name, inputs, task, kind):
@@ -124,12 +130,49 @@ def test_what_cannot_be_applied_is_refused_by_both_names(name, inputs, task, kin
         ({"word-deletion": {"schedule": "cosine"}}, "schedule must be one of"),
         ({"word-deletion": {"datasets": "d"}}, "datasets must be a list"),
         ({"pair-swapping": {}}, "symmetric must be"),
+        ({"resized-crop": {"scale": 0.5}}, "scale must be two numbers"),
+        ({"resized-crop": {"scale": [0, 1]}}, "scale must be two numbers"),
+        ({"resized-crop": {"ratio": [2, 1]}}, "ratio must be two numbers"),
+        ({"color-jitter": {"contrast": 2}}, "contrast must be"),
         ([1], "must be a mapping"),
     ],
 )
 def test_wrong_options_are_refused(given, message):
     with pytest.raises(UserError, match=message):
         make_augmentations(given)
+
+
+@pytest.mark.parametrize("name", OF_PICTURES)
+@given(width=st.integers(1, 40), height=st.integers(1, 40), seed=st.integers(0, 2**32))
+@settings(max_examples=30, deadline=None)
+def test_a_picture_stays_one_and_follows_from_the_seed(name, width, height, seed):
+    pixels = np.arange(width * height * 3, dtype=np.uint8).reshape(height, width, 3)
+    row = Row("d", 0, "a text", image=read_picture(pixels), labels={"digit": "one"})
+    new, again = (made(name).augment(row, np.random.default_rng(seed), []) for _ in range(2))
+    found = np.asarray(new.image)
+    assert np.array_equal(found, np.asarray(again.image))
+    assert found.dtype == np.uint8
+    assert found.shape[0] in range(1, height + 1)
+    assert found.shape[1] in range(1, width + 1)
+    assert (new.text, new.labels) == (row.text, row.labels)
+    assert np.array_equal(np.asarray(row.image), pixels)  # the picture given is not changed
+    if name == "horizontal-flip":
+        assert np.array_equal(found, pixels[:, ::-1])
+    if name == "color-jitter":
+        assert found.shape == pixels.shape
+    assert made(name).augment(Row("d", 0, "a text"), np.random.default_rng(0), []).image is None
+
+
+def test_labels_at_places_of_a_picture_refuse_what_moves_its_pixels():
+    class Places(Head):
+        reads = "image"
+
+    for name in OF_PICTURES:
+        if AUGMENTATIONS[name].moves_pixels:
+            with pytest.raises(UserError, match=r"Dataset 'd', task 'cells': .* labels at places"):
+                made(name).check("d", ["image"], {"cells": Places})
+        else:
+            made(name).check("d", ["image"], {"cells": Places})
 
 
 def shortened(row, rng):

@@ -123,10 +123,14 @@ def test_accumulated_steps_equal_whole_ones_in_float64(tmp_path, tokenizer):
 
 
 def test_resuming_equals_not_stopping(tmp_path, tokenizer):
-    def run(folder, **kwargs):
+    of_photos = {"p": 1.0, "datasets": ["photos"]}
+    augmentation = {"resized-crop": of_photos, "horizontal-flip": {"datasets": ["photos"]}, "color-jitter": of_photos}
+
+    def run(folder, augmentation=augmentation, **kwargs):
         model = model_of([*TASKS, COLOUR])
         data = {**make_data(), "photos": colours(16)}
-        trainer = trainer_of(model, folder, data, tokenizer, save_strategy="steps", save_steps=4, **kwargs)
+        given = {"save_strategy": "steps", "save_steps": 4, "augmentation": augmentation, **kwargs}
+        trainer = trainer_of(model, folder, data, tokenizer, **given)
         return model, trainer
 
     whole, trainer = run(tmp_path)
@@ -134,6 +138,9 @@ def test_resuming_equals_not_stopping(tmp_path, tokenizer):
     resumed, trainer = run(tmp_path)
     trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
+    plain, trainer = run(tmp_path / "plain", augmentation=None)
+    trainer.train()
+    assert not torch.equal(*(model.heads["colour"].classifier.stock.classifier.weight for model in (plain, whole)))
 
 
 @pytest.mark.parametrize(
