@@ -70,6 +70,7 @@ class MixtureBatchSampler(Sampler[Sequence[int]]):
         rules: Options that go with any strategy.
         epochs: Epochs of the training, for shares that change in its course.
         max_steps: Its optimizer steps, in place of ``epochs``, if above 0.
+        streams: Datasets whose rows come in the order of their draws: `StreamReader` permutes them.
 
     Raises:
         ValueError: If ``batching`` is unknown, or the sampler or the rules do not fit the datasets.
@@ -94,6 +95,7 @@ class MixtureBatchSampler(Sampler[Sequence[int]]):
         rules: SamplingRules | None = None,
         epochs: float = 1,
         max_steps: int = -1,
+        streams: Sequence[str] = (),
     ) -> None:
         if batching not in BATCHINGS:
             raise UserError(f"batching must be one of {BATCHINGS}, found {batching!r}.")
@@ -104,6 +106,7 @@ class MixtureBatchSampler(Sampler[Sequence[int]]):
         self._starts = np.array([starts[name] for name in ordered], dtype=np.int64)
         self._sizes = np.array(list(ordered.values()), dtype=np.int64)
         self._used = np.array(list(used.values()), dtype=np.int64)
+        self._is_stream = np.array([name in streams for name in ordered])
         self._seed = seed
         self._rank, self._world_size = rank, world_size
         self._epoch = 0
@@ -160,6 +163,8 @@ class MixtureBatchSampler(Sampler[Sequence[int]]):
         rows = permute(positions, used, key=(self._seed, datasets, passes))
         limited = np.flatnonzero(used < sizes)
         rows[limited] = permute(rows[limited], sizes[limited], key=(self._seed, datasets[limited], _CHOICE))
+        streamed = self._is_stream[datasets]
+        rows[streamed], passes[streamed] = draws[streamed], 0
         return self._starts[datasets] + rows, passes
 
 

@@ -12,6 +12,7 @@ from hf_mtl._names import listed
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
 from hf_mtl.data.content import content_hashes
 from hf_mtl.data.labels import LabelReader, words_in
+from hf_mtl.data.streams import stream_of
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
@@ -91,6 +92,8 @@ class LabelledDataset:
         needs_labels: bool = True,
     ) -> None:
         self.name = name
+        #: The stream that the rows are the beginning of, if they are; and how many rows it counts for.
+        self.stream, self.stream_rows = stream_of(data), 0
         columns = list(data.column_names)
         self.tasks = [task.name for task in tasks if task.name in columns]
         if needs_labels and not self.tasks:
@@ -174,6 +177,11 @@ class LabelledDataset:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    @property
+    def size(self) -> int:
+        """The rows that samplers count: of a stream those that a training may draw."""
+        return len(self) if self.stream is None else self.stream_rows
 
     @cached_property
     def content(self) -> dict[str, str]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 
 from hf_mtl._names import listed
+from hf_mtl.data.streams import sample_of_stream, written_stream
 from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = ["MOST_COLUMNS", "SPLIT_NAMES", "as_datasets"]
@@ -26,7 +27,9 @@ def as_datasets(data: Any, split: str) -> dict[str, Dataset]:
 
     Args:
         data: A `Dataset`, a `DatasetDict` (its ``split`` is taken), a `pandas.DataFrame`, or a mapping from dataset
-            names to any of them; ``None`` gives nothing. A single dataset is named ``"data"``.
+            names to any of them; ``None`` gives nothing. A single dataset is named ``"data"``. Of an
+            `IterableDataset` the first rows are returned for training, with the stream they are of; for other splits
+            all, written to the disk.
         split: ``"train"``, ``"validation"`` or ``"test"``: the split taken of a `DatasetDict`.
 
     Raises:
@@ -38,7 +41,7 @@ def as_datasets(data: Any, split: str) -> dict[str, Dataset]:
     """
     if data is None:
         return {}
-    if isinstance(data, Mapping) and not isinstance(data, DatasetDict):
+    if isinstance(data, Mapping) and not isinstance(data, (DatasetDict, IterableDatasetDict)):
         named = {name: _one(name, value, split) for name, value in data.items()}
     else:
         named = {"data": _one("data", data, split)}
@@ -49,10 +52,10 @@ def as_datasets(data: Any, split: str) -> dict[str, Dataset]:
 
 
 def _one(name: str, data: Any, split: str) -> Dataset:
-    if isinstance(data, DatasetDict):
+    if isinstance(data, (DatasetDict, IterableDatasetDict)):
         for candidate in SPLIT_NAMES[split]:
             if candidate in data:
-                return data[candidate]
+                return _one(name, data[candidate], split)
         raise UserError(
             f"Dataset {name!r}: no split {split!r} among {listed(data)}. Pass the split you mean, "
             f"such as data[{next(iter(data), split)!r}]."
@@ -76,6 +79,8 @@ def _one(name: str, data: Any, split: str) -> Dataset:
             ) from error
     if isinstance(data, Dataset):
         return data
+    if isinstance(data, IterableDataset):
+        return sample_of_stream(name, data) if split == "train" else written_stream(name, data)
     raise UserTypeError(
         f"Dataset {name!r}: expected a datasets.Dataset, DatasetDict or pandas.DataFrame, found "
         f"{type(data).__name__}. Build one with datasets.Dataset.from_dict or from_list."

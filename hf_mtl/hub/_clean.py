@@ -36,6 +36,7 @@ _CHECKPOINT = (
     "scaler.pt",
     "rng_state*.pth",
     "averaging.safetensors",
+    "streams.json",
 )
 #: Fields of configs that name where something was loaded from.
 _ORIGINS = frozenset({"_name_or_path", "name_or_path", "is_local", "local_files_only"})

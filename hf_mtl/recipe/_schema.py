@@ -163,7 +163,11 @@ class DatasetRecipe(_Strict):
                 "data_files.",
             )
         if self.load.get("streaming"):
-            raise RecipeError(f"{where}.load.streaming", "rows are drawn at random, so they cannot be streamed.")
+            raise RecipeError(
+                f"{where}.load.streaming",
+                "a recipe reads whole datasets. Stream in Python: "
+                "MultiTaskTrainer(train_dataset={'name': load_dataset(..., streaming=True)}).",
+            )
         if "split" in self.load and (self.train or self.validation or self.test):
             raise RecipeError(
                 f"{where}.load.split", "split is given besides train, validation or test. Leave one of them out."

@@ -155,6 +155,10 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "rate for all."
         },
     )
+    stream_buffer: int = field(
+        default=1000,
+        metadata={"help": "Rows of a stream (datasets.IterableDataset) that are held and shuffled at a time."},
+    )
     trunk_learning_rate: float | None = field(
         default=None,
         metadata={
@@ -247,6 +251,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         average = make_average(self.average)
         self.average = None if average is None else average.settings()
         self._check_head_learning_rate()
+        check_number("stream_buffer", self.stream_buffer, 1, whole=True)
         if self.trunk_learning_rate is not None:
             check_number("trunk_learning_rate", self.trunk_learning_rate, 0)
         if self.gradient_cosine_steps is not None and self.gradient_cosine_steps < 1:

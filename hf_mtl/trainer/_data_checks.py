@@ -91,7 +91,7 @@ def check_training(
         check_tuning(args.tune_thresholds, tasks, labelled_tasks(evaluation))
     if train and args.calibrate:
         check_calibration(trainer._plain_model.task_heads, tasks, labelled_tasks(evaluation))
-    check_sizes(args, {name: len(dataset) for name, dataset in train.items()})
+    check_sizes(args, {name: dataset.size for name, dataset in train.items()})
     check_augmentation(args, train, trainer.processing_class, scheduler)
     args.learning_rates_of_heads(tasks)
 

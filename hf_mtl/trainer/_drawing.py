@@ -34,7 +34,7 @@ def make_batch_sampler(
         ValueError: If the rows do not fill a batch and what fills none is left out.
     """
     sampler, rules = sampling
-    sizes = {name: len(dataset) for name, dataset in datasets.items()}
+    sizes = {name: dataset.size for name, dataset in datasets.items()}
     batches = MixtureBatchSampler(
         sizes,
         sampler,
@@ -48,6 +48,7 @@ def make_batch_sampler(
         rules=rules,
         epochs=args.num_train_epochs,
         max_steps=args.max_steps,
+        streams=[name for name, dataset in datasets.items() if dataset.stream is not None],
     )
     if len(batches) == 0:
         raise UserError(
@@ -76,7 +77,7 @@ def summary_of(
     if not datasets:
         return []
     sampler, rules = sampling
-    sizes = {name: len(dataset) for name, dataset in datasets.items()}
+    sizes = {name: dataset.size for name, dataset in datasets.items()}
     shares = first_and_last_shares(
         sampler, sizes, args.step_shape, rules=rules, epochs=args.num_train_epochs, max_steps=args.max_steps
     )

@@ -14,8 +14,10 @@ from hf_mtl.data import MultiTaskCollator
 from hf_mtl.heads import Head
 from hf_mtl_light.encoding import Row
 
-__all__ = ["CountingCollator", "Reduce", "StepCounts", "StepLog", "StepRecord", "count_batch"]
+__all__ = ["STREAM_STATES", "CountingCollator", "Reduce", "StepCounts", "StepLog", "StepRecord", "count_batch"]
 
+#: In a batch: where the streams of its rows can be read from again, by name of the dataset.
+STREAM_STATES = "stream_states"
 #: Sums a float64 tensor over ranks.
 Reduce: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
@@ -60,7 +62,9 @@ class CountingCollator:
         taught = None if self._taught_rows is None else self._taught_rows(rows)
         batch = self._collator(rows) if taught is None else self._collator(rows, taught)
         counts = count_batch(batch, self._collator.heads, [row.labels for row in rows])
-        return {**batch, "counts": counts, "datasets": [row.dataset for row in rows]}
+        states = getattr(rows, "stream_states", None)
+        added = {"counts": counts, "datasets": [row.dataset for row in rows]}
+        return {**batch, **added, **({STREAM_STATES: states} if states else {})}
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ _ARGUMENTS = (
     "dataloader_drop_last",
     "loss_scaling",
     "max_length",
+    "stream_buffer",
     "optim",
     "optim_args",
     "optim_target_modules",

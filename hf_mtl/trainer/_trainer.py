@@ -48,6 +48,7 @@ from hf_mtl.trainer._scoring import Metric
 from hf_mtl.trainer._speed import SpeedCallback
 from hf_mtl.trainer._step_loss import CountingCollator, StepCounts, StepRecord
 from hf_mtl.trainer._strategies import choose_strategies
+from hf_mtl.trainer._streams import StreamPlaces, size_streams
 from hf_mtl.trainer._summary import SummaryCallback
 from hf_mtl.trainer._task_order import in_order, order_tasks
 from hf_mtl.trainer._trained_on import check_same_training, training_facts, write_trained_on
@@ -170,6 +171,8 @@ class MultiTaskTrainer(AdaptingTrainer):
             self._plain_model.config.task(name)
         # Every dataset is checked here, not hours into the training.
         self._train_datasets = self._columns(train_datasets)
+        size_streams(self._train_datasets, args)
+        self._stream_places = StreamPlaces()
         self._eval_datasets = self._columns(eval_datasets)
         #: What the rows of each training dataset say of each task; empty where they were not checked.
         self.label_counts = rows_checked(self, self._train_datasets, self._eval_datasets) if check_data else {}
@@ -213,6 +216,7 @@ class MultiTaskTrainer(AdaptingTrainer):
         # Which order is the training's own: sums, random numbers and gradient norms follow it.
         order_tasks(self._plain_model, self.data_collator, tasks)
         self._train_datasets = self._columns(in_order(as_datasets(self.train_dataset, "train"), train))
+        size_streams(self._train_datasets, self.args)
         self._eval_datasets = self._columns(in_order(as_datasets(self.eval_dataset, "validation"), validation))
 
     def _training_facts(self) -> dict[str, Any]:
@@ -247,6 +251,7 @@ class MultiTaskTrainer(AdaptingTrainer):
         refuse_unused(self.args)  # a sweep may have changed them
         learn_from_labels(self._plain_model, self._train_datasets)
         args, sampling = self.args, (self.sampler, self.sampling_rules)
+        size_streams(self._train_datasets, args, self.sampling_rules)
         batch_sampler = make_batch_sampler(args, sampling, self._train_datasets, self._train_batch_size)
         self._batch_sampler = batch_sampler
         self.remove_callback(SamplingFeedback)  # of an earlier training
@@ -257,8 +262,11 @@ class MultiTaskTrainer(AdaptingTrainer):
         augmenter = make_augmenter(args, self._train_datasets, self.processing_class, batch_sampler.epoch_steps)
         methods = self._balancing.methods
         methods.begin(self._plain_model, self._train_datasets, self.data_collator, batch_sampler.epoch_steps)
+        given = {"stream_buffer": args.stream_buffer, "seed": args.seed_of_rows}
+        mixture = DatasetMixture(list(self._train_datasets.values()), batch_sampler, augmenter, **given)
+        self._stream_places.begin(mixture)
         return self._loader(
-            DatasetMixture(list(self._train_datasets.values()), batch_sampler, augmenter),
+            mixture,
             batch_sampler,
             CountingCollator(self.data_collator, methods.taught_rows),
             worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
@@ -271,6 +279,7 @@ class MultiTaskTrainer(AdaptingTrainer):
         batches = list(itertools.islice(epoch_iterator, num_batches))
         if not batches:
             return batches, None
+        self._stream_places.take(batches)
         record = StepRecord.of_batches(batches, self._plain_model.tasks, self._sum_over_ranks)
         self._balancing.begin_step(self.state.global_step, int(self.state.epoch or 0), batches, record)
         if self._feedback is not None:
@@ -326,6 +335,7 @@ class MultiTaskTrainer(AdaptingTrainer):
         if self.args.should_save:
             self._balancing.save(output_dir)
             self._averages.save(Path(output_dir))
+            self._stream_places.save(Path(output_dir))
             write_trained_on(Path(output_dir), self._training_facts())
             save_parameter_names(Path(output_dir), self.optimizer, self._plain_model)
 
@@ -336,6 +346,7 @@ class MultiTaskTrainer(AdaptingTrainer):
             super()._load_optimizer_and_scheduler(checkpoint)
         self._balancing.load(checkpoint)
         self._averages.load(Path(checkpoint), self._plain_model)
+        self._stream_places.load(Path(checkpoint))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         if self._feedback is not None:

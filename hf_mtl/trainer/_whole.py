@@ -8,7 +8,16 @@ import re
 import zipfile
 from pathlib import Path
 
-__all__ = ["AVERAGING", "PARAMETER_NAMES", "TRAINED_ON", "checkpoints_in", "fault_of", "flush", "flush_names"]
+__all__ = [
+    "AVERAGING",
+    "PARAMETER_NAMES",
+    "STREAMS",
+    "TRAINED_ON",
+    "checkpoints_in",
+    "fault_of",
+    "flush",
+    "flush_names",
+]
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _STATE = "trainer_state.json"
@@ -18,7 +27,9 @@ TRAINED_ON = "trained_on.json"
 PARAMETER_NAMES = "parameter_names.json"
 #: Averages of the weights, and the weights that training continues with.
 AVERAGING = "averaging.safetensors"
-_JSON = (_STATE, "config.json", "balancer.json", TRAINED_ON, PARAMETER_NAMES)
+#: Where the streams of a training are read from again.
+STREAMS = "streams.json"
+_JSON = (_STATE, "config.json", "balancer.json", TRAINED_ON, PARAMETER_NAMES, STREAMS)
 # Transformers' own mark of a save before preemption (enable_jit_checkpoint) that was not finished.
 _SENTINEL = "checkpoint-is-incomplete.txt"
 
@@ -77,9 +88,7 @@ def _fault_of_file(path: Path) -> str | None:
     if path.suffix in (".pt", ".pth", ".bin"):
         # What torch saves is a zip file, and a zip file's table is at its end.
         return None if zipfile.is_zipfile(path) else "is cut: its end is missing"
-    if path.name in (_STATE, "config.json", "balancer.json", TRAINED_ON, PARAMETER_NAMES) or path.name.endswith(
-        ".index.json"
-    ):
+    if path.name in _JSON or path.name.endswith(".index.json"):
         try:
             content = json.loads(path.read_bytes())
         except ValueError:

@@ -208,6 +208,7 @@ SEEN = {
     "loss_scaling": Seen("log_classes", weights, {"optim": "sgd"}),
     "gradient_cosine_steps": Seen(1, logged),
     "max_length": Seen(3, weights),
+    "stream_buffer": Seen(2, weights, make={"data": {n: d.to_iterable_dataset() for n, d in DATA.items()}}),
     "precision": Seen("bfloat16", weights),
     "fast_dropout": Seen(False, weights),
     "head_learning_rate": Seen(0.5, group("initial_lr")),
