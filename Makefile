@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test test-light fast lint upstream bench clean
+.PHONY: help demo test test-light test-demo fast lint upstream bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make fast    the tests of the inner loop, less than a minute"
 	@echo "make lint    ruff check, ruff format --check, mypy --strict"
 	@echo "make test-light the wheel of hf-mtl-light, installed alone: its size, no torch, the same answers; needs pip's index"
+	@echo "make test-demo the page of hf-mtl demo, in an environment with Gradio; needs pip's index"
 	@echo "make upstream Transformers' own test suites on our model; fetches them through pip; 10 to 20 minutes"
 	@echo "make bench   every benchmark; BENCH_ARGS='--encoder FOLDER --data FOLDER', or --quick, which needs neither"
 	@echo "make clean   remove the environment, caches and what the demo made"
@@ -58,6 +59,17 @@ test: lint
 # Not a part of make test: it needs pip's index.
 test-light: $(INSTALLED)
 	HF_MTL_TEST_LIGHT=1 OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/unit/light/test_distribution.py
+
+# An environment with Gradio that sees the packages of the tests: Gradio would move some of their versions.
+build/gradio/bin/python: $(INSTALLED) setup.cfg
+	$(PYTHON) -m venv build/gradio
+	build/gradio/bin/python -m pip install --quiet "gradio>=6"
+	$(PYTHON) -c "import sysconfig; print(sysconfig.get_path('purelib'))" > build/gradio/purelib
+	cp build/gradio/purelib $$(build/gradio/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_tests.pth
+
+# Not a part of make test: it needs pip's index. Gradio leaves event loops open, which is a warning there.
+test-demo: build/gradio/bin/python
+	PYTHONPATH=. OMP_NUM_THREADS=1 build/gradio/bin/python -m pytest tests/unit/demo -W default -p no:unraisableexception
 
 # The inner loop: less than a minute of one core, chosen by tests/conftest.py.
 fast: $(INSTALLED)

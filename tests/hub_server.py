@@ -442,24 +442,25 @@ class Handler(BaseHTTPRequestHandler):
         self._send_blob(blob, {"ETag": f'"{blob}"'})
 
 
+_KIND = "(?:models|spaces)"
 _ROUTES = [
     ("POST", "/_faults", Handler.faults),
     ("GET", "/_log", Handler.show_log),
     ("GET", "/api/whoami-v2", Handler.whoami),
     ("POST", "/api/repos/create", Handler.create),
     ("POST", "/api/validate-yaml", Handler.validate),
-    ("POST", f"/api/models/{_ID}/preupload/(?P<rev>.+)", Handler.preupload),
+    ("POST", f"/api/{_KIND}/{_ID}/preupload/(?P<rev>.+)", Handler.preupload),
     ("POST", f"/{_ID}\\.git/info/lfs/objects/batch", Handler.lfs_batch),
     ("PUT", "/_lfs/(?P<oid>[0-9a-f]{64})", Handler.lfs_put),
     ("POST", "/_verify", Handler.lfs_verify),
-    ("POST", f"/api/models/{_ID}/commit/(?P<rev>.+)", Handler.post_commit),
-    ("GET", f"/api/models/{_ID}", Handler.info),
-    ("GET", f"/api/models/{_ID}/revision/(?P<rev>.+)", Handler.info),
-    ("GET", f"/api/models/{_ID}/tree/(?P<rev>refs/[^/]+/[^/]+|[^/]+)(?:/(?P<path>.+))?", Handler.tree),
-    ("POST", f"/api/models/{_ID}/paths-info/(?P<rev>.+)", Handler.paths_info),
-    ("GET", f"/api/models/{_ID}/refs", Handler.refs),
-    ("POST", f"/api/models/{_ID}/branch/(?P<name>.+)", Handler.branch),
-    ("POST", f"/api/models/{_ID}/tag/(?P<rev>.+)", Handler.tag),
+    ("POST", f"/api/{_KIND}/{_ID}/commit/(?P<rev>.+)", Handler.post_commit),
+    ("GET", f"/api/{_KIND}/{_ID}", Handler.info),
+    ("GET", f"/api/{_KIND}/{_ID}/revision/(?P<rev>.+)", Handler.info),
+    ("GET", f"/api/{_KIND}/{_ID}/tree/(?P<rev>refs/[^/]+/[^/]+|[^/]+)(?:/(?P<path>.+))?", Handler.tree),
+    ("POST", f"/api/{_KIND}/{_ID}/paths-info/(?P<rev>.+)", Handler.paths_info),
+    ("GET", f"/api/{_KIND}/{_ID}/refs", Handler.refs),
+    ("POST", f"/api/{_KIND}/{_ID}/branch/(?P<name>.+)", Handler.branch),
+    ("POST", f"/api/{_KIND}/{_ID}/tag/(?P<rev>.+)", Handler.tag),
     ("GET", f"/{_ID}/resolve/(?P<rev>refs/[^/]+/[^/]+|[^/]+)/(?P<path>.+)", Handler.resolve),
     ("GET", "/_cdn/(?P<blob>[0-9a-f]{64})", Handler.cdn),
 ]

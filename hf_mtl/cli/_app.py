@@ -15,6 +15,7 @@ from hf_mtl.cli.calibrate import calibrate
 from hf_mtl.cli.compare import compare
 from hf_mtl.cli.cv import cv
 from hf_mtl.cli.data import data
+from hf_mtl.cli.demo import demo
 from hf_mtl.cli.distill import distill
 from hf_mtl.cli.errors import errors
 from hf_mtl.cli.evaluate import evaluate
@@ -137,6 +138,7 @@ app.command()(report)
 app.command()(export)
 app.command()(push)
 app.command()(serve)
+app.command()(demo)
 app.command()(heads)
 app.command()(merge)
 app.command()(interpolate)

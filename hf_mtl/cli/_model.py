@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 from hf_mtl_light.folders import finish_replacing, replace_files, staging_in
 from hf_mtl_light.outputs import real_path
 
-__all__ = ["idle_trainer", "image_processor_of", "load_model", "named_in", "one_pass", "save_changed"]
+__all__ = ["idle_trainer", "image_processor_of", "load_model", "named_in", "one_pass", "open_backend", "save_changed"]
 
 
 def load_model(name: str, *, merge_adapters: bool = False) -> tuple[MultiTaskModel, Any]:
@@ -70,6 +70,25 @@ def load_model(name: str, *, merge_adapters: bool = False) -> tuple[MultiTaskMod
         return model, tokenizer
     except (UserError, OSError) as error:
         raise UserError(f"model {name!r}: {one_line(error)}") from error
+
+
+def open_backend(name: str) -> tuple[Any, str]:
+    """Open what answers, a model or an exported folder, and say what runs it: the latter needs no torch.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    from hf_mtl_light import OnnxPredictor
+    from hf_mtl_light.description import DESCRIPTION_FILE
+
+    if (folder := Path(name).expanduser()).joinpath(DESCRIPTION_FILE).is_file():
+        return OnnxPredictor(folder), "onnxruntime"
+    from hf_mtl.cli._terminal import quiet_libraries
+    from hf_mtl.pipelines import MultiTaskPipeline
+
+    with quiet_libraries():
+        model, tokenizer = load_model(name)
+        return MultiTaskPipeline(model, tokenizer, image_processor_of(model)), "torch"
 
 
 def named_in(tasks: str | None) -> list[str] | None:

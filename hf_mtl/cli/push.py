@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import typer
 
@@ -22,6 +23,12 @@ def push(
     self_contained: bool = typer.Option(
         False, "--self-contained", help="Send the modelling code along: trust_remote_code=True runs it without hf-mtl."
     ),
+    endpoint: bool = typer.Option(
+        False, "--endpoint", help="Send handler.py and requirements.txt along, as Inference Endpoints read them."
+    ),
+    space: str | None = typer.Option(
+        None, help="A Space to make besides, user/name: a page to try the model.", show_default=False
+    ),
 ) -> None:
     """Upload a model with its tokenizer, card, training arguments and results, in one commit.
 
@@ -29,7 +36,7 @@ def push(
     """
     from hf_mtl.cli._model import load_model
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
-    from hf_mtl.hub import push_saved
+    from hf_mtl.hub import push_saved, push_space
 
     folder = Path(model).expanduser()
     if not folder.is_dir():
@@ -37,6 +44,17 @@ def push(
     with quiet_libraries():
         load_model(model)  # what does not answer here would not answer there
         commit = push_saved(
-            folder, repo, private=private, revision=revision, message=message, self_contained=self_contained
+            folder,
+            repo,
+            private=private,
+            revision=revision,
+            message=message,
+            self_contained=self_contained,
+            endpoint=endpoint,
         )
-    stdout_console().print(f"Pushed: {commit.commit_url}", markup=False, soft_wrap=True)
+        commits = [commit]
+        if space is not None:
+            with TemporaryDirectory() as files:
+                commits.append(push_space(Path(files), space, commit.repo_url.repo_id, private=private))
+    for one in commits:
+        stdout_console().print(f"Pushed: {one.commit_url}", markup=False, soft_wrap=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -44,6 +42,7 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(f"hf-mtl serve needs {error.name}: pip install 'hf-mtl[serve]'") from error
+    from hf_mtl.cli._model import open_backend
     from hf_mtl.serving import ServerSettings, make_app
     from hf_mtl.serving import serve as run
 
@@ -58,7 +57,9 @@ def serve(
         grace=grace,
         threads=threads,
     )
-    backend, kind = _opened(model)
+    backend, kind = open_backend(model)
+    if backend.answerer().encoder.tokenizer is None:
+        raise UserError(f"model {model!r} answers pictures alone, and the server reads texts. Use the pipeline.")
     app: fastapi.FastAPI = make_app(backend, model, kind, settings)
     count = len(app.state.answering.default.names)
     what = f"{model} ({kind}, {count} {'task' if count == 1 else 'tasks'})"
@@ -68,21 +69,3 @@ def serve(
 
     if not run(app, host, port, settings, say):
         raise UserError(f"--host {host} --port {port}: cannot listen there. Another server may use the port.")
-
-
-def _opened(name: str) -> tuple[Any, str]:
-    """Return what answers, and what runs it: an exported folder needs neither torch nor transformers."""
-    from hf_mtl_light import OnnxPredictor
-    from hf_mtl_light.description import DESCRIPTION_FILE
-
-    if (folder := Path(name).expanduser()).joinpath(DESCRIPTION_FILE).is_file():
-        return OnnxPredictor(folder), "onnxruntime"
-    from hf_mtl.cli._model import image_processor_of, load_model
-    from hf_mtl.cli._terminal import quiet_libraries
-    from hf_mtl.pipelines import MultiTaskPipeline
-
-    with quiet_libraries():
-        model, tokenizer = load_model(name)
-        if tokenizer is None:
-            raise UserError(f"model {name!r} answers pictures alone, and the server reads texts. Use the pipeline.")
-        return MultiTaskPipeline(model, tokenizer, image_processor_of(model)), "torch"

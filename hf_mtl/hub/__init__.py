@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from hf_mtl.hub._clean import ARGUMENTS_FILE, clean_copy, shareable_arguments
 from hf_mtl.hub._code import AUTO_MAP, CODE_PREFIX, flat_modules, write_code
+from hf_mtl.hub._deployments import push_space, write_endpoint, write_space
 from hf_mtl.hub._model import add_code, push_model, push_saved
 from hf_mtl.hub._upload import create_repo, push_folder
 
@@ -23,6 +24,9 @@ __all__ = [
     "push_folder",
     "push_model",
     "push_saved",
+    "push_space",
     "shareable_arguments",
     "write_code",
+    "write_endpoint",
+    "write_space",
 ]

@@ -17,6 +17,7 @@ from hf_mtl.configuration import MultiTaskConfig, TaskConfig
 from hf_mtl.heads import head_class
 from hf_mtl.hub._clean import clean_copy, leads_out
 from hf_mtl.hub._code import AUTO_MAP, CODE_PREFIX, write_code
+from hf_mtl.hub._deployments import write_endpoint
 from hf_mtl.hub._upload import create_repo, push_folder
 from hf_mtl.model_card import CardFacts, add_tags, address_card, write_card
 from hf_mtl_light.errors import UserError
@@ -69,7 +70,13 @@ def push_model(
 
 
 def push_saved(
-    folder: Path, repo_id: str, *, private: bool | None = None, self_contained: bool = False, **kwargs: Any
+    folder: Path,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    self_contained: bool = False,
+    endpoint: bool = False,
+    **kwargs: Any,
 ) -> CommitInfo:
     """Push a model that lies in a folder, without loading it.
 
@@ -78,6 +85,7 @@ def push_saved(
         repo_id: ``user/name``, or ``name``.
         private: Whether a new repository is private.
         self_contained: Whether the modelling code goes along.
+        endpoint: Whether what Inference Endpoints run goes along: see `write_endpoint`.
         kwargs: Further arguments of `push_folder`.
 
     Raises:
@@ -93,6 +101,8 @@ def push_saved(
             raise UserError(f"{str(folder)!r} holds a plain {found!r} model, not a multi-task one.")
         if self_contained:
             add_code(Path(clean))
+        if endpoint:
+            write_endpoint(Path(clean))
         token = kwargs.get("token")
         repo_id = create_repo(repo_id, private=private, token=token)
         has_code = any(Path(clean).glob(f"{CODE_PREFIX}*.py"))

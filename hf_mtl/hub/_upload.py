@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from huggingface_hub import CommitInfo, CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
@@ -15,6 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 __all__ = ["create_repo", "push_folder"]
 
 Result = TypeVar("Result")
+RepoKind: TypeAlias = Literal["model", "space"]
 
 #: What every failed request of the client is, with an answer or without one.
 _HTTP_ERROR: type[Exception] = HfHubHTTPError.__bases__[0]
@@ -27,19 +28,23 @@ _SENT_ONCE = ("/api/repos/create", "/api/validate-yaml", "/commit/", "/branch/")
 _REPLACED = ("model*.safetensors", "model.safetensors.index.json", "pytorch_model*.bin", "hf_mtl_*.py", "adapter_*")
 
 
-def create_repo(repo_id: str, *, private: bool | None = None, token: str | bool | None = None) -> str:
-    """Make a model repository if there is none, and return its full name.
+def create_repo(
+    repo_id: str, *, private: bool | None = None, token: str | bool | None = None, kind: RepoKind = "model"
+) -> str:
+    """Make a repository if there is none, and return its full name.
 
     Args:
         repo_id: ``user/name``, or ``name`` in one's own namespace.
         private: Whether a new one is private; ``None``: as the account has it.
         token: The token; ``None`` is the one that ``hf auth login`` stored.
+        kind: Of a model, or a Space with Gradio.
 
     Raises:
         OSError: If the Hub refuses.
     """
+    how: dict[str, Any] = {"repo_type": kind, **({"space_sdk": "gradio"} if kind == "space" else {})}
     with _explained(repo_id):
-        url = _patiently(lambda: HfApi().create_repo(repo_id, private=private, token=token, exist_ok=True))
+        url = _patiently(lambda: HfApi().create_repo(repo_id, private=private, token=token, exist_ok=True, **how))
     return str(url.repo_id)
 
 
@@ -52,6 +57,7 @@ def push_folder(
     message: str = "Upload model",
     description: str | None = None,
     create_pr: bool = False,
+    kind: RepoKind = "model",
 ) -> CommitInfo:
     """Upload all files of a folder to a repository that there is, in one commit.
 
@@ -66,6 +72,7 @@ def push_folder(
         message: The commit's first line.
         description: The commit's further text.
         create_pr: Whether to open a pull request instead.
+        kind: Of what the repository is.
 
     Raises:
         OSError: If the Hub refuses, or the connection stays broken. The repository is then as it was.
@@ -77,7 +84,7 @@ def push_folder(
     files = {name: path for name, path in zip(names, paths, strict=True) if not f"/{name}".count("/.")}
 
     def commit() -> CommitInfo:
-        there = api.list_repo_files(repo_id, revision=revision, token=token)
+        there = api.list_repo_files(repo_id, revision=revision, token=token, repo_type=kind)
         stale = [name for name in there if name not in files and any(fnmatch(name, p) for p in _REPLACED)]
         # Made again for each attempt: an operation remembers that it was committed.
         operations: list[CommitOperationAdd | CommitOperationDelete] = []
@@ -91,6 +98,7 @@ def push_folder(
             token=token,
             revision=revision,
             create_pr=create_pr,
+            repo_type=kind,
         )
 
     with _explained(repo_id):

@@ -238,10 +238,14 @@ def test_download_cut_in_the_middle_goes_on_where_it_was(report):
 
 def test_command_line_pushes_a_run_folder(hub, report):
     run = hub.folder / "secret-place" / "assistant"
-    done = hub.run("-m", "hf_mtl.cli", "push", run, "anna/cli", "--private", "--revision", "dev", "--self-contained")
+    flags = ["--private", "--revision", "dev", "--self-contained", "--endpoint", "--space", "anna/page"]
+    done = hub.run("-m", "hf_mtl.cli", "push", run, "anna/cli", *flags)
     assert done.returncode == 0, done.stderr
-    assert re.match(r"Pushed: http://\S+/anna/cli/commit/\w{40}\n", done.stdout)
+    assert re.match(r"Pushed: http://\S+/anna/cli/commit/\w{40}\nPushed: \S+/anna/page/commit/\w{40}\n", done.stdout)
     assert hub.files("anna/cli") == [".gitattributes"]
     assert "hf_mtl_model.py" in hub.files("anna/cli", "dev")
     assert "training_args.bin" not in hub.files("anna/cli", "dev")
+    assert {"handler.py", "requirements.txt"} <= set(hub.files("anna/cli", "dev"))
+    assert hub.files("anna/page") == [".gitattributes", "README.md", "app.py", "requirements.txt"]
+    assert 'MODEL = "anna/cli"' in text_of(hub, "anna/page", "app.py")
     assert hub.ask("/api/models/anna/cli")["private"]

@@ -19,7 +19,7 @@ ROWS = [
     {"_public"},
     {"cli"},
     {"validation"},
-    {"recipe", "pipelines", "export", "surgery", "report", "distillation", "serving", "sklearn"},
+    {"recipe", "pipelines", "export", "surgery", "report", "distillation", "demo", "serving", "sklearn"},
     {"trainer"},
     {"inference", "training_methods"},
     {"model", "data"},
