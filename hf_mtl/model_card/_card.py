@@ -32,6 +32,7 @@ _CALIBRATION = re.compile(
 #: What the last save wrote as metadata, so that the next one knows what a person changed.
 _WRITTEN = re.compile(r"\n*<!-- hf_mtl:metadata (?P<json>.*?) -->\n*")
 _MODEL_ID = re.compile(r'(model=|from_pretrained\()"[^"]*"')
+_PICTURE = "photo.jpg"
 _SAMPLE = "Book a table at Nopi tonight, I love that place!"
 _SHOWN_LABELS = 12
 
@@ -172,6 +173,11 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
     separate = facts.encoder_parameters * len(facts.tasks) + sum(facts.head_parameters.values())
     sample = facts.examples[0][0] if facts.examples else _SAMPLE
     more = {key: value for task in facts.tasks for key, value in facts.head(task).example_columns.items()}
+    reads = {facts.head(task).modality() for task in facts.tasks} or {"text"}
+    subjects = {"text": "a text", "image": "a picture"}
+    if "image" in reads:
+        more["image"] = _PICTURE
+    row = {**({"text": sample} if "text" in reads else {}), **more}
     length = f"{facts.max_length:,} tokens" if facts.max_length else "as many tokens as the encoder takes"
     tasks = {
         task.name: {
@@ -187,7 +193,11 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
         "name": markdown_text(facts.name),
         "model_id": model_id or facts.name,
         "sample": json.dumps(sample, ensure_ascii=False),
-        "row": json.dumps({"text": sample, **more} if more else sample, ensure_ascii=False),
+        "row": json.dumps(row if more else sample, ensure_ascii=False),
+        "subject": " or ".join(subject for name, subject in subjects.items() if name in reads),
+        "reads_texts": "text" in reads,
+        "reads_pictures": "image" in reads,
+        "picture": _PICTURE,
         "tasks": list(tasks.values()),
         "stock": next((tasks[name] for name in facts.stock_tasks), None),
         "examples": [

@@ -24,7 +24,7 @@ TEMPLATE = """\
 # {{ name }}
 
 <!-- hf_mtl:begin answers -->
-One encoder pass answers {{ tasks|length }} {{ "questions" if tasks|length > 1 else "question" }} about a text.
+One encoder pass answers {{ tasks|length }} {{ "questions" if tasks|length > 1 else "question" }} about {{ subject }}.
 
 | task | type | answer |
 |---|---|---|
@@ -46,7 +46,7 @@ One encoder pass answers {{ tasks|length }} {{ "questions" if tasks|length > 1 e
 
 <!-- hf_mtl:begin use -->
 ```
-pip install hf-mtl
+pip install {{ "'hf-mtl[vision]'" if reads_pictures else "hf-mtl" }}
 ```
 
 All answers at once:
@@ -62,13 +62,23 @@ print(pipe({{ row }}))
 The model itself, for tensors:
 
 ```python
+{% if reads_texts -%}
 from transformers import AutoTokenizer
+{%- else -%}
+from PIL import Image
+from transformers import AutoImageProcessor
+{%- endif %}
 
 from hf_mtl import MultiTaskModel
 
 model = MultiTaskModel.from_pretrained("{{ model_id }}")
+{% if reads_texts -%}
 tokenizer = AutoTokenizer.from_pretrained("{{ model_id }}")
 output = model(**tokenizer([{{ sample }}], return_tensors="pt"))
+{%- else -%}
+processor = AutoImageProcessor.from_pretrained("{{ model_id }}")
+output = model(**processor(Image.open("{{ picture }}"), return_tensors="pt"))
+{%- endif %}
 print({name: logits.shape for name, logits in output.logits.items()})
 ```
 
@@ -153,11 +163,16 @@ This model was not evaluated when this card was written.
 ## Limits
 
 <!-- hf_mtl:begin limits -->
+{% if reads_texts -%}
 - Of a text, {{ max_length }} are read; the rest is cut off.
-- A task always picks among the labels above: a text that fits none gets one all the same.
+{% endif -%}
+{% if reads_pictures -%}
+- A picture is resized to what its encoder takes, and perhaps cropped: what is small, or at an edge, can be lost.
+{% endif -%}
+- A task always picks among the labels above: {{ subject }} that fits none gets one all the same.
 - {{ calibration }}
 - What the encoder and the datasets are biased by, this model is, too.
-{% if not language -%}
+{% if reads_texts and not language -%}
 - The languages that it understands are those of its training data; they were not recorded.
 {% endif -%}
 <!-- hf_mtl:end limits -->

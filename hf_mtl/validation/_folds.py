@@ -49,9 +49,9 @@ def make_folds(
     """Return the fold that each row is scored in; in all others it is trained on.
 
     Rows with the same text lie in the same fold, in all datasets and for all tasks: capitals, spaces and the form
-    (text or words) make no difference. Rows of one group lie in the same fold, too. Folds hold as much of each label as
-    each other, as far as that allows: scikit-learn's ``StratifiedGroupKFold`` where rows have one label, iterative
-    stratification where they have several labels, tags or tasks; numbers by their fifths.
+    (text or words) make no difference. So do rows whose pictures are the same file, and rows of one group. Folds hold
+    as much of each label as each other, as far as that allows: scikit-learn's ``StratifiedGroupKFold`` where rows have
+    one label, iterative stratification where they have several labels, tags or tasks; numbers by their fifths.
 
     Args:
         datasets: The training rows, in any form that the trainer takes.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xxhash
-from datasets import Dataset
+from datasets import Dataset, Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -32,7 +34,7 @@ def normalised(text: str) -> str:
 def text_units(
     datasets: Mapping[str, Dataset], texts: Mapping[str, Sequence[str]], group_by: Mapping[str, str], largest: float
 ) -> tuple[np.ndarray, list[str]]:
-    """Return numbers of what must stay together: rows with a text in common, and rows of one group.
+    """Return numbers of what must stay together: rows with a text or a picture in common, and rows of one group.
 
     Where so many pairs hang together over
     their texts that more than ``largest`` of all rows would be one unit, a pair counts as one text.
@@ -83,7 +85,8 @@ def _joined(
 
 
 def _keys(data: Dataset, columns: Sequence[str], group: str | None, is_whole: bool) -> Iterator[tuple[int, bytes]]:
-    """Yield the number of each row with the hash of each of its texts, and of its group."""
+    """Yield the number of each row with the hash of each of its texts, of its picture's file, and of its group."""
+    pictures = _pictures(data)
     plain = data.with_format(None).select_columns([*columns, *([group] if group and group not in columns else [])])
     for start in range(0, len(data), _BLOCK):
         block = plain[start : start + _BLOCK]
@@ -93,6 +96,26 @@ def _keys(data: Dataset, columns: Sequence[str], group: str | None, is_whole: bo
                 yield start + i, xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass"))
             if group and block[group][i] is not None:
                 yield start + i, b"group" + xxhash.xxh3_128_digest(repr(block[group][i]).encode())
+            if pictures is not None and (content := _content(pictures[start + i]["image"])) is not None:
+                yield start + i, b"image" + xxhash.xxh3_128_digest(content)
+
+
+def _pictures(data: Dataset) -> Dataset | None:
+    """Return the column of a dataset's pictures as it is stored, undecoded; ``None`` where there is none."""
+    if "image" not in data.column_names:
+        return None
+    alone = data.with_format(None).select_columns(["image"])
+    return alone.cast_column("image", Image(decode=False)) if isinstance(data.features["image"], Image) else alone
+
+
+def _content(picture: Any) -> bytes | None:
+    """Return the bytes of a picture's file; of a path that cannot be read, and of what is no picture, itself."""
+    if isinstance(picture, Mapping):
+        picture = picture.get("path") if picture.get("bytes") is None else picture["bytes"]
+    if isinstance(picture, str):
+        with suppress(OSError, ValueError):
+            return Path(picture).read_bytes()
+    return picture if picture is None or isinstance(picture, bytes) else repr(picture).encode()
 
 
 def _text(value: Any) -> str:

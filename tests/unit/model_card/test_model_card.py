@@ -17,6 +17,7 @@ from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts, render_card
 from hf_mtl.samplers import UniformSampler
 from tests.encoders import tiny_encoder
 from tests.hub_server import check_metadata
+from tests.image_encoders import tiny_image_encoder
 
 TASKS = [
     TaskConfig("intent", "sequence-classification", labels=["a|b", "c"]),
@@ -43,6 +44,24 @@ FACTS = CardFacts(
     ],
     examples=[("a --> <!-- hf_mtl:end answers --> b", {"intent": {"label": "c", "score": 0.12345}})],
 )
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_card_of_pictures_shows_how_to_ask_about_one(beside):
+    digit = TaskConfig("digit", "image-classification", labels=["one", "two"])
+    alone = tiny_image_encoder()
+    encoders = {"text": tiny_encoder(), "image": alone} if beside else alone
+    model = MultiTaskModel.from_encoder(encoders, [*TASKS[:1], digit] if beside else [digit])
+    card = render_card(CardFacts.of_model(model, "signs"))
+    about = "a text or a picture" if beside else "a picture"
+    assert f"about {about}." in card
+    assert f"{about} that fits none" in card
+    assert '"image": "photo.jpg"}' in card
+    assert "pip install 'hf-mtl[vision]'" in card
+    assert ("AutoImageProcessor" in card, "AutoTokenizer" in card) == (not beside, beside)
+    assert ("Of a text" in card) == ("languages" in card) == beside
+    for snippet in re.findall(r"```python\n(.*?)```", card, re.DOTALL):
+        ast.parse(snippet)
 
 
 def test_the_card_shows_the_export_of_a_task_that_has_a_stock_form():

@@ -1,14 +1,17 @@
 """Folds: every row in one, no text in two, and labels spread evenly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from datasets import Dataset
+from datasets import Dataset, Image
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut, ShuffleSplit, StratifiedKFold, TimeSeriesSplit
 
 from hf_mtl import TaskConfig
 from hf_mtl.validation import IterativeStratifiedKFold, make_folds, normalised
+from tests.image_encoders import colours
 from tests.trainers import TASKS, make_data
 
 MOOD = TaskConfig("mood", "sentiment", labels=["bad", "good"])
@@ -208,3 +211,21 @@ def test_a_dataset_whose_rows_all_lie_in_one_fold_is_refused():
     }
     with pytest.raises(ValueError, match="'one': all its 2 rows lie in one fold"):
         make_folds(data, [MOOD], 3)
+
+
+@pytest.mark.parametrize("form", ["decoded", "bytes", "paths"])
+def test_rows_with_the_same_picture_lie_in_one_fold(form, tmp_path):
+    colour = TaskConfig("colour", "image-classification", labels=["red", "green", "blue"])
+    rows = colours(12).cast_column("image", Image(decode=False))
+    twice = Dataset.from_list([*rows, *rows], features=rows.features)
+    if form == "decoded":
+        twice = twice.cast_column("image", Image())
+    if form == "paths":
+        names = [tmp_path / f"{number}.png" for number in range(24)]
+        for name, row in zip(names, twice, strict=True):
+            name.write_bytes(row["image"]["bytes"])
+        twice = Dataset.from_dict({"image": [str(name) for name in names], "colour": twice["colour"]})
+        colour = replace(colour, label_values={"0": "red", "1": "green", "2": "blue"})
+    found = make_folds({"photos": twice}, [colour], 3)["photos"]
+    assert (found[:12] == found[12:]).all()
+    assert set(found.tolist()) == {0, 1, 2}
