@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from hf_mtl.recipe._mistakes import blamed_on
 from hf_mtl.recipe._paths import portable, portable_load
 from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import dump_yaml
-from hf_mtl.samplers.plan import first_and_last_shares
+from hf_mtl.samplers.plan import first_and_last_shares, make_plan
 from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments, warn_of_texts
 from hf_mtl.training_methods import make_methods
 from hf_mtl_light.outputs import write_text_whole
@@ -124,10 +125,13 @@ class PreparedRecipe:
     def steps(self, args: MultiTaskTrainingArguments | None = None) -> int:
         """Return the optimizer steps of the training, by its own arguments or by others."""
         args = args or self.args
+        if args.max_steps > 0:
+            return args.max_steps
         sampler, rules = args.make_sampler()
-        limited = rules.limited({name: len(data) for name, data in self.train.items()})
-        rows = rules.epoch_rows(sampler, limited)
-        return args.step_shape.training_steps(rows, args.num_train_epochs, args.max_steps)
+        sizes, shape = {name: len(data) for name, data in self.train.items()}, args.step_shape
+        # The plan's own: where steps are of one dataset, the last of each may be short.
+        plan = make_plan(sampler, sizes, shape, rules=rules, epochs=args.num_train_epochs, seed=args.seed_of_rows)
+        return math.ceil(args.num_train_epochs * math.ceil(plan.epoch_units / shape.step_units))
 
     def _unlabelled(self, dataset: str) -> dict[str, dict[str, int]]:
         """Return for each task of a dataset how many rows have no label, by use."""

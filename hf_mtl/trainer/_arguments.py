@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -29,6 +30,7 @@ from hf_mtl_light.errors import UserError
 __all__ = ["MultiTaskTrainingArguments"]
 
 logger = logging.get_logger(__name__)
+_log_once = functools.cache(logger.info)  # commands build arguments several times
 
 ON_DIVERGENCE = ("stop", "warn")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -352,7 +354,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
             other_device = not self.use_cpu and not has_gpu and torch.accelerator.is_available()
             if not fast or other_device:
                 return
-            logger.info("Computing in bfloat16 autocast, which this machine does fast; precision='float32' forbids it.")
+            _log_once("Computing in bfloat16 autocast, which this machine does fast; precision='float32' forbids it.")
         self.bf16 = True
         # Transformers allows bf16 without a GPU only to those who say that they mean the CPU.
         self.use_cpu = self.use_cpu or not has_gpu

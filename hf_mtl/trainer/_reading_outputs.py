@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
+from transformers import ProgressCallback
 
 from hf_mtl.data import LabelledDataset
 from hf_mtl.inference import InferenceBatch
@@ -41,9 +42,16 @@ def read_outputs(
         The task's name, and what was read.
     """
     wanted = labelled_datasets(datasets, names)
-    for batch in trainer._batches(wanted, answers=False) if wanted else ():
-        outputs = {} if batch is None else _outputs(trainer, batch, names)
-        yield from trainer._gather([(name, read(output)) for name, output in outputs.items()])
+    try:
+        for batch in trainer._batches(wanted, answers=False) if wanted else ():
+            outputs = {} if batch is None else _outputs(trainer, batch, names)
+            yield from trainer._gather([(name, read(output)) for name, output in outputs.items()])
+    finally:
+        for callback in trainer.callback_handler.callbacks:
+            # It is an evaluation's end that closes its bar, and this is none.
+            if isinstance(callback, ProgressCallback) and callback.prediction_bar is not None:
+                callback.prediction_bar.close()
+                callback.prediction_bar = None
 
 
 def _outputs(trainer: EvaluatingTrainer, batch: InferenceBatch, names: Sequence[str]) -> dict[str, LabelledOutputs]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import pipeline
+from transformers import ProgressCallback, pipeline
 from typer.testing import CliRunner
 
 from hf_mtl import MultiTaskModel, TaskConfig
@@ -216,3 +216,17 @@ def test_metrics_of_probabilities_are_scored_beside_others(build, rows, model):
     assert before["eval_intent_negative_log_likelihood"] == pytest.approx(before["eval_intent_loss"], abs=1e-5)
     with pytest.raises(ValueError, match="metric 'brier_score' does not fit the type 'regression'"):
         build(model, rows, rows, {"metrics": {"similarity": ["brier_score"]}})
+
+
+def test_its_bar_is_gone_when_it_ends(build, rows, model):
+    """What is printed next would lie in the bar's line."""
+    trainer, shown = build(model, rows, rows), ProgressCallback()
+    trainer.add_callback(shown)
+    steps = []
+    shown.on_prediction_step = lambda *args, **kwargs: (
+        ProgressCallback.on_prediction_step(shown, *args, **kwargs),
+        steps.append(shown.prediction_bar),
+    )
+    trainer.calibrate()
+    assert steps[0] is not None
+    assert shown.prediction_bar is None

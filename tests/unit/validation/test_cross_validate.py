@@ -169,3 +169,26 @@ def test_fold_models_become_one_and_out_of_fold_answers_teach(values, tmp_path):
     assert any("added_loss/distillation" in entry for entry in built.trainer.state.log_history)
     with pytest.raises(ValueError, match="stored answers are found by the rows' numbers"):
         cross_validate(values, "taught", folds=2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"batching": "mixed"},
+        {"gradient_accumulation_steps": 3},
+        {"batching": "mixed", "gradient_accumulation_steps": 3},
+        {"num_train_epochs": 1.5, "dataloader_drop_last": True},
+        {"sampling": "temperature", "sampling_options": {"temperature": 2}},
+        {"sampling": "annealed"},
+        {"max_steps": 3},
+    ],
+    ids=repr,
+)
+def test_steps_that_are_planned_are_those_that_are_trained(values, changes):
+    del values["training"]["max_steps"]
+    values["training"] |= {"num_train_epochs": 2, "per_device_train_batch_size": 5, "disable_tqdm": True, **changes}
+    prepared = Recipe.from_dict(values).prepare()
+    trainer = prepared.build().trainer
+    trainer.train()
+    assert prepared.steps() == trainer.state.max_steps == trainer.state.global_step
