@@ -15,6 +15,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoder import check_finite
 from hf_mtl.model import MultiTaskModel, refuse_adapters
 from hf_mtl.surgery._heads import change_labels, reorder_heads
+from hf_mtl.surgery._vocabularies import common_vocabulary
 from hf_mtl.trainer import with_temperature
 from hf_mtl_light.errors import UserError
 
@@ -79,6 +80,7 @@ def aligned_models(models: Sequence[MultiTaskModel], names: Sequence[str] | None
     for model, name in zip(models, shown, strict=True):
         refuse_adapters(model, f"An average of models, {name} among them,")
         check_finite(model.named_parameters(), name[0].upper() + name[1:])
+    common_vocabulary(models, shown)
     aligned = [models[0]]
     for model, name in zip(models[1:], shown[1:], strict=True):
         both = f"{shown[0]} and {name}"
@@ -98,6 +100,7 @@ def mean_of_models(models: Sequence[MultiTaskModel], weights: Sequence[float]) -
         weights: A number of at least 0 for each, not all 0.
     """
     mean = copy.deepcopy(models[0])
+    mean.config.vocabulary = next((m.config.vocabulary for m in models if m.config.vocabulary), None)
     states = [model.state_dict() for model in models]
     for name, value in mean.state_dict().items():
         if value.is_floating_point():
@@ -136,15 +139,15 @@ def _numbers(task: TaskConfig, field: str, empty: float) -> list[float]:
 
 
 def _check_encoders(first: MultiTaskModel, model: MultiTaskModel, both: str) -> None:
-    one, two = (m.config.vocabulary for m in (first, model))
-    if one is not None and two is not None and one != two:
-        raise UserError(
-            f"{_sentence(both)} were trained with different vocabularies: the same token has another embedding. "
-            "Average models that were trained with one tokenizer."
-        )
-    configs = [_computing(m.config.get_text_config().to_dict()) for m in (first, model)]
-    keys = dict.fromkeys([*configs[0], *configs[1]])
-    if unlike := [key for key in keys if configs[0].get(key) != configs[1].get(key)]:
+    encoders = [[_computing(encoder.config.to_dict()) for encoder in m.encoders.values()] for m in (first, model)]
+    if [*first.encoders] != [*model.encoders]:
+        kinds = [" and ".join(m.encoders) for m in (first, model)]
+        raise UserError(f"{_sentence(both)} have different encoders: of {kinds[0]}, and of {kinds[1]}.")
+    for configs in zip(*encoders, strict=True):
+        keys = dict.fromkeys([*configs[0], *configs[1]])
+        unlike = [key for key in keys if configs[0].get(key) != configs[1].get(key)]
+        if not unlike:
+            continue
         key = "model_type" if "model_type" in unlike else unlike[0]
         raise UserError(
             f"{_sentence(both)} have different encoders: {key} is {configs[0].get(key)!r} and {configs[1].get(key)!r}. "

@@ -12,18 +12,28 @@ from torch import nn
 from hf_mtl._names import listed
 from hf_mtl.configuration import check_task_names
 from hf_mtl.model import MultiTaskModel, TaskModules, refuse_adapters
+from hf_mtl.surgery._vocabularies import common_vocabulary
 from hf_mtl_light.errors import UserError
 
 __all__ = ["encoder_digest", "merge_models"]
 
 
 def encoder_digest(model: MultiTaskModel) -> str:
-    """Return the SHA-256 of an encoder: of its tensors' names, types, shapes and bytes, in the order of the names."""
+    """Return the SHA-256 of an encoder: of its tensors' names, types, shapes and bytes, in the order of the names.
+
+    It is that of both, where a model has an encoder of texts and one of pictures.
+    """
     digest = hashlib.sha256()
-    for name, value in sorted(model.encoder.state_dict().items()):
+    for name, value in sorted(_encoder_states(model).items()):
         digest.update(_described(name, value))
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _encoder_states(model: MultiTaskModel) -> dict[str, torch.Tensor]:
+    """Return the tensors of all encoders by name; those of pictures beside texts begin with ``image_encoder.``."""
+    beside = {} if model.image_encoder is None else model.image_encoder.state_dict()
+    return {**model.encoder.state_dict(), **{f"image_encoder.{name}": value for name, value in beside.items()}}
 
 
 def _described(name: str, value: torch.Tensor) -> bytes:
@@ -40,8 +50,8 @@ def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
         models: The models; they are not changed. The order of the heads is theirs, one model after the other.
 
     Raises:
-        ValueError: If there are fewer than two, their encoders differ, or two have a task of the same name or different
-            branches of the same name.
+        ValueError: If there are fewer than two, their encoders or the vocabularies of their tokenizers differ, or two
+            have a task of the same name or different branches of the same name.
     """
     if len(models) < 2:
         raise UserError(f"A merge needs at least two models, found {len(models)}.")
@@ -54,6 +64,7 @@ def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
                 f"The encoders of model 1 and model {number} differ: {_difference(first, model)}. Heads fit only the "
                 "encoder that they were trained on; train them with freeze_encoder=True on the same one."
             )
+    vocabulary = common_vocabulary(models, [f"model {number}" for number in range(1, len(models) + 1)])
     branches = _joined_branches(models)
     owners: dict[str, int] = {}
     for number, model in enumerate(models, start=1):
@@ -66,6 +77,7 @@ def merge_models(models: Sequence[MultiTaskModel]) -> MultiTaskModel:
             owners[name] = number
     check_task_names(list(owners))
     merged = copy.deepcopy(first)
+    merged.config.vocabulary = vocabulary
     merged.config.branches = {name: n for model in models for name, n in (model.config.branches or {}).items()} or None
     merged.branches = branches.to(dtype=first.encoder.dtype, device=first.device)
     # Those that are held: a head that tasks share is copied once.
@@ -102,10 +114,10 @@ def _joined_branches(models: Sequence[MultiTaskModel]) -> TaskModules:
 
 def _difference(one: MultiTaskModel, other: MultiTaskModel) -> str:
     """Return in words where two encoders part."""
-    families = [model.encoder.config.model_type for model in (one, other)]
+    families = [" and ".join(e.config.model_type for e in model.encoders.values()) for model in (one, other)]
     if families[0] != families[1]:
         return f"families {families[0]!r} and {families[1]!r}"
-    states = one.encoder.state_dict(), other.encoder.state_dict()
+    states = _encoder_states(one), _encoder_states(other)
     missing = sorted(states[0].keys() ^ states[1].keys())
     if missing:
         return f"only one has {listed(missing, 3)}"

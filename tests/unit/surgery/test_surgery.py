@@ -1,3 +1,6 @@
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from datasets import Dataset
@@ -5,6 +8,7 @@ from typer.testing import CliRunner
 
 from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.cli import app
+from hf_mtl.data import vocabulary_mark
 from hf_mtl.surgery import (
     add_head,
     average_models,
@@ -16,6 +20,7 @@ from hf_mtl.surgery import (
     reorder_heads,
 )
 from tests.encoders import tiny_encoder
+from tests.image_encoders import pictures, tiny_image_encoder
 from tests.trainers import TASKS, make_data
 
 INPUTS = {
@@ -203,6 +208,46 @@ def test_models_on_other_encoders_are_not_merged():
         merge_models([one, make_model([TASKS[0]], seed=3)])
 
 
+def test_models_of_other_pictures_are_not_merged():
+    def of_both(mood, digit, seed=0):
+        tasks = [replace(TASKS[2], name=mood), TaskConfig(digit, "image-classification", labels=["0", "1"])]
+        encoders = {"text": tiny_encoder(), "image": tiny_image_encoder(seed=seed)}
+        return MultiTaskModel.from_encoder(encoders, tasks).eval()
+
+    one, two, pixels = of_both("a", "b"), of_both("c", "d"), pictures(2)
+    merged = merge_models([one, two])
+    assert torch.equal(merged(pixel_values=pixels).logits["d"], two(pixel_values=pixels).logits["d"])
+    with pytest.raises(ValueError, match=r"of \d+ tensors have other values, the first is image_encoder\."):
+        merge_models([one, of_both("c", "d", seed=1)])
+    for models in ([one, make_model([TASKS[0]])], [make_model([TASKS[0]]), one]):
+        with pytest.raises(ValueError, match=r"families 'bert.*' and 'bert.*'"):
+            merge_models(models)
+    with pytest.raises(ValueError, match="different encoders: of text and image, and of text"):
+        average_models([one, make_model([one.tasks[0]])])
+    other = {"text": tiny_encoder(), "image": tiny_image_encoder(hidden_act="relu")}
+    with pytest.raises(ValueError, match="different encoders: hidden_act is 'gelu' and 'relu'"):
+        average_models([one, MultiTaskModel.from_encoder(other, one.tasks)])
+
+
+@pytest.mark.parametrize("marks", [("one", "one"), (None, "one"), ("one", None), (None, None)])
+def test_the_vocabulary_of_the_training_is_kept(marks):
+    models = [make_model([TASKS[0]]), make_model([TASKS[2]])]
+    for model, mark in zip(models, marks, strict=True):
+        model.config.vocabulary = mark
+    assert merge_models(models).config.vocabulary == (marks[0] or marks[1])
+    again = [copy.deepcopy(models[0]) for _ in marks]
+    for model, mark in zip(again, marks, strict=True):
+        model.config.vocabulary = mark
+    assert average_models(again).config.vocabulary == (marks[0] or marks[1])
+
+
+def test_models_of_other_vocabularies_are_not_merged():
+    models = [make_model([TASKS[0]]), make_model([TASKS[2]])]
+    models[0].config.vocabulary, models[1].config.vocabulary = "one", "two"
+    with pytest.raises(ValueError, match="Model 1 and model 2 were trained with different vocabularies"):
+        merge_models(models)
+
+
 def test_average_is_the_weighted_mean():
     one, two = make_model(seed=1), make_model(seed=2)
     average = average_models([one, two], [3, 1]).state_dict()
@@ -246,6 +291,7 @@ def test_command_line_changes_a_saved_model(tmp_path, tokenizer):
     model = make_model()
     before = logits(model)
     first, second, merged = (tmp_path / name for name in ("first", "second", "merged"))
+    model.config.vocabulary = vocabulary_mark(tokenizer)
     model.save_pretrained(first)
     tokenizer.save_pretrained(first)
     assert "similarity" in call("heads", first)
@@ -262,5 +308,6 @@ def test_command_line_changes_a_saved_model(tmp_path, tokenizer):
     after = logits(loaded)
     assert_same(after, {**before, "feeling": before["mood"]}, [*before, "feeling"])
     assert loaded.frozen["heads"] == ["feeling"]
+    assert loaded.config.vocabulary == model.config.vocabulary
     done = CliRunner().invoke(app, ["merge", str(first), str(first), "-o", str(merged)])
     assert done.exit_code == 2
