@@ -267,6 +267,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 "unfreeze_at_step must be a whole number of steps, or a fraction of all steps below 1, found "
                 f"{self.unfreeze_at_step}."
             )
+        frozen = (self.freeze_encoder, self.freeze_trunk, self.frozen_layers, self.frozen_heads)
+        if self.unfreeze_at_step is not None and not any(frozen):
+            raise UserError(
+                f"unfreeze_at_step={self.unfreeze_at_step} would be without effect: nothing is frozen until then. Set "
+                "freeze_encoder, freeze_trunk, frozen_layers or frozen_heads, or leave it out."
+            )
         self._choose_precision()
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model, self.greater_is_better = "score", True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from types import EllipsisType
 from typing import Any, Literal
 
@@ -69,17 +69,23 @@ def answer_inputs(answerer: Answerer, inputs: Any) -> Any:
 
     Args:
         answerer: What answers rows.
-        inputs: A text, a pair, words or a picture, as `as_row` takes them; a list of them; or what yields them.
+        inputs: A text, a pair, words or a picture, as `as_row` takes them; a list of them, or a frame of pandas whose
+            columns are named as the fields of a row; or what yields them.
 
     Returns:
-        A dict with one entry a task. For a list, a list of them. For all else an iterator, which reads as many inputs
-        ahead as the answerer does.
+        A dict with one entry a task. For a list or a frame, a list of them. For all else an iterator, which reads as
+        many inputs ahead as the answerer does.
 
     Raises:
         ValueError: If an input is none of these; the message names its number.
     """
     if isinstance(inputs, (str, tuple, Mapping)) or is_picture(inputs):
         return answerer.answer([answerer.read(inputs, 0)])[0]
+    if isinstance(inputs, (bytes, bytearray, Set)):
+        remedy = "A set has no order: give a list." if isinstance(inputs, Set) else "Decode it: inputs.decode('utf-8')."
+        raise UserError(f"Expected texts, found {type(inputs).__name__}. {remedy}")
+    if hasattr(inputs, "iterrows"):  # a frame of pandas, whose columns name what a row holds
+        inputs = inputs.to_dict("records")
     if hasattr(inputs, "tolist") and hasattr(inputs, "__array__"):  # of pandas or numpy, indexed by labels perhaps
         inputs = inputs.tolist()
     if isinstance(inputs, list):

@@ -367,6 +367,8 @@ def test_a_value_without_effect_is_refused(tmp_path, name, value, words):
         ({"optim_args": "momentum=0.5"}, "takes none"),
         ({"optim": "lomo"}, "Choose another"),
         ({"optim": "galore_adamw_layerwise", "optim_target_modules": "all-linear"}, "Choose another"),
+        ({"balancing_options": {"temperature": 0.1}}, "has no option"),
+        ({"unfreeze_at_step": 1}, "nothing is frozen until then"),
         ({"fp16": True}, "needs a GPU"),
         ({"fp16_full_eval": True}, "needs a GPU"),
         ({"dataloader_drop_last": True, "gradient_accumulation_steps": 2, "batching": "homogeneous"}, "whole step"),
