@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test test-light test-demo fast lint upstream bench clean
+.PHONY: help demo test test-light test-demo docs fast lint upstream bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make lint    ruff check, ruff format --check, mypy --strict"
 	@echo "make test-light the wheel of hf-mtl-light, installed alone: its size, no torch, the same answers; needs pip's index"
 	@echo "make test-demo the page of hf-mtl demo, in an environment with Gradio; needs pip's index"
+	@echo "make docs    the documentation as a site, build/site/index.html; its tools come through pip's index, once"
 	@echo "make upstream Transformers' own test suites on our model; fetches them through pip; 10 to 20 minutes"
 	@echo "make bench   every benchmark; BENCH_ARGS='--encoder FOLDER --data FOLDER', or --quick, which needs neither"
 	@echo "make clean   remove the environment, caches and what the demo made"
@@ -70,6 +71,15 @@ build/gradio/bin/python: $(INSTALLED) setup.cfg
 # Not a part of make test: it needs pip's index. Gradio leaves event loops open, which is a warning there.
 test-demo: build/gradio/bin/python
 	PYTHONPATH=. OMP_NUM_THREADS=1 build/gradio/bin/python -m pytest tests/unit/demo -W default -p no:unraisableexception
+
+# Only the first build asks pip's index; the site is built from files alone, and a link that leads nowhere fails it.
+build/site-tools/bin/python:
+	$(PYTHON3) -m venv build/site-tools
+	build/site-tools/bin/python -m pip install --quiet "mkdocs-material>=9.6" "mkdocstrings[python]>=1.0"
+
+docs: build/site-tools/bin/python
+	build/site-tools/bin/python docs/make_site.py build
+	NO_MKDOCS_2_WARNING=1 build/site-tools/bin/python -m mkdocs build --quiet --strict --config-file build/site.yml
 
 # The inner loop: less than a minute of one core, chosen by tests/conftest.py.
 fast: $(INSTALLED)
