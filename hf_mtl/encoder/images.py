@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 
 from hf_mtl.encoder.states import PaddedStates
 from hf_mtl_light.errors import UserError, UserTypeError
@@ -18,11 +18,15 @@ __all__ = ["ImageStates", "encode_images", "state_size"]
 def state_size(config: PreTrainedConfig) -> int:
     """Return H, the features of a state: of ConvNeXt and its like those of the last stage.
 
+    Of an encoder that reads texts and pictures with the same parameters they are those of its config of texts.
+
     Raises:
         TypeError: If the config does not say.
     """
     sizes = getattr(config, "hidden_sizes", None) or [None]
     size = getattr(config, "hidden_size", sizes[-1])
+    if size is None and type(config) in AutoModelForMaskedLM._model_mapping:
+        size = getattr(config.get_text_config(), "hidden_size", None)
     if size is None:
         raise UserTypeError(
             f"The config of the family {config.model_type!r} has no hidden_size, so heads cannot be put on its "

@@ -18,6 +18,7 @@ from hf_mtl.encoder import (
     is_decoder_only,
     learned_positions,
     set_fast_dropout,
+    state_size,
 )
 from hf_mtl.encoder.unpadding import (
     can_end_in_first_tokens,
@@ -256,7 +257,7 @@ class PaddingFreeModel(PreTrainedModel):
         states = getattr(encoded, "last_hidden_state", None)
         if states is None:
             raise UserTypeError(f"{name} returned no last_hidden_state; found {type(encoded).__name__}. {_WANTED}")
-        wanted = (*shape, self.encoder.config.hidden_size)
+        wanted = (*shape, state_size(self.encoder.config))
         if tuple(states.shape) != wanted:
             raise UserTypeError(
                 f"{name} returned a last_hidden_state of the shape {tuple(states.shape)} where {wanted} was expected. "
