@@ -45,6 +45,7 @@ class WordMap:
         ids: The ids of the row's tokens, special ones too and without padding, where answers are built from them.
         windows: How many tokens of the row each of its windows has, where all of each are its own; empty: one window.
         choices: The texts to choose from.
+        picture_size: Of a row that is read as a picture its width and height, in pixels.
     """
 
     text: str
@@ -54,6 +55,7 @@ class WordMap:
     ids: Sequence[int] | None = None
     windows: Sequence[int] = ()
     choices: Sequence[str] = ()
+    picture_size: tuple[int, int] | None = None
 
     def first_tokens(self) -> list[int | None]:
         """Return the place of each word's first token among the row's tokens, ``None`` where it owns none.

@@ -6,13 +6,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import ClassLabel, Dataset, Features, Image
+from datasets import ClassLabel, Dataset, Features, Image, List, Value
 from PIL import Image as PillowImage
 from transformers import AutoConfig, ViTImageProcessorPil
 
 from hf_mtl.encoder import auto_class
 
-__all__ = ["IMAGE_FAMILIES", "colours", "image_processor", "pictures", "tiny_image_config", "tiny_image_encoder"]
+__all__ = [
+    "IMAGE_FAMILIES",
+    "colours",
+    "image_processor",
+    "pictures",
+    "squares",
+    "tiny_image_config",
+    "tiny_image_encoder",
+]
 
 #: Pixels of a picture's edge.
 EDGE = 16
@@ -58,9 +66,9 @@ def pictures(count: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(count, 3, EDGE, EDGE, generator=torch.Generator().manual_seed(seed))
 
 
-def image_processor() -> Any:
+def image_processor(edge: int = EDGE) -> Any:
     """Return what makes pixels for the encoders, without torchvision."""
-    size = {"height": EDGE, "width": EDGE}
+    size = {"height": edge, "width": edge}
     half = [0.5, 0.5, 0.5]
     return ViTImageProcessorPil(size=size, image_mean=half, image_std=half)
 
@@ -75,3 +83,23 @@ def colours(count: int, seed: int = 0) -> Dataset:
         rows.append(PillowImage.fromarray(pixels))
     features = Features({"image": Image(), "colour": ClassLabel(names=["red", "green", "blue"])})
     return Dataset.from_dict({"image": rows, "colour": [number % 3 for number in range(count)]}, features=features)
+
+
+def squares(count: int, seed: int = 0, edge: int = 32, empty: bool = True) -> Dataset:
+    """Return pictures with red and blue rectangles, and their boxes as COCO writes them; every fifth has none."""
+    generator = np.random.default_rng(seed)
+    rows, objects = [], []
+    for number in range(count):
+        pixels = generator.integers(100, 140, (edge, edge + 8, 3)).astype("uint8")
+        boxes, kinds = [], []
+        for _ in range(0 if empty and number % 5 == 4 else 1 + number % 2):
+            width, height = generator.integers(8, 15, 2).tolist()
+            left, top = int(generator.integers(0, edge + 8 - width)), int(generator.integers(0, edge - height))
+            kind = int(generator.integers(2))
+            pixels[top : top + height, left : left + width] = [(230, 20, 20), (20, 20, 230)][kind]
+            boxes.append([left, top, width, height])
+            kinds.append(kind)
+        rows.append(PillowImage.fromarray(pixels))
+        objects.append({"bbox": boxes, "category": kinds})
+    kind = {"bbox": List(List(Value("float32"), length=4)), "category": List(ClassLabel(names=["red", "blue"]))}
+    return Dataset.from_dict({"image": rows, "shapes": objects}, features=Features({"image": Image(), "shapes": kind}))

@@ -16,8 +16,8 @@ from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig, check_ties, value_text
 from hf_mtl.data._task_types import InferenceError
 from hf_mtl.data._values import MOST_VALUES, count_values
-from hf_mtl.data.labels import class_label, list_in, words_in
-from hf_mtl.heads import HEADS, is_soft
+from hf_mtl.data.labels import class_label, list_in, objects_in, objects_label, words_in
+from hf_mtl.heads import HEADS, LABELS, is_soft
 
 __all__ = ["Splits", "infer_labels", "with_shared_labels"]
 
@@ -51,9 +51,34 @@ def infer_labels(name: str, given: Mapping[str, Any], kind: Mapping[str, Any], s
         labels = _ordered(name, kind, splits)
     elif labels is None and kind["type"] in ("regression", "image-regression"):
         labels = _targets(name, splits)
+    elif labels is None and kind["type"] in HEADS and HEADS[kind["type"]].labels_objects:
+        labels = _of_objects(name, splits)
     elif labels is None and kind["type"] in HEADS and HEADS[kind["type"]].takes_labels:
         labels = _union(name, kind, splits)
     return {**kind, **given, "labels": labels}
+
+
+def _of_objects(name: str, splits: Splits) -> list[str]:
+    """Return the labels of objects: the names of the column's numbers, or all texts, sorted."""
+    labels: dict[str, None] = {}
+    for dataset, rows in splits.items():
+        names = class_label(objects_label(rows["train"].features[name]))
+        if names is not None:
+            labels.update(dict.fromkeys(names.names))
+            continue
+        found: set[Any] = set()
+        for data in rows.values():
+            for cell in data.with_format(None)[name] if name in data.column_names else ():
+                objects = objects_in(cell)
+                listed_labels = objects.get(LABELS) if isinstance(objects, Mapping) else None
+                found.update(label for label in listed_labels or () if label is not None)
+        if not all(isinstance(label, str) for label in found):
+            numbers = ", ".join(f"{value_text(value)}: ..." for value in sorted(found, key=str)[:3])
+            raise InferenceError(
+                name, "labels", f"dataset {dataset!r} labels its boxes with numbers. Name them: labels: {{{numbers}}}."
+            )
+        labels.update(dict.fromkeys(sorted(found)))
+    return list(labels)
 
 
 def _targets(name: str, splits: Splits) -> list[str] | None:

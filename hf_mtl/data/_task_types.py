@@ -14,7 +14,7 @@ from datasets import ClassLabel, Dataset, Value
 from hf_mtl.configuration import INPUT_COLUMNS
 from hf_mtl.data._values import count_values
 from hf_mtl.data.labels import list_in, words_in
-from hf_mtl.heads import is_soft
+from hf_mtl.heads import BOXES, LABELS, is_soft
 from hf_mtl_light.errors import UserError
 
 __all__ = ["InferenceError", "infer_type"]
@@ -85,6 +85,8 @@ def _observed(name: str, given: Mapping[str, Any], dataset: str, rows: Dataset) 
     if given.get("type"):
         is_multi = given["type"] in ("sequence-classification", "image-classification") and holds_lists
         return given["type"], is_multi and not _are_distributions(rows, name)
+    if _holds_objects(feature):
+        return "object-detection", False
     if _is_squad(feature):
         return "question-answering", False
     if _chooses(name, rows):
@@ -217,6 +219,12 @@ def _is_squad(feature: Any) -> bool:
     """Return whether a column holds answers with their starts: a struct of lists, or a list of structs."""
     fields = getattr(feature, "feature", feature)
     return isinstance(fields, Mapping) and {"text", "answer_start"} <= fields.keys()
+
+
+def _holds_objects(feature: Any) -> bool:
+    """Return whether a column holds objects of pictures: a struct of lists, or a list of structs."""
+    fields = getattr(feature, "feature", feature)
+    return isinstance(fields, Mapping) and {BOXES, LABELS} <= fields.keys()
 
 
 def _chooses(name: str, rows: Dataset) -> bool:

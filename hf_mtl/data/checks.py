@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,15 +15,19 @@ from tqdm.auto import tqdm
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data.columns import LabelledDataset
-from hf_mtl.heads import Head, LabelError, SequenceClassificationHead, distribution, is_soft, likeliest
+from hf_mtl.heads import Head, LabelError, Objects, SequenceClassificationHead, distribution, is_soft, likeliest
 from hf_mtl_light.encoding import Row
 
 __all__ = ["MOST_CHARACTERS", "LabelCounts", "check_rows"]
+
+logger = logging.getLogger(__name__)
 
 #: Characters of a text: tokenizers take seconds for more, each time the row is drawn.
 MOST_CHARACTERS = 1_000_000
 #: Rows that are read at a time.
 _BLOCK = 2_000
+#: Rows that become Python objects at a time: a row may hold a photo.
+_AT_ONCE = 250
 _Table = Mapping[str, pa.Array]
 
 
@@ -34,11 +39,15 @@ class LabelCounts:
         rows: All rows.
         unlabelled: Those without a label of the task.
         labels: How often each label occurs, of words that of each word; empty for tasks without a list of labels.
+        clipped: Boxes that reach out of their picture.
+        dropped: Boxes without an area in it, which are left out.
     """
 
     rows: int = 0
     unlabelled: int = 0
     labels: Counter[str] = field(default_factory=Counter)
+    clipped: int = 0
+    dropped: int = 0
 
     @property
     def labelled(self) -> int:
@@ -50,6 +59,8 @@ class LabelCounts:
         self.rows += other.rows
         self.unlabelled += other.unlabelled
         self.labels.update(other.labels)
+        self.clipped += other.clipped
+        self.dropped += other.dropped
 
 
 def check_rows(dataset: LabelledDataset, progress: bool = False) -> dict[str, LabelCounts]:
@@ -78,14 +89,36 @@ def check_rows(dataset: LabelledDataset, progress: bool = False) -> dict[str, La
             found = None if by_row or not _inputs_fit(dataset, table) else _count_columns(checks, table)
             if found is None:
                 # Where Arrow says that something is wrong, reading the rows says what.
-                rows = dataset.read(range(start, start + size))
-                for row in rows:
-                    _check_row(dataset, row)
-                found = _count_rows(dataset, rows)
-            for name, count in found.items():
-                counts[name].add(count)
+                for first in range(start, start + size, _AT_ONCE):
+                    rows = dataset.read(range(first, min(first + _AT_ONCE, start + size)))
+                    for row in rows:
+                        _check_row(dataset, row)
+                    _add(counts, _count_rows(dataset, rows))
+            else:
+                _add(counts, found)
             bar.update(size)
+    for name, count in counts.items():
+        _warn_of_boxes(dataset.name, name, count)
     return counts
+
+
+def _add(counts: Mapping[str, LabelCounts], found: Mapping[str, LabelCounts]) -> None:
+    for name, count in found.items():
+        counts[name].add(count)
+
+
+def _warn_of_boxes(dataset: str, task: str, count: LabelCounts) -> None:
+    """Say how many boxes are not learned as they are written."""
+    if not count.clipped and not count.dropped:
+        return
+    message = (
+        "Dataset %r, task %r: %d boxes reach out of their picture and are clipped, %d have no area in it and are left "
+        "out, of %d."
+    )
+    boxes = count.labels.total() + count.dropped
+    if 2 * (count.clipped + count.dropped) > boxes:
+        message += " Are they written in another format? Set the task's option box_format: coco, pascal_voc or yolo."
+    logger.warning(message, dataset, task, count.clipped, count.dropped, boxes)
 
 
 def _blocks(dataset: LabelledDataset) -> Iterator[tuple[int, dict[str, pa.Array]]]:
@@ -224,6 +257,9 @@ def _count_rows(dataset: LabelledDataset, rows: Collection[Row]) -> dict[str, La
         if head.takes_labels and head.level != "mask":
             for label in labels:
                 counts[name].labels.update(_counted(task, label))
+                if isinstance(label, Objects):
+                    counts[name].clipped += label.clipped
+                    counts[name].dropped += label.dropped
     return counts
 
 
@@ -235,6 +271,8 @@ def _counted(task: TaskConfig, label: Any) -> Counter[str]:
     labels = task.labels or ()
     if isinstance(label, str):
         return Counter((label,))
+    if isinstance(label, Objects):
+        return Counter(label.labels)
     if is_soft(label):
         try:
             if task.is_multi_label:

@@ -191,7 +191,7 @@ class MultiTaskCollator:
             "text": {i: self._word_map(rows[i], text, length) for i, text in tokenised.texts.items()},
             "context": {i: context.words(length) for i, context in tokenised.contexts.items()},
             "choices": {i: choice_words(rows[i]) for i in tokenised.choices},
-            "image": {i: WordMap("", [], []) for i in tokenised.images},
+            "image": {i: WordMap("", [], [], picture_size=image.size) for i, image in tokenised.images.items()},
         }
         return EncodedBatch(inputs, places, words)
 

@@ -12,6 +12,7 @@ from hf_mtl._names import listed
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
 from hf_mtl.data.content import content_hashes
 from hf_mtl.data.labels import LabelReader, words_in
+from hf_mtl.data.pictures import PictureError, picture_size
 from hf_mtl.data.streams import stream_of
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import Row
@@ -271,6 +272,7 @@ class LabelledDataset:
                 text_pair=inputs.get("text_pair"),
                 choices=inputs.get("choices"),
                 image=picture,
+                picture_size=self._size(picture, (dataset, index)),
             )
             for task, value in labels.items():
                 label = self._read_label(task, value, row)
@@ -278,6 +280,15 @@ class LabelledDataset:
                     row.labels[task] = label
             rows.append(row)
         return rows
+
+    def _size(self, picture: Any, place: tuple[str, int]) -> tuple[int, int] | None:
+        """Return the size of a row's picture, where a task needs it."""
+        if picture is None or not any(head.labels_objects for head in self.heads.values()):
+            return None
+        try:
+            return picture_size(picture)
+        except PictureError as error:
+            raise self._mistake(place, f": {error}") from None
 
     def _read_label(self, task: str, value: Any, row: Row) -> Any:
         try:

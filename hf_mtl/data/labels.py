@@ -12,9 +12,9 @@ from typing import Any
 from datasets import ClassLabel
 
 from hf_mtl.configuration import TaskConfig, value_text
-from hf_mtl.heads import Head, LabelError, is_soft
+from hf_mtl.heads import BOXES, LABELS, Head, LabelError, is_soft
 
-__all__ = ["LabelReader", "class_label", "list_in", "words_in"]
+__all__ = ["LabelReader", "class_label", "list_in", "objects_in", "objects_label", "words_in"]
 
 #: Characters of a cell that may hold a list: what is longer is a text.
 _LONGEST_LIST = 100_000
@@ -28,6 +28,25 @@ def class_label(feature: Any) -> ClassLabel | None:
     """Return the `ClassLabel` that a column, or a column of lists, is made of."""
     inner = getattr(feature, "feature", feature)
     return inner if isinstance(inner, ClassLabel) else None
+
+
+def objects_label(feature: Any) -> Any:
+    """Return the feature of the objects' labels in a column of objects; ``None``: it says none."""
+    fields = getattr(feature, "feature", feature)
+    return fields.get(LABELS) if isinstance(fields, Mapping) else None
+
+
+def objects_in(cell: Any) -> Any:
+    """Return a cell's objects as one mapping with a list for each key; what holds none is left, an empty text null.
+
+    >>> objects_in([{"bbox": [0, 0, 9, 9], "category": "cell"}])
+    {'bbox': [[0, 0, 9, 9]], 'category': ['cell']}
+    """
+    if isinstance(cell, str):
+        cell = list_in(cell.strip()) if cell.strip() else None
+    if isinstance(cell, list) and all(isinstance(item, Mapping) for item in cell):
+        return {key: [item.get(key) for item in cell] for key in (BOXES, LABELS)}
+    return cell
 
 
 def list_in(text: str) -> Any:
@@ -79,7 +98,7 @@ class LabelReader:
         self._values = dict(task.label_values)
         self._folded = {label.casefold(): label for label in task.labels or ()}
         self._count = len(task.labels or ())
-        names = class_label(feature)
+        names = class_label(objects_label(feature) if head.labels_objects else feature)
         self._names: Sequence[Any] | None = None
         if names is not None:
             self._names = names.names if head.names_classes else range(len(names.names))
@@ -95,6 +114,8 @@ class LabelReader:
         """
         if value is None:
             return None
+        if self._head.labels_objects:
+            return self._objects(value)
         if self._names is not None:
             return self._named(value)
         if not self._head.takes_labels:
@@ -113,6 +134,14 @@ class LabelReader:
         if not self._is_multi_label and is_soft(value) and (len(value) == self._count or is_soft(names)):
             return list(value)
         return [float(number) for number in value] if self._is_probable(names) else names
+
+    def _objects(self, value: Any) -> Any:
+        """Return the objects of a picture, one mapping with a list for each key, with their labels' names."""
+        value = objects_in(value)
+        if not isinstance(value, Mapping) or not isinstance(value.get(LABELS), list):
+            return value
+        read = self._name if self._names is None else self._named
+        return {**value, LABELS: [None if label is None else read(label) for label in value[LABELS]]}
 
     def _in_text(self, text: str) -> Any:
         """Return the list, or the mapping, that a cell of text holds where the task may have one; else the text."""

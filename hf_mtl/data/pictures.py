@@ -6,7 +6,7 @@ import base64
 import binascii
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 from hf_mtl_light.encoding import Row, RowError
 from hf_mtl_light.errors import MissingExtraError, UserError
 
-__all__ = ["PictureError", "picture_of", "read_picture"]
+__all__ = ["PictureError", "picture_of", "picture_size", "read_picture"]
 
 #: How many times as long as wide a picture may be: resized by its shorter edge, a longer one would fill the memory.
 _LONGEST = 200
@@ -39,6 +39,25 @@ def read_picture(value: Any) -> Any:
         PictureError: If it is none of these, cannot be decoded, or has no pixels.
         ImportError: If Pillow is not installed.
     """
+    return _read(value, _upright_rgb)
+
+
+def picture_size(value: Any) -> tuple[int, int]:
+    """Return the width and height of a picture seen upright, in pixels, without decoding it.
+
+    Args:
+        value: See `read_picture`.
+
+    Raises:
+        PictureError: If it is no picture.
+        ImportError: If Pillow is not installed.
+    """
+    size: tuple[int, int] = _read(value, _upright_size)
+    return size
+
+
+def _read(value: Any, read: Callable[[Any], Any]) -> Any:
+    """Return what a function reads of a picture of Pillow."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -48,11 +67,11 @@ def read_picture(value: Any) -> Any:
     source, name = _source(value)
     try:
         if isinstance(source, Image.Image):
-            return _upright_rgb(source)
+            return read(source)
         if hasattr(source, "__array_interface__"):
-            return _upright_rgb(Image.fromarray(source))
+            return read(Image.fromarray(source))
         with Image.open(source) as opened:
-            return _upright_rgb(opened)
+            return read(opened)
     except PictureError:
         raise
     except FileNotFoundError as error:
@@ -123,6 +142,15 @@ def _upright_rgb(image: Any) -> Any:
         ground = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(ground, image)
     return image.convert("RGB")
+
+
+def _upright_size(image: Any) -> tuple[int, int]:
+    from PIL import ExifTags
+
+    width, height = image.size
+    # From 5 on the picture lies on its side.
+    is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    return (height, width) if is_turned else (width, height)
 
 
 def picture_of(row: Row) -> Any:

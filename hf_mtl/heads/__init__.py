@@ -17,6 +17,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._balanced import MOST_POS_WEIGHT, balanced_class_weights, balanced_pos_weight
 from hf_mtl.heads._base import Head
+from hf_mtl.heads._boxes import BOXES, LABELS, Objects
 from hf_mtl.heads._complete import check_complete
 from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._layers import LayerMix
@@ -24,6 +25,7 @@ from hf_mtl.heads._numerics import as_array
 from hf_mtl.heads._output import HeadOutput, ScoredBatch
 from hf_mtl.heads._picture_head import PictureHead
 from hf_mtl.heads._pooling import AttentionPooling
+from hf_mtl.heads._pyramid import DetectionLayers
 from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl.heads._soft_labels import class_target, distribution, is_soft, likeliest
 from hf_mtl.heads._stock import (
@@ -45,6 +47,7 @@ from hf_mtl.heads.image_classification import ImageClassificationHead
 from hf_mtl.heads.image_regression import ImageRegressionHead
 from hf_mtl.heads.masked_lm import MaskedLmHead, MaskedLmOptions
 from hf_mtl.heads.multiple_choice import MultipleChoiceHead
+from hf_mtl.heads.object_detection import ObjectDetectionHead, ObjectDetectionOptions
 from hf_mtl.heads.question_answering import QuestionAnsweringHead, QuestionAnsweringOptions
 from hf_mtl.heads.regression import RegressionHead
 from hf_mtl.heads.sentiment import SentimentHead, SentimentOptions
@@ -55,7 +58,9 @@ from hf_mtl_light.errors import UserError
 from hf_mtl_light.tags import infer_scheme
 
 __all__ = [
+    "BOXES",
     "HEADS",
+    "LABELS",
     "MOST_POS_WEIGHT",
     "STOCK_CLASSES",
     "STRATEGIES",
@@ -71,6 +76,9 @@ __all__ = [
     "MaskedLmOptions",
     "MultipleChoiceHead",
     "NoOptions",
+    "ObjectDetectionHead",
+    "ObjectDetectionOptions",
+    "Objects",
     "OwnLayers",
     "PictureHead",
     "QuestionAnsweringHead",
@@ -108,7 +116,7 @@ __all__ = [
 ]
 
 #: Layers of heads that no encoder family knows; they say themselves how they start.
-OwnLayers = (AttentionPooling, LayerMix, PlainClassifier)
+OwnLayers = (AttentionPooling, DetectionLayers, LayerMix, PlainClassifier)
 
 #: Task type -> head.
 HEADS: dict[str, type[Head]] = {
@@ -123,6 +131,7 @@ HEADS: dict[str, type[Head]] = {
     "multiple-choice": MultipleChoiceHead,
     "image-classification": ImageClassificationHead,
     "image-regression": ImageRegressionHead,
+    "object-detection": ObjectDetectionHead,
 }
 
 

@@ -57,8 +57,12 @@ class Head(TaskType, nn.Module):
         #: Whether the head reads other layers than the last.
         self.reads_layers = task.layers is not None and task.layers != count
         self.mix = LayerMix(count, task.layer_dropout) if task.layers == "mix" else None
+        self.classifier: Any = self.make_classifier(encoder_config)
+
+    def make_classifier(self, encoder_config: PreTrainedConfig) -> nn.Module:
+        """Return the head's layers: those of its family's stock class, or others with the same attributes."""
         kind = self.stock_kind or self.level
-        self.classifier = StockClassifier(kind, encoder_config, self.num_outputs(task), task.dropout)
+        return StockClassifier(kind, encoder_config, self.num_outputs(self.task), self.task.dropout)
 
     def tied(self, task: TaskConfig) -> Head:
         """Return this head under another task: the same parameters, held once."""

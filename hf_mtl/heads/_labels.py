@@ -46,6 +46,11 @@ class LabelledRow(Protocol):
         """The texts to choose from."""
         ...
 
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """Width and height of the picture, in pixels, for tasks with boxes."""
+        ...
+
 
 def shortened(value: Any) -> str:
     """Return how a message shows a value: a cell may hold megabytes."""

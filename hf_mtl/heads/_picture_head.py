@@ -46,7 +46,8 @@ class PictureHead(SequenceHead):
         """Return the logits [R, C] of R pictures."""
         assert isinstance(states, ImageStates), "a head of pictures reads the states of an image encoder"
         if self.classifier.is_stock:
-            return self.classifier.of_images(states)
+            found: torch.Tensor = self.classifier.of_images(states)
+            return found
         pooled = states.mean() if states.pooled is None else states.pooled
         logits: torch.Tensor = self.classifier(pooled[:, None], states.mask[:, :1])
         return logits

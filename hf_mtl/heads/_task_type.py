@@ -43,6 +43,8 @@ class TaskType:
     reads: ClassVar[Reading] = "text"
     #: Whether labels are those of words, so that labelled rows must come as ``tokens``.
     needs_words: ClassVar[bool] = False
+    #: Whether a label is the objects of a picture, with a box and a label each: a mapping with ``bbox``, ``category``.
+    labels_objects: ClassVar[bool] = False
     #: Whether ``ClassLabel`` integers stand for their names.
     names_classes: ClassVar[bool] = True
     #: Whether ``TaskConfig.labels`` lists what may be answered.

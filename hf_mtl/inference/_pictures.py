@@ -82,8 +82,10 @@ class RowEncoder(WindowEncoder):
                 "image_processor=AutoImageProcessor.from_pretrained(name).",
             )
         # One by one: of a photo only its pixels for the encoder stay in memory.
-        return [EncodedRow([self._window(row)], WordMap("", [], [])) for row in rows]
+        return [self._picture(row) for row in rows]
 
-    def _window(self, row: Row) -> PictureWindow:
-        [pixels] = pixels_of(self.image_processor, [picture_of(row)])
-        return PictureWindow([0] * _TOKENS, None, 0, _TOKENS, 1, pixels)
+    def _picture(self, row: Row) -> EncodedRow:
+        picture = picture_of(row)
+        [pixels] = pixels_of(self.image_processor, [picture])
+        window = PictureWindow([0] * _TOKENS, None, 0, _TOKENS, 1, pixels)
+        return EncodedRow([window], WordMap("", [], [], picture_size=picture.size))

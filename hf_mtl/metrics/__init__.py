@@ -11,6 +11,7 @@ What one row of predictions and references is depends on the metric's ``input_ki
 - ``"values"``: a number; a batch is [R] floats. For rows of several, ``"targets"``, see `PerTarget`.
 - ``"tags"``: a list of tag strings, one per word; a batch is a list of R lists.
 - ``"tokens"``: a list of token ids, one per masked token; a batch is a list of R lists.
+- ``"boxes"``: a mapping with ``boxes``, ``labels`` and, of predictions, ``scores``; see `CocoDetection`.
 - ``"answers"``: a text, empty for no answer; as reference a list of the right ones.
 
 A new metric is one file and one row in `METRICS`; of a new kind of rows, also one row in `INPUT_KINDS`.
@@ -30,6 +31,7 @@ import evaluate
 from hf_mtl.metrics._accuracy import Accuracy
 from hf_mtl.metrics._base import StreamingMetric
 from hf_mtl.metrics._brier_score import BrierScore
+from hf_mtl.metrics._coco_detection import CocoDetection
 from hf_mtl.metrics._conformal import conformal_sets, conformal_threshold
 from hf_mtl.metrics._expected_calibration_error import ExpectedCalibrationError, calibration_bins
 from hf_mtl.metrics._f1 import F1
@@ -60,6 +62,7 @@ __all__ = [
     "METRICS",
     "Accuracy",
     "BrierScore",
+    "CocoDetection",
     "ExpectedCalibrationError",
     "InputKind",
     "MaskedAccuracy",
@@ -105,6 +108,7 @@ METRICS: dict[str, type[StreamingMetric]] = {
     "tag_accuracy": TagAccuracy,
     "masked_accuracy": MaskedAccuracy,
     "squad": Squad,
+    "coco_detection": CocoDetection,
     "expected_calibration_error": ExpectedCalibrationError,
     "brier_score": BrierScore,
     "negative_log_likelihood": NegativeLogLikelihood,

@@ -9,7 +9,7 @@ import datasets
 __all__ = ["INPUT_KINDS", "InputKind", "RowKind"]
 
 InputKind: TypeAlias = Literal[
-    "classes", "multilabel", "values", "targets", "tags", "tokens", "answers", "probabilities"
+    "classes", "multilabel", "values", "targets", "tags", "tokens", "answers", "probabilities", "boxes"
 ]
 
 
@@ -41,6 +41,20 @@ INPUT_KINDS: dict[InputKind, RowKind] = {
     "probabilities": RowKind(
         [datasets.Value("float64")],
         lambda labels: [[float(i == k) for i in range(len(labels) or 2)] for k in range(len(labels) or 2)],
+    ),
+    "boxes": RowKind(
+        {
+            "boxes": [[datasets.Value("float64")]],
+            "scores": [datasets.Value("float64")],
+            "labels": [datasets.Value("int64")],
+        },
+        lambda labels: [
+            {
+                "boxes": [[0.0, 0.0, 9.0, 9.0]] * len(labels),
+                "scores": [1.0] * len(labels),
+                "labels": [*range(len(labels))],
+            }
+        ],
     ),
     "answers": RowKind([datasets.Value("string")], lambda labels: ["a text", ""]),
 }

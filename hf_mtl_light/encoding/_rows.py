@@ -27,6 +27,7 @@ class Row:
         drawn: For training, which pass over its dataset it was drawn in, from 0.
         image: The picture, in any form that `hf_mtl.data.read_picture` takes. A row of a picture alone has an empty
             text.
+        picture_size: Its width and height in pixels, seen upright, where a label needs them.
     """
 
     dataset: str
@@ -37,6 +38,7 @@ class Row:
     choices: list[str] | None = None
     drawn: int | None = None
     image: Any = None
+    picture_size: tuple[int, int] | None = None
 
 
 class RowError(UserError):

@@ -29,6 +29,16 @@ def random_rows(kind: str, rows: int, seed: int) -> tuple[list[object], list[obj
         logits = generator.normal(size=(rows, 4)) + 2 * np.eye(4)[true_classes]
         powers = np.exp(logits)
         return (powers / powers.sum(1, keepdims=True)).tolist(), np.eye(4)[true_classes].tolist()
+    if kind == "boxes":
+        sides: list[list[object]] = [[], []]
+        for _ in range(rows):
+            for side in sides:
+                count = int(generator.integers(1, 4))
+                corners = generator.integers(0, 3, (count, 2)).astype(float)
+                boxes = np.concatenate([corners, corners + generator.integers(4, 8, (count, 2))], 1).tolist()
+                labels, scores = generator.integers(0, 2, count).tolist(), generator.uniform(0, 1, count).tolist()
+                side.append({"boxes": boxes, "labels": labels, "scores": scores})
+        return sides[0], sides[1]
     if kind == "answers":
         texts = ["", "the Nile", "a film.", "old film", "film, old film", "Rome"]
         answers = [[texts[i] for i in generator.integers(1, 6, count)] for count in generator.integers(0, 3, rows)]

@@ -1,0 +1,152 @@
+"""Boxes of objects in pictures: how datasets write them, and which of many predicted ones to keep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hf_mtl._names import listed
+from hf_mtl.configuration import TaskConfig
+from hf_mtl.heads._labels import LabelError, label_index, shortened
+
+__all__ = ["BOX_FORMATS", "Objects", "keep_best", "read_objects"]
+
+#: What the four numbers of a box are. ``"coco"``: left, top, width and height; ``"pascal_voc"``: left, top, right and
+#: bottom, all in pixels; ``"yolo"``: the centre, width and height, as fractions of the picture.
+BOX_FORMATS = ("coco", "pascal_voc", "yolo")
+#: Keys of a cell with objects: the boxes, and the label of each.
+BOXES, LABELS = "bbox", "category"
+#: Width or height, in pixels, below which a box has no area.
+_LEAST = 1e-3
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of a picture.
+
+    Args:
+        boxes: The left, top, right and bottom of each, in pixels of the picture as it is seen upright; all lie in it.
+        labels: The label of each.
+        width: Pixels of the picture.
+        height: Likewise.
+        clipped: Boxes that reached out of the picture.
+        dropped: Boxes that were left out, without an area in the picture.
+    """
+
+    boxes: tuple[tuple[float, float, float, float], ...]
+    labels: tuple[str, ...]
+    width: int
+    height: int
+    clipped: int = 0
+    dropped: int = 0
+
+
+def read_objects(task: TaskConfig, value: Any, size: tuple[int, int], box_format: str) -> Objects:
+    """Return the objects of a cell; boxes that reach out of the picture are clipped, those without an area left out.
+
+    Args:
+        task: The task.
+        value: A mapping from ``bbox`` to the boxes and from ``category`` to their labels, or a list of such mappings,
+            each of one object.
+        size: Width and height of the picture, in pixels.
+        box_format: One of `BOX_FORMATS`.
+
+    Raises:
+        LabelError: If it is none of these, or a box or a label is not one; with row 0.
+    """
+    boxes, names = _columns(value)
+    if len(boxes) != len(names):
+        raise LabelError(0, f"{len(boxes)} boxes for {len(names)} labels. Give each box its label.")
+    kept, labels = [], []
+    clipped = dropped = 0
+    for number, (box, name) in enumerate(zip(boxes, names, strict=True)):
+        corners = _corners(box, number, size, box_format)
+        if name is None:
+            raise LabelError(0, f"box {number} has no label. Name one, or leave the box out.")
+        label_index(task, name, 0)
+        inside = tuple(min(max(at, 0.0), float(size[axis % 2])) for axis, at in enumerate(corners))
+        if inside[2] - inside[0] < _LEAST or inside[3] - inside[1] < _LEAST:
+            dropped += 1
+            continue
+        clipped += inside != corners
+        kept.append(inside)
+        labels.append(str(name))
+    return Objects(tuple(kept), tuple(labels), *size, clipped, dropped)  # type: ignore[arg-type]  # four numbers each
+
+
+def _columns(value: Any) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Return the boxes and the labels of a cell."""
+    if isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) for item in value):
+        value = {key: [item.get(key) for item in value] for key in (BOXES, LABELS)}
+    if not isinstance(value, Mapping) or not {BOXES, LABELS} <= value.keys():
+        found = f"a mapping with {listed(value)}" if isinstance(value, Mapping) else shortened(value)
+        raise LabelError(0, f"expected a mapping with {BOXES!r} and {LABELS!r}, found {found}.")
+    boxes, names = value[BOXES], value[LABELS]
+    for key, column in ((BOXES, boxes), (LABELS, names)):
+        if not isinstance(column, (list, tuple)):
+            raise LabelError(
+                0,
+                f"{key!r} must be a list with an entry an object, found {shortened(column)}. An empty list: no object.",
+            )
+    return boxes, names
+
+
+def _corners(box: Any, number: int, size: tuple[int, int], box_format: str) -> tuple[float, float, float, float]:
+    """Return a box's left, top, right and bottom, in pixels."""
+    is_box = isinstance(box, (list, tuple)) and len(box) == 4
+    if not is_box or any(isinstance(at, bool) or not isinstance(at, (int, float)) for at in box):
+        raise LabelError(0, f"box {number} must be four numbers, found {shortened(box)}.")
+    if not all(map(math.isfinite, box)):
+        raise LabelError(0, f"box {number} must be four finite numbers, found {shortened(list(box))}. Drop it.")
+    a, b, c, d = map(float, box)
+    if box_format == "pascal_voc":
+        return a, b, c, d
+    if box_format == "coco":
+        return a, b, a + c, b + d
+    if max(map(abs, box)) > 10:
+        raise LabelError(
+            0,
+            f"box {number} must be fractions of the picture, as box_format='yolo' says, found {shortened(list(box))}. "
+            "Set the option box_format to 'coco' or 'pascal_voc'.",
+        )
+    width, height = size
+    return (a - c / 2) * width, (b - d / 2) * height, (a + c / 2) * width, (b + d / 2) * height
+
+
+def keep_best(
+    boxes: np.ndarray, scores: np.ndarray, least: Sequence[float], overlap: float, most: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the boxes to keep, best first: non-maximum suppression for each label by itself.
+
+    Args:
+        boxes: [P, 4]: left, top, right and bottom.
+        scores: [P, C].
+        least: C scores, below which a label is not answered.
+        overlap: Of two boxes of a label with more intersection over union than this the better one is kept.
+        most: How many are kept.
+
+    Returns:
+        [K, 4] boxes, [K] scores and [K] numbers of labels.
+    """
+    found: list[tuple[float, int, int]] = []
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    for label in range(scores.shape[1]):
+        own = scores[:, label]
+        # No more than these can be kept; stable, so that of equal scores the first comes first.
+        order = np.argsort(-own, kind="stable")
+        order = order[own[order] >= least[label]][: 10 * most]
+        kept = 0
+        while len(order) and kept < most:
+            best, order = order[0], order[1:]
+            found.append((float(own[best]), label, int(best)))
+            kept += 1
+            corners = np.minimum(boxes[order, 2:], boxes[best, 2:]) - np.maximum(boxes[order, :2], boxes[best, :2])
+            shared = corners.clip(min=0).prod(1)
+            order = order[shared <= overlap * (area[order] + area[best] - shared)]
+    chosen = sorted(found, key=lambda item: -item[0])[:most]
+    places = [place for _, _, place in chosen]
+    return boxes[places], np.array([score for score, _, _ in chosen]), np.array([n for _, n, _ in chosen], dtype=int)

@@ -1,0 +1,143 @@
+"""Trainings on pictures with boxes: learning, cutting steps, resuming, what is wrong with rows."""
+
+import io
+import logging
+from dataclasses import replace
+
+import pytest
+import torch
+from datasets import Dataset, Image
+from PIL import Image as PillowImage
+
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
+from hf_mtl.data import LabelledDataset, check_rows
+from hf_mtl.heads import HEADS
+from tests.image_encoders import colours, image_processor, squares, tiny_image_encoder
+
+OPTIONS = {"channels": 16, "strides": [0.5, 1]}
+SHAPES = TaskConfig("shapes", "object-detection", labels=["red", "blue"], options=OPTIONS)
+COLOUR = TaskConfig("colour", "image-classification", labels=["red", "green", "blue"])
+QUIET = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+def model_of(*tasks, seed=3, **kwargs):
+    encoder = tiny_image_encoder(image_size=32, **QUIET, **kwargs)
+    torch.manual_seed(seed)
+    return MultiTaskModel.from_encoder(encoder, list(tasks))
+
+
+def trainer_of(model, folder, data, **kwargs):
+    given = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "report_to": "none"}
+    more = {"use_cpu": True, "disable_tqdm": True, "save_strategy": "no", "lr_scheduler_type": "constant"}
+    args = MultiTaskTrainingArguments(folder, **{**given, **more, **kwargs})
+    return MultiTaskTrainer(model, args, data, data, image_processor=image_processor(32))
+
+
+def weights(model):
+    return {n: p.detach().clone() for n, p in model.named_parameters()}
+
+
+def test_boxes_are_learned_scored_saved_and_answered(tmp_path):
+    pytest.importorskip("faster_coco_eval", reason="COCO's metrics need faster-coco-eval")
+    data = squares(24)
+    model = model_of(replace(SHAPES, options={"channels": 16, "strides": [1]}), patch_size=4)
+    rates = {"learning_rate": 1e-2, "head_learning_rate": 1e-2}
+    trainer = trainer_of(model, tmp_path, {"photos": data}, num_train_epochs=15, **rates)
+    trainer.train()
+    metrics = trainer.evaluate()
+    assert metrics["eval_shapes_map_50"] > 0.8
+    trainer.save_model()
+    loaded = MultiTaskModel.from_pretrained(tmp_path)
+    answers = [found["shapes"] for found in predict(loaded, None, data["image"], image_processor=image_processor(32))]
+    again = trainer.predict({"photos": data.remove_columns("shapes")}).predictions["photos"]
+    assert [found["shapes"] for found in again] == answers
+    best = answers[0][0]
+    left, top, width, height = data[0]["shapes"]["bbox"][0]
+    assert best["label"] == ["red", "blue"][data[0]["shapes"]["category"][0]]
+    expected = {"xmin": left, "ymin": top, "xmax": left + width, "ymax": top + height}
+    assert best["box"] == pytest.approx(expected, abs=6)
+
+
+def test_accumulated_steps_equal_whole_ones_in_float64(tmp_path):
+    def trained(batch, steps):
+        model = model_of(SHAPES, COLOUR).double()
+        given = {"per_device_train_batch_size": batch, "gradient_accumulation_steps": steps, "batching": "mixed"}
+        trainer_of(model, tmp_path / str(batch), {"photos": squares(16), "colours": colours(16)}, **given).train()
+        return weights(model)
+
+    whole, cut = trained(8, 1), trained(2, 4)
+    assert max(float((whole[name] - cut[name]).abs().max()) for name in whole) < 1e-9
+
+
+def test_resuming_equals_not_stopping(tmp_path):
+    def run():
+        model = model_of(SHAPES)
+        return model, trainer_of(model, tmp_path, {"photos": squares(16)}, save_strategy="steps", save_steps=1)
+
+    whole, trainer = run()
+    trainer.train()
+    resumed, trainer = run()
+    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+    assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
+
+
+def rows_of(images, objects, name="photos"):
+    data = Dataset.from_dict({"image": images, "shapes": objects}).cast_column("image", Image())
+    return LabelledDataset(name, data, [SHAPES], {"shapes": HEADS["object-detection"]})
+
+
+def test_boxes_out_of_the_picture_are_counted_in_one_warning_a_dataset(caplog):
+    pictures = [PillowImage.new("RGB", (20, 10))] * 3
+    objects = [
+        {"bbox": [[-5, -5, 15, 10], [2, 2, 5, 5], [3, 3, 5, 0]], "category": ["red"] * 3},
+        {"bbox": [], "category": []},
+        {"bbox": [[30, 30, 5, 5], [1, 1, 3, 3], [0, 0, 4, 4]], "category": ["blue"] * 3},
+    ]
+    with caplog.at_level(logging.WARNING):
+        counts = check_rows(rows_of(pictures, objects))["shapes"]
+    assert (counts.rows, counts.unlabelled, counts.clipped, counts.dropped) == (3, 0, 1, 2)
+    assert dict(counts.labels) == {"red": 2, "blue": 2}
+    [message] = [record.getMessage() for record in caplog.records]
+    assert message == (
+        "Dataset 'photos', task 'shapes': 1 boxes reach out of their picture and are clipped, 2 have no area in it and "
+        "are left out, of 6."
+    )
+    wrong = {"bbox": [[15, 8, 17, 9]] * 2, "category": ["red"] * 2}
+    with caplog.at_level(logging.WARNING):
+        check_rows(rows_of(pictures[:1], [wrong]))
+    assert "Are they written in another format? Set the task's option box_format" in caplog.text
+
+
+BAD = {
+    "label": ({"bbox": [[0, 0, 5, 5]], "category": ["green"]}, "task 'shapes': label 'green' is not one of"),
+    "box": ({"bbox": [[0.0, 0.0, 5.0]], "category": ["red"]}, "task 'shapes': box 0 must be four numbers"),
+    "count": ({"bbox": [[0, 0, 5, 5]], "category": []}, "task 'shapes': 1 boxes for 0 labels"),
+    "nan": ({"bbox": [[0, 0, 5, float("nan")]], "category": ["red"]}, "task 'shapes': box 0 must be four finite"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_box_is_named_with_dataset_and_row(case):
+    good = {"bbox": [[0.0, 0.0, 5.0, 5.0]], "category": ["red"]}
+    value, message = BAD[case]
+    with pytest.raises(ValueError, match=f"Dataset 'photos', row 1, {message}"):
+        check_rows(rows_of([PillowImage.new("RGB", (20, 10))] * 2, [good, value]))
+
+
+def test_a_damaged_picture_with_boxes_is_named_before_training():
+    good = io.BytesIO()
+    PillowImage.new("RGB", (20, 10)).save(good, "png")
+    pictures = [{"bytes": good.getvalue()}, {"bytes": b"no picture"}]
+    with pytest.raises(ValueError, match="Dataset 'photos', row 1: the picture cannot be read"):
+        check_rows(rows_of(pictures, [{"bbox": [[0.0, 0.0, 5.0, 5.0]], "category": ["red"]}] * 2))
+
+
+def test_boxes_are_those_of_the_picture_seen_upright():
+    turned = io.BytesIO()
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6
+    PillowImage.new("RGB", (40, 10)).save(turned, "jpeg", exif=exif)
+    data = rows_of([{"bytes": turned.getvalue()}], [{"bbox": [[0.0, 30.0, 10.0, 10.0]], "category": ["red"]}])
+    [row] = data.read([0])
+    assert row.labels["shapes"].boxes == ((0, 30, 10, 40),)
+    assert row.picture_size == (10, 40)
