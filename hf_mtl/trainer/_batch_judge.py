@@ -91,12 +91,14 @@ class BatchJudge:
         for reading, places in batch.batch.places.items():
             chosen = [place for own in places.values() for place in own]
             logits = {n: heads[n].of_rows(v, chosen) for n, v in all_logits.items() if heads[n].reads == reading}
-            flat = {n: v.flatten(0, -2).float().cpu().numpy() for n, v in logits.items()}
+            # Of tokens those of all rows, one after the other.
+            flat = {n: v.flatten(0, 1) if heads[n].level == "token" else v for n, v in logits.items()}
+            arrays = {n: v.float().cpu().numpy() for n, v in flat.items()}
             words = [batch.batch.words[reading][i] for i in places]
-            if flat and words:
+            if arrays and words:
                 rows = [batch.rows[i] for i in places]
                 mask_id = None if self._collator.masker is None else self._collator.masker.mask_id
-                found = answer_rows(tasks, kinds, flat, words, rows, mask_id=mask_id)
+                found = answer_rows(tasks, kinds, arrays, words, rows, mask_id=mask_id)
                 for i, answer in zip(places, found, strict=True):
                     answers[i].update(answer)
         return answers
