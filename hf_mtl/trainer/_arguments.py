@@ -20,6 +20,7 @@ from hf_mtl.balancers import BALANCERS, Balancer, make_balancer
 from hf_mtl.compatibility import cpu_has_fast_bfloat16
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import BATCHINGS
+from hf_mtl.inference import PRECISIONS
 from hf_mtl.samplers import SAMPLERS, DatasetSampler, make_sampler
 from hf_mtl.samplers.plan import SamplingRules, StepShape
 from hf_mtl.trainer._averaging import AVERAGES, make_average
@@ -33,7 +34,6 @@ logger = logging.get_logger(__name__)
 _log_once = functools.cache(logger.info)  # commands build arguments several times
 
 ON_DIVERGENCE = ("stop", "warn")
-PRECISIONS = ("auto", "float32", "bfloat16")
 LOSS_SCALINGS = ("none", "log_classes")
 TUNINGS = ("none", "per-label", "global")
 
@@ -230,7 +230,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
         for name, value, choices in (
             ("sampling", self.sampling, tuple(SAMPLERS)),
             ("batching", self.batching, BATCHINGS),
-            ("precision", self.precision, PRECISIONS),
+            ("precision", self.precision, ("auto", *PRECISIONS)),
             ("balancing", self.balancing, tuple(BALANCERS)),
             ("loss_scaling", self.loss_scaling, LOSS_SCALINGS),
             ("tune_thresholds", self.tune_thresholds, TUNINGS),
