@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test test-light test-demo docs fast lint upstream bench clean
+.PHONY: help demo test test-light test-demo docs examples fast lint upstream bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo "make test-light the wheel of hf-mtl-light, installed alone: its size, no torch, the same answers; needs pip's index"
 	@echo "make test-demo the page of hf-mtl demo, in an environment with Gradio; needs pip's index"
 	@echo "make docs    the documentation as a site, build/site/index.html; its tools come through pip's index, once"
+	@echo "make examples the scripts of examples/, on the demo's model and on data that they make"
 	@echo "make upstream Transformers' own test suites on our model; fetches them through pip; 10 to 20 minutes"
 	@echo "make bench   every benchmark; BENCH_ARGS='--encoder FOLDER --data FOLDER', or --quick, which needs neither"
 	@echo "make clean   remove the environment, caches and what the demo made"
@@ -80,6 +81,13 @@ build/site-tools/bin/python:
 docs: build/site-tools/bin/python
 	build/site-tools/bin/python docs/make_site.py build
 	NO_MKDOCS_2_WARNING=1 build/site-tools/bin/python -m mkdocs build --quiet --strict --config-file build/site.yml
+
+examples: demo
+	$(PYTHON) examples/train_in_python.py examples/demo/data/encoder build/examples/python
+	$(PYTHON) examples/distill_many_into_one.py build/examples/distilled
+	$(PYTHON) examples/images.py build/examples/images
+	rm -rf build/examples/onnx
+	$(PYTHON) examples/production_with_onnx.py runs/demo build/examples/onnx
 
 # The inner loop: less than a minute of one core, chosen by tests/conftest.py.
 fast: $(INSTALLED)

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-mtl"]
+# ///
 """Train one model a task, store what they think of the training rows, and train one model of all tasks from it.
 
     python examples/distill_many_into_one.py OUTPUT [ENCODER]

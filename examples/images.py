@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-mtl[vision]"]
+# ///
 """Train one model on pictures and texts, and answer both: everything offline, on pictures that it draws.
 
     python examples/images.py OUTPUT [TEXT_ENCODER IMAGE_ENCODER]

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.10"
+# dependencies = ["hf-mtl"]
+# ///
 """Train three tasks from Python on a few rows, save the model, load it and answer.
 
     python examples/train_in_python.py ENCODER OUTPUT
