@@ -147,12 +147,11 @@ class SentimentHead(SequenceHead):
         """Return which of R texts have a label, [R]."""
         return has_class(labels, cls.no_label)
 
-    def forward(self, states: Any) -> torch.Tensor:
-        """Return the logits [R, C]; log-probabilities for the ordinal loss."""
-        logits = super().forward(states)
+    def logits_of(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the logits [R, C] of R texts; of their scores [R, 1] log-probabilities for the ordinal loss."""
         if self.thresholds is None:
-            return logits
-        score, parameters = at_least_float32(logits), at_least_float32(self.thresholds)
+            return outputs
+        score, parameters = at_least_float32(outputs), at_least_float32(self.thresholds)
         thresholds = torch.cat([parameters[:1], functional.softplus(parameters[1:])]).cumsum(0)
         upper = thresholds - score  # [R, C - 1]: log-odds of lying at or below each threshold
         first, last = functional.logsigmoid(upper[:, :1]), functional.logsigmoid(-upper[:, -1:])

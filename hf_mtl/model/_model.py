@@ -260,6 +260,7 @@ class MultiTaskModel(
         loss_weights: Mapping[str, torch.Tensor] | None = None,
         return_dict: bool | None = None,
         return_judged: bool = False,
+        return_states: bool = True,
         **kwargs: Any,
     ) -> MultiTaskOutput | tuple[Any, ...]:
         """Run each encoder once, where the batch has what it reads, and the heads that are asked for.
@@ -285,6 +286,7 @@ class MultiTaskModel(
                 rows.
             return_dict: ``False`` returns a tuple.
             return_judged: Whether to return the logits and labels that the losses are of, too.
+            return_states: Whether ``last_hidden_state`` is wanted; else tokens that no task reads may be left out.
             kwargs: Passed to the encoder, such as ``output_hidden_states``.
 
         Returns:
@@ -303,12 +305,14 @@ class MultiTaskModel(
             states: States
             if pixel_values is not None and modality(encoder.config) == "image":
                 states, layers, encoded = encode_images(encoder, pixel_values, reads_layers, **kwargs)
+            elif not return_states and not kwargs and self.can_leave_tokens_out(of_branch.values()):
+                states, layers = self.encode_states(inputs, attention_mask, first_tokens=True, encoder=encoder)
+                encoded = None
             else:
                 states, layers, encoded = self.encode(inputs, attention_mask, reads_layers, encoder, **kwargs)
             read.update(dict.fromkeys(of_branch, (self._in_precision_of_heads(states), layers)))
             outputs.append((states, encoded))
-        any_states, encoded = outputs[0]
-        logits, losses, judged = {}, {}, {}
+        (any_states, encoded), logits, losses, judged = outputs[0], {}, {}, {}
         weighted: torch.Tensor | None = None
         for name, head in heads.items():
             chosen = rows[name] if rows is not None else None
@@ -335,9 +339,9 @@ class MultiTaskModel(
             loss=weighted,
             losses=losses if labels is not None else None,
             logits=logits,
-            last_hidden_state=encoded.last_hidden_state,
+            last_hidden_state=encoded.last_hidden_state if return_states else None,
             hidden_states=getattr(encoded, "hidden_states", None),
-            attentions=encoded.get("attentions"),
+            attentions=getattr(encoded, "attentions", None),
             judged=judged if return_judged else None,
         )
         as_dict = return_dict if return_dict is not None else self.config.return_dict

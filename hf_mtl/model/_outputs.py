@@ -24,7 +24,8 @@ class MultiTaskOutput(ModelOutput):
         logits: For each task that was run: [R, C] for sequence heads, [R, L, C] for tagging, where R is the number
             of rows the head saw. Positions of padding hold 0. For masked tokens [m, V] of those that have a label or
             were asked for, row after row; of all tokens where neither is given, [R, L, V].
-        last_hidden_state: The encoder's states [B, L, H]; zeros at padding where it was not computed.
+        last_hidden_state: The encoder's states [B, L, H]; zeros at padding where it was not computed;
+            ``None`` with ``return_states=False``, as in the steps of a trainer.
         hidden_states: The states after each layer, each [B, L, H], if asked for; zeros likewise.
         attentions: The attention weights of each layer, if asked for.
         judged: For each task with labels the logits and labels that its loss is of, if asked for.

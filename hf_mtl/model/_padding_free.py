@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from hf_mtl.encoder.unpadding import (
     is_ready,
     make_ready,
 )
+from hf_mtl.heads import Head
 from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = ["PaddingFreeModel"]
@@ -212,6 +213,17 @@ class PaddingFreeModel(PreTrainedModel):
         encoded = self._encode_padded(encoder, inputs, None if is_whole else attention_mask, layers, kwargs)
         of_layers = [layout.flatten(values) for values in encoded.hidden_states] if layers else []
         return FlatStates(layout.flatten(encoded.last_hidden_state), layout), of_layers
+
+    def can_leave_tokens_out(self, heads: Iterable[Head]) -> bool:
+        """Return whether a pass for these heads, with a backward pass or without, can compute first tokens alone."""
+        return (
+            all(head.reads_first_tokens for head in heads)
+            and can_end_in_first_tokens(self.encoder)
+            and self._runs_flat({})
+            and not torch.compiler.is_compiling()
+            # Layers that run again for the backward pass would compute all tokens.
+            and not any(getattr(module, "gradient_checkpointing", False) for module in self.encoder.modules())
+        )
 
     def _arguments(self, inputs: dict[str, torch.Tensor], layers: bool, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Check the length of a batch and return what the encoder is called with besides."""

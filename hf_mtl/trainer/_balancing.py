@@ -53,7 +53,8 @@ class _Running:
     def inputs(self, batch: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, Any]:
         """Return a micro-batch with what makes its losses parts of the step's."""
         factors = {name: torch.tensor(weight, dtype=torch.float64) for name, weight in weights.items()}
-        return {**batch, "num_items": self.record.counts.num_items, "loss_weights": factors}
+        counted = {"num_items": self.record.counts.num_items, "loss_weights": factors}
+        return {**batch, **counted, "return_states": False}
 
 
 class EndOfStep(TrainerCallback):

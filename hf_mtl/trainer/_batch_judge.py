@@ -60,7 +60,7 @@ class BatchJudge:
         scored, answered = [], []
         with torch.no_grad(), self._accelerator.autocast():
             tokens = masked_tokens(self._model, self._collator, batch, inputs, all_labels, answer=answer)
-            all_logits = self._model(**inputs, tokens=tokens).logits
+            all_logits = self._model(**inputs, tokens=tokens, return_states=False).logits
             for name, labels in all_labels.items():
                 head, rows = heads[name], batch.labelled(name)
                 logits = all_logits[name] if numbers is None else head.of_rows(all_logits[name], numbers[name])

@@ -63,7 +63,7 @@ def _outputs(trainer: EvaluatingTrainer, batch: InferenceBatch, names: Sequence[
     with torch.no_grad(), trainer.accelerator.autocast():
         labels = {name: batch.labels[name] for name in numbers}
         tokens = masked_tokens(trainer._plain_model, trainer.data_collator, batch, inputs, labels, answer=False)
-        logits = trainer._plain_model(**inputs, tokens=tokens).logits
+        logits = trainer._plain_model(**inputs, tokens=tokens, return_states=False).logits
     found = {}
     for name in numbers:
         rows = batch.labelled(name)
