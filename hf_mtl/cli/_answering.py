@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -20,13 +21,16 @@ from hf_mtl.cli._progress_lines import RowProgress
 from hf_mtl.cli._reading import BadRow, InputRow, RowReader
 from hf_mtl.cli._terminal import write_line
 from hf_mtl.cli._writing import RowWriter, make_writer
-from hf_mtl.inference import Answerer
+from hf_mtl.inference import AnsweredRows, Answerer, answered_rows
 from hf_mtl.model import MultiTaskModel
-from hf_mtl_light.encoding import RowError
+from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import is_replaceable
 
-__all__ = ["answer_file"]
+__all__ = ["Engine", "answer_file"]
+
+#: Takes batches of rows and whether to leave out those that the model cannot take in; yields their answers in order.
+Engine: TypeAlias = Callable[[Iterator[Sequence[Row]], bool], Iterator[AnsweredRows]]
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class _Step:
     digest: str
 
 
+#: Yields the steps of an input after what is done, each with its answers.
+_Answering: TypeAlias = Callable[[RowReader, Done], Iterator[tuple[_Step, AnsweredRows]]]
+
+
 def answer_file(
     model: MultiTaskModel,
     answerer: Answerer,
@@ -53,6 +61,7 @@ def answer_file(
     output: Path,
     skips_bad_rows: bool = False,
     resume: bool = False,
+    engine: Engine | None = None,
 ) -> None:
     """Answer the rows of a file.
 
@@ -63,6 +72,7 @@ def answer_file(
         output: The output; ``-`` is stdout.
         skips_bad_rows: Whether a row that cannot be read is reported and left out, or ends it all.
         resume: Whether to continue an unfinished output.
+        engine: Answers batches of rows, in their order, as the answerer would; ``None``: the answerer does.
 
     Raises:
         ValueError: If a row cannot be read, or an output cannot be continued.
@@ -71,35 +81,58 @@ def answer_file(
     options = answerer.options
     fields = {name: kind.answer_fields(answerer.tasks[name], options.get(name)) for name, kind in kinds.items()}
     writer = make_writer(output, reader, fields)
+    engine = engine or _in_this_process(answerer)
     with RowProgress(reader.count()) as progress:
         if output == STANDARD or not is_replaceable(output):
-            _stream(output, answerer, reader, writer, skips_bad_rows, progress)
+            _stream(output, _answering(engine, answerer, skips_bad_rows), reader, writer, progress)
             return
         if resume and clear_finished(output):
             write_line(f"{output} is whole already: the run before was stopped after its last row.")
             return
         settings = _settings(model, answerer, reader, output, skips_bad_rows)
         with PartialOutput(output, settings, resume) as partial:
-            _fill(partial, answerer, reader, writer, skips_bad_rows, progress)
+            _fill(partial, _answering(engine, answerer, skips_bad_rows), reader, writer, progress)
         writer.finish(partial.path, partial.output)
         partial.forget()
     if partial.done.skipped:
         write_line(f"{partial.done.skipped:,} of {partial.done.rows:,} rows were left out.")
 
 
-def _stream(
-    output: Path, answerer: Answerer, reader: RowReader, writer: RowWriter, skips: bool, progress: RowProgress
-) -> None:
+def _in_this_process(answerer: Answerer) -> Engine:
+    def answered(batches: Iterator[Sequence[Row]], skips: bool) -> Iterator[AnsweredRows]:
+        return (answered_rows(answerer, rows, skips) for rows in batches)
+
+    return answered
+
+
+def _answering(engine: Engine, answerer: Answerer, skips: bool) -> _Answering:
+    """Return what reads an input and yields each step with its answers."""
+
+    def answering(reader: RowReader, done: Done) -> Iterator[tuple[_Step, AnsweredRows]]:
+        waiting: deque[_Step] = deque()
+
+        def batches() -> Iterator[Sequence[Row]]:
+            for step in _steps(reader, done, answerer.look_ahead, skips):
+                waiting.append(step)
+                yield [row.row for row in step.rows]
+
+        for found in engine(batches(), skips):
+            yield waiting.popleft(), found
+
+    return answering
+
+
+def _stream(output: Path, answering: _Answering, reader: RowReader, writer: RowWriter, progress: RowProgress) -> None:
     """Answer to what cannot be replaced: stdout, a pipe, a device."""
     with writer.to_stream(output) as write:
         write(writer.head())
-        for step in _steps(reader, Done(), answerer.look_ahead, skips):
-            write(_answered(step, answerer, writer, skips)[0])
+        for step, found in answering(reader, Done()):
+            write(_written(step, found, writer)[0])
             progress.update(len(step.rows))
 
 
 def _fill(
-    partial: PartialOutput, answerer: Answerer, reader: RowReader, writer: RowWriter, skips: bool, progress: RowProgress
+    partial: PartialOutput, answering: _Answering, reader: RowReader, writer: RowWriter, progress: RowProgress
 ) -> None:
     if partial.lost:
         write_line(f"warning: {partial.output}: {partial.lost:,} rows of an unfinished run are thrown away.")
@@ -107,8 +140,8 @@ def _fill(
         partial.add(writer.head(), Done())
     progress.begin_with(partial.done.rows)
     try:
-        for step in _steps(reader, partial.done, answerer.look_ahead, skips):
-            data, left_out = _answered(step, answerer, writer, skips)
+        for step, found in answering(reader, partial.done):
+            data, left_out = _written(step, found, writer)
             skipped = partial.done.skipped + step.left_out + left_out
             partial.add(data, Done(step.read, skipped, 0, step.digest))
             progress.update(len(step.rows))
@@ -118,20 +151,12 @@ def _fill(
         raise
 
 
-def _answered(step: _Step, answerer: Answerer, writer: RowWriter, skips: bool) -> tuple[bytes, int]:
+def _written(step: _Step, found: AnsweredRows, writer: RowWriter) -> tuple[bytes, int]:
     """Return a step's bytes, and how many rows were left out because the model cannot take them in."""
-    rows = step.rows
-    while True:
-        try:
-            answers = answerer.answer([row.row for row in rows])
-        except RowError as error:  # noqa: PERF203  # a turn of the loop is 512 rows
-            if not skips:
-                raise
-            write_line(f"left out: {error}")
-            bad = error.row.index
-            rows = [row for row in rows if row.row.index != bad]
-        else:
-            return writer.rows([row.values for row in rows], answers), len(step.rows) - len(rows)
+    answers, kept, wrong = found
+    for message in wrong:
+        write_line(f"left out: {message}")
+    return writer.rows([step.rows[position].values for position in kept], answers), len(step.rows) - len(kept)
 
 
 def _steps(reader: RowReader, done: Done, size: int, skips: bool) -> Iterator[_Step]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -22,6 +22,13 @@ class OnError(str, Enum):
 
     fail = "fail"
     skip = "skip"
+
+
+class EngineName(str, Enum):
+    """Where rows are answered."""
+
+    here = "here"
+    ray = "ray"
 
 
 class InputFormat(str, Enum):
@@ -74,6 +81,12 @@ def predict(
     on_error: OnError = typer.Option(OnError.fail, help="What to do about a row that cannot be read."),
     resume: bool = typer.Option(False, "--resume", help="Continue an output that was not finished."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an output that exists."),
+    engine: EngineName = typer.Option(
+        EngineName.here, help="Where rows are answered: in this process, or by actors of a cluster of Ray (extra ray)."
+    ),
+    actors: int | None = typer.Option(
+        None, min=1, help="Actors of --engine ray, each with a model; by default one for each CPU.", show_default=False
+    ),
     encoding: str = typer.Option("utf-8", help="The input's encoding, such as cp1252 or utf-16."),
     input_format: InputFormat | None = typer.Option(
         None, help="The input's format, if its name does not say it.", show_default=False
@@ -94,7 +107,7 @@ def predict(
     from hf_mtl.cli._tables import answer_table
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.heads import AnswerOptions
-    from hf_mtl.inference import BATCH_TOKENS, as_row, make_answerer
+    from hf_mtl.inference import BATCH_TOKENS, RayAnswerers, as_row, make_answerer
     from hf_mtl_light.outputs import is_replaceable
 
     path, single = local_path(input), None
@@ -119,6 +132,8 @@ def predict(
                 f"{flag} would be without effect: it is for files of rows, and {input[:40]!r} is read as {what}."
             )
     output = output or STANDARD
+    if actors is not None and engine is EngineName.here:
+        raise UserError("--actors would be without effect: it is for --engine ray.")
     if overwrite and output == STANDARD:
         raise UserError("--overwrite would be without effect: answers go to stdout. Name a file with -o.")
     check_writable(output, overwrite=overwrite or resume)
@@ -131,16 +146,14 @@ def predict(
     options = AnswerOptions(aggregation_strategy=aggregation_strategy, coverage=coverage)
     with quiet_libraries():
         loaded, tokenizer = load_model(model)
-        answerer = make_answerer(
-            loaded,
-            tokenizer,
-            tasks=_known_tasks(named_in(tasks), loaded, of_pictures),
-            image_processor=image_processor_of(loaded),
-            options=options,
-            stride=stride,
-            batch_tokens=batch_tokens or BATCH_TOKENS,
-            batch_size=batch_size,
-        )
+        asked: dict[str, Any] = {
+            "tasks": _known_tasks(named_in(tasks), loaded, of_pictures),
+            "options": options,
+            "stride": stride,
+            "batch_tokens": batch_tokens or BATCH_TOKENS,
+            "batch_size": batch_size,
+        }
+        answerer = make_answerer(loaded, tokenizer, image_processor=image_processor_of(loaded), **asked)
         if single is not None:
             found = answerer.answer([as_row(single, 1, next(iter(single)))])[0]
             stdout_console().print(answer_table(found), soft_wrap=True)
@@ -154,7 +167,10 @@ def predict(
                 raise UserError(f"{flag} would be without effect: no task that is asked reads such a column.")
         kind = None if input_format is None else input_format.value
         reader = RowReader(path, text_column, pair_column, readings, encoding, kind, image_column)
-        answer_file(loaded, answerer, reader, output, skips_bad_rows=on_error is OnError.skip, resume=resume)
+        skips = on_error is OnError.skip
+        cluster = None if engine is EngineName.here else RayAnswerers(str(loaded.config.name_or_path), asked, actors)
+        answered = None if cluster is None else cluster.answered
+        answer_file(loaded, answerer, reader, output, skips_bad_rows=skips, resume=resume, engine=answered)
 
 
 def _is_text(given: str) -> bool:

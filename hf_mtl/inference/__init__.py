@@ -11,6 +11,7 @@ from __future__ import annotations
 from hf_mtl.inference._collate import InferenceBatch, InferenceCollator, make_collator
 from hf_mtl.inference._predict import make_answerer, predict
 from hf_mtl.inference._probabilities import gives_probabilities, probabilities
+from hf_mtl.inference._ray import AnsweredRows, RayAnswerers, answered_rows, ray_predict
 from hf_mtl.inference._runner import PRECISIONS, ModelRunner
 from hf_mtl_light.encoding import EncodedRow, Window, WindowEncoder, as_row
 from hf_mtl_light.inference import (
@@ -28,15 +29,18 @@ __all__ = [
     "BATCH_TOKENS",
     "LOOK_AHEAD",
     "PRECISIONS",
+    "AnsweredRows",
     "Answerer",
     "EncodedRow",
     "InferenceBatch",
     "InferenceCollator",
     "ModelRunner",
+    "RayAnswerers",
     "Runner",
     "Window",
     "WindowEncoder",
     "answer_rows",
+    "answered_rows",
     "as_row",
     "gives_probabilities",
     "make_answerer",
@@ -46,4 +50,5 @@ __all__ = [
     "plan_batches",
     "predict",
     "probabilities",
+    "ray_predict",
 ]

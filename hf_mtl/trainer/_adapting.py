@@ -30,6 +30,11 @@ def adapted(model: Any, peft_config: Any, args: Any) -> Any:
             torch.manual_seed(args.seed)
             model.add_adapter(peft_config)
     if isinstance(model, MultiTaskModel) and model.has_adapters:
+        if args.fsdp or args.deepspeed:
+            raise UserError(
+                "Adapters are not supported with FSDP or DeepSpeed, which split the weights that are saved. Leave "
+                "peft_config or them out."
+            )
         if args.freeze_encoder or model.frozen["encoder"]:
             raise UserError(
                 "freeze_encoder would freeze the adapters with the encoder, so that they learn nothing. With adapters "

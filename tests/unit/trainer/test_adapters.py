@@ -1,10 +1,13 @@
 """Training with adapters: what learns, resuming, the best model, methods, and adapters that others put on."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from transformers import AutoTokenizer
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
+from hf_mtl.trainer._adapting import adapted
 from tests.encoders import tiny_encoder
 from tests.trainers import TASKS, make_data
 from tests.unit.trainer.test_resuming import Digests, assert_equal
@@ -102,6 +105,8 @@ def test_a_checkpoint_of_another_adapter_is_not_resumed(adapting, tmp_path):
 def test_arguments_that_would_undo_adapters_are_refused(adapting, encoder, tokenizer):
     with pytest.raises(ValueError, match="freeze the adapters"):
         adapting(freeze_encoder=True)
+    with pytest.raises(ValueError, match="FSDP or DeepSpeed"):
+        adapted(MultiTaskModel.from_encoder(encoder, TASKS), LORA, SimpleNamespace(seed=1, fsdp=["full_shard"]))
     args = MultiTaskTrainingArguments(encoder, use_cpu=True)
     model = MultiTaskModel.from_encoder(encoder, TASKS)
     with pytest.raises(ValueError, match="holds the encoder"):
