@@ -36,6 +36,13 @@ def check_processors(
                 f"Task {task.name!r} reads pictures, and there is no image processor. Pass the one of their encoder: "
                 "image_processor=AutoImageProcessor.from_pretrained(name)."
             )
+        if heads[task.name].labels_objects and getattr(image_processor, "do_center_crop", False):
+            raise UserError(
+                f"Task {task.name!r} finds boxes in whole pictures, and the image processor cuts their centre out "
+                "(do_center_crop). Pass one that resizes alone: AutoImageProcessor.from_pretrained(name, "
+                "do_center_crop=False, size={'height': 448, 'width': 448}); in a recipe, save it as a folder with the "
+                "encoder."
+            )
         if not reads_pictures and tokenizer is None:
             raise UserError(
                 f"Task {task.name!r} reads texts, and there is no tokenizer. Pass the one of their encoder: "

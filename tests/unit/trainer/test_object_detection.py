@@ -8,6 +8,7 @@ import pytest
 import torch
 from datasets import Dataset, Image
 from PIL import Image as PillowImage
+from transformers import BitImageProcessorPil
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
 from hf_mtl.data import LabelledDataset, check_rows
@@ -135,6 +136,13 @@ def test_a_damaged_picture_with_boxes_is_named_before_training():
     pictures = [{"bytes": good.getvalue()}, {"bytes": b"no picture"}]
     with pytest.raises(ValueError, match="Dataset 'photos', row 1: the picture cannot be read"):
         check_rows(rows_of(pictures, [{"bbox": [[0.0, 0.0, 5.0, 5.0]], "category": ["red"]}] * 2))
+
+
+def test_an_image_processor_that_cuts_pictures_is_refused(tmp_path):
+    args = MultiTaskTrainingArguments(tmp_path, use_cpu=True)
+    processor = BitImageProcessorPil(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32})
+    with pytest.raises(ValueError, match=r"Task 'shapes' finds boxes in whole pictures.*do_center_crop"):
+        MultiTaskTrainer(model_of(SHAPES), args, {"photos": squares(4)}, image_processor=processor)
 
 
 def test_boxes_are_those_of_the_picture_seen_upright():
