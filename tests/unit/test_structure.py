@@ -18,6 +18,7 @@ LIGHT = Path(hf_mtl_light.__file__).parent
 ROWS = [
     {"_public"},
     {"cli"},
+    {"relations"},
     {"validation"},
     {"recipe", "pipelines", "export", "surgery", "report", "distillation", "demo", "serving", "sklearn"},
     {"trainer"},
