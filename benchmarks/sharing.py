@@ -46,12 +46,19 @@ SETS: dict[str, dict[str, Task]] = {
         "mit_movie": Task("mit_movie", ("tokens",), "ner_tags", TAGGING),
         "mit_restaurant": SIX["mit_restaurant"],
     },
+    "entities": {"wnut17": SIX["wnut17"], "wikigold": Task("wikigold", ("tokens",), "ner_tags", TAGGING)},
+    "pairs": {"rte": Task("rte", PAIR, "label"), "mrpc": SIX["mrpc"]},
 }
 #: Sides of one model a task.
 SINGLE: dict[str, dict[str, Any]] = {
     "stock": {},
     "alone": {},
     "alone, tail": {"average": {"kind": "tail"}},
+    **{
+        f"alone, {name}": {"augmentation": {name: {}}}
+        for name in ("word-masking", "word-deletion", "segment-shuffling", "mention-replacement", "token-replacement")
+    },
+    **{f"alone, {name}": {"methods": {name: {}}} for name in ("r-drop", "fgm", "pgd", "freelb", "smart")},
 }
 
 

@@ -57,6 +57,8 @@ def load_source(name: str, source: DatasetRecipe, folder: Path, keep: str | None
     check_width(load, f"{where}.load")
     written = as_written(load)
     found, is_written = _read(load, written, f"{where}.load")
+    columns = {**source.columns, **{_column(task): task for task in source.constants}}
+    found = _with_constants(found, source.constants)
     given = {"train": source.train, "validation": source.validation, "test": source.test}
     splits: dict[str, Dataset] = {}
     names: dict[str, str] = {}
@@ -77,7 +79,7 @@ def load_source(name: str, source: DatasetRecipe, folder: Path, keep: str | None
         raise RecipeError(
             f"{where}.train", f"no split 'train' among {listed(found)}. Name the one to train on: train: <name>."
         )
-    ready = {use: _rename(where, use, split, source.columns, keep) for use, split in splits.items()}
+    ready = {use: _rename(where, use, split, columns, keep) for use, split in splits.items()}
     if is_written:
         ready = {use: with_numbers(f"Dataset {name!r} ({use})", split, source.tasks()) for use, split in ready.items()}
     for use, split in ready.items():
@@ -144,6 +146,21 @@ def _slice(found: DatasetDict, name: str, where: str) -> Dataset:
         backwards = range(len(rows) - 1, -1, -1)
         slices.append(rows.select(backwards).select(backwards).select(chosen))
     return slices[0] if len(slices) == 1 else datasets.concatenate_datasets(slices)
+
+
+def _column(task: str) -> str:
+    """Return the column that a constant is put into, beside one of the file's that may have the task's name."""
+    return f"{task} (constant)"
+
+
+def _with_constants(found: Any, constants: Mapping[str, Any]) -> Any:
+    """Return rows with a column for each constant; before a slice, since an added column forgets a row's number."""
+    if isinstance(found, DatasetDict):
+        return DatasetDict({name: _with_constants(rows, constants) for name, rows in found.items()})
+    if isinstance(found, Dataset):
+        for task, label in constants.items():
+            found = found.add_column(_column(task), [label] * len(found))
+    return found
 
 
 def _rename(where: str, use: str, data: Dataset, columns: Mapping[str, str], keep: str | None = None) -> Dataset:

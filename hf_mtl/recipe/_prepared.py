@@ -239,6 +239,7 @@ class PreparedRecipe:
             datasets[name] = {
                 "load": portable_load(loaded.load, folder),
                 "columns": values["columns"],
+                **({"constants": values["constants"]} if values["constants"] else {}),
                 **loaded.names,
                 **{
                     f"{use}_size": values[f"{use}_size"]

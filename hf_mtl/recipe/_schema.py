@@ -123,6 +123,7 @@ class DatasetRecipe(_Strict):
     Args:
         load: Arguments of ``datasets.load_dataset``.
         columns: Column in the data -> ``text``, ``text_pair``, ``tokens``, ``choices``, ``image`` or a task's name.
+        constants: Task -> the label that all rows have, such as the domain that a dataset is of.
         train: The source's name of the training split, where it is not ``train``; a slice such as ``train[:1000]``
             is allowed, as for the others.
         validation: The source's name of the validation split.
@@ -135,6 +136,7 @@ class DatasetRecipe(_Strict):
 
     load: dict[str, Any]
     columns: dict[str, str]
+    constants: dict[str, str | int | float] = {}
     train: str | None = None
     validation: str | None = None
     test: str | None = None
@@ -143,8 +145,8 @@ class DatasetRecipe(_Strict):
     augmentation: dict[str, dict[str, Any]] = {}
 
     def tasks(self) -> list[str]:
-        """Return the names of the tasks that it labels, in the order of its columns."""
-        return [name for name in self.columns.values() if name not in INPUT_COLUMNS]
+        """Return the names of the tasks that it labels, in the order of its columns and constants."""
+        return [name for name in (*self.columns.values(), *self.constants) if name not in INPUT_COLUMNS]
 
     def check(self, where: str, masked: Container[str] = ()) -> None:
         """Check what can be checked without the data.
@@ -177,6 +179,10 @@ class DatasetRecipe(_Strict):
                 raise RecipeError(
                     f"{where}.{key}", f"expected a fraction below 1 or a whole number of rows, found {size}."
                 )
+        for name in self.constants:
+            if name in INPUT_COLUMNS or name in self.columns.values():
+                what = "an input" if name in INPUT_COLUMNS else "a task with a column"
+                raise RecipeError(f"{where}.constants.{name}", f"{name!r} is {what}. Name a task without a column.")
         self._check_columns(f"{where}.columns", masked)
 
     def _check_columns(self, where: str, masked: Container[str]) -> None:

@@ -72,7 +72,8 @@ def task_alone(prepared: PreparedRecipe, task: TaskConfig, steps: int | None) ->
     sources = {
         name: recipe.datasets[name].model_copy(
             update={
-                "columns": {c: n for c, n in recipe.datasets[name].columns.items() if n in (*INPUT_COLUMNS, own.name)}
+                "columns": {c: n for c, n in recipe.datasets[name].columns.items() if n in (*INPUT_COLUMNS, own.name)},
+                "constants": {t: label for t, label in recipe.datasets[name].constants.items() if t == own.name},
             }
         )
         for name in train

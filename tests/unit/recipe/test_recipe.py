@@ -8,6 +8,8 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 from hf_mtl import TaskConfig
 from hf_mtl.augmentation import make_augmentations
 from hf_mtl.balancers import DynamicWeightAverage
+from hf_mtl.data import LabelledDataset
+from hf_mtl.heads import HEADS
 from hf_mtl.recipe import Recipe, RecipeError
 from hf_mtl.recipe._augmentation import joined_augmentation
 from hf_mtl.samplers import TemperatureSampler
@@ -45,6 +47,31 @@ def test_only_mapped_columns_are_kept_and_renamed(values):
     prepared = prepare(values)
     assert prepared.train["films"].column_names == ["text", "opinion"]
     assert prepared.train["talks"].column_names == ["tokens", "intent", "slots"]
+
+
+def test_a_constant_is_the_label_of_all_rows_of_a_dataset(values):
+    values["datasets"]["films"]["constants"] = {"domain": "reviews"}
+    values["datasets"]["films"]["train"] = "train[4:]"
+    values["datasets"]["talks"]["constants"] = {"domain": "requests", "year": 2026}
+    values["tasks"]["year"] = {"type": "regression"}
+    prepared = prepare(values)
+    by_name = {task.name: task for task in prepared.tasks}
+    assert by_name["domain"] == TaskConfig("domain", "sequence-classification", labels=["requests", "reviews"])
+    assert set(prepared.train["films"]["domain"]) == set(prepared.validation["films"]["domain"]) == {"reviews"}
+    assert set(prepared.test["talks"]["year"]) == {2026}
+    again = Recipe.from_dict(prepared.resolved("."), ".")
+    assert again.datasets["talks"].constants == {"domain": "requests", "year": 2026}
+    rows = LabelledDataset(
+        "films", prepared.train["films"], [by_name["domain"]], {"domain": HEADS[by_name["domain"].type]}
+    )
+    assert rows.source_row(0) >= 4
+
+
+@pytest.mark.parametrize(("name", "what"), [("text", "is an input"), ("opinion", "is a task with a column")])
+def test_a_constant_of_what_has_a_column_is_refused(values, name, what):
+    values["datasets"]["films"]["constants"] = {name: "x"}
+    with pytest.raises(RecipeError, match=rf"datasets\.films\.constants\.{name}: {name!r} {what}"):
+        prepare(values)
 
 
 def test_rows_are_held_out_where_a_validation_split_is_missing(values, caplog):
