@@ -56,7 +56,7 @@ def test_a_constant_is_the_label_of_all_rows_of_a_dataset(values):
     values["tasks"]["year"] = {"type": "regression"}
     prepared = prepare(values)
     by_name = {task.name: task for task in prepared.tasks}
-    assert by_name["domain"] == TaskConfig("domain", "sequence-classification", labels=["requests", "reviews"])
+    assert by_name["domain"] == TaskConfig("domain", "sequence-classification", labels=["reviews", "requests"])
     assert set(prepared.train["films"]["domain"]) == set(prepared.validation["films"]["domain"]) == {"reviews"}
     assert set(prepared.test["talks"]["year"]) == {2026}
     again = Recipe.from_dict(prepared.resolved("."), ".")
