@@ -38,7 +38,7 @@ def test_readme_python_prints_what_the_readme_shows(tmp_path, monkeypatch, capsy
 def test_readme_lists_every_extra():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    listed = re.findall(r"^\| `(\w+)` \|", (ROOT / "README.md").read_text().split("## A first")[0], re.MULTILINE)
+    listed = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "README.md").read_text().split("## A first")[0], re.MULTILINE)
     assert sorted(listed) == sorted(setup["options.extras_require"])
 
 
