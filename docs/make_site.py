@@ -27,8 +27,9 @@ SECTIONS = {
 #: Packages with public names for those who write Python.
 PACKAGES = (
     *("hf_mtl", "hf_mtl.balancers", "hf_mtl.data", "hf_mtl.demo", "hf_mtl.distillation", "hf_mtl.export"),
-    *("hf_mtl.heads", "hf_mtl.inference", "hf_mtl.metrics", "hf_mtl.recipe", "hf_mtl.samplers", "hf_mtl.serving"),
-    *("hf_mtl.surgery", "hf_mtl.trainer", "hf_mtl.training_methods", "hf_mtl.validation", "hf_mtl_light"),
+    *("hf_mtl.heads", "hf_mtl.inference", "hf_mtl.metrics", "hf_mtl.recipe", "hf_mtl.relations", "hf_mtl.samplers"),
+    *("hf_mtl.serving", "hf_mtl.surgery", "hf_mtl.trainer", "hf_mtl.training_methods", "hf_mtl.validation"),
+    "hf_mtl_light",
 )
 
 

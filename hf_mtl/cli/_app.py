@@ -25,6 +25,7 @@ from hf_mtl.cli.interpolate import interpolate
 from hf_mtl.cli.merge import merge
 from hf_mtl.cli.predict import predict
 from hf_mtl.cli.push import push
+from hf_mtl.cli.relate import relate
 from hf_mtl.cli.report import report
 from hf_mtl.cli.serve import serve
 from hf_mtl.cli.sweep import sweep
@@ -131,6 +132,7 @@ app.command()(train)
 app.command()(sweep)
 app.command()(cv)
 app.command()(compare)
+app.command()(relate)
 app.command()(distill)
 app.command()(evaluate)
 app.command()(predict)

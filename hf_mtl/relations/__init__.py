@@ -1,13 +1,26 @@
 """Which tasks help which: a table of gains, few of them measured, the others completed; and what follows from it.
 
 G[i, j] is how much task i gains when task j is trained with it, in units of the spread over seeds of task i alone.
-`complete` fills the table, `recommend` reads groups, datasets to leave out and weights from it.
+`relate` measures some entries by short runs; `complete` fills the table, `recommend` reads groups, tasks to leave out
+and weights from it.
 """
 
 from __future__ import annotations
 
 from hf_mtl.relations._completion import Completion, complete
 from hf_mtl.relations._groups import best_groups, group_gain
+from hf_mtl.relations._measure import MEASURES, Relations, RelationsPlan, relate
 from hf_mtl.relations._recommend import Recommendation, recommend
 
-__all__ = ["Completion", "Recommendation", "best_groups", "complete", "group_gain", "recommend"]
+__all__ = [
+    "MEASURES",
+    "Completion",
+    "Recommendation",
+    "Relations",
+    "RelationsPlan",
+    "best_groups",
+    "complete",
+    "group_gain",
+    "recommend",
+    "relate",
+]

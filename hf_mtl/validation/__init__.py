@@ -8,6 +8,7 @@ each row's probabilities by the model that did not see it; `compare` trains a re
 from __future__ import annotations
 
 from hf_mtl.metrics import conformal_sets, conformal_threshold
+from hf_mtl.validation._alone import tasks_alone
 from hf_mtl.validation._bootstrap import paired_interval, verdict_of
 from hf_mtl.validation._compare import BUDGETS, Comparison, compare
 from hf_mtl.validation._cross_validate import CrossValidation, cross_validate
@@ -16,6 +17,8 @@ from hf_mtl.validation._folds import Splitter, make_folds
 from hf_mtl.validation._from_oof import calibrate_from_oof, label_errors, tune_thresholds_from_oof
 from hf_mtl.validation._oof import read_oof
 from hf_mtl.validation._predicted_rows import chosen_tasks, predicted_rows
+from hf_mtl.validation._runs import Run, count_done, mark_of, run_all
+from hf_mtl.validation._scores import scores_of
 from hf_mtl.validation._stratify import IterativeStratifiedKFold
 from hf_mtl.validation._texts import normalised
 
@@ -24,6 +27,7 @@ __all__ = [
     "Comparison",
     "CrossValidation",
     "IterativeStratifiedKFold",
+    "Run",
     "Splitter",
     "TaskErrors",
     "calibrate_from_oof",
@@ -31,15 +35,20 @@ __all__ = [
     "compare",
     "conformal_sets",
     "conformal_threshold",
+    "count_done",
     "cross_validate",
     "errors",
     "errors_by_task",
     "label_errors",
     "make_folds",
+    "mark_of",
     "normalised",
     "paired_interval",
     "predicted_rows",
     "read_oof",
+    "run_all",
+    "scores_of",
+    "tasks_alone",
     "tune_thresholds_from_oof",
     "verdict_of",
 ]

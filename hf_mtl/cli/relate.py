@@ -1,0 +1,103 @@
+"""``hf-mtl relate``: which tasks help which, and which should share."""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hf_mtl.relations import Relations, RelationsPlan
+
+__all__ = ["relate"]
+
+
+class Measure(str, Enum):
+    """How gains are measured."""
+
+    pairs = "pairs"
+
+
+def relate(
+    recipe: Path = typer.Argument(help="The recipe, a YAML file.", show_default=False),
+    overrides: list[str] | None = typer.Argument(
+        None, help="Values in place of the recipe's: training.learning_rate=1e-4", show_default=False
+    ),
+    measure: Measure = typer.Option(Measure.pairs, help="pairs: random pairs of tasks, each task in one or more."),
+    budget: int | None = typer.Option(
+        None, min=1, help="The number of runs in all; by default each task alone and half of the pairs.", metavar="RUNS"
+    ),
+    steps: int = typer.Option(100, min=1, help="Optimizer steps for each dataset of a run."),
+    seeds: int = typer.Option(2, min=2, help="How many runs each task has alone, from the recipe's seed on."),
+    output: Path | None = typer.Option(
+        None, "--output", "-o", help="The folder; by default the run folder's name and -relate.", show_default=False
+    ),
+    parallel: int = typer.Option(1, min=1, help="How many runs are trained at once, each in a process."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Check everything, say what would be trained, and stop."),
+) -> None:
+    """Measure by short runs which tasks help which, and recommend groups that should share.
+
+    The same command continues with the runs that are missing.
+    """
+    from hf_mtl.cli._terminal import quiet_libraries, stdout_console, write_line
+    from hf_mtl.recipe import Recipe
+    from hf_mtl.relations import RelationsPlan
+
+    with quiet_libraries():
+        read = Recipe.load(recipe, overrides or [])
+        folder = output or Path(f"{read.training_arguments().output_dir}-relate")
+        read.load_processors()
+        plan = RelationsPlan.plan(read, measure=measure.value, budget=budget, steps=steps, seeds=seeds)
+        console = stdout_console()
+        console.print(_plan_text(plan, plan.done(folder)), soft_wrap=True, markup=False)
+        if dry_run:
+            return
+        try:
+            found = plan.run(folder, parallel=parallel)
+        except KeyboardInterrupt:
+            write_line(f"\n{plan.done(folder)} of {len(plan.runs)} runs are kept: the same command continues.")
+            raise
+        console.print(_table(found))
+        console.print(_summary(found), soft_wrap=True, markup=False, highlight=False)
+        console.print(f"All of this is in {folder / 'relations.json'}", soft_wrap=True, markup=False)
+
+
+def _plan_text(plan: RelationsPlan, done: int) -> str:
+    tasks = len(plan.alone)
+    kept = f" {done} of them are done." if done else ""
+    return (
+        f"{len(plan.runs)} runs, {plan.steps:,} steps in all.{kept}\n  alone: {len(plan.runs) - len(plan.pairs)} runs "
+        f"of {tasks} tasks\n  pairs: {len(plan.pairs)} of {tasks * (tasks - 1) // 2}"
+    )
+
+
+def _table(found: Relations) -> Table:
+    """Return gains, task by task; completed ones in brackets."""
+    from rich.text import Text
+
+    from hf_mtl.cli._tables import plain_table
+
+    table = plain_table("gain of", *(f"with {name}" for name in found.tasks), right=())
+    for i, name in enumerate(found.tasks):
+        cells = []
+        for j, value in enumerate(found.completion.table[i]):
+            text = f"{value:+.1f}" if not math.isnan(found.measured[i, j]) else f"({value:+.1f})"
+            cells.append(Text("-" if i == j else text))
+        table.add_row(Text(name), *cells)
+    return table
+
+
+def _summary(found: Relations) -> str:
+    done, advice = found.completion, found.recommendation
+    groups = "; ".join(", ".join(group) for group in advice.groups)
+    return (
+        "Gains in spreads over seeds of the task alone; (completed).\n"
+        f"Completion, on entries left out: rank {done.rank}, error {done.error:.2f}, sign right in "
+        f"{done.sign_accuracy:.0%}; rank 0: {done.rank_0_error:.2f}, {done.rank_0_sign_accuracy:.0%}; their mean in "
+        f"place of all: {done.spread:.2f}.\nGroups that should share: {groups}\n\n{found.fragment}"
+    )
