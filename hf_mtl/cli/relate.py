@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hf_mtl.relations import Relations, RelationsPlan
 
-__all__ = ["relate"]
+__all__ = ["gain_table", "relate"]
 
 
 class Measure(str, Enum):
@@ -62,7 +62,7 @@ def relate(
         except KeyboardInterrupt:
             write_line(f"\n{plan.done(folder)} of {len(plan.runs)} runs are kept: the same command continues.")
             raise
-        console.print(_table(found))
+        console.print(gain_table(found, console.width))
         console.print(_summary(found), soft_wrap=True, markup=False, highlight=False)
         console.print(f"All of this is in {folder / 'relations.json'}", soft_wrap=True, markup=False)
 
@@ -76,20 +76,39 @@ def _plan_text(plan: RelationsPlan, done: int) -> str:
     )
 
 
-def _table(found: Relations) -> Table:
-    """Return gains, task by task; completed ones in brackets."""
+def gain_table(found: Relations, width: int) -> Table:
+    """Return gains, task by task; completed ones in brackets.
+
+    Where that is wider than `width`, for each task the others that it gains most and least with.
+    """
+    from rich.console import Console
     from rich.text import Text
 
     from hf_mtl.cli._tables import plain_table
 
-    table = plain_table("gain of", *(f"with {name}" for name in found.tasks), right=())
+    table = plain_table("gain of", *(f"with {name}" for name in found.tasks))
     for i, name in enumerate(found.tasks):
-        cells = []
-        for j, value in enumerate(found.completion.table[i]):
-            text = f"{value:+.1f}" if not math.isnan(found.measured[i, j]) else f"({value:+.1f})"
-            cells.append(Text("-" if i == j else text))
-        table.add_row(Text(name), *cells)
+        cells = ["-" if i == j else _gain_text(found, i, j) for j in range(len(found.tasks))]
+        table.add_row(*(Text(cell) for cell in (name, *cells)))
+    return table if Console(width=10_000).measure(table).maximum <= width else _short_table(found)
+
+
+def _short_table(found: Relations) -> Table:
+    from rich.text import Text
+
+    from hf_mtl.cli._tables import plain_table
+
+    table = plain_table("gain of", "most with", "least with")
+    for i, name in enumerate(found.tasks):
+        others = sorted((gain, j) for j, gain in enumerate(found.completion.table[i].tolist()) if j != i)
+        cells = [f"{found.tasks[j]} {_gain_text(found, i, j)}" for _, j in (others[-1], others[0])]
+        table.add_row(*(Text(cell) for cell in (name, *cells)))
     return table
+
+
+def _gain_text(found: Relations, i: int, j: int) -> str:
+    text = f"{found.completion.table[i, j]:+.1f}"
+    return f"({text})" if math.isnan(found.measured[i, j]) else text
 
 
 def _summary(found: Relations) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +30,8 @@ class Completion:
         ridge: The ridge that was chosen, for values whose deviation is 1.
         error: Root mean squared error on entries left out, in units of the table.
         rank_0_error: The same of rank 0 with its best ridge.
-        sign_accuracy: The part of entries left out whose sign is right, in [0, 1].
+        sign_accuracy: The part of entries left out whose sign is right, in [0, 1]; entries of 0 have none. NaN where
+            all are 0.
         rank_0_sign_accuracy: The same of rank 0.
         spread: Standard deviation of the measured entries, the error of their mean.
     """
@@ -98,7 +100,11 @@ def complete(measured: np.ndarray, features: np.ndarray | None = None) -> Comple
     table = np.where(known, values, _predicted(*fit)[0] * scale)
     np.fill_diagonal(table, np.nan)
     errors = {r: scale * float(((best[r][1] - truth) ** 2).mean() ** 0.5) for r in (rank, 0)}
-    signs = {r: float((np.sign(best[r][1]) == np.sign(truth)).mean()) for r in (rank, 0)}
+    has_sign = truth != 0
+    signs = {
+        r: float((np.sign(best[r][1]) == np.sign(truth))[has_sign].mean()) if has_sign.any() else math.nan
+        for r in (rank, 0)
+    }
     return Completion(table, known, rank, best[rank][0], errors[rank], errors[0], signs[rank], signs[0], scale)
 
 

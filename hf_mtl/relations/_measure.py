@@ -62,7 +62,7 @@ class Relations:
             "spread": dict(zip(self.tasks, self.spread.tolist(), strict=True)),
             "measured": _plain(self.measured),
             "completed": _plain(self.completion.table),
-            "completion": {key: getattr(self.completion, key) for key in keys},
+            "completion": {key: None if math.isnan(value := getattr(self.completion, key)) else value for key in keys},
             "groups": self.recommendation.groups,
             "left_out": self.recommendation.left_out,
             "weights": self.recommendation.weights,

@@ -7,11 +7,13 @@ import datasets
 import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 from typer.testing import CliRunner
 
 from hf_mtl.cli import app
+from hf_mtl.cli.relate import gain_table
 from hf_mtl.recipe import Recipe
-from hf_mtl.relations import RelationsPlan
+from hf_mtl.relations import Relations, RelationsPlan, complete, recommend
 from hf_mtl.relations._measure import _chosen_pairs, _spread
 from tests.unit.validation.recipes import small_recipe, write_recipe_data
 
@@ -96,6 +98,26 @@ def test_relate_says_what_it_will_train_and_which_tasks_should_share_and_continu
     first = (tmp_path / "out" / "relations.json").read_bytes()
     call("relate", *options)
     assert (tmp_path / "out" / "relations.json").read_bytes() == first
+
+
+def test_a_table_that_is_too_wide_becomes_a_short_one():
+    names = [f"task-{number}" for number in range(9)]
+    measured = np.add.outer(np.zeros(9), np.arange(9.0))
+    measured[0, 3] = np.nan
+    completion = complete(measured)
+    found = Relations(
+        names, np.ones((9, 2)), np.ones(9), measured, completion, recommend(completion.table, names), "branches: {}\n"
+    )
+    shown = {}
+    for width in (80, 200):
+        console = Console(width=width)
+        with console.capture() as capture:
+            console.print(gain_table(found, width))
+        shown[width] = capture.get().splitlines()
+    assert len(shown[80]) == len(shown[200]) == 2 + 9  # no cell is folded
+    assert shown[80][2].split() == ["task-0", "task-8", "+8.0", "task-1", "+1.0"]
+    assert shown[200][2].split()[:3] == ["task-0", "-", "+1.0"]
+    assert shown[200][2].split()[4].startswith("(+")
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,13 @@ def test_noise_and_biases_alone_keep_rank_0_and_measured_entries_stay():
     assert not np.isnan(found.table[~np.eye(12, dtype=bool)]).any()
 
 
+def test_gains_of_exactly_0_have_no_sign_to_be_right():
+    assert np.isnan(complete(np.zeros((4, 4))).sign_accuracy)
+    half = np.ones((4, 4))
+    half[0] = 0
+    assert complete(half).sign_accuracy == 1
+
+
 def test_a_task_without_a_measurement_has_the_gains_of_tasks_with_like_features():
     generator = np.random.default_rng(0)
     family = np.arange(13) % 2
