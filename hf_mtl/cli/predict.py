@@ -125,6 +125,7 @@ def predict(
             "--encoding": encoding != "utf-8",
             "--input-format": input_format is not None,
             "--on-error skip": on_error is OnError.skip and single is not None,
+            "--engine": engine is not EngineName.here and single is not None,
         }
         what = "a text" if is_text else "pictures"
         for flag in (flag for flag, is_given in given.items() if is_given):

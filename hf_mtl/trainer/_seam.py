@@ -17,6 +17,7 @@ LAYERS = {
     "ThresholdTrainer": "runs evaluation's batches",
     "PublishingTrainer": "writes card and arguments into whatever folder is saved, and pushes",
     "CheckpointingTrainer": "decides in which folder `_save` of the layers below writes, and when their pushes run",
+    "AdaptingTrainer": "loads adapters where the layers before it load a whole model",
     "MultiTaskTrainer": "adds to a checkpoint what its training keeps, before it is put in place",
 }
 
@@ -29,6 +30,8 @@ OVERRIDDEN = {
     "_inner_training_loop": "balancer and log start from scratch with each trial and each retry with smaller batches",
     "_issue_warnings_after_load": "a checkpoint that lacks weights is refused, where Transformers warns",
     "_load_callback_state": "what an adaptive sampler has learnt is taken out of the saved callbacks' states",
+    "_load_best_model": "of a model with adapters these are loaded, on the encoder that is there",
+    "_load_from_checkpoint": "of a model with adapters these are loaded, on the encoder that is there",
     "_load_optimizer_and_scheduler": "the optimizer's state is matched by names; the balancer's, averages, too",
     "_push_from_checkpoint": "pushes wait for the final name, and are one commit of a clean copy",
     "_run_epoch": "a checkpoint of the last step trains no further step",

@@ -435,7 +435,7 @@ def test_text_that_is_not_utf_8_is_one_line(folder, model_folder):
         (["in.jsonl", "-o", "no/out.jsonl"], "no/out.jsonl: the folder 'no' does not exist. Make it first."),
         (["in.jsonl", "-o", "."], ".: is a folder. Name a file in it."),
         (["in.json", "-o", "out.jsonl"], "in.json: no such file."),
-        ([".", "-o", "out.jsonl"], ".: is a folder."),
+        ([".", "-o", "out.jsonl"], ".: the tasks that are asked read no pictures. Name a file of texts."),
         (["in.jsonl", "-o", "out.jsonl", "--batch-size", "0"], "--batch-size"),
     ],
 )

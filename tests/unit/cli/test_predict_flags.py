@@ -20,6 +20,9 @@ WITHOUT_EFFECT = {
     "on_error": ("a text", ["--on-error", "skip"], "--on-error skip would be without effect"),
     "overwrite": ("a text", ["--overwrite"], "--overwrite would be without effect: answers go to stdout"),
     "resume": ("a text", ["--resume"], "--resume: only a file can be continued"),
+    "engine": ("a text", ["--engine", "ray"], "--engine would be without effect"),
+    "actors": ("a text", ["--actors", "2"], "--actors would be without effect: it is for --engine ray"),
+    "coverage": ("a text", ["--coverage", "0.9"], "coverage"),
     "aggregation_strategy": ("a text", ["--aggregation-strategy", "first"], "no task that is asked reads it"),
 }
 #: These hold for any input and any task: which, where, and how many tokens or rows a pass takes.
