@@ -31,7 +31,8 @@ __version__ = version("hf-mtl")
 
 def _is_command_line() -> bool:
     """Return whether this process runs ``hf-mtl`` or ``python -m hf_mtl.cli``, and no program of a user's."""
-    return Path(sys.argv[0]).stem == "hf-mtl" or sys.orig_argv[1:3] == ["-m", "hf_mtl.cli"]
+    # A program that embeds Python may have no arguments at all.
+    return Path(*sys.argv[:1]).stem == "hf-mtl" or sys.orig_argv[1:3] == ["-m", "hf_mtl.cli"]
 
 
 if TYPE_CHECKING or not _is_command_line():
