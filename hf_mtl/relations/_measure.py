@@ -216,9 +216,9 @@ def _chosen_pairs(size: int, wanted: int | None, budget: int | None, seed: int) 
     order = generator.permutation(size).tolist()
     covering = [(order[i], order[(i + 1) % size]) for i in range(0, size, 2)]
     covering = [(min(pair), max(pair)) for pair in covering]
-    every = list(combinations(range(size), 2))
-    others = [every[k] for k in generator.permutation(len(every)) if every[k] not in covering]
-    count = math.ceil(len(every) / 2) if wanted is None else wanted
+    all_pairs = list(combinations(range(size), 2))
+    others = [all_pairs[k] for k in generator.permutation(len(all_pairs)) if all_pairs[k] not in covering]
+    count = math.ceil(len(all_pairs) / 2) if wanted is None else wanted
     if wanted is not None and wanted < len(covering):
         least = (budget or 0) - wanted + len(covering)
         raise UserError(f"budget must be at least {least} runs, with each task alone and in one pair, found {budget}.")
