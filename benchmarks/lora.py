@@ -11,19 +11,14 @@ import argparse
 import json
 import statistics
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from generated import save_encoder
 from reporting import fresh, in_turn, parse, peak_megabytes, report
-from step_cost import TASKS, rows
-from transformers import AutoTokenizer, TrainerCallback, set_seed
+from step_cost import ProcessorClock, step_milliseconds, step_trainer
 
-from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
-
-BATCH_SIZE = 32
 #: Name -> adapter. The first is what the others are compared with.
 CONTESTANTS: dict[str, dict[str, Any] | None] = {
     "full training": None,
@@ -34,47 +29,18 @@ CONTESTANTS: dict[str, dict[str, Any] | None] = {
 }
 
 
-class ProcessorClock(TrainerCallback):
-    """Notes the processor time after each step, which other programs disturb less."""
-
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Note it."""
-        self.ends.append(time.process_time())
-
-
 def _train(options: argparse.Namespace) -> dict[str, float]:
     """Train one contestant; return what it cost."""
-    set_seed(1)
     clock = ProcessorClock()
-    trainer = MultiTaskTrainer(
-        MultiTaskModel.from_encoder(options.encoder, TASKS),
-        MultiTaskTrainingArguments(
-            f"{options.work}/{options.contestant}",
-            per_device_train_batch_size=BATCH_SIZE,
-            batching="mixed",
-            max_steps=options.steps,
-            use_cpu=True,
-            save_strategy="no",
-            disable_tqdm=True,
-            precision="float32",
-        ),
-        rows(BATCH_SIZE * options.steps // 3 + 1),
-        processing_class=AutoTokenizer.from_pretrained(options.encoder),
-        callbacks=[clock],
-        peft_config=CONTESTANTS[options.contestant],
-    )
+    trainer = step_trainer(options, clock, {}, peft_config=CONTESTANTS[options.contestant])
     trainer.train()
     peak = peak_megabytes()
-    times = [1000 * (end - start) for start, end in zip(clock.ends, clock.ends[1:], strict=False)]
     folder = Path(options.work, "saved")
     trainer.model.save_pretrained(folder)
     held = [value for state in trainer.optimizer.state.values() for value in state.values() if hasattr(value, "numel")]
     return {
         "parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-        "milliseconds": statistics.median(times[1:]),
+        "milliseconds": step_milliseconds(clock),
         "optimizer": sum(value.numel() * value.element_size() for value in held) / 2**20,
         "megabytes": peak,
         "saved": sum(path.stat().st_size for path in folder.glob("*.safetensors")) / 2**20,

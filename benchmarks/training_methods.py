@@ -7,12 +7,10 @@ Every contestant trains the same batches of four tasks on generated rows, in a f
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from reporting import parse
-from step_cost import compare_costs
-from transformers import TrainerCallback
+from step_cost import ProcessorClock, compare_costs
 
 #: Name -> methods. The first is what the others are compared with.
 CONTESTANTS: dict[str, dict[str, Any]] = {
@@ -24,17 +22,6 @@ CONTESTANTS: dict[str, dict[str, Any]] = {
     "smart, 1 step": {"smart": {}},
     "task-adversary": {"task-adversary": {"tasks": ["mood"]}},
 }
-
-
-class ProcessorClock(TrainerCallback):
-    """Notes the processor time after each step, which other programs disturb less."""
-
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Note it."""
-        self.ends.append(time.process_time())
 
 
 if __name__ == "__main__":
