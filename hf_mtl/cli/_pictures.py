@@ -6,8 +6,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from hf_mtl_light.errors import UserError
 
@@ -46,9 +44,10 @@ def pictures_in(path: Path) -> list[str]:
 def local_path(given: str) -> Path:
     """Return an input's path, which may be a URL of ``file:``."""
     if given[:5].lower() == "file:":
-        url = urlsplit(given)
-        if url.netloc in ("", "localhost"):
-            return Path(url2pathname(url.path))
+        from hf_mtl.data import path_of_url
+
+        path = path_of_url(given)
+        return Path(given if path is None else path)
     return Path(given)
 
 

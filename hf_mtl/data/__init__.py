@@ -20,7 +20,7 @@ from hf_mtl.data.content import content_hashes
 from hf_mtl.data.labels import LabelReader, class_label
 from hf_mtl.data.look import SAMPLED_ROWS, DataLook, look_at, look_at_texts
 from hf_mtl.data.mixture import DatasetMixture
-from hf_mtl.data.pictures import PictureError, picture_of, read_picture
+from hf_mtl.data.pictures import PictureError, path_of_url, picture_of, read_picture
 from hf_mtl.data.predictions import Prediction, StoredPredictions, predictions_metadata, write_predictions
 from hf_mtl.data.sources import MOST_COLUMNS, SPLIT_NAMES, as_datasets
 from hf_mtl.data.tasks import InferenceError, infer_task, infer_tasks, infer_type, with_shared_labels
@@ -64,6 +64,7 @@ __all__ = [
     "look_at",
     "look_at_texts",
     "padding_id",
+    "path_of_url",
     "picture_of",
     "pixels_of",
     "predictions_metadata",

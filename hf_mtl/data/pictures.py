@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 from hf_mtl_light.encoding import Row, RowError
 from hf_mtl_light.errors import MissingExtraError, UserError
 
-__all__ = ["PictureError", "picture_of", "picture_size", "read_picture"]
+__all__ = ["PictureError", "path_of_url", "picture_of", "picture_size", "read_picture"]
 
 #: How many times as long as wide a picture may be: resized by its shorter edge, a longer one would fill the memory.
 _LONGEST = 200
@@ -81,6 +81,12 @@ def _read(value: Any, read: Callable[[Any], Any]) -> Any:
         raise PictureError(f"the picture {name}cannot be read: {reason}. Give another, or drop the row.") from error
 
 
+def path_of_url(url: str) -> str | None:
+    """Return the path that a URL of ``file:`` names; ``None``: one of another machine."""
+    split = urlsplit(url)
+    return url2pathname(split.path) if split.netloc in ("", "localhost") else None
+
+
 def _source(value: Any) -> tuple[Any, str]:
     """Return what Pillow opens, and what it is called in messages, with a space after it."""
     if isinstance(value, (bytes, bytearray)):
@@ -96,10 +102,9 @@ def _source(value: Any) -> tuple[Any, str]:
         )
     kind = value[: value.find(":")].lower() if ":" in value[:6] else ""
     if kind == "file":
-        url = urlsplit(value)
-        if url.netloc not in ("", "localhost"):
+        path = path_of_url(value)
+        if path is None:
             raise PictureError(f"{value!r} lies on another machine. Copy the picture, or drop the row.")
-        path = url2pathname(url.path)
         return path, f"{path!r} "
     if kind == "data":
         head, _, data = value.partition(",")
