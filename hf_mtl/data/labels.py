@@ -12,7 +12,7 @@ from typing import Any
 from datasets import ClassLabel
 
 from hf_mtl.configuration import TaskConfig, value_text
-from hf_mtl.heads import BOXES, LABELS, Head, LabelError, is_soft
+from hf_mtl.heads import LABELS, Head, LabelError, as_columns, is_soft
 
 __all__ = ["LabelReader", "class_label", "list_in", "objects_in", "objects_label", "words_in"]
 
@@ -44,9 +44,7 @@ def objects_in(cell: Any) -> Any:
     """
     if isinstance(cell, str):
         cell = list_in(cell.strip()) if cell.strip() else None
-    if isinstance(cell, list) and all(isinstance(item, Mapping) for item in cell):
-        return {key: [item.get(key) for item in cell] for key in (BOXES, LABELS)}
-    return cell
+    return as_columns(cell)
 
 
 def list_in(text: str) -> Any:

@@ -17,7 +17,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._balanced import MOST_POS_WEIGHT, balanced_class_weights, balanced_pos_weight
 from hf_mtl.heads._base import Head
-from hf_mtl.heads._boxes import BOXES, LABELS, Objects
+from hf_mtl.heads._boxes import BOXES, LABELS, Objects, as_columns
 from hf_mtl.heads._complete import check_complete
 from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._layers import LayerMix
@@ -95,6 +95,7 @@ __all__ = [
     "TokenClassificationOptions",
     "TokenHead",
     "as_array",
+    "as_columns",
     "balanced_class_weights",
     "balanced_pos_weight",
     "class_target",

@@ -13,7 +13,7 @@ from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._labels import LabelError, label_index, shortened
 
-__all__ = ["BOX_FORMATS", "Objects", "keep_best", "read_objects"]
+__all__ = ["BOX_FORMATS", "Objects", "as_columns", "keep_best", "read_objects"]
 
 #: What the four numbers of a box are. ``"coco"``: left, top, width and height; ``"pascal_voc"``: left, top, right and
 #: bottom, all in pixels; ``"yolo"``: the centre, width and height, as fractions of the picture.
@@ -78,10 +78,16 @@ def read_objects(task: TaskConfig, value: Any, size: tuple[int, int], box_format
     return Objects(tuple(kept), tuple(labels), *size, clipped, dropped)  # type: ignore[arg-type]  # four numbers each
 
 
+def as_columns(value: Any) -> Any:
+    """Return a list of mappings, each of one object, as one mapping with a list for each key; all else as it is."""
+    if isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) for item in value):
+        return {key: [item.get(key) for item in value] for key in (BOXES, LABELS)}
+    return value
+
+
 def _columns(value: Any) -> tuple[Sequence[Any], Sequence[Any]]:
     """Return the boxes and the labels of a cell."""
-    if isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) for item in value):
-        value = {key: [item.get(key) for item in value] for key in (BOXES, LABELS)}
+    value = as_columns(value)
     if not isinstance(value, Mapping) or not {BOXES, LABELS} <= value.keys():
         found = f"a mapping with {listed(value)}" if isinstance(value, Mapping) else shortened(value)
         raise LabelError(0, f"expected a mapping with {BOXES!r} and {LABELS!r}, found {found}.")

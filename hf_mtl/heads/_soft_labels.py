@@ -22,6 +22,7 @@ __all__ = [
     "likeliest",
     "numbers_by_label",
     "tempered",
+    "tempered_groups",
     "token_tensor",
 ]
 
@@ -189,3 +190,16 @@ def tempered(probabilities: torch.Tensor, temperature: float, *, each: bool = Fa
     powers = probabilities.clamp(min=0) ** (1 / temperature)
     total = powers + (1 - probabilities).clamp(min=0) ** (1 / temperature) if each else powers.sum(-1, keepdim=True)
     return torch.where(probabilities < 0, probabilities, powers / total)
+
+
+def tempered_groups(probabilities: torch.Tensor, groups: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return the probabilities of logits that are divided by a temperature, of a softmax over each group of rows.
+
+    Args:
+        probabilities: [n, C], those of the logits themselves; each column is by itself.
+        groups: [n] int64, each row's group, from 0 on.
+        temperature: Above 0.
+    """
+    powers = probabilities ** (1 / temperature)
+    total = powers.new_zeros(int(groups.max()) + 1, powers.shape[1]).index_add(0, groups, powers)
+    return powers / total[groups]

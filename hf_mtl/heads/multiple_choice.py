@@ -15,7 +15,7 @@ from hf_mtl.heads._divergence import group_divergence, group_softmax
 from hf_mtl.heads._labels import LabelError, LabelledRow, shortened
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
 from hf_mtl.heads._sequence_head import SequenceHead
-from hf_mtl.heads._soft_labels import likeliest
+from hf_mtl.heads._soft_labels import likeliest, tempered_groups
 from hf_mtl_light.answering import AnswerOptions
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.numerics import softmax
@@ -135,11 +135,8 @@ class MultipleChoiceHead(SequenceHead):
 
     def taught_sum(self, logits: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
         """Return the loss of a teacher's probabilities: see `Head.taught_sum`."""
-        powers = labels[:, 1:] ** (1 / temperature)
-        groups = labels[:, 0].long()
-        total = powers.new_zeros(int(groups.max()) + 1, 1).index_add(0, groups, powers)
-        tempered = torch.cat([labels[:, :1], powers / total[groups]], 1)
-        return temperature**2 * self.loss_sum(logits / temperature, tempered)
+        tempered = tempered_groups(labels[:, 1:], labels[:, 0].long(), temperature)
+        return temperature**2 * self.loss_sum(logits / temperature, torch.cat([labels[:, :1], tempered], 1))
 
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the number of each row's likeliest choice."""

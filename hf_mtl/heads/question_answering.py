@@ -15,6 +15,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._divergence import group_divergence, group_softmax
 from hf_mtl.heads._labels import LabelError, LabelledRow
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
+from hf_mtl.heads._soft_labels import tempered_groups
 from hf_mtl.heads._spans import MOST_ANSWERS, best_spans, spread
 from hf_mtl.heads._token_head import TokenHead
 from hf_mtl_light.answering import AnswerOptions
@@ -242,9 +243,8 @@ class QuestionAnsweringHead(TokenHead):
     def taught_sum(self, logits: torch.Tensor, labels: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
         """Return the loss of a teacher's probabilities: see `Head.taught_sum`."""
         asked, window = _asked(labels)
-        powers = labels[asked, :2] ** (1 / temperature)
-        total = powers.new_zeros(int(window[-1]) + 1, 2).index_add(0, window, powers)
-        tempered = labels.index_put((asked,), torch.cat([powers / total[window], labels[asked, 2:]], -1))
+        both = tempered_groups(labels[asked, :2], window, temperature)
+        tempered = labels.index_put((asked,), torch.cat([both, labels[asked, 2:]], -1))
         return temperature**2 * self.loss_sum(logits / temperature, tempered)
 
     # Answers
