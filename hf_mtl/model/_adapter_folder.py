@@ -128,12 +128,7 @@ def load_adapted(cls: Any, name: str, config_file: Path, finding: Mapping[str, A
     given = kwargs.pop("config", None)
     config = given if isinstance(given, MultiTaskConfig) else MultiTaskConfig.from_pretrained(given or name, **finding)
     weights = cached_file(name, WEIGHTS, **finding)
-    try:
-        with safe_open(weights, "pt") as file:
-            mark = (file.metadata() or {}).get(_BASE, "")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # no mapping
-    except SafetensorError as error:
-        raise OSError(f"{name!r}: {WEIGHTS} is cut, or no safetensors file: {error}.") from error
+    tensors, mark = _read(weights, name)
     base = AdapterBase(where, values.get("revision"), mark)
     kwargs.setdefault("dtype", config.dtype if config.dtype is not None else "auto")
     elsewhere = {key: value for key, value in finding.items() if key not in ("revision", "subfolder")}
@@ -171,6 +166,20 @@ def load_adapted(cls: Any, name: str, config_file: Path, finding: Mapping[str, A
     return model
 
 
+def _read(file: str | Path | None, name: str) -> tuple[dict[str, torch.Tensor], str]:
+    """Return the weights of a file, and the mark of the encoder that they were trained on; empty: it says none.
+
+    Raises:
+        OSError: If the file is cut.
+    """
+    try:
+        with safe_open(file, "pt") as opened:
+            mark = (opened.metadata() or {}).get(_BASE, "")
+            return {key: opened.get_tensor(key) for key in opened.keys()}, mark  # noqa: SIM118  # no mapping
+    except SafetensorError as error:
+        raise OSError(f"{name!r}: {WEIGHTS} is cut, or no safetensors file: {error}.") from error
+
+
 def _fields(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a saved config that its type has, so that one of a later PEFT loads, too."""
     known = {f.name for f in dataclasses.fields(config_class(kind)) if f.init} - {*SET_HERE}
@@ -181,12 +190,11 @@ def load_adapter_weights(model: Any, folder: str | Path) -> None:
     """Load adapters and heads of a checkpoint into a model that has the same.
 
     Raises:
+        OSError: If the file is cut.
         ValueError: If they are not the same.
     """
-    with safe_open(Path(folder) / WEIGHTS, "pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # no mapping
-        mark = (file.metadata() or {}).get(_BASE)
-    if mark is not None and mark != model.adapter_base.mark:
+    tensors, mark = _read(Path(folder) / WEIGHTS, str(folder))
+    if mark and mark != model.adapter_base.mark:
         raise UserError(
             f"{str(folder)!r}: its adapter was trained on another encoder than this model's, "
             f"{model.adapter_base.name!r}. Start from the same encoder, or train from the start."
