@@ -47,24 +47,18 @@ def compare(
     The same command continues with the runs that are missing. The models of one task are kept: they are teachers for
     distillation.
     """
-    from hf_mtl.cli._terminal import quiet_libraries, stdout_console, write_line
-    from hf_mtl.recipe import Recipe
+    from hf_mtl.cli._runs import read_recipe, run_kept
+    from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.validation import Comparison
 
     with quiet_libraries():
-        read = Recipe.load(recipe, overrides or [])
-        folder = output or Path(f"{read.training_arguments().output_dir}-compare")
-        read.load_processors()
+        read, folder = read_recipe(recipe, overrides, output, "-compare")
         plan = Comparison.plan(read, seeds, budget=budget.value)
         console = stdout_console()
         console.print(_plan_text(plan, plan.done(folder)), soft_wrap=True)
         if dry_run:
             return
-        try:
-            table = plan.run(folder, parallel=parallel)
-        except KeyboardInterrupt:
-            write_line(f"\n{plan.done(folder)} of {len(plan.runs)} runs are kept: the same command continues.")
-            raise
+        table = run_kept(plan, folder, parallel)
         console.print(_table(table))
         console.print(_totals(table), soft_wrap=True)
         console.print(f"Scores and all models are in {folder}", soft_wrap=True)

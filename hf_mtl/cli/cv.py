@@ -37,14 +37,12 @@ def cv(
 
     The same command continues with the folds that are missing. oof.parquet holds each row's out-of-fold probabilities.
     """
-    from hf_mtl.cli._terminal import quiet_libraries, stdout_console, write_line
-    from hf_mtl.recipe import Recipe
+    from hf_mtl.cli._runs import read_recipe, run_kept
+    from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.validation import CrossValidation
 
     with quiet_libraries():
-        read = Recipe.load(recipe, overrides or [])
-        folder = output or Path(f"{read.training_arguments().output_dir}-cv")
-        read.load_processors()
+        read, folder = read_recipe(recipe, overrides, output, "-cv")
         plan = CrossValidation.plan(read, folds, group_by=group_by)
         done = 0 if overwrite else plan.done(folder)
         console = stdout_console()
@@ -55,11 +53,7 @@ def cv(
             for place in folder.glob("fold-*"):
                 if (place / "run.json").exists():
                     shutil.rmtree(place)
-        try:
-            table = plan.run(folder, parallel=parallel)
-        except KeyboardInterrupt:
-            write_line(f"\n{plan.done(folder)} of {len(plan.runs)} folds are kept: the same command continues.")
-            raise
+        table = run_kept(plan, folder, parallel, "folds")
         console.print(_table(table))
         console.print(f"Scores, out-of-fold probabilities and the folds' models are in {folder}", soft_wrap=True)
 

@@ -44,24 +44,18 @@ def relate(
 
     The same command continues with the runs that are missing.
     """
-    from hf_mtl.cli._terminal import quiet_libraries, stdout_console, write_line
-    from hf_mtl.recipe import Recipe
+    from hf_mtl.cli._runs import read_recipe, run_kept
+    from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.relations import RelationsPlan
 
     with quiet_libraries():
-        read = Recipe.load(recipe, overrides or [])
-        folder = output or Path(f"{read.training_arguments().output_dir}-relate")
-        read.load_processors()
+        read, folder = read_recipe(recipe, overrides, output, "-relate")
         plan = RelationsPlan.plan(read, measure=measure.value, budget=budget, steps=steps, seeds=seeds)
         console = stdout_console()
         console.print(_plan_text(plan, plan.done(folder)), soft_wrap=True, markup=False)
         if dry_run:
             return
-        try:
-            found = plan.run(folder, parallel=parallel)
-        except KeyboardInterrupt:
-            write_line(f"\n{plan.done(folder)} of {len(plan.runs)} runs are kept: the same command continues.")
-            raise
+        found = run_kept(plan, folder, parallel)
         console.print(gain_table(found, console.width))
         console.print(_summary(found), soft_wrap=True, markup=False, highlight=False)
         console.print(f"All of this is in {folder / 'relations.json'}", soft_wrap=True, markup=False)

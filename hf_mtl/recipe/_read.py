@@ -76,6 +76,17 @@ class ReadRecipe(RecipeKeys):
         return cls._checked(values, source="", folder=Path(folder), stem="recipe", overridden=())
 
     @classmethod
+    def of(cls, recipe: Self | str | Path | Mapping[str, Any]) -> Self:
+        """Return a recipe as it is, or read it from its file or its values.
+
+        Raises:
+            RecipeError: At the first mistake.
+        """
+        if isinstance(recipe, Mapping):
+            return cls.from_dict(recipe)
+        return cls.load(recipe) if isinstance(recipe, (str, Path)) else recipe
+
+    @classmethod
     def _checked(
         cls, values: Mapping[str, Any], *, source: str, folder: Path, stem: str, overridden: Sequence[str]
     ) -> Self:

@@ -15,11 +15,10 @@ import numpy as np
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.metrics import METRICS
 from hf_mtl.recipe import BuiltRecipe, PreparedRecipe, Recipe
 from hf_mtl.relations._completion import Completion, complete
 from hf_mtl.relations._recommend import Recommendation, recommend
-from hf_mtl.validation import Run, count_done, mark_of, run_all, scores_of, tasks_alone
+from hf_mtl.validation import Run, count_done, is_greater_better, mark_of, run_all, scores_of, tasks_alone
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import write_text_whole
 
@@ -168,8 +167,7 @@ class RelationsPlan:
         """Return a task's main metric in a run, greater is better."""
         metric = self.metrics[task]
         value = scores_of(folder / run.name, run.prepared.tasks).get((task, metric), math.nan)
-        is_less_better = any(m.greater_is_better is False and name == metric for name, m in METRICS.items())
-        return -value if is_less_better or metric == "perplexity" else value
+        return value if is_greater_better(metric) else -value
 
 
 def relate(
@@ -202,11 +200,7 @@ def relate(
     Raises:
         ValueError: If a run cannot be trained, the budget is too small or the folder holds something else.
     """
-    if isinstance(recipe, (str, Path)):
-        recipe = Recipe.load(recipe)
-    elif not isinstance(recipe, Recipe):
-        recipe = Recipe.from_dict(recipe)
-    plan = RelationsPlan.plan(recipe, measure=measure, budget=budget, steps=steps, seeds=seeds)
+    plan = RelationsPlan.plan(Recipe.of(recipe), measure=measure, budget=budget, steps=steps, seeds=seeds)
     return plan.run(output_dir, parallel=parallel, progress=progress)
 
 

@@ -18,7 +18,7 @@ from hf_mtl.validation._from_oof import calibrate_from_oof, label_errors, tune_t
 from hf_mtl.validation._oof import read_oof
 from hf_mtl.validation._predicted_rows import chosen_tasks, predicted_rows
 from hf_mtl.validation._runs import Run, count_done, mark_of, run_all
-from hf_mtl.validation._scores import scores_of
+from hf_mtl.validation._scores import is_greater_better, scores_of
 from hf_mtl.validation._stratify import IterativeStratifiedKFold
 from hf_mtl.validation._texts import normalised
 
@@ -39,6 +39,7 @@ __all__ = [
     "cross_validate",
     "errors",
     "errors_by_task",
+    "is_greater_better",
     "label_errors",
     "make_folds",
     "mark_of",

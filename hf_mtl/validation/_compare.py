@@ -16,13 +16,12 @@ import pandas as pd
 from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import head_class
-from hf_mtl.metrics import METRICS
 from hf_mtl.recipe import BuiltRecipe, PreparedRecipe, Recipe
 from hf_mtl.trainer import TaskScorer
 from hf_mtl.validation._alone import task_alone, task_steps
 from hf_mtl.validation._bootstrap import paired_interval, verdict_of
 from hf_mtl.validation._runs import Run, chosen_arguments, count_done, finished, mark_of, run_all
-from hf_mtl.validation._scores import scores_of
+from hf_mtl.validation._scores import is_greater_better, scores_of
 from hf_mtl.validation._sharing import write_sharing
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import write_text_whole, written_whole
@@ -146,7 +145,6 @@ class Comparison:
         if statistic is not None and len(known) == 2 * len(self.seeds):
             low, high = paired_interval(known[: len(self.seeds)], known[len(self.seeds) :], statistic.value)
         facts = {side: [finished(folder, run) or {} for run in runs] for side, runs in sides.items()}
-        is_greater_better = not any(m.greater_is_better is False and name == metric for name, m in METRICS.items())
         return {
             "task": task.name,
             "metric": metric,
@@ -157,7 +155,7 @@ class Comparison:
             "low": low,
             "high": high,
             "std": float(differences.std(ddof=1)) if len(self.seeds) > 1 else math.nan,
-            "verdict": verdict_of(differences.tolist(), low, high, is_greater_better and metric != "perplexity"),
+            "verdict": verdict_of(differences.tolist(), low, high, is_greater_better(metric)),
             **{
                 f"{side}_{what}": value
                 for side, runs in sides.items()
@@ -206,11 +204,8 @@ def compare(
     Raises:
         ValueError: If a run cannot be trained or the folder holds something else.
     """
-    if isinstance(recipe, (str, Path)):
-        recipe = Recipe.load(recipe)
-    elif not isinstance(recipe, Recipe):
-        recipe = Recipe.from_dict(recipe)
-    return Comparison.plan(recipe, seeds, budget=budget).run(output_dir, parallel=parallel, progress=progress)
+    plan = Comparison.plan(Recipe.of(recipe), seeds, budget=budget)
+    return plan.run(output_dir, parallel=parallel, progress=progress)
 
 
 def _run(name: str, prepared: PreparedRecipe, changes: Mapping[str, Any]) -> Run:

@@ -143,11 +143,7 @@ def cross_validate(
 
     Source: C. Nadeau, Y. Bengio, Inference for the Generalization Error, Machine Learning 52, 2003, section 3.
     """
-    if isinstance(recipe, (str, Path)):
-        recipe = Recipe.load(recipe)
-    elif not isinstance(recipe, Recipe):
-        recipe = Recipe.from_dict(recipe)
-    plan = CrossValidation.plan(recipe, folds, group_by=group_by)
+    plan = CrossValidation.plan(Recipe.of(recipe), folds, group_by=group_by)
     return plan.run(output_dir, parallel=parallel, progress=progress)
 
 

@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.metrics import METRICS
 
-__all__ = ["scores_of"]
+__all__ = ["is_greater_better", "scores_of"]
 
 #: Of the evaluation itself, not of a task.
 _SPEED = ("runtime", "samples_per_second", "steps_per_second", "samples", "loss")
+
+
+def is_greater_better(metric: str) -> bool:
+    """Return whether more of a task's main metric is better: of errors and losses it is not."""
+    return metric != "perplexity" and not any(m.greater_is_better is False and n == metric for n, m in METRICS.items())
 
 
 def scores_of(folder: Path, tasks: Sequence[TaskConfig]) -> dict[tuple[str, str], float]:
