@@ -124,7 +124,7 @@ def load_encoder(
                 f"{str(encoder)!r}: its files lack weights of the encoder that its config describes: "
                 f"{listed(missing, 3)}. Get the whole encoder again."
             )
-        check_finite(loaded.named_parameters(), f"{str(encoder)!r}")
+        check_finite(loaded.state_dict().items(), f"{str(encoder)!r}")
     # A multi-task model, loaded or to load, gives its encoder.
     if loaded.config.model_type == "multi-task":
         loaded = cast(PreTrainedModel, loaded.encoder)

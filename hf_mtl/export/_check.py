@@ -85,7 +85,8 @@ def compare(
             if task.level == "token":
                 one, two = one[real], two[real]
             agreement = found[task.name]
-            agreement.difference = max(agreement.difference, float(np.abs(one - two).max()))
+            # NaN must stay: Python's own max would drop it.
+            agreement.difference = float(np.maximum(agreement.difference, np.abs(one - two).max()))
             agreement.largest = max(agreement.largest, float(np.abs(one).max()))
             if task.function == "none":
                 continue

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl._names import listed
 from hf_mtl.data import MultiTaskCollator, Row, longest_input
+from hf_mtl.encoder import check_finite
 from hf_mtl.export._card import onnx_card
 from hf_mtl.export._check import Agreement, compare, made_up_batches
 from hf_mtl.export._folder import written_whole
@@ -90,6 +91,7 @@ def export_onnx(
     if quantize not in (None, "int8"):
         raise UserError(f"quantize must be 'int8' or None, found {quantize!r}.")
     refuse_adapters(model, "export_onnx")
+    check_finite(model.state_dict().items(), "The model cannot be exported")
     names = list(model.task_heads) if tasks is None else list(dict.fromkeys(tasks))
     chosen = [model.config.task(name) for name in names]
     if not chosen:

@@ -158,7 +158,7 @@ def load_adapted(cls: Any, name: str, config_file: Path, finding: Mapping[str, A
     base = AdapterBase(where, values.get("revision"), found)
     _fill(model, tensors, name, assign=True)
     model._begin_adapted(base)
-    check_finite(model.named_parameters(), f"{name!r}")
+    check_finite(model.state_dict().items(), f"{name!r}")
     config._name_or_path = name
     for head in model.task_heads.values():
         head.is_new = False

@@ -135,7 +135,7 @@ def _check_whole(model: Any, info: Mapping[str, Collection[str]], name: str) -> 
             f"{name!r}: its files hold weights that its config does not describe: {listed(unexpected, 3)}. Config and "
             "weights come from different models: get both again from one."
         )
-    check_finite(model.named_parameters(), f"{name!r}")
+    check_finite(model.state_dict().items(), f"{name!r}")
 
 
 #: Fields of a config of Transformers that say what one task is, and would be without effect on several.

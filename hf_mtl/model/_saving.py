@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from hf_mtl.encoder import check_finite
 from hf_mtl.model._adapter_folder import check_not_base, save_adapted
 from hf_mtl.model._adapters import refuse_adapters
 from hf_mtl_light.errors import MissingExtraError, UserError
@@ -36,7 +37,8 @@ class ShareableModel(PreTrainedModel):
             kwargs: Passed on. ``push_to_hub=True`` pushes to ``repo_id``, or to the folder's name.
 
         Raises:
-            ValueError: If ``self_contained`` and a head is not one of this package's.
+            ValueError: If ``self_contained`` and a head is not one of this package's, or a weight is infinite or not a
+                number.
         """
         refuse_adapters(self)
         check_not_base(self, save_directory)
@@ -48,7 +50,10 @@ class ShareableModel(PreTrainedModel):
         is_pushed = kwargs.pop("push_to_hub", False)
         if is_pushed:
             pushed = {name: kwargs.pop(name) for name in _PUSHED if name in kwargs}
-        if kwargs.get("is_main_process", True):
+        if kwargs.get("is_main_process", args[0] if args else True):
+            state_dict = kwargs.get("state_dict", args[1] if len(args) > 1 else None)
+            weights = self.state_dict() if state_dict is None else state_dict
+            check_finite(weights.items(), f"The model cannot be saved in {str(save_directory)!r}")
             with files_replaced(Path(save_directory)) as new:
                 self._save_with_code(new, self_contained, *args, **kwargs)
         else:  # one of several processes, of which the first writes
@@ -83,9 +88,10 @@ class ShareableModel(PreTrainedModel):
         A pooler that the encoder had is not part of it: each sequence head has its own.
 
         Raises:
-            ValueError: If the model has adapters.
+            ValueError: If the model has adapters, or a weight is infinite or not a number.
         """
         refuse_adapters(self, "save_encoder")
+        check_finite(self.encoder.state_dict().items(), f"The encoder cannot be saved in {str(folder)!r}")
         with files_replaced(Path(folder)) as new:
             self.encoder.save_pretrained(new)
 

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import MultiTaskConfig
+from hf_mtl.encoder import check_finite
 from hf_mtl.heads import Head
 from hf_mtl.stock._from_stock import load_head, plain_encoder, read_stock, same_encoder
 from hf_mtl.stock._to_stock import to_stock
@@ -105,9 +106,11 @@ class ExchangeableModel(PreTrainedModel):
 
         Raises:
             KeyError: If there is no such task.
-            ValueError: If no stock class can express its head; the message says why and what to train instead.
+            ValueError: If no stock class can express its head; the message says why and what to train instead. Or if a
+                weight is infinite or not a number.
         """
         self.config.task(task)
+        check_finite(self.named_parameters(), f"Task {task!r} cannot leave as a stock model")
         if self.has_adapters:
             raise UserError(
                 f"Task {task!r}: a stock model has no adapters. Merge them first: model.merge_and_unload() adds them "

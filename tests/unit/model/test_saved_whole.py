@@ -1,13 +1,16 @@
 """What is saved over a model is the old one or the new one, wherever the process is killed."""
 
 import json
+import math
 import os
+import re
 
 import pytest
 import torch
 from transformers import AutoTokenizer
 
 from hf_mtl import MultiTaskModel, TaskConfig
+from hf_mtl.export import export_onnx, export_transformers
 from hf_mtl.pipelines import MultiTaskPipeline
 from hf_mtl.trainer._checkpoints import write_results
 from tests.encoders import tiny_encoder
@@ -70,6 +73,37 @@ def test_a_model_that_is_saved_over_another_is_old_or_new(tmp_path, tokenizer, w
     for number, killed in enumerate(states):
         assert load(killed) in (old, new), f"killed at {number}"
         assert (killed / "notes.txt").read_text() == "mine"
+
+
+#: All ways by which weights leave a model that is in memory.
+LEAVING = {
+    **{what: save for what, (_, save) in SAVED.items()},
+    "self-contained": lambda model, tokenizer, folder: model.save_pretrained(folder, self_contained=True),
+    "state_dict": lambda model, tokenizer, folder: model.save_pretrained(folder, state_dict=model.state_dict()),
+    "arguments by position": lambda model, tokenizer, folder: model.save_pretrained(folder, True, model.state_dict()),
+    "push": lambda model, tokenizer, folder: model.push_to_hub("me/model"),
+    "stock model": lambda model, tokenizer, folder: model.to_transformers("mood").save_pretrained(folder),
+    "stock folder": lambda model, tokenizer, folder: export_transformers(model, tokenizer, "mood", folder),
+    "graph": lambda model, tokenizer, folder: export_onnx(model, tokenizer, folder),
+}
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+@pytest.mark.parametrize("what", LEAVING)
+def test_weights_that_are_not_finite_leave_no_model_in_any_form(tmp_path, tokenizer, what, value):
+    model = make_model(["bad", "good"])
+    with torch.no_grad():
+        model.get_input_embeddings().weight[3, 1] = value
+    with pytest.raises(ValueError, match=re.escape("word_embeddings.weight'")):
+        LEAVING[what](model, tokenizer, tmp_path / "model")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_statistic_that_is_not_finite_is_refused_as_a_weight_is(tmp_path):
+    model = make_model(["bad", "good"])
+    model.encoder.register_buffer("running_mean", torch.tensor([0.0, math.inf]))
+    with pytest.raises(ValueError, match=r"cannot be saved.*'encoder\.running_mean'"):
+        model.save_pretrained(tmp_path)
 
 
 def test_results_are_old_or_new(tmp_path):
