@@ -21,7 +21,7 @@ from hf_mtl.recipe._mistakes import blamed_on
 from hf_mtl.recipe._paths import portable, portable_load
 from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import dump_yaml
-from hf_mtl.samplers.plan import first_and_last_shares, make_plan
+from hf_mtl.samplers.plan import Plan, make_plan
 from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments, warn_of_texts
 from hf_mtl.training_methods import make_methods
 from hf_mtl_light.outputs import write_text_whole
@@ -104,12 +104,7 @@ class PreparedRecipe:
 
     def summary(self) -> list[dict[str, Any]]:
         """Return for each dataset its rows by use, its shares when training begins and ends, and its tasks."""
-        args = self.args
-        sampler, rules = args.make_sampler()
-        sizes = {name: len(data) for name, data in self.train.items()}
-        shares = first_and_last_shares(
-            sampler, sizes, args.step_shape, rules=rules, epochs=args.num_train_epochs, max_steps=args.max_steps
-        )
+        shares = self._plan(self.args).first_and_last_shares()
         return [
             {
                 "dataset": name,
@@ -119,7 +114,7 @@ class PreparedRecipe:
                 "tasks": [task for task in self.tasks if task.name in self.train[name].column_names],
                 "unlabelled": self._unlabelled(name),
             }
-            for name, (first, last) in zip(sizes, shares, strict=True)
+            for name, (first, last) in zip(self.train, shares, strict=True)
         ]
 
     def steps(self, args: MultiTaskTrainingArguments | None = None) -> int:
@@ -127,11 +122,22 @@ class PreparedRecipe:
         args = args or self.args
         if args.max_steps > 0:
             return args.max_steps
-        sampler, rules = args.make_sampler()
-        sizes, shape = {name: len(data) for name, data in self.train.items()}, args.step_shape
         # The plan's own: where steps are of one dataset, the last of each may be short.
-        plan = make_plan(sampler, sizes, shape, rules=rules, epochs=args.num_train_epochs, seed=args.seed_of_rows)
-        return math.ceil(args.num_train_epochs * math.ceil(plan.epoch_units / shape.step_units))
+        return math.ceil(args.num_train_epochs * math.ceil(self._plan(args).epoch_units / args.step_shape.step_units))
+
+    def _plan(self, args: MultiTaskTrainingArguments) -> Plan:
+        """Return the plan of the training by some arguments."""
+        sampler, rules = args.make_sampler()
+        sizes = {name: len(data) for name, data in self.train.items()}
+        return make_plan(
+            sampler,
+            sizes,
+            args.step_shape,
+            rules=rules,
+            epochs=args.num_train_epochs,
+            max_steps=args.max_steps,
+            seed=args.seed_of_rows,
+        )
 
     def _unlabelled(self, dataset: str) -> dict[str, dict[str, int]]:
         """Return for each task of a dataset how many rows have no label, by use."""

@@ -8,7 +8,7 @@ from typing import Any
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelCounts, LabelledDataset, MixtureBatchSampler
 from hf_mtl.samplers import DatasetSampler
-from hf_mtl.samplers.plan import SamplingRules, first_and_last_shares
+from hf_mtl.samplers.plan import SamplingRules, make_plan
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._summary import training_summary
 from hf_mtl_light.errors import UserError
@@ -78,7 +78,7 @@ def summary_of(
         return []
     sampler, rules = sampling
     sizes = {name: dataset.size for name, dataset in datasets.items()}
-    shares = first_and_last_shares(
+    plan = make_plan(
         sampler, sizes, args.step_shape, rules=rules, epochs=args.num_train_epochs, max_steps=args.max_steps
     )
-    return training_summary(datasets, tasks, shares, counts)
+    return training_summary(datasets, tasks, plan.first_and_last_shares(), counts)

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hf_mtl.data import MixtureBatchSampler
 from hf_mtl.samplers import SAMPLERS, AdaptiveSampler, make_sampler
 from hf_mtl.samplers._base import normalised
-from hf_mtl.samplers.plan import AdaptivePlan, StepShape, make_plan
-from hf_mtl.samplers.plan._stepped_plan import SteppedPlan
+from hf_mtl.samplers.plan import AdaptivePlan, StagePlan, StepShape, make_plan
 
 STEPS = 6  # of an adaptive stage
 
@@ -117,8 +116,8 @@ def test_each_count_is_within_two_of_its_share_at_every_prefix(strategy, batchin
     plan = make_plan(made(strategy, sizes), sizes, shape, epochs=3)
     counts, owed = np.zeros(len(sizes)), np.zeros(len(sizes))
     # The last steps of an epoch may be short where each row comes once.
-    is_epoch = not isinstance(plan, SteppedPlan)
-    steps = plan.epoch_units // shape.step_units if is_epoch else plan.steps
+    is_epoch = not isinstance(plan, StagePlan)
+    steps = plan.epoch_units // shape.step_units * (1 if is_epoch else 3)
     whole_steps = normalised(np.ceil(np.array(list(sizes.values())) / shape.step_rows))
     for step, drawn in played(plan, min(steps, 10 * STEPS)):
         shares = whole_steps if is_epoch and not shape.mixed else plan.shares(step)
@@ -136,11 +135,11 @@ def test_far_draws_of_a_billion_rows_are_within_two_of_their_share(strategy, bat
     sizes = named(np.geomspace(1, 10**9, count).astype(int).tolist())
     shape = StepShape(32, mixed=batching == "mixed")
     plan = make_plan(made(strategy, sizes), sizes, shape, epochs=2)
-    is_epoch = not isinstance(plan, SteppedPlan)
+    is_epoch = not isinstance(plan, StagePlan)
     whole_steps = normalised(np.ceil(np.array(list(sizes.values())) / shape.step_rows))
-    starts = [0] if is_epoch else plan._steps
+    starts = [0] if is_epoch else [stage.start // shape.step_positions for stage in plan._stages]
     # An epoch of every row is counted from its start.
-    steps = plan.epoch_units // 2 if is_epoch else plan.steps
+    steps = plan.epoch_units // 2 if is_epoch else 2 * plan.epoch_units
     for step in (steps // 3, steps - 1):
         began = [start for start in starts if start <= step]
         owed = np.zeros(count)

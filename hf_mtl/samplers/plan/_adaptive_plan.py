@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 
 from hf_mtl.samplers._adaptive import AdaptiveSampler, Observation, as_list, from_list
-from hf_mtl.samplers._base import Shares
 from hf_mtl.samplers.plan._plan import StepShape
 from hf_mtl.samplers.plan._rules import SamplingRules
-from hf_mtl.samplers.plan._spread import Draws
 from hf_mtl.samplers.plan._stage import Stage
-from hf_mtl.samplers.plan._stepped_plan import SteppedPlan
+from hf_mtl.samplers.plan._stage_plan import StagePlan
 from hf_mtl_light.errors import UserError
 
 __all__ = ["AdaptivePlan"]
 
 
-class AdaptivePlan(SteppedPlan):
+class AdaptivePlan(StagePlan):
     """Draws in shares that are decided while training, one stage ahead.
 
     The shares of stage s + 1 are decided when stage s begins, from what was observed until then. So batches that a
@@ -32,12 +30,7 @@ class AdaptivePlan(SteppedPlan):
         sizes: Rows of each dataset, limited by the rules.
         rules: Weights.
         shape: What a step is made of.
-        epochs: Epochs of the training.
-        max_steps: Its optimizer steps, in place of ``epochs``, if above 0.
         seed: Of the random choices.
-
-    Raises:
-        ValueError: If epochs are to end with a dataset: how long they would be is not known.
     """
 
     def __init__(
@@ -46,21 +39,17 @@ class AdaptivePlan(SteppedPlan):
         sizes: Mapping[str, int],
         rules: SamplingRules,
         shape: StepShape,
-        epochs: float,
-        max_steps: int,
         seed: int,
     ) -> None:
-        super().__init__(sum(sizes.values()), shape, epochs, max_steps)
         self.sampler = sampler
         self._sizes, self._rules, self._seed = dict(sizes), rules, seed
         self._length = sampler.interval * shape.step_positions
         self._known = sampler.begin(sizes)
         first = rules.shares(sampler, sizes)
-        #: Number of the stage that runs; `_stages` holds it and the next.
+        #: Number of the stage that runs; `_stages` holds the one before, it, and the next.
         self._number = 0
         stage = Stage.first(self._length, first)
-        self._stages = [stage, stage.next(self._length, first)]
-        self._ended = first
+        super().__init__(sum(sizes.values()), shape, [stage, stage.next(self._length, first)])
         self._forget()
 
     def _forget(self) -> None:
@@ -72,19 +61,9 @@ class AdaptivePlan(SteppedPlan):
         """The datasets, in the order of the arrays."""
         return list(self._sizes)
 
-    def _drawn(self, start: int, stop: int) -> Draws:
-        for stage in self._stages:
-            if stage.start <= start < stage.start + self._length:
-                return stage.draw(start, stop)
-        raise IndexError(
-            f"Step {start // self._shape.step_positions} is not decided: stages of {self.sampler.interval} steps are "
-            f"decided one ahead, and stage {self._number} runs."
-        )
-
-    def shares(self, step: int) -> Shares:
-        """Return the shares of the stage that a step belongs to: the one before, the one that runs, or the next."""
-        ahead = step // self.sampler.interval - self._number
-        return self._ended if ahead < 0 else self._stages[min(ahead, 1)].shares
+    @property
+    def last_shares(self) -> None:
+        """Unknown: training decides them."""
 
     # What is seen of the training
 
@@ -113,7 +92,7 @@ class AdaptivePlan(SteppedPlan):
                 self._scores[i] = scores[name]
 
     def _end_stage(self) -> None:
-        ended, running = self._stages
+        ended, running = self._stages[-2:]
         steps = np.where(self._steps_seen > 0, self._steps_seen, np.nan)
         seen = Observation(
             losses=self._losses / steps,
@@ -123,16 +102,17 @@ class AdaptivePlan(SteppedPlan):
         )
         self._known = self.sampler.learn(self._known, seen)
         self._number += 1
-        self._ended = ended.shares
         chosen = self.sampler.choose(self._known, (self._seed, self._number + 1))
-        self._stages = [running, running.next(self._length, self._rules.weighted(self.sampler, self._sizes, chosen))]
+        shares = self._rules.weighted(self.sampler, self._sizes, chosen)
+        # The one that ended is still asked for its shares: a log comes after the step.
+        self._stages = [ended, running, running.next(self._length, shares)]
         self._forget()
 
     # Checkpoints
 
     def state(self) -> dict[str, Any]:
         """Return everything that a checkpoint must hold: a few numbers a dataset, as JSON holds them."""
-        running, following = self._stages
+        running, following = self._stages[-2:]
         return {
             "datasets": self.names,
             "stage": self._number,
@@ -161,7 +141,6 @@ class AdaptivePlan(SteppedPlan):
         drawn = np.array(state["drawn"], dtype=np.int64)
         stage = Stage(self._number * self._length, self._length, first, drawn, np.array(state["owed"]))
         self._stages = [stage, stage.next(self._length, second)]
-        self._ended = first
         self._known = dict(state["known"])
         self._losses, self._steps_seen = np.array(state["losses"]), np.array(state["steps_seen"])
         self._scores = from_list(state["scores"])

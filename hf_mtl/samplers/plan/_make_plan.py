@@ -12,10 +12,10 @@ from hf_mtl.samplers.plan._adaptive_plan import AdaptivePlan
 from hf_mtl.samplers.plan._epoch_plan import EpochPlan
 from hf_mtl.samplers.plan._plan import Plan, StepShape
 from hf_mtl.samplers.plan._rules import SamplingRules
-from hf_mtl.samplers.plan._stage_plan import StagePlan
+from hf_mtl.samplers.plan._stage_plan import StagePlan, known_stages
 from hf_mtl_light.errors import UserError
 
-__all__ = ["first_and_last_shares", "make_plan"]
+__all__ = ["make_plan"]
 
 
 def make_plan(
@@ -56,33 +56,11 @@ def make_plan(
             "length. Leave it out."
         )
     if isinstance(sampler, AdaptiveSampler):
-        return AdaptivePlan(sampler, limited, rules, shape, epochs, max_steps, seed)
+        return AdaptivePlan(sampler, limited, rules, shape, seed)
     if sampler.is_constant:
         rows = np.array(list(limited.values()))
         if np.abs(rules.shares(sampler, limited) * rows.sum() - rows).max() < 1e-3:
             return EpochPlan(rows.tolist(), shape)
-    return StagePlan(sampler, limited, rules, shape, epochs, max_steps)
-
-
-def first_and_last_shares(
-    sampler: DatasetSampler,
-    sizes: Mapping[str, int],
-    shape: StepShape,
-    *,
-    rules: SamplingRules,
-    epochs: float = 1,
-    max_steps: int = -1,
-) -> list[tuple[float, float | None]]:
-    """Return each dataset's share when training begins and when it ends, in the order of ``sizes``.
-
-    The second is ``None`` if training itself will decide it. The arguments are those of `make_plan`.
-    """
-    rules.check(sizes)
-    sampler.check(sizes)
-    limited = rules.limited(sizes)
-    if isinstance(sampler, AdaptiveSampler):
-        return [(share, None) for share in rules.shares(sampler, limited).tolist()]
-    steps = max(shape.training_steps(rules.epoch_rows(sampler, limited), epochs, max_steps), 1)
-    starts = sampler.starts(steps)
-    first, last = (rules.shares(sampler, limited, start, steps).tolist() for start in (starts[0], starts[-1]))
-    return list(zip(first, last, strict=True))
+    rows_of_epoch = rules.epoch_rows(sampler, limited)
+    steps = max(shape.training_steps(rows_of_epoch, epochs, max_steps), 1)
+    return StagePlan(rows_of_epoch, shape, known_stages(sampler, limited, rules, shape, steps))

@@ -89,3 +89,13 @@ class Plan(ABC):
     @abstractmethod
     def shares(self, step: int) -> Shares:
         """Return the shares in force at an optimizer step, from 0."""
+
+    @property
+    def last_shares(self) -> Shares | None:
+        """The shares when training ends; ``None``: training itself will decide them."""
+        return self.shares(0)
+
+    def first_and_last_shares(self) -> list[tuple[float, float | None]]:
+        """Return each dataset's share when training begins and when it ends, ``None`` if training will decide it."""
+        first, last = self.shares(0).tolist(), self.last_shares
+        return list(zip(first, [None] * len(first) if last is None else last.tolist(), strict=True))

@@ -61,6 +61,15 @@ class Stage:
         return Spread(self.counts)
 
     def draw(self, start: int, stop: int) -> Draws:
-        """Return the draws of positions of the training that lie in the stage; how many came before in the training."""
+        """Return the draws of positions of the training that lie in the stage; how many came before in the training.
+
+        Raises:
+            IndexError: If they lie outside: a stage of an adaptive sampler that is past, or not decided yet.
+        """
+        if start < self.start or (self.positions is not None and stop > self.start + self.positions):
+            raise IndexError(
+                f"Position {start} is not decided: of shares that training decides, stages are decided one ahead, and "
+                f"the nearest has {self.positions} positions from {self.start} on."
+            )
         datasets, draws = self._spread.draw(start - self.start, stop - self.start)
         return datasets, draws + self.before[datasets]
