@@ -8,7 +8,7 @@ tokenises and pads them; `read_picture` brings pictures to one form.
 
 from __future__ import annotations
 
-from hf_mtl.data._processors import check_processors, pixels_of
+from hf_mtl.data._processors import changed_pixels, check_processors, pixels_of
 from hf_mtl.data._remarks import MOST, remarks_on, remarks_on_texts
 from hf_mtl.data._task_rows import check_tasks_have_rows
 from hf_mtl.data._vocabulary import check_vocabulary, vocabulary_mark
@@ -49,6 +49,7 @@ __all__ = [
     "Row",
     "StoredPredictions",
     "as_datasets",
+    "changed_pixels",
     "check_processors",
     "check_rows",
     "check_tasks_have_rows",

@@ -13,7 +13,7 @@ from hf_mtl.heads import Head
 from hf_mtl_light.encoding import check_tokenizer
 from hf_mtl_light.errors import UserError
 
-__all__ = ["check_processors", "pixels_of"]
+__all__ = ["changed_pixels", "check_processors", "pixels_of"]
 
 
 def check_processors(
@@ -59,3 +59,15 @@ def pixels_of(image_processor: Any, pictures: Sequence[Any]) -> torch.Tensor:
     """
     pixels: torch.Tensor = image_processor(images=list(pictures), return_tensors="pt")["pixel_values"]
     return pixels
+
+
+def changed_pixels(one: Any, other: Any) -> list[str]:
+    """Return the settings by which two image processors make other pixels of one picture; how they are named is none.
+
+    Args:
+        one: An image processor.
+        other: Another one.
+    """
+    names = ("image_processor_type", "processor_class", "feature_extractor_type")
+    first, second = ({k: v for k, v in p.to_dict().items() if k not in names} for p in (one, other))
+    return [key for key in dict.fromkeys([*first, *second]) if first.get(key) != second.get(key)]

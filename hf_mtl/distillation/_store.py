@@ -19,7 +19,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelledDataset, Prediction, as_datasets, longest_input, write_predictions
 from hf_mtl.heads import Head, head_class
 from hf_mtl.inference import gives_probabilities, probabilities
-from hf_mtl.training_methods import Lesson, load_teacher, match_teachers
+from hf_mtl.training_methods import Lesson, Teacher, load_teacher, match_teachers
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import write_text_whole, written_whole
 
@@ -125,7 +125,7 @@ class _Answering:
     ) -> None:
         self._folder, self._dataset, self._lessons, self._words = folder, dataset, lessons, words
         self._max_length = max_length
-        self._loaded: Any = None
+        self._loaded: Teacher | None = None
 
     def __call__(self, numbers: range) -> Iterator[Prediction]:
         """Yield the predictions of the rows with a label."""
@@ -133,15 +133,23 @@ class _Answering:
         if not rows:
             return
         if self._loaded is None:
-            model, tokenizer = load_teacher(self._folder)
+            self._loaded = teacher = load_teacher(self._folder)
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            torch.nn.Module.to(model, device)  # Transformers' own, wrapped, hides its types
-            longest = longest_input(tokenizer, model.config.encoder_config)
-            self._max_length = min(self._max_length or longest, longest)
-            self._loaded = model, tokenizer
+            torch.nn.Module.to(teacher.model, device)  # Transformers' own, wrapped, hides its types
+            if teacher.tokenizer is not None:
+                longest = longest_input(teacher.tokenizer, teacher.model.config.encoder_config)
+                self._max_length = min(self._max_length or longest, longest)
         asked = list(dict.fromkeys(lesson.task for lesson in self._lessons.values()))
-        model, tokenizer = self._loaded
-        found = probabilities(model, tokenizer, rows, tasks=asked, max_length=self._max_length)
+        teacher = self._loaded
+        reads = {teacher.model.task_heads[name].modality() for name in asked}
+        found = probabilities(
+            teacher.model,
+            teacher.tokenizer if "text" in reads else None,
+            rows,
+            tasks=asked,
+            max_length=self._max_length if "text" in reads else None,
+            image_processor=teacher.image_processor if "image" in reads else None,
+        )
         for row, answers in zip(rows, found, strict=True):
             for name, lesson in self._lessons.items():
                 answer = answers[lesson.task]

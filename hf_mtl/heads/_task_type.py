@@ -65,6 +65,9 @@ class TaskType:
     Options: ClassVar[type] = NoOptions
     #: Whether `learn` needs to see the training labels before training.
     learns_from_labels: ClassVar[bool] = False
+    #: What answers have in common that tasks can learn from each other, beside what they read; ``None``: no task of the
+    #: type learns from a teacher, or is one. Any number of labels for a row are "labels" whatever the type says.
+    lesson_kind: ClassVar[str | None] = None
     #: Whether the loss is a squared error, a Gaussian likelihood but for its scale; else a cross-entropy.
     is_regression: ClassVar[bool] = False
 

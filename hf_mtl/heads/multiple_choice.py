@@ -41,6 +41,7 @@ class MultipleChoiceHead(SequenceHead):
     """
 
     reads = "choices"
+    lesson_kind = "choices"
     stock_kind = "choice"
     beyond_graphs = "each choice is a separate row, which OnnxPredictor does not make"
     takes_labels = False

@@ -85,6 +85,7 @@ class QuestionAnsweringHead(TokenHead):
     """
 
     reads = "context"
+    lesson_kind = "spans"
     stock_kind = "span"
     beyond_graphs = "answers are spans over all windows of a context, which OnnxPredictor does not cut"
     takes_labels = False

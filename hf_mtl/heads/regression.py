@@ -45,6 +45,7 @@ class RegressionHead(SequenceHead):
     """
 
     learns_from_labels = True
+    lesson_kind = "numbers"
     is_regression = True
     takes_labels = False
     labels_phrase = "the numbers"

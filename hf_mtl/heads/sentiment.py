@@ -61,6 +61,7 @@ class SentimentHead(SequenceHead):
 
     Options = SentimentOptions
     learns_from_labels = True
+    lesson_kind = "class"
     labels_phrase = "one of, from most negative:"
 
     def __init__(self, task: TaskConfig, encoder_config: PreTrainedConfig) -> None:

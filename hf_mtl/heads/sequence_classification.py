@@ -42,6 +42,7 @@ class SequenceClassificationHead(SequenceHead):
     """
 
     learns_from_labels = True
+    lesson_kind = "class"
 
     @classmethod
     def is_multi_label(cls, task: TaskConfig) -> bool:

@@ -93,6 +93,7 @@ class TokenClassificationHead(TokenHead):
     """
 
     needs_words = True
+    lesson_kind = "tags"
     hub_task = "token-classification"
     labels_phrase = "tags"
     Options: ClassVar[type] = TokenClassificationOptions

@@ -39,24 +39,26 @@ def gives_probabilities(head: Head | type[Head]) -> bool:
 
 def probabilities(
     model: MultiTaskModel,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | None,
     rows: Iterable[Any],
     *,
     tasks: Sequence[str] | None = None,
     max_length: int | None = None,
     stride: int | None = None,
     precision: str = "float32",
+    image_processor: Any = None,
 ) -> Iterator[dict[str, list[list[float] | None] | None]]:
     """Return the probability of each label of each task, for every row.
 
     Args:
         model: The model; it is put into evaluation mode.
-        tokenizer: Its tokenizer.
+        tokenizer: Its tokenizer; ``None`` where tasks of pictures alone are asked.
         rows: Rows in any form that `hf_mtl.predict` takes; read as they are needed.
         tasks: Names of the tasks; ``None``: all that have probabilities: not spans or masked tokens.
         max_length: The most tokens of a window; ``None`` is the most the model takes.
         stride: Tokens that the windows of a long row share; ``None`` cuts off what does not fit into one.
         precision: See `hf_mtl.predict`.
+        image_processor: See `hf_mtl.predict`.
 
     Yields:
         For each row and task a list of lists. Of a task with one answer a row it has one list: the probability of each
@@ -79,7 +81,15 @@ def probabilities(
     without = [name for name in names if name in heads and not gives_probabilities(heads[name])]
     if without or not names:
         raise UserError(f"{listed(without) or 'The model'} has no probabilities of labels. Ask for other tasks.")
-    answerer = make_answerer(model, tokenizer, tasks=names, max_length=max_length, stride=stride, precision=precision)
+    answerer = make_answerer(
+        model,
+        tokenizer,
+        tasks=names,
+        max_length=max_length,
+        stride=stride,
+        precision=precision,
+        image_processor=image_processor,
+    )
     numbered = enumerate(rows)
     while chunk := [as_row(value, number, "input") for number, value in islice(numbered, LOOK_AHEAD)]:
         found: list[dict[str, Any]] = [dict.fromkeys(names) for _ in chunk]

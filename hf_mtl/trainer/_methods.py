@@ -91,6 +91,7 @@ class StepMethods:
             heads={name: head for name, head in model.task_heads.items() if name in labelled},
             datasets=datasets,
             tokenizer=collator.tokenizer,
+            image_processor=collator.image_processor,
             max_length=collator.max_length,
             device=args.device,
             steps=args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * epoch_steps),

@@ -14,7 +14,7 @@ from hf_mtl._options import made_of, parsed_options
 from hf_mtl.training_methods._adversary import AdversarialMethod
 from hf_mtl.training_methods._base import TrainingMethod, TrainingStart
 from hf_mtl.training_methods._micro_batch import MicroBatch
-from hf_mtl.training_methods._teachers import Lesson, load_teacher, match_teachers
+from hf_mtl.training_methods._teachers import Lesson, Teacher, load_teacher, match_teachers
 from hf_mtl.training_methods.distillation import Distillation
 from hf_mtl.training_methods.fgm import FGM
 from hf_mtl.training_methods.freelb import FreeLB
@@ -38,6 +38,7 @@ __all__ = [
     "Mixup",
     "RDrop",
     "TaskAdversary",
+    "Teacher",
     "TrainingMethod",
     "TrainingStart",
     "load_teacher",

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
 
-from hf_mtl.data import StoredPredictions, longest_input, vocabulary_mark
+from hf_mtl.configuration import Modality
+from hf_mtl.data import StoredPredictions, changed_pixels, longest_input, vocabulary_mark
 from hf_mtl.heads import CrfTaggingHead, Head
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.training_methods._base import TrainingStart
 from hf_mtl.training_methods._micro_batch import MicroBatch
-from hf_mtl.training_methods._teachers import Lesson, load_teacher
+from hf_mtl.training_methods._teachers import Lesson, Teacher, load_teacher
 from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
 
 __all__ = ["Answers", "ModelAnswers", "StoredAnswers"]
 
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_INPUTS: dict[Modality, tuple[str, ...]] = {
+    "text": ("input_ids", "attention_mask", "token_type_ids"),
+    "image": ("pixel_values",),
+}
 
 
 class Answers(Protocol):
@@ -131,22 +135,18 @@ class ModelAnswers:
                 )
             if lesson.folder in self._models:
                 continue
-            model, tokenizer = load_teacher(lesson.folder)
-            reason = None
-            if vocabulary_mark(tokenizer) != vocabulary_mark(start.tokenizer):
-                reason = "has another vocabulary than the student"
-            elif (longest := longest_input(tokenizer, model.config.encoder_config)) < start.max_length:
-                reason = f"reads at most {longest} tokens, and the student {start.max_length}"
-            if reason is not None:
+            teacher = load_teacher(lesson.folder)
+            taught = {start.heads[each].modality() for each, own in lessons.items() if own.folder == lesson.folder}
+            if (reason := _why_not_beside(teacher, taught, start)) is not None:
                 raise UserError(
                     f"teacher {lesson.folder!r} {reason}, so it cannot run beside it. Store its predictions first, "
                     "with hf-mtl distill, or hf_mtl.distillation.store_predictions."
                 )
-            torch.nn.Module.to(model, start.device)  # Transformers' own, wrapped, hides its types
-            self._models[lesson.folder] = model
+            torch.nn.Module.to(teacher.model, start.device)  # Transformers' own, wrapped, hides its types
+            self._models[lesson.folder] = teacher.model
         for name, lesson in lessons.items():
-            teacher, student = self._models[lesson.folder].task_heads[lesson.task], start.heads[name]
-            if isinstance(teacher, CrfTaggingHead) and not isinstance(student, CrfTaggingHead):
+            head, student = self._models[lesson.folder].task_heads[lesson.task], start.heads[name]
+            if isinstance(head, CrfTaggingHead) and not isinstance(student, CrfTaggingHead):
                 raise UserError(
                     f"method 'distillation', task {name!r}: a crf-tagging teacher needs to know where chains begin, "
                     "which labels of token-classification do not say. Store its predictions first: hf-mtl distill."
@@ -159,11 +159,12 @@ class ModelAnswers:
     @torch.no_grad()
     def labels(self, batch: MicroBatch) -> dict[str, torch.Tensor]:
         """Run each teacher once over the micro-batch."""
-        inputs = {name: batch.inputs[name] for name in _INPUTS if batch.inputs.get(name) is not None}
         found: dict[str, torch.Tensor] = {}
         for names in self._passes(batch.heads):
             model = self._models[self._lessons[names[0]].folder]
             rows = {self._lessons[name].task: batch.inputs["rows"][name] for name in names}
+            read = [key for kind in {batch.heads[name].modality() for name in names} for key in _INPUTS[kind]]
+            inputs = {key: batch.inputs[key] for key in read if batch.inputs.get(key) is not None}
             with torch.autocast(model.device.type, enabled=False):
                 logits = model(**inputs, rows=rows, tasks=list(rows)).logits
             heads = model.task_heads
@@ -183,3 +184,17 @@ class ModelAnswers:
             number = seen[lesson.folder, lesson.task] = seen.get((lesson.folder, lesson.task), -1) + 1
             passes.setdefault((lesson.folder, number), []).append(name)
         return list(passes.values())
+
+
+def _why_not_beside(teacher: Teacher, taught: Collection[Modality], start: TrainingStart) -> str | None:
+    """Return why a teacher cannot read the student's inputs, as the end of a sentence; ``None``: it can."""
+    if "text" in taught:
+        assert teacher.tokenizer is not None, "it reads texts"
+        assert start.tokenizer is not None, "the student reads texts"
+        if vocabulary_mark(teacher.tokenizer) != vocabulary_mark(start.tokenizer):
+            return "has another vocabulary than the student"
+        if (longest := longest_input(teacher.tokenizer, teacher.model.config.encoder_config)) < start.max_length:
+            return f"reads at most {longest} tokens, and the student {start.max_length}"
+    if "image" in taught and (changed := changed_pixels(teacher.image_processor, start.image_processor)):
+        return f"has an image processor with another {changed[0]} than the student's"
+    return None

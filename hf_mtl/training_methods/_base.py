@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -28,7 +28,8 @@ class TrainingStart:
     Args:
         heads: The head of each task with training rows.
         datasets: The training datasets.
-        tokenizer: The tokenizer.
+        tokenizer: The tokenizer, if texts are read.
+        image_processor: What makes pixels of pictures, if these are read.
         max_length: The most tokens of a row.
         device: Where the model computes.
         steps: All optimizer steps of the training.
@@ -37,7 +38,8 @@ class TrainingStart:
 
     heads: Mapping[str, Head]
     datasets: Mapping[str, LabelledDataset]
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: PreTrainedTokenizerBase | None
+    image_processor: Any
     max_length: int
     device: torch.device
     steps: int

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_mtl._names import listed
-from hf_mtl.configuration import MultiTaskConfig, TaskConfig
+from hf_mtl.configuration import Modality, MultiTaskConfig, TaskConfig
+from hf_mtl.heads import kind_of
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.stock import stock_task
 from hf_mtl_light.errors import UserError
 
-__all__ = ["Lesson", "Teachers", "label_order", "load_teacher", "match_teachers", "teacher_folders"]
+__all__ = ["Lesson", "Teacher", "Teachers", "label_order", "load_teacher", "match_teachers", "teacher_folders"]
 
 #: The name of a stock model's one task.
 STOCK_TASK = "task"
@@ -41,6 +42,21 @@ class Lesson:
     def in_order(self, probabilities: torch.Tensor) -> torch.Tensor:
         """Return the teacher's probabilities [..., C] in the order of the student's labels."""
         return probabilities[..., list(self.order)] if self.order else probabilities
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A loaded teacher.
+
+    Args:
+        model: The model, in evaluation mode; a stock model has one task, ``"task"``.
+        tokenizer: Its tokenizer, if it reads texts.
+        image_processor: What makes its pixels, if it reads pictures.
+    """
+
+    model: MultiTaskModel
+    tokenizer: PreTrainedTokenizerBase | None
+    image_processor: Any
 
 
 def teacher_folders(teachers: str | Sequence[str]) -> list[str]:
@@ -73,13 +89,11 @@ def _tasks_of(folder: str) -> list[TaskConfig]:
         raise UserError(f"teacher {folder!r}: {' '.join(str(error).split())}") from error
 
 
-def _kind(task: TaskConfig) -> str | None:
+def _kind(task: TaskConfig) -> tuple[Modality, str] | None:
     """Return what tasks have in common that can teach each other; ``None``: it teaches none."""
-    if task.is_multi_label:
-        return "labels"
-    kinds = {"regression": "numbers", "token-classification": "tags", "crf-tagging": "tags"}
-    kinds |= {"question-answering": "spans", "multiple-choice": "choices"}
-    return {**kinds, "sequence-classification": "class", "sentiment": "class"}.get(task.type)
+    head = kind_of(task)
+    kind = "labels" if task.is_multi_label else head.lesson_kind
+    return None if kind is None else (head.modality(), kind)
 
 
 def label_order(task: TaskConfig, labels: Sequence[str] | None) -> tuple[int, ...] | None:
@@ -157,7 +171,8 @@ def _matched(folders: Sequence[str], tasks: Sequence[TaskConfig]) -> dict[str, L
             shown = "; ".join(f"{taught.name!r}, {_shown(taught)}" for taught in given)
             raise UserError(
                 f"teacher {folder!r} fits no task: it answers {shown}. The tasks: "
-                f"{'; '.join(f'{task.name!r}, {_shown(task)}' for task in tasks)}. Names of labels must be the same."
+                f"{'; '.join(f'{task.name!r}, {_shown(task)}' for task in tasks)}. What is read and "
+                "the names of labels must be the same."
             )
     found = {}
     for name, pairs in candidates.items():
@@ -174,8 +189,8 @@ def _matched(folders: Sequence[str], tasks: Sequence[TaskConfig]) -> dict[str, L
     return found
 
 
-def load_teacher(folder: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
-    """Load a teacher in evaluation mode, and its tokenizer: a multi-task model, or a stock model of one task.
+def load_teacher(folder: str) -> Teacher:
+    """Load a teacher, a multi-task model or a stock model of one task, and what makes its inputs.
 
     Raises:
         ValueError: If it cannot be loaded.
@@ -185,7 +200,8 @@ def load_teacher(folder: str) -> tuple[MultiTaskModel, PreTrainedTokenizerBase]:
             model = MultiTaskModel.from_pretrained(folder)
         else:
             model = MultiTaskModel.from_transformers({STOCK_TASK: folder})
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder) if "text" in model.encoders else None
+        image_processor = AutoImageProcessor.from_pretrained(folder) if "image" in model.encoders else None
     except (OSError, ValueError) as error:
         raise UserError(f"teacher {folder!r}: {' '.join(str(error).split())}") from error
-    return model.eval().requires_grad_(False), tokenizer
+    return Teacher(model.eval().requires_grad_(False), tokenizer, image_processor)

@@ -38,7 +38,7 @@ ROWS = {
 def started(model, rows=ROWS, alpha=0.7):
     heads = {name: type(head) for name, head in model.task_heads.items()}
     part = LabelledDataset("rows", Dataset.from_dict(rows), model.tasks, heads)
-    start = TrainingStart(model.task_heads, {"rows": part}, make_tokenizer(), 32, torch.device("cpu"), 10)
+    start = TrainingStart(model.task_heads, {"rows": part}, make_tokenizer(), None, 32, torch.device("cpu"), 10)
     method = make_methods({"mixup": {"alpha": alpha}})["mixup"]
     method.check("mixup", model.task_heads)
     return method.begin(start), part
