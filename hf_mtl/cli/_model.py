@@ -22,8 +22,18 @@ if TYPE_CHECKING:
 
 from hf_mtl_light.folders import finish_replacing, replace_files, staging_in
 from hf_mtl_light.outputs import real_path
+from hf_mtl_light.text import cell_text
 
-__all__ = ["idle_trainer", "image_processor_of", "load_model", "named_in", "one_pass", "open_backend", "save_changed"]
+__all__ = [
+    "idle_trainer",
+    "image_processor_of",
+    "load_model",
+    "named_in",
+    "one_pass",
+    "open_backend",
+    "save_changed",
+    "shown_name",
+]
 
 
 def load_model(name: str, *, merge_adapters: bool = False) -> tuple[MultiTaskModel, Any]:
@@ -96,6 +106,13 @@ def named_in(tasks: str | None) -> list[str] | None:
     return None if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
 
 
+def shown_name(name: str) -> str:
+    """Return how a card names a model or an encoder, as code: its id on the Hub, of a folder no more than its name."""
+    from hf_mtl.model_card import public_name
+
+    return cell_text(public_name(name) or Path(name).absolute().name)
+
+
 def image_processor_of(model: MultiTaskModel) -> Any:
     """Return the image processor that was saved with a model of pictures; ``None`` for one of texts alone.
 
@@ -147,12 +164,14 @@ def save_changed(
     tokenizer: PreTrainedTokenizerBase | None,
     folder: Path,
     calibrated: Mapping[str, CalibratedTask] | None = None,
+    *,
+    made: str | None = None,
 ) -> None:
     """Save a model whose heads were changed, with its tokenizer, its image processor and a card of it as it is now.
 
-    ``calibrated`` is what a calibration changed, for the card.
+    ``calibrated`` is what a calibration changed, and ``made`` how the model came to be, in Markdown, for the card.
     """
-    from hf_mtl.model_card import CardFacts, write_card
+    from hf_mtl.model_card import CardFacts, write_card, write_section
     from hf_mtl.trainer import write_calibration
 
     if folder.exists() and not folder.is_dir():
@@ -168,6 +187,8 @@ def save_changed(
         facts = CardFacts.of_model(model, folder.absolute().name)
         write_card(staging / "README.md", facts, earlier=target / "README.md")
         write_calibration(staging / "README.md", model, calibrated or {})
+        if made is not None:
+            write_section(staging / "README.md", "made", "How it was made", made)
         replace_files(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -26,7 +26,7 @@ def interpolate(
 ) -> None:
     """Interpolate a trained encoder with the pretrained one (WiSE-FT); the heads stay as they are."""
     from hf_mtl.cli._held_out import validation_scorer
-    from hf_mtl.cli._model import load_model, save_changed
+    from hf_mtl.cli._model import load_model, save_changed, shown_name
     from hf_mtl.cli._tables import factor_table, head_table
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.encoder import load_encoder
@@ -49,5 +49,12 @@ def interpolate(
         else:
             assert factor is not None
             between = interpolate_encoder(loaded, pretrained, factor)
-        save_changed(between, tokenizer, output)
+        chosen = "" if recipe is None else " The factor has the best score on validation rows of those that were tried."
+        save_changed(
+            between,
+            tokenizer,
+            output,
+            made=f"{shown_name(model)} with its encoder interpolated with the pretrained {shown_name(encoder)} "
+            f"(WiSE-FT): {factor:g} of the trained weights, {1 - factor:.4g} of the pretrained ones.{chosen}",
+        )
     stdout_console().print(head_table(between))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from hf_mtl.model import MultiTaskModel
+    from hf_mtl.surgery import Ingredient
 
 from hf_mtl_light.errors import UserError
 
@@ -54,14 +56,40 @@ def merge(
         for text in rename or ():
             _rename(each, text)
         factors = None if weights is None else _numbers(weights)
+        ingredients = None
         if greedy is not None:
             score = validation_scorer(greedy, each[0], loaded[0][1])
             merged, ingredients = greedy_soup(each, score, names=models)
             stdout_console().print(soup_table(ingredients))
         else:
             merged = average_models(each, factors, names=models) if average else merge_models(each)
-        save_changed(merged, loaded[0][1], output)
+        save_changed(merged, loaded[0][1], output, made=_made(models, average, factors, ingredients))
     stdout_console().print(head_table(merged))
+
+
+def _made(
+    models: Sequence[str],
+    average: bool,
+    factors: Sequence[float] | None,
+    ingredients: Sequence[Ingredient] | None,
+) -> str:
+    """Return for the card what the model was made of."""
+    from hf_mtl.cli._model import shown_name
+
+    if ingredients is not None:
+        kept = ", ".join(shown_name(each.name) for each in ingredients if each.kept)
+        return (
+            f"The mean of the weights of {kept}: of {len(ingredients)} models those that did not lower the validation "
+            "score (a greedy soup). That score is of the rows by which they were chosen."
+        )
+    if average:
+        total = sum(factors or [1.0] * len(models))
+        parts = [
+            f"{shown_name(name)} ({factor / total:.3g})"
+            for name, factor in zip(models, factors or [1.0] * len(models), strict=True)
+        ]
+        return f"The weighted mean of the weights of {', '.join(parts)} (a soup)."
+    return f"The heads of {', '.join(map(shown_name, models))} on the encoder that they share."
 
 
 def _rename(models: list[MultiTaskModel], text: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import datasets
 import pytest
@@ -81,6 +82,27 @@ def test_greedy_prints_what_it_keeps_and_saves_a_soup_that_scores_as_shown(train
     done = CliRunner().invoke(app, ["evaluate", "soup", str(trained), "-o", "scores.json"])
     assert done.exit_code == 0, done.output
     assert json.loads((tmp_path / "scores.json").read_text())["eval_score"] == pytest.approx(kept[-1], abs=1e-4)
+    names = ", ".join(f"`{line[0]}`" for line in lines if line[3] == "yes")
+    assert f"## How it was made\n\n<!-- hf_mtl:begin made -->\nThe mean of the weights of {names}: of 3" in card("soup")
+
+
+def card(folder):
+    return Path(folder, "README.md").read_text(encoding="utf-8")
+
+
+def test_the_card_says_what_a_model_was_made_of(trained, encoder_folder, tmp_path):
+    done = average("a", tmp_path / "b", "--weights", "3,1", "-o", "soup")
+    assert done.exit_code == 0, done.output
+    assert "The weighted mean of the weights of `a` (0.75), `b` (0.25) (a soup)." in card("soup")
+    for factor in ("0.75", "0.5"):  # the second takes the place of the first
+        args = ["interpolate", "a", str(encoder_folder), "--factor", factor, "-o", "soup"]
+        assert CliRunner().invoke(app, args).exit_code == 0
+    assert f"`a` with its encoder interpolated with the pretrained `{encoder_folder.name}` (WiSE-FT): 0.5" in card(
+        "soup"
+    )
+    assert "mean of the weights" not in card("soup")
+    assert "0.75" not in card("soup")
+    assert str(tmp_path) not in card("soup")
 
 
 def test_mistakes_of_an_average_name_the_option_or_the_folder(trained, model_folder, tmp_path):
