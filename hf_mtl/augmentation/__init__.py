@@ -23,6 +23,7 @@ from hf_mtl.augmentation.punctuation_insertion import PunctuationInsertion
 from hf_mtl.augmentation.resized_crop import ResizedCrop
 from hf_mtl.augmentation.segment_shuffling import SegmentShuffling
 from hf_mtl.augmentation.token_replacement import TokenReplacement
+from hf_mtl.augmentation.vertical_flip import VerticalFlip
 from hf_mtl.augmentation.word_deletion import WordDeletion
 from hf_mtl.augmentation.word_masking import WordMasking
 from hf_mtl_light.errors import UserError
@@ -42,6 +43,7 @@ __all__ = [
     "ResizedCrop",
     "SegmentShuffling",
     "TokenReplacement",
+    "VerticalFlip",
     "WordDeletion",
     "WordMasking",
     "make_augmentations",
@@ -57,6 +59,7 @@ AUGMENTATIONS: dict[str, type[Augmentation]] = {
     "token-replacement": TokenReplacement,
     "pair-swapping": PairSwapping,
     "horizontal-flip": HorizontalFlip,
+    "vertical-flip": VerticalFlip,
     "resized-crop": ResizedCrop,
     "color-jitter": ColorJitter,
 }

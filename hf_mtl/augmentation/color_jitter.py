@@ -34,7 +34,7 @@ class ColorJitter(PictureAugmentation):
         for name in ("brightness", "contrast", "saturation"):
             check_number(name, getattr(self, name), 0, 1)
 
-    def changed(self, picture: Any, rng: np.random.Generator) -> Any:
+    def changed(self, picture: Any, boxes: np.ndarray, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
         """Change the three."""
         from PIL import ImageEnhance
 
@@ -42,4 +42,4 @@ class ColorJitter(PictureAugmentation):
         kinds = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
         for kind, factor in zip(kinds, factors.tolist(), strict=True):
             picture = kind(picture).enhance(factor)
-        return picture
+        return picture, boxes

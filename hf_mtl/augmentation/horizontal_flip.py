@@ -18,8 +18,9 @@ class HorizontalFlip(PictureAugmentation):
 
     title: ClassVar[str] = "horizontal flip"
 
-    def changed(self, picture: Any, rng: np.random.Generator) -> Any:
+    def changed(self, picture: Any, boxes: np.ndarray, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
         """Exchange left and right."""
         from PIL import ImageOps
 
-        return ImageOps.mirror(picture)
+        left, top, right, bottom = boxes.T
+        return ImageOps.mirror(picture), np.stack([picture.width - right, top, picture.width - left, bottom], -1)

@@ -21,6 +21,8 @@ _TRIES = 10
 class ResizedCrop(PictureAugmentation):
     """Crop a random section, which the image processor then brings to the encoder's size.
 
+    Boxes of objects are clipped to it; an object of which less than a quarter of its box is left is left out.
+
     Args:
         scale: The section's area as a share of the picture's, least and greatest, in (0, 1].
         ratio: Its width over its height, least and greatest.
@@ -37,7 +39,7 @@ class ResizedCrop(PictureAugmentation):
         check_range("scale", self.scale, 0.01, 1)
         check_range("ratio", self.ratio, 0.1, 10)
 
-    def changed(self, picture: Any, rng: np.random.Generator) -> Any:
+    def changed(self, picture: Any, boxes: np.ndarray, rng: np.random.Generator) -> tuple[Any, np.ndarray]:
         """Return a section; the whole where none of ten that are drawn lies within the picture."""
         (smallest, largest), (narrowest, widest) = self.scale, self.ratio
         for _ in range(_TRIES):
@@ -47,5 +49,5 @@ class ResizedCrop(PictureAugmentation):
             if 0 < width <= picture.width and 0 < height <= picture.height:
                 left = int(rng.integers(picture.width - width + 1))
                 top = int(rng.integers(picture.height - height + 1))
-                return picture.crop((left, top, left + width, top + height))
-        return picture
+                return picture.crop((left, top, left + width, top + height)), boxes - [left, top, left, top]
+        return picture, boxes

@@ -44,6 +44,32 @@ class Objects:
     clipped: int = 0
     dropped: int = 0
 
+    def moved(self, boxes: Sequence[Sequence[float]], size: tuple[int, int], least_visible: float = 0.0) -> Objects:
+        """Return the objects at other places of a changed picture.
+
+        Args:
+            boxes: The left, top, right and bottom of each, in pixels; what reaches out of the picture is clipped.
+            size: Its width and height, in pixels.
+            least_visible: Objects of whose box a smaller share lies in the picture are left out.
+        """
+        kept, labels = [], []
+        for box, label in zip(boxes, self.labels, strict=True):
+            inside = _clipped(box, size)
+            area = (box[2] - box[0]) * (box[3] - box[1])
+            if _has_area(inside) and (inside[2] - inside[0]) * (inside[3] - inside[1]) >= least_visible * area:
+                kept.append(inside)
+                labels.append(label)
+        return Objects(tuple(kept), tuple(labels), *size)
+
+
+def _clipped(box: Sequence[float], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = (min(max(at, 0.0), float(size[axis % 2])) for axis, at in enumerate(box))
+    return left, top, right, bottom
+
+
+def _has_area(box: Sequence[float]) -> bool:
+    return box[2] - box[0] >= _LEAST and box[3] - box[1] >= _LEAST
+
 
 def read_objects(task: TaskConfig, value: Any, size: tuple[int, int], box_format: str) -> Objects:
     """Return the objects of a cell; boxes that reach out of the picture are clipped, those without an area left out.
@@ -68,14 +94,14 @@ def read_objects(task: TaskConfig, value: Any, size: tuple[int, int], box_format
         if name is None:
             raise LabelError(0, f"box {number} has no label. Name one, or leave the box out.")
         label_index(task, name, 0)
-        inside = tuple(min(max(at, 0.0), float(size[axis % 2])) for axis, at in enumerate(corners))
-        if inside[2] - inside[0] < _LEAST or inside[3] - inside[1] < _LEAST:
+        inside = _clipped(corners, size)
+        if not _has_area(inside):
             dropped += 1
             continue
         clipped += inside != corners
         kept.append(inside)
         labels.append(str(name))
-    return Objects(tuple(kept), tuple(labels), *size, clipped, dropped)  # type: ignore[arg-type]  # four numbers each
+    return Objects(tuple(kept), tuple(labels), *size, clipped, dropped)
 
 
 def as_columns(value: Any) -> Any:

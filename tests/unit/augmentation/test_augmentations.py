@@ -1,5 +1,7 @@
 """Laws of augmentations: labels stay right, texts stay texts, and what cannot be applied is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hf_mtl.augmentation import AUGMENTATIONS, Augmenter, make_augmentations
 from hf_mtl.augmentation._units import units_of
 from hf_mtl.augmentation.mention_replacement import _mentions
 from hf_mtl.data import read_picture
-from hf_mtl.heads import HEADS, Head
+from hf_mtl.heads import HEADS, Head, Objects
 from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
 
@@ -23,10 +25,11 @@ STRONGEST = {
     "token-replacement": {"rate": 1.0},
     "pair-swapping": {"symmetric": ["similarity"]},
     "horizontal-flip": {},
+    "vertical-flip": {},
     "resized-crop": {"scale": [0.05, 1.0], "ratio": [0.2, 5]},
     "color-jitter": {"brightness": 1, "contrast": 1, "saturation": 1},
 }
-OF_PICTURES = ["horizontal-flip", "resized-crop", "color-jitter"]
+OF_PICTURES = ["horizontal-flip", "vertical-flip", "resized-crop", "color-jitter"]
 OF_TEXT = ["word-masking", "word-deletion", "punctuation-insertion", "segment-shuffling"]
 OF_TAGS = [*OF_TEXT, "mention-replacement", "token-replacement"]
 
@@ -158,9 +161,52 @@ def test_a_picture_stays_one_and_follows_from_the_seed(name, width, height, seed
     assert np.array_equal(np.asarray(row.image), pixels)  # the picture given is not changed
     if name == "horizontal-flip":
         assert np.array_equal(found, pixels[:, ::-1])
+    if name == "vertical-flip":
+        assert np.array_equal(found, pixels[::-1])
     if name == "color-jitter":
         assert found.shape == pixels.shape
     assert made(name).augment(Row("d", 0, "a text"), np.random.default_rng(0), []).image is None
+
+
+@pytest.mark.parametrize("name", OF_PICTURES)
+@given(
+    size=st.tuples(st.integers(8, 40), st.integers(8, 40)),
+    places=st.lists(st.tuples(*[st.floats(0, 1)] * 4), max_size=4),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=40, deadline=None)
+def test_boxes_stay_on_their_objects(name, size, places, seed):
+    width, height = size
+    pixels = np.zeros((height, width, 3), dtype=np.uint8)
+    boxes = []
+    # Object k has bit k of the red channel: objects may lie over one another.
+    for number, (x, y, w, h) in enumerate(places):
+        left, top = int(x * (width - 1)), int(y * (height - 1))
+        right, bottom = left + 1 + int(w * (width - left - 1)), top + 1 + int(h * (height - top - 1))
+        pixels[top:bottom, left:right, 0] |= 1 << number
+        boxes.append((left, top, right, bottom))
+    objects = Objects(tuple(boxes), tuple(map(str, range(len(boxes)))), width, height, clipped=1)
+    row = Row("d", 0, "", image=read_picture(pixels), labels={"cells": objects, "digit": "one"}, picture_size=size)
+    augmentation = made(name)
+    augmentation.check("d", ["image"], {"cells": HEADS["object-detection"]})
+    new = augmentation.augment(row, np.random.default_rng(seed), [])
+    found = new.labels["cells"]
+    assert new.labels["digit"] == "one"
+    assert row.labels["cells"] is objects
+    assert (found.width, found.height) == new.image.size == new.picture_size
+    if not augmentation.moves_pixels:
+        assert found.boxes == objects.boxes
+        return
+    red, kept = np.asarray(new.image)[..., 0], dict(zip(found.labels, found.boxes, strict=True))
+    for number, (left, top, right, bottom) in enumerate(boxes):
+        rows, columns = (red >> number & 1).nonzero()
+        share = len(rows) / ((right - left) * (bottom - top))
+        assert (str(number) in kept) == (share >= augmentation.least_visible)
+        if str(number) in kept:
+            seen = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            assert kept[str(number)] == tuple(map(float, seen))
+    plain = augmentation.augment(replace(row, labels={}), np.random.default_rng(seed), [])
+    assert np.array_equal(np.asarray(plain.image), np.asarray(new.image))
 
 
 def test_labels_at_places_of_a_picture_refuse_what_moves_its_pixels():

@@ -75,16 +75,22 @@ def test_accumulated_steps_equal_whole_ones_in_float64(tmp_path):
     assert max(float((whole[name] - cut[name]).abs().max()) for name in whole) < 1e-9
 
 
-def test_resuming_equals_not_stopping(tmp_path):
-    def run():
+def test_resuming_equals_not_stopping_with_boxes_that_move(tmp_path):
+    moving = {"horizontal-flip": {}, "vertical-flip": {}, "resized-crop": {"p": 1.0}}
+
+    def run(augmentation=moving):
         model = model_of(SHAPES)
-        return model, trainer_of(model, tmp_path, {"photos": squares(16)}, save_strategy="steps", save_steps=1)
+        given = {"save_strategy": "steps", "save_steps": 1, "augmentation": augmentation}
+        return model, trainer_of(model, tmp_path / str(len(augmentation)), {"photos": squares(16)}, **given)
 
     whole, trainer = run()
     trainer.train()
     resumed, trainer = run()
-    trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+    trainer.train(resume_from_checkpoint=str(tmp_path / "3/checkpoint-1"))
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
+    plain, trainer = run({})
+    trainer.train()
+    assert not all(torch.equal(value, weights(plain)[name]) for name, value in weights(whole).items())
 
 
 def rows_of(images, objects, name="photos"):
