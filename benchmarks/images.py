@@ -4,6 +4,7 @@ Both sides take the same encoder, pictures, image processor, steps, rate, batch 
 that of ``image_encoder.py``; it has positions for 518 pixels and interpolates them for others.
 
     python benchmarks/images.py --encoder dinov2-small --data DATA --seeds 1 2
+    python benchmarks/images.py --encoder dinov2-small --data DATA --seeds 1 --time 6    # steps alone, in six rounds
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from datasets import DatasetDict, load_dataset
 from generated import random_pictures, save_image_encoder
 from reporting import in_turn, parse, report
-from stock import Clock
+from step_cost import ProcessorClock
 from transformers import (
     AutoModelForImageClassification,
     BitImageProcessorPil,
@@ -45,6 +46,7 @@ def training_arguments(options: argparse.Namespace, folder: str, seed: int) -> d
     return {
         "output_dir": folder,
         "num_train_epochs": options.epochs,
+        "max_steps": options.steps if options.time else -1,
         "learning_rate": options.learning_rate,
         "per_device_train_batch_size": 32,
         "per_device_eval_batch_size": 64,
@@ -58,13 +60,13 @@ def training_arguments(options: argparse.Namespace, folder: str, seed: int) -> d
     }
 
 
-def measured(clock: Clock, accuracy: float) -> dict[str, float]:
-    """Return a side's accuracy and its milliseconds a step."""
-    steps, seconds = clock.timed()
-    return {"accuracy": accuracy, "step": 1000 * seconds / max(steps, 1)}
+def measured(clock: ProcessorClock, accuracy: float) -> dict[str, Any]:
+    """Return a side's accuracy, and the processor's milliseconds of each step after the first three."""
+    ends = clock.ends[2:]
+    return {"accuracy": accuracy, "steps": [1000 * (b - a) for a, b in zip(ends, ends[1:], strict=False)]}
 
 
-def stock(options: argparse.Namespace, data: DatasetDict, seed: int, folder: str) -> dict[str, float]:
+def stock(options: argparse.Namespace, data: DatasetDict, seed: int, folder: str) -> dict[str, Any]:
     """Train and test ``AutoModelForImageClassification``."""
     processor, names = image_processor(options.size), data["train"].features["label"].names
 
@@ -75,21 +77,23 @@ def stock(options: argparse.Namespace, data: DatasetDict, seed: int, folder: str
     set_seed(seed)
     model = AutoModelForImageClassification.from_pretrained(options.encoder, num_labels=len(names))
     arguments = {**training_arguments(options, folder, seed), "remove_unused_columns": False}
-    clock = Clock()
+    clock = ProcessorClock()
     trainer = Trainer(model, TrainingArguments(**arguments), collate, data["train"], data["test"], callbacks=[clock])
     trainer.train()
+    if options.time:
+        return measured(clock, float("nan"))
     found = trainer.predict(data["test"])
     return measured(clock, float((found.predictions.argmax(-1) == found.label_ids).mean()))
 
 
-def ours(options: argparse.Namespace, data: DatasetDict, seed: int, folder: str) -> dict[str, float]:
+def ours(options: argparse.Namespace, data: DatasetDict, seed: int, folder: str) -> dict[str, Any]:
     """Train and test a model of one task of pictures."""
     task = TaskConfig("digit", "image-classification", labels=data["train"].features["label"].names)
     renamed = data.rename_column("label", "digit")
     set_seed(seed)
     model = MultiTaskModel.from_encoder(options.encoder, [task])
     rates = {"head_learning_rate": options.learning_rate}
-    clock = Clock()
+    clock = ProcessorClock()
     trainer = MultiTaskTrainer(
         model,
         MultiTaskTrainingArguments(**training_arguments(options, folder, seed), **rates),
@@ -98,6 +102,8 @@ def ours(options: argparse.Namespace, data: DatasetDict, seed: int, folder: str)
         callbacks=[clock],
     )
     trainer.train()
+    if options.time:
+        return measured(clock, float("nan"))
     return measured(clock, trainer.evaluate({FOLDER: renamed["test"]})["eval_digit_accuracy"])
 
 
@@ -122,27 +128,36 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--learning-rate", type=float, default=5e-5)
     parser.add_argument("--size", type=int, default=98, help="pixels of a picture's edge")
+    parser.add_argument("--time", type=int, default=0, help="rounds: time steps in turn, and score nothing")
+    parser.add_argument("--steps", type=int, default=15, help="steps of a side in a round")
     options = parser.parse_args()
-    found: dict[str, list[dict[str, float]]] = {"stock": [], "hf_mtl": []}
+    found: dict[str, list[dict[str, Any]]] = {"stock": [], "hf_mtl": []}
     with inputs(options) as (data, folder):
         for seed in options.seeds:
             sides = {
                 "stock": lambda seed=seed: stock(options, data, seed, f"{folder}/stock"),
                 "hf_mtl": lambda seed=seed: ours(options, data, seed, f"{folder}/ours"),
             }
-            for name, results in in_turn(sides, 1).items():
+            for name, results in in_turn(sides, options.time or 1).items():
                 found[name] += results
+    steps = {name: [step for run in runs for step in run["steps"]] for name, runs in found.items()}
+    times = {name: statistics.median(of_side) for name, of_side in steps.items() if of_side}
     rows = [
         [
             name,
             f"{100 * statistics.mean(run['accuracy'] for run in runs):.1f}",
             ", ".join(f"{100 * run['accuracy']:.1f}" for run in runs),
-            f"{statistics.median(run['step'] for run in runs):.0f}",
+            f"{times[name]:.0f}" if name in times else "-",
+            f"{times[name] / times['stock']:.3f}" if name in times else "-",
         ]
         for name, runs in found.items()
     ]
     title = f"Image classification: {FOLDER}, {options.size} pixels, {options.epochs} epochs"
-    report(title, ["side", "test accuracy", "single seeds", "milliseconds a step"], rows, {"sides": found})
+    if options.time:
+        rows = [[name, str(len(steps[name])), *rest] for name, _, _, *rest in rows]
+        title = f"A step: {FOLDER}, {options.size} pixels, {options.time} rounds"
+    head = ["steps"] if options.time else ["test accuracy", "single seeds"]
+    report(title, ["side", *head, "processor ms a step", "of stock"], rows, {"sides": found})
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def export(
     appears whole or not at all.
     """
     from hf_mtl.cli._files import check_readable
-    from hf_mtl.cli._model import load_model
+    from hf_mtl.cli._model import image_processor_of, load_model
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.export import check_folder, export_transformers
 
@@ -61,7 +61,10 @@ def export(
         names = _task_names(task, list(loaded.task_heads), several=to is _Form.onnx)
         console = stdout_console()
         if to is _Form.transformers:
-            stock = export_transformers(loaded, tokenizer, names[0], output, overwrite=overwrite)
+            processor = image_processor_of(loaded)
+            stock = export_transformers(
+                loaded, tokenizer, names[0], output, overwrite=overwrite, image_processor=processor
+            )
             console.print(f"{names[0]} is in {output}, a {type(stock).__name__}", markup=False, soft_wrap=True)
             return
         try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_mtl.data import padding_id
+from hf_mtl.data import check_processors, padding_id
 from hf_mtl.encoder import is_decoder_only
 from hf_mtl.export._card import stock_card
 from hf_mtl.export._folder import written_whole
@@ -19,35 +20,44 @@ __all__ = ["export_transformers"]
 
 def export_transformers(
     model: MultiTaskModel,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | None,
     task: str,
     folder: str | Path,
     *,
     overwrite: bool = False,
+    image_processor: Any = None,
 ) -> PreTrainedModel:
-    """Write a task as a stock model with its tokenizer and a model card.
+    """Write a task as a stock model with what makes its inputs and a model card.
 
     Args:
         model: The multi-task model.
-        tokenizer: Its tokenizer.
+        tokenizer: Its tokenizer; for a task of pictures it may be ``None``.
         task: Name of the task.
         folder: Where to write; it must not exist, or be empty.
         overwrite: Whether an earlier export there is replaced.
+        image_processor: The image processor, for a task of pictures.
 
     Returns:
         The stock model: see `MultiTaskModel.to_transformers`.
 
     Raises:
         KeyError: If there is no such task.
-        ValueError: If no stock class can express its head, or the folder is taken.
+        ValueError: If no stock class can express its head, the folder is taken, or what makes the task's inputs is
+            missing.
     """
+    chosen, head = model.config.task(task), model.task_heads[task]
+    check_processors(tokenizer, image_processor, [chosen], {task: type(head)})
     with written_whole(folder, overwrite) as unfinished:
         stock = model.to_transformers(task)
-        if is_decoder_only(stock.config):
-            stock.config.pad_token_id = padding_id(tokenizer)
+        processor = image_processor
+        if head.modality() == "text":
+            assert tokenizer is not None, "it was checked above"
+            if is_decoder_only(stock.config):
+                stock.config.pad_token_id = padding_id(tokenizer)
+            processor = _padding_right(tokenizer, stock)
         stock.save_pretrained(unfinished)
-        _padding_right(tokenizer, stock).save_pretrained(unfinished)
-        card = stock_card(model.config.task(task), type(stock).__name__)
+        processor.save_pretrained(unfinished)
+        card = stock_card(chosen, type(stock).__name__)
         write_text_whole(unfinished / "README.md", card)
     return stock
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from transformers import PreTrainedModel
 
+from hf_mtl._names import listed
+from hf_mtl.configuration import Modality
 from hf_mtl.encoder import check_finite
 from hf_mtl.model._adapter_folder import check_not_base, save_adapted
 from hf_mtl.model._adapters import refuse_adapters
@@ -21,8 +24,9 @@ class ShareableModel(PreTrainedModel):
     """A model that can be saved with its code and pushed to the Hub."""
 
     encoder: PreTrainedModel
-    # The whole model has it.
+    # The whole model has them.
     has_adapters: Any
+    encoders: Any
 
     def save_pretrained(self, save_directory: Any, *args: Any, self_contained: bool = False, **kwargs: Any) -> None:
         """Save the model: see ``transformers.PreTrainedModel.save_pretrained``.
@@ -82,18 +86,31 @@ class ShareableModel(PreTrainedModel):
         if self_contained:
             _write_code(folder)
 
-    def save_encoder(self, folder: str | Path) -> None:
-        """Write the plain encoder, which ``AutoModel.from_pretrained`` loads without hf_mtl.
+    def save_encoder(self, folder: str | Path, modality: Modality | None = None) -> None:
+        """Write a plain encoder, which ``AutoModel.from_pretrained`` loads without hf_mtl.
 
         A pooler that the encoder had is not part of it: each sequence head has its own.
 
+        Args:
+            folder: Where to write.
+            modality: Which, ``"text"`` or ``"image"``; ``None``: the only one.
+
         Raises:
-            ValueError: If the model has adapters, or a weight is infinite or not a number.
+            ValueError: If the model has adapters, lacks the encoder, has two and none is named, or a weight is infinite
+                or not a number.
         """
         refuse_adapters(self, "save_encoder")
-        check_finite(self.encoder.state_dict().items(), f"The encoder cannot be saved in {str(folder)!r}")
+        encoders: Mapping[Modality, PreTrainedModel] = self.encoders
+        if modality is None and len(encoders) == 1:
+            [modality] = encoders
+        if modality not in encoders:
+            raise UserError(
+                f"save_encoder(folder, {modality!r}): the model has encoders of {listed(encoders)}. Name one of them: "
+                f"save_encoder(folder, {next(iter(encoders))!r})."
+            )
+        check_finite(encoders[modality].state_dict().items(), f"The encoder cannot be saved in {str(folder)!r}")
         with files_replaced(Path(folder)) as new:
-            self.encoder.save_pretrained(new)
+            encoders[modality].save_pretrained(new)
 
     def push_to_hub(  # type: ignore[override]  # Transformers' own, and what it cannot know
         self,

@@ -83,7 +83,7 @@ def training_facts(
     args: MultiTaskTrainingArguments,
     sampling: tuple[DatasetSampler, SamplingRules],
     balancer: Balancer,
-    tokenizer: Any,
+    processors: tuple[Any, Any],
     datasets: tuple[Mapping[str, LabelledDataset], Mapping[str, LabelledDataset]],
 ) -> dict[str, Any]:
     """Return what a training depends on, as JSON knows it.
@@ -93,10 +93,11 @@ def training_facts(
         args: The training arguments.
         sampling: How often each dataset is drawn, and the options that go with any strategy.
         balancer: How the tasks' losses become one.
-        tokenizer: The tokenizer.
+        processors: The tokenizer (of a model of pictures alone the image processor), and the image processor.
         datasets: The training datasets, and those that are scored.
     """
     encoder: Any = model.config.encoder_config
+    tokenizer, image_processor = processors
     settings = {name: getattr(args, name) for name in _ARGUMENTS}
     settings["rows of an optimizer step"] = (
         args.train_batch_size * args.world_size * args.gradient_accumulation_steps
@@ -118,6 +119,7 @@ def training_facts(
     beside: Any = model.config.image_encoder_config
     if beside is not None:
         settings["encoder of pictures"] = _encoder_hash(beside)
+        settings["image processor"] = None if image_processor is None else _hash(image_processor.to_dict())
     facts = {
         "encoder": {"model_type": encoder.model_type, "config": _encoder_hash(encoder)},
         "tokenizer": _tokenizer_hash(tokenizer),

@@ -222,7 +222,8 @@ class MultiTaskTrainer(AdaptingTrainer):
     def _training_facts(self) -> dict[str, Any]:
         sampling = (self.sampler, self.sampling_rules)
         datasets = (self._train_datasets, self._eval_datasets)
-        return training_facts(self._plain_model, self.args, sampling, self.balancer, self.processing_class, datasets)
+        processors = (self.processing_class, self.image_processor)
+        return training_facts(self._plain_model, self.args, sampling, self.balancer, processors, datasets)
 
     def _hp_search_setup(self, trial: Any) -> None:
         super()._hp_search_setup(trial)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from transformers import pipeline
+from transformers import AutoImageProcessor, AutoModel, AutoModelForImageClassification, pipeline
 from typer.testing import CliRunner
 
 from hf_mtl import MultiTaskModel, TaskConfig
@@ -127,6 +127,35 @@ def test_rows_may_have_texts_pictures_or_both(models, photos):
 
 
 @pytest.mark.parametrize("form", [str, lambda path: path.as_uri()])
+@pytest.mark.parametrize("name", ["alone", "both"])
+def test_a_task_of_pictures_leaves_as_a_stock_model_bit_for_bit(models, photos, tmp_path, name):
+    arguments = ["export", str(models / name), str(tmp_path / "out"), "--to", "transformers", "--task", "colour"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "Dinov2ForImageClassification" in result.output
+    stock = AutoModelForImageClassification.from_pretrained(tmp_path / "out")
+    processor = AutoImageProcessor.from_pretrained(tmp_path / "out")
+    pixels = processor(images=[read_picture(photos / name) for name in NAMES], return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        mine = MultiTaskModel.from_pretrained(models / name)(pixel_values=pixels, tasks=["colour"]).logits["colour"]
+        assert torch.equal(stock(pixel_values=pixels).logits, mine)
+    [answer] = pipeline("image-classification", model=str(tmp_path / "out"))(str(photos / "a.png"), top_k=1)
+    assert answer["label"] == answers(models, photos, name)["a.png"]["label"]
+
+
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_each_encoder_is_saved_by_its_name(models, tmp_path, modality):
+    model = MultiTaskModel.from_pretrained(models / "both")
+    model.save_encoder(tmp_path / "one", modality)
+    wanted = model.encoders[modality].state_dict()
+    loaded = AutoModel.from_pretrained(tmp_path / "one").state_dict()
+    assert all(torch.equal(value, loaded[key]) for key, value in wanted.items())
+    with pytest.raises(ValueError, match="the model has encoders of 'text', 'image'"):
+        model.save_encoder(tmp_path / "two")
+    with pytest.raises(ValueError, match="the model has encoders of 'image'"):
+        MultiTaskModel.from_pretrained(models / "alone").save_encoder(tmp_path / "two", "text")
+
+
 def test_one_picture_is_answered_as_a_table(models, photos, form):
     shown = call(models / "both", form(photos / "a.png")).stdout
     assert "colour" in shown

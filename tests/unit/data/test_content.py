@@ -1,10 +1,11 @@
 """A column's hash is that of its values: whatever stores them, selects them or lies beside them."""
 
 import datetime
+import os
 
 import pyarrow as pa
 import pytest
-from datasets import ClassLabel, Dataset, Features, List, Value, concatenate_datasets, load_dataset
+from datasets import ClassLabel, Dataset, Features, Image, List, Value, concatenate_datasets, load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,3 +93,39 @@ def test_ways_to_store_texts_change_nothing(kind):
 def test_dates_are_hashed():
     data = Dataset.from_dict({"x": [datetime.date(2020, 1, day) for day in (1, 2)]})
     assert content_hashes(data) != content_hashes(data.select([1, 0]))
+
+
+def in_forms(folder):
+    """Return the files of a folder as columns of pictures hold them."""
+    paths = sorted(map(str, folder.iterdir()))
+    stored = [{"bytes": None, "path": path} for path in paths]
+    return {
+        "paths": Dataset.from_dict({"image": paths}),
+        "URLs": Dataset.from_dict({"image": [f"file://{path}" for path in paths]}),
+        "pictures": Dataset.from_dict({"image": paths}).cast_column("image", Image()),
+        "mappings": Dataset.from_dict({"image": stored}),
+        "selected": Dataset.from_dict({"image": [*stored, None]}).select(range(len(paths))),
+    }
+
+
+@pytest.mark.parametrize("place", [0, 40_000, 65_536, 130_000])
+def test_pictures_kept_as_paths_count_by_what_their_files_hold(tmp_path, place):
+    """Of a file of 131,072 bytes the middle is read from 49,152 on: a change at 40,000 comes with another size."""
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "small.png").write_bytes(b"small")
+        (tmp_path / name / "large.png").write_bytes(bytes(131_072))
+    before = {form: content_hashes(data) for form, data in in_forms(tmp_path / "here").items()}
+    assert {form: content_hashes(data) for form, data in in_forms(tmp_path / "there").items()} == before
+    changed = bytearray((tmp_path / "here" / "large.png").read_bytes())
+    changed[place : place + 1] = b"xy" if place == 40_000 else b"x"
+    (tmp_path / "here" / "large.png").write_bytes(changed)
+    after = {form: content_hashes(data) for form, data in in_forms(tmp_path / "here").items()}
+    assert all(after[form] != before[form] for form in before)
+
+
+def test_paths_that_lead_nowhere_count_as_texts(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    values = ["gone.png", str(tmp_path), str(tmp_path / "pipe"), "a\0b", "file://elsewhere/a.png", None]
+    data = Dataset.from_dict({"image": values})
+    assert content_hashes(data)["image"] == content_hashes(data.rename_column("image", "x"))["x"]

@@ -138,6 +138,10 @@ def test_resuming_equals_not_stopping(tmp_path, tokenizer):
     resumed, trainer = run(tmp_path)
     trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
     assert all(torch.equal(value, weights(resumed)[name]) for name, value in weights(whole).items())
+    _, trainer = run(tmp_path)
+    trainer.image_processor = image_processor(edge=24)
+    with pytest.raises(ValueError, match="image processor is"):
+        trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
     plain, trainer = run(tmp_path / "plain", augmentation=None)
     trainer.train()
     assert not torch.equal(*(model.heads["colour"].classifier.stock.classifier.weight for model in (plain, whole)))
