@@ -14,6 +14,7 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def training_arguments(options: argparse.Namespace, folder: str, seed: int) -> d
 def measured(clock: ProcessorClock, accuracy: float) -> dict[str, Any]:
     """Return a side's accuracy, and the processor's milliseconds of each step after the first three."""
     ends = clock.ends[2:]
-    return {"accuracy": accuracy, "steps": [1000 * (b - a) for a, b in zip(ends, ends[1:], strict=False)]}
+    return {"accuracy": accuracy, "steps": [1000 * (b - a) for a, b in pairwise(ends)]}
 
 
 def stock(options: argparse.Namespace, data: DatasetDict, seed: int, folder: str) -> dict[str, Any]:

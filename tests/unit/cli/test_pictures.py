@@ -126,7 +126,6 @@ def test_rows_may_have_texts_pictures_or_both(models, photos):
     ]
 
 
-@pytest.mark.parametrize("form", [str, lambda path: path.as_uri()])
 @pytest.mark.parametrize("name", ["alone", "both"])
 def test_a_task_of_pictures_leaves_as_a_stock_model_bit_for_bit(models, photos, tmp_path, name):
     arguments = ["export", str(models / name), str(tmp_path / "out"), "--to", "transformers", "--task", "colour"]
@@ -156,6 +155,7 @@ def test_each_encoder_is_saved_by_its_name(models, tmp_path, modality):
         MultiTaskModel.from_pretrained(models / "alone").save_encoder(tmp_path / "two", "text")
 
 
+@pytest.mark.parametrize("form", [str, lambda path: path.as_uri()])
 def test_one_picture_is_answered_as_a_table(models, photos, form):
     shown = call(models / "both", form(photos / "a.png")).stdout
     assert "colour" in shown
