@@ -103,7 +103,7 @@ class ShareableModel(PreTrainedModel):
         encoders: Mapping[Modality, PreTrainedModel] = self.encoders
         if modality is None and len(encoders) == 1:
             [modality] = encoders
-        if modality not in encoders:
+        if modality is None or modality not in encoders:
             raise UserError(
                 f"save_encoder(folder, {modality!r}): the model has encoders of {listed(encoders)}. Name one of them: "
                 f"save_encoder(folder, {next(iter(encoders))!r})."
