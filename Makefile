@@ -82,8 +82,14 @@ docs: build/site-tools/bin/python
 	build/site-tools/bin/python docs/make_site.py build
 	NO_MKDOCS_2_WARNING=1 build/site-tools/bin/python -m mkdocs build --quiet --strict --config-file build/site.yml
 
-examples: demo
+examples: demo $(INSTALLED)
 	$(PYTHON) examples/train_in_python.py examples/demo/data/encoder build/examples/python
+	$(PYTHON) examples/sentiment_and_entities.py examples/demo/data/encoder build/examples/entities
+	$(PYTHON) examples/chinese.py build/examples/chinese
+	$(PYTHON) examples/custom_head.py examples/demo/data/encoder build/examples/counts
+	$(PYTHON) examples/lora_on_a_decoder.py build/examples/lora
+	rm -rf build/examples/sweep
+	$(PYTHON) examples/sweep_with_optuna.py examples/demo/data/encoder build/examples/sweep 4
 	$(PYTHON) examples/distill_many_into_one.py build/examples/distilled
 	$(PYTHON) examples/images.py build/examples/images
 	rm -rf build/examples/onnx

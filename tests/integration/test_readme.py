@@ -6,7 +6,6 @@ import importlib.util
 import json
 import re
 import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -91,30 +90,6 @@ def test_readme_recipe_and_commands_run(readme_recipe, program, tmp_path):
     assert set(answer) == {"text", "intent", "slots", "sentiment"}
     results = json.loads((tmp_path / "runs" / "assistant" / "all_results.json").read_text())
     assert {"eval_intent_accuracy", "eval_slots_f1", "eval_sentiment_accuracy", "eval_score"} <= set(results)
-
-
-def test_example_runs(tmp_path, monkeypatch, encoder_folder, capsys):
-    monkeypatch.setattr(sys, "argv", ["train_in_python.py", str(encoder_folder), str(tmp_path / "out")])
-    runpy.run_path(str(ROOT / "examples" / "train_in_python.py"), run_name="__main__")
-    printed = capsys.readouterr().out
-    assert '"polarity"' in printed
-    assert (tmp_path / "out" / "model.safetensors").exists()
-
-
-def test_example_of_distillation_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["distill_many_into_one.py", str(tmp_path)])
-    runpy.run_path(str(ROOT / "examples" / "distill_many_into_one.py"), run_name="__main__")
-    assert capsys.readouterr().out.count("one model") == 3
-    assert (tmp_path / "one" / "model.safetensors").exists()
-
-
-def test_example_of_pictures_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["images.py", str(tmp_path)])
-    runpy.run_path(str(ROOT / "examples" / "images.py"), run_name="__main__")
-    printed = capsys.readouterr().out
-    assert "colour accuracy 1.000" in printed
-    assert "ConvNextForImageClassification" in printed
-    assert (tmp_path / "answers.png").exists()
 
 
 def test_every_link_leads_somewhere():
