@@ -65,7 +65,8 @@ def training_table(summary: Sequence[Mapping[str, Any]], main_metrics: Mapping[s
     more = ["unlabelled"] * some
     table = plain_table("dataset", *numbers, "task", *more, "type", "labels", "metric", right=(*numbers, *more))
     for item in summary:
-        rows = "/".join(f"{count:,}" if count else "-" for count in item["rows"].values())
+        shown = ("stream" if count is None else f"{count:,}" if count else "-" for count in item["rows"].values())
+        rows = "/".join(shown)
         first = [item["dataset"], rows, share_text(item)]
         for task in item["tasks"]:
             kind = task.type.removesuffix("-classification") if is_narrow else task.type

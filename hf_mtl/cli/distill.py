@@ -62,6 +62,7 @@ def distill(
         if not dry_run:
             check_run_folder(folder, overwrite, resume)
         prepared = read.prepare()
+        prepared.refuse_streams("hf-mtl distill")
         console = stdout_console()
         if dry_run:
             console.print(_text(match_teachers(given, prepared.tasks)), markup=False, soft_wrap=True)

@@ -23,6 +23,7 @@ from hf_mtl.data.mixture import DatasetMixture
 from hf_mtl.data.pictures import PictureError, path_of_url, picture_of, read_picture
 from hf_mtl.data.predictions import Prediction, StoredPredictions, predictions_metadata, write_predictions
 from hf_mtl.data.sources import MOST_COLUMNS, SPLIT_NAMES, as_datasets
+from hf_mtl.data.streams import sample_of_stream, stream_of, written_stream
 from hf_mtl.data.tasks import InferenceError, infer_task, infer_tasks, infer_type, with_shared_labels
 from hf_mtl_light.encoding import Row, check_tokenizer, encode_rows, padding_id, raw_tokens_of, word_map_of
 
@@ -73,8 +74,11 @@ __all__ = [
     "read_picture",
     "remarks_on",
     "remarks_on_texts",
+    "sample_of_stream",
+    "stream_of",
     "vocabulary_mark",
     "with_shared_labels",
     "word_map_of",
     "write_predictions",
+    "written_stream",
 ]

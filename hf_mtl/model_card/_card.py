@@ -222,7 +222,7 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
         "datasets": [
             {
                 "name": _linked(data.name, f"datasets/{data.hub_id}") if data.hub_id else markdown_text(data.name),
-                "rows": f"{data.rows:,}",
+                "rows": "a stream" if data.rows is None else f"{data.rows:,}",
                 "share": f"{data.share:.1%}",
                 "tasks": ", ".join(map(cell_text, data.tasks)),
             }

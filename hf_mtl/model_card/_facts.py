@@ -30,14 +30,14 @@ class DatasetFacts:
 
     Args:
         name: Its name in the training.
-        rows: Its training rows.
+        rows: Its training rows; ``None``: of a stream, which are not counted.
         share: Its share of an epoch's rows, in [0, 1].
         tasks: Names of the tasks that it labels.
         hub_id: Its id on the Hub; ``None`` if it is not from there.
     """
 
     name: str
-    rows: int
+    rows: int | None
     share: float
     tasks: Sequence[str]
     hub_id: str | None = None

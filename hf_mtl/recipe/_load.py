@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
-from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict, Features, IterableDataset, IterableDatasetDict, Value
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import INPUT_COLUMNS
-from hf_mtl.data import SPLIT_NAMES
+from hf_mtl.data import SPLIT_NAMES, sample_of_stream, written_stream
 from hf_mtl.recipe._encodings import check_texts, wrong_encoding
 from hf_mtl.recipe._missing import as_written, with_numbers
-from hf_mtl.recipe._mistakes import RecipeError, one_line
+from hf_mtl.recipe._mistakes import RecipeError, blamed_on, one_line
 from hf_mtl.recipe._paths import load_arguments
 from hf_mtl.recipe._schema import DatasetRecipe
 from hf_mtl.recipe._width import check_width
+from hf_mtl_light.errors import UserError
 
 __all__ = ["LoadedDataset", "load_source"]
 
@@ -30,7 +33,8 @@ class LoadedDataset:
     """A dataset's splits.
 
     Args:
-        splits: Rows by use: ``train``, ``validation``, ``test``, where the source has them.
+        splits: Rows by use: ``train``, ``validation``, ``test``, where the source has them. Of a stream the
+            training rows are its first ones, and know it: see `hf_mtl.data.stream_of`.
         names: The source's own name of each split; empty where it has none.
         load: The arguments that loaded it, with the paths of files that exist.
     """
@@ -60,14 +64,14 @@ def load_source(name: str, source: DatasetRecipe, folder: Path, keep: str | None
     columns = {**source.columns, **{_column(task): task for task in source.constants}}
     found = _with_constants(found, source.constants)
     given = {"train": source.train, "validation": source.validation, "test": source.test}
-    splits: dict[str, Dataset] = {}
+    splits: dict[str, Any] = {}
     names: dict[str, str] = {}
-    if isinstance(found, Dataset):
+    if isinstance(found, Dataset | IterableDataset):
         splits["train"] = found
         for use, split in given.items():
             if split is not None:
                 raise RecipeError(f"{where}.{use}", "the source has no splits, only rows. Leave it out.")
-    elif isinstance(found, DatasetDict):
+    elif isinstance(found, DatasetDict | IterableDatasetDict):
         for use, split in given.items():
             chosen = split or next((n for n in SPLIT_NAMES[use] if n in found), None)
             if chosen is not None:
@@ -79,9 +83,18 @@ def load_source(name: str, source: DatasetRecipe, folder: Path, keep: str | None
         raise RecipeError(
             f"{where}.train", f"no split 'train' among {listed(found)}. Name the one to train on: train: <name>."
         )
-    ready = {use: _rename(where, use, split, columns, keep) for use, split in splits.items()}
-    if is_written:
-        ready = {use: with_numbers(f"Dataset {name!r} ({use})", split, source.tasks()) for use, split in ready.items()}
+    with _reading(load, f"{where}.load"):
+        ready = {use: _rename(where, use, split, columns, keep) for use, split in splits.items()}
+        if source.is_stream:
+            with blamed_on(where, UserError):
+                ready = {
+                    use: sample_of_stream(name, split) if use == "train" else written_stream(name, split)
+                    for use, split in ready.items()
+                }
+        elif is_written:
+            ready = {
+                use: with_numbers(f"Dataset {name!r} ({use})", split, source.tasks()) for use, split in ready.items()
+            }
     for use, split in ready.items():
         if len(split) == 0:
             raise RecipeError(where, f"the {use} split has no rows. Leave the dataset out, or fill it.")
@@ -100,16 +113,29 @@ def _read(load: Mapping[str, Any], written: Mapping[str, Any] | None, where: str
 
 def _call(load: Mapping[str, Any], where: str) -> Any:
     path = Path(load["path"])
-    try:
+    with _reading(load, where):
         if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+            if load.get("streaming"):
+                raise RecipeError(
+                    f"{where}.streaming",
+                    f"{load['path']!r} was written by save_to_disk, and is read from the disk row by row anyway. Leave "
+                    "it out.",
+                )
             return datasets.load_from_disk(str(path))
         found = datasets.load_dataset(**load)
-    except Exception as error:  # builders raise whatever their file readers do
-        if (mistake := wrong_encoding(load, where, error)) is not None:
-            raise mistake from error
-        raise RecipeError(where, _reason(load, error)) from error
     check_texts(load, where, found)
     return found
+
+
+@contextmanager
+def _reading(load: Mapping[str, Any], where: str) -> Iterator[None]:
+    """Say what the files are that cannot be read."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # builders raise whatever their file readers do
+        raise wrong_encoding(load, where, error) or RecipeError(where, _reason(load, error)) from error
 
 
 def _reason(load: Mapping[str, Any], error: Exception) -> str:
@@ -124,9 +150,13 @@ def _reason(load: Mapping[str, Any], error: Exception) -> str:
     return f"cannot load {load['path']!r}: {one_line(cause or error)}"
 
 
-def _split(found: DatasetDict, name: str, where: str) -> Dataset:
+def _split(found: Any, name: str, where: str) -> Any:
     if name in found:
         return found[name]
+    if "[" in name and isinstance(found, IterableDatasetDict):
+        raise RecipeError(
+            where, f"{name!r} is a slice, and rows of a stream have no numbers. Name a split: {listed(found)}."
+        )
     if "[" in name:
         return _slice(found, name, where)
     raise RecipeError(where, f"no split {name!r}.{nearest(name, found)} Splits: {listed(found)}.")
@@ -155,28 +185,44 @@ def _column(task: str) -> str:
 
 def _with_constants(found: Any, constants: Mapping[str, Any]) -> Any:
     """Return rows with a column for each constant; before a slice, since an added column forgets a row's number."""
-    if isinstance(found, DatasetDict):
-        return DatasetDict({name: _with_constants(rows, constants) for name, rows in found.items()})
+    if isinstance(found, DatasetDict | IterableDatasetDict):
+        return type(found)({name: _with_constants(rows, constants) for name, rows in found.items()})
+    if isinstance(found, IterableDataset) and constants:
+        added = {_column(task): label for task, label in constants.items()}
+        kinds = {
+            name: Value({str: "string", int: "int64"}.get(type(label), "float64")) for name, label in added.items()
+        }
+        features = None if found.features is None else Features({**found.features, **kinds})
+        return found.map(partial(_add, added), features=features)
     if isinstance(found, Dataset):
         for task, label in constants.items():
             found = found.add_column(_column(task), [label] * len(found))
     return found
 
 
-def _rename(where: str, use: str, data: Dataset, columns: Mapping[str, str], keep: str | None = None) -> Dataset:
+def _add(added: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, **added}
+
+
+def _names(data: Any) -> list[str]:
+    """Return the columns of rows; of a stream without a description those of its first row."""
+    return list(data.column_names or next(iter(data), {}))
+
+
+def _rename(where: str, use: str, data: Any, columns: Mapping[str, str], keep: str | None = None) -> Any:
     present = {}
-    if keep in data.column_names and keep not in columns:
+    names = _names(data)
+    if keep in names and keep not in columns:
         if keep in columns.values():
             raise RecipeError(f"{where}.columns", f"a column is named {keep!r}, and so is the input or task {keep!r}.")
         present[keep] = keep
     for column, name in columns.items():
-        if column in data.column_names:
+        if column in names:
             present[column] = name
         elif use != "test" or name in INPUT_COLUMNS:
             # A test split may come without labels: it is then not scored.
             raise RecipeError(
                 f"{where}.columns",
-                f"the {use} split has no column {column!r}.{nearest(column, data.column_names)} "
-                f"Columns: {listed(data.column_names)}.",
+                f"the {use} split has no column {column!r}.{nearest(column, names)} Columns: {listed(names)}.",
             )
     return data.select_columns(list(present)).rename_columns({c: n for c, n in present.items() if c != n})

@@ -12,7 +12,7 @@ from transformers import AutoConfig, PreTrainedTokenizerBase, TrainerCallback, s
 
 from hf_mtl.augmentation import make_augmentations
 from hf_mtl.configuration import MultiTaskConfig, TaskConfig
-from hf_mtl.data import DataLook, LabelCounts, LabelledDataset, longest_input, look_at
+from hf_mtl.data import DataLook, LabelCounts, LabelledDataset, longest_input, look_at, stream_of
 from hf_mtl.heads import Head, head_class
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.model_card import public_name
@@ -22,8 +22,9 @@ from hf_mtl.recipe._paths import portable, portable_load
 from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import dump_yaml
 from hf_mtl.samplers.plan import Plan, make_plan
-from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments, warn_of_texts
+from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments, rows_drawn, warn_of_texts
 from hf_mtl.training_methods import make_methods
+from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import write_text_whole
 from hf_mtl_light.text import redacted
 
@@ -53,7 +54,8 @@ class BuiltRecipe:
         trainer.save_model()
         trainer.save_state()
         found: dict[str, dict[str, Any]] = {}
-        trainer.save_metrics("train", {**result.metrics, "train_samples": _rows(prepared.train)})
+        counted = {} if prepared.streams else {"train_samples": _rows(prepared.train)}
+        trainer.save_metrics("train", {**result.metrics, **counted})
         if prepared.validation:
             found["validation"] = trainer.evaluate()
             trainer.save_metrics("eval", {**found["validation"], "eval_samples": _rows(prepared.validation)})
@@ -86,7 +88,7 @@ class PreparedRecipe:
         encoder: The folder or Hub id of the encoder, or of the model in its place, and the arguments of loading it; of
             several encoders a mapping.
         sources: Where each dataset came from.
-        train: Training rows by dataset, columns named after inputs and tasks.
+        train: Training rows by dataset, columns named after inputs and tasks; of a stream the first ones.
         validation: Validation rows of the datasets that have some.
         test: Test rows of the datasets that have some with labels.
         label_counts: For each dataset and use what its rows say of each task.
@@ -102,13 +104,39 @@ class PreparedRecipe:
     test: dict[str, Dataset]
     label_counts: dict[str, dict[str, dict[str, LabelCounts]]]
 
+    @property
+    def streams(self) -> list[str]:
+        """The datasets whose training rows are read as they come."""
+        return [name for name, data in self.train.items() if stream_of(data) is not None]
+
+    def refuse_streams(self, what: str) -> None:
+        """Refuse datasets whose training rows have no numbers.
+
+        Args:
+            what: What needs them: ``"Cross-validation"``.
+
+        Raises:
+            ValueError: If there are any.
+        """
+        if self.streams:
+            raise UserError(
+                f"{what} asks for training rows by their number, which the stream {self.streams[0]!r} cannot give. "
+                "Load the dataset without streaming, or a part of it."
+            )
+
     def summary(self) -> list[dict[str, Any]]:
-        """Return for each dataset its rows by use, its shares when training begins and ends, and its tasks."""
-        shares = self._plan(self.args).first_and_last_shares()
+        """Return for each dataset its rows by use, its shares when training begins and ends, and its tasks.
+
+        Rows of a stream are not counted: ``None``.
+        """
+        shares, streams = self._plan(self.args).first_and_last_shares(), self.streams
         return [
             {
                 "dataset": name,
-                "rows": {use: len(getattr(self, use).get(name, ())) for use in ("train", "validation", "test")},
+                "rows": {
+                    use: None if use == "train" and name in streams else len(getattr(self, use).get(name, ()))
+                    for use in ("train", "validation", "test")
+                },
                 "share": first,
                 "last_share": last,
                 "tasks": [task for task in self.tasks if task.name in self.train[name].column_names],
@@ -128,7 +156,8 @@ class PreparedRecipe:
     def _plan(self, args: MultiTaskTrainingArguments) -> Plan:
         """Return the plan of the training by some arguments."""
         sampler, rules = args.make_sampler()
-        sizes = {name: len(data) for name, data in self.train.items()}
+        streams = self.streams
+        sizes = {name: rows_drawn(args) if name in streams else len(data) for name, data in self.train.items()}
         return make_plan(
             sampler,
             sizes,

@@ -7,7 +7,7 @@ from typing import Any
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.data import LabelCounts, check_tasks_have_rows, infer_task, infer_type, with_shared_labels
+from hf_mtl.data import LabelCounts, check_tasks_have_rows, infer_task, infer_type, stream_of, with_shared_labels
 from hf_mtl.heads import head_class
 from hf_mtl.recipe._continued import narrowed_options
 from hf_mtl.recipe._load import LoadedDataset, load_source
@@ -16,7 +16,7 @@ from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.recipe._prepared import BuiltRecipe, PreparedRecipe
 from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._rows import check_split, has_labels
-from hf_mtl.recipe._split import hold_out
+from hf_mtl.recipe._split import hold_out, hold_out_first, without_columns
 from hf_mtl.trainer import MultiTaskTrainingArguments, check_calibration, check_tuning
 
 __all__ = ["Recipe"]
@@ -122,6 +122,13 @@ class Recipe(ReadRecipe):
                             f"datasets.{name}.columns",
                             f"{task!r} is no task of the model.{nearest(task, names)} Its tasks: {listed(names)}.",
                         )
+        if split == "train" and (streams := [name for name, source in self.datasets.items() if source.is_stream]):
+            with self.blamed():
+                raise RecipeError(
+                    f"datasets.{streams[0]}",
+                    "its training rows are a stream, which has no end that could be reached. Choose another split, or "
+                    "load the dataset without streaming.",
+                )
         seed = int(self._training.get("seed", MultiTaskTrainingArguments.seed))
         kinds = {task.name: {"type": task.type, "problem_type": task.problem_type} for task in tasks}
         with self.blamed():
@@ -168,7 +175,7 @@ class Recipe(ReadRecipe):
         for name, source in self.datasets.items():
             dropped = [task for task in source.tasks() if task not in self.only]
             if len(dropped) < len(source.tasks()):
-                kept[name] = {use: rows.remove_columns(dropped) for use, rows in splits[name].items()}
+                kept[name] = {use: without_columns(name, rows, dropped) for use, rows in splits[name].items()}
         gone = [name for name in self.datasets if name not in kept]
         options = {key: getattr(args, key) for key in ("sampling_options", "augmentation")}
         return kept, self.training_arguments(**{key: narrowed_options(value, gone) for key, value in options.items()})
@@ -197,9 +204,14 @@ class Recipe(ReadRecipe):
             if kinds[task]["type"] in ("sequence-classification", "sentiment", "image-classification")
             and kinds[task].get("problem_type") != "multi_label_classification"
         ]
-        for use, size in (("test", source.test_size), ("validation", source.validation_size)):
+        for use in ("test", "validation"):
+            size = source.held_out(use)
             if use in uses and use not in by_split and size:
-                by_split["train"], by_split[use] = hold_out(by_split["train"], size, seed, single, name=name, use=use)
+                rows = by_split["train"]
+                if stream_of(rows) is not None:
+                    by_split["train"], by_split[use] = hold_out_first(rows, int(size), name=name, use=use)
+                else:
+                    by_split["train"], by_split[use] = hold_out(rows, size, seed, single, name=name, use=use)
         return by_split
 
 

@@ -129,7 +129,7 @@ class DatasetRecipe(_Strict):
         validation: The source's name of the validation split.
         test: The source's name of the test split.
         validation_size: Without a validation split: the part of the training rows to hold out, as a fraction or, from
-            1, in rows; 0 holds none out.
+            1, in rows; 0 holds none out. Of a stream the first rows are held out, and by default none.
         test_size: The same for a test split; by default there is then none.
         augmentation: Options of augmentations for its rows; they take precedence over those at the top.
     """
@@ -148,6 +148,17 @@ class DatasetRecipe(_Strict):
         """Return the names of the tasks that it labels, in the order of its columns and constants."""
         return [name for name in (*self.columns.values(), *self.constants) if name not in INPUT_COLUMNS]
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether its training rows are read as they come: ``load: {streaming: true}``."""
+        return bool(self.load.get("streaming"))
+
+    def held_out(self, use: str) -> float:
+        """Return how much of the training rows is held out where there is no such split; of a stream in rows."""
+        if self.is_stream and f"{use}_size" not in self.model_fields_set:
+            return 0
+        return float(getattr(self, f"{use}_size") or 0)
+
     def check(self, where: str, masked: Container[str] = ()) -> None:
         """Check what can be checked without the data.
 
@@ -164,12 +175,8 @@ class DatasetRecipe(_Strict):
                 "path is missing. Name a dataset of the Hub, a folder, or a format such as 'parquet' or 'json' with "
                 "data_files.",
             )
-        if self.load.get("streaming"):
-            raise RecipeError(
-                f"{where}.load.streaming",
-                "a recipe reads whole datasets. Stream in Python: "
-                "MultiTaskTrainer(train_dataset={'name': load_dataset(..., streaming=True)}).",
-            )
+        if not isinstance(self.load.get("streaming", False), bool):
+            raise RecipeError(f"{where}.load.streaming", f"expected true or false, found {self.load['streaming']!r}.")
         if "split" in self.load and (self.train or self.validation or self.test):
             raise RecipeError(
                 f"{where}.load.split", "split is given besides train, validation or test. Leave one of them out."
@@ -178,6 +185,12 @@ class DatasetRecipe(_Strict):
             if size is not None and size >= 1 and not size.is_integer():
                 raise RecipeError(
                     f"{where}.{key}", f"expected a fraction below 1 or a whole number of rows, found {size}."
+                )
+            if self.is_stream and key in self.model_fields_set and size is not None and 0 < size < 1:
+                raise RecipeError(
+                    f"{where}.{key}",
+                    f"{size} is a fraction, and the rows of a stream are not counted. Give a number of rows: the first "
+                    "ones are held out.",
                 )
         for name in self.constants:
             if name in INPUT_COLUMNS or name in self.columns.values():
@@ -301,10 +314,18 @@ class RecipeKeys(_Strict):
                 make(asked)
         if self.sampling is not None:
             self.sampling.check(self.datasets)
+        checked = check_training(self.training)
+        streams = [name for name, dataset in self.datasets.items() if dataset.is_stream]
+        if streams and checked.get("max_steps", 0) <= 0:
+            raise RecipeError(
+                "training.max_steps",
+                f"is missing. Dataset {streams[0]!r} is a stream, whose rows are not counted, so num_train_epochs says "
+                "nothing. Set max_steps: N, the optimizer steps of the training.",
+            )
         if self.peft:
             with blamed_on("peft", ValueError, TypeError, ImportError):
                 make_adapter_config(self.peft)
-        return {**check_training(self.training), **self._chosen()}
+        return {**checked, **self._chosen()}
 
     def _joined_augmentation(self) -> dict[str, Any]:
         """Return the augmentations of the top and of the datasets as one."""

@@ -10,9 +10,10 @@ from typing import Any
 from datasets import ClassLabel, Dataset, Value
 from sklearn.model_selection import train_test_split
 
-from hf_mtl.recipe._mistakes import RecipeError
+from hf_mtl.data import sample_of_stream, stream_of, written_stream
+from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 
-__all__ = ["hold_out"]
+__all__ = ["hold_out", "hold_out_first", "without_columns"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,42 @@ def hold_out(
         *(name, use, held, rows, how, seed),
     )
     return data.select(sorted(kept)), data.select(sorted(out))
+
+
+def hold_out_first(data: Dataset, rows: int, *, name: str, use: str) -> tuple[Dataset, Dataset]:
+    """Hold the first rows of a stream out: what follows them is not known before it is read.
+
+    Args:
+        data: The stream's first rows, which know it.
+        rows: How many to hold out.
+        name: Name of the dataset.
+        use: ``"validation"`` or ``"test"``.
+
+    Returns:
+        The first rows of what is left to train on, which know that stream; and what is held out.
+
+    Raises:
+        RecipeError: If the stream has no more rows than that.
+    """
+    stream = stream_of(data)
+    assert stream is not None
+    logger.info("Dataset %r has no %s split: the first %d rows of its stream are held out.", name, use, rows)
+    with blamed_on(f"datasets.{name}.{use}_size"):
+        return sample_of_stream(name, stream.skip(rows)), written_stream(name, stream.take(rows))
+
+
+def without_columns(name: str, data: Dataset, columns: Sequence[str]) -> Dataset:
+    """Return rows without some columns; those of a stream's beginning know the stream without them.
+
+    Args:
+        name: Name of the dataset.
+        data: The rows.
+        columns: The columns, which exist.
+    """
+    stream = stream_of(data)
+    if stream is None:
+        return data.remove_columns(list(columns))
+    return sample_of_stream(name, stream.remove_columns(list(columns)))
 
 
 def _strata(data: Dataset, task: str) -> list[Any] | None:

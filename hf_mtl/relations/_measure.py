@@ -106,6 +106,7 @@ class RelationsPlan:
                 "Relate the tasks of a recipe that begins with an encoder."
             )
         prepared = recipe.prepare()
+        prepared.refuse_streams("Relating tasks")
         if prepared.args.world_size > 1:
             raise UserError(f"Runs are trained in one process each, and this one is of {prepared.args.world_size}.")
         tasks = prepared.tasks

@@ -49,6 +49,7 @@ from hf_mtl.trainer._learning_rates import rate_factor, split_learning_rates
 from hf_mtl.trainer._reading_outputs import read_outputs
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
 from hf_mtl.trainer._step_loss import Reduce, StepCounts, StepLog, StepRecord, count_batch
+from hf_mtl.trainer._streams import rows_drawn
 from hf_mtl.trainer._summary import SummaryCallback, share_text
 from hf_mtl.trainer._thresholds import TunedThresholds, check_tuning, tune_task
 from hf_mtl.trainer._trainer import MultiTaskTrainer
@@ -80,6 +81,7 @@ __all__ = [
     "rate_factor",
     "read_outputs",
     "remove_checkpoints",
+    "rows_drawn",
     "share_text",
     "split_learning_rates",
     "tune_task",

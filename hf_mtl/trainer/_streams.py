@@ -13,7 +13,12 @@ from hf_mtl.trainer._whole import STREAMS
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import write_text_whole
 
-__all__ = ["StreamPlaces", "size_streams"]
+__all__ = ["StreamPlaces", "rows_drawn", "size_streams"]
+
+
+def rows_drawn(args: Any) -> int:
+    """Return how many rows a training of ``max_steps`` steps draws in all."""
+    return int(args.max_steps * args.train_batch_size * args.world_size * args.gradient_accumulation_steps)
 
 
 def size_streams(datasets: Mapping[str, LabelledDataset], args: Any, rules: Any = None) -> None:
@@ -45,8 +50,7 @@ def size_streams(datasets: Mapping[str, LabelledDataset], args: Any, rules: Any 
                     f"methods: {method} asks for rows by their number, which the stream {name!r} cannot give. Leave "
                     "one of them out."
                 )
-        rows = args.train_batch_size * args.world_size * args.gradient_accumulation_steps
-        dataset.stream_rows = args.max_steps * rows
+        dataset.stream_rows = rows_drawn(args)
 
 
 class StreamPlaces:

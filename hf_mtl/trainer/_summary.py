@@ -60,7 +60,7 @@ def training_summary(
     return [
         {
             "dataset": name,
-            "rows": len(dataset),
+            "rows": len(dataset) if dataset.stream is None else None,
             "share": first,
             "last_share": last,
             "tasks": [
@@ -89,7 +89,8 @@ def summary_table(summary: list[dict[str, Any]]) -> Table:
     for column in ("dataset", "rows", "share", "task", *["unlabelled"] * some, "type", "labels"):
         table.add_column(column, justify="right" if column in ("rows", "share", "unlabelled") else "left")
     for item in summary:
-        first = [item["dataset"], f"{item['rows']:,}", share_text(item)]
+        rows = "stream" if item["rows"] is None else f"{item['rows']:,}"
+        first = [item["dataset"], rows, share_text(item)]
         for task in item["tasks"]:
             labels = task["labels"] or ()
             shown = f"{len(labels)}: {', '.join(labels[:3])}{', ...' if len(labels) > 3 else ''}" if labels else "-"

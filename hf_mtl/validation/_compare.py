@@ -76,6 +76,7 @@ class Comparison:
                 "none can be trained alone from it. Compare a recipe that begins with an encoder."
             )
         prepared = recipe.prepare()
+        prepared.refuse_streams("A comparison")
         if prepared.args.world_size > 1:
             raise UserError(f"A comparison trains in one process a run, and this one is of {prepared.args.world_size}.")
         prepared = replace(prepared, test={**prepared.validation, **prepared.test})

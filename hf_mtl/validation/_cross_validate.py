@@ -58,6 +58,7 @@ class CrossValidation:
             ValueError: At the first mistake; the message names dataset, task or fold.
         """
         prepared = recipe.prepare(keep=group_by)
+        prepared.refuse_streams("Cross-validation")
         if has_stored_teachers(prepared):
             raise UserError(
                 "methods: stored answers are found by the rows' numbers in the whole training split, which folds cut. "
