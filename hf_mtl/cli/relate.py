@@ -21,6 +21,15 @@ class Measure(str, Enum):
     """How gains are measured."""
 
     pairs = "pairs"
+    subsets = "subsets"
+    gradients = "gradients"
+
+
+class Score(str, Enum):
+    """What gains are of."""
+
+    metric = "metric"
+    loss = "loss"
 
 
 def relate(
@@ -28,12 +37,27 @@ def relate(
     overrides: list[str] | None = typer.Argument(
         None, help="Values in place of the recipe's: training.learning_rate=1e-4", show_default=False
     ),
-    measure: Measure = typer.Option(Measure.pairs, help="pairs: random pairs of tasks, each task in one or more."),
+    measure: Measure = typer.Option(
+        Measure.pairs,
+        help="pairs: random pairs of tasks, each task in one or more; subsets: random sets of 3 to 5 tasks; gradients: "
+        "one run of all tasks, by the gradients of its steps.",
+    ),
+    score: Score | None = typer.Option(
+        None, help="What gains are of: metric, the main one of each task, by default; loss, always by gradients."
+    ),
     budget: int | None = typer.Option(
-        None, min=1, help="The number of runs in all; by default each task alone and half of the pairs.", metavar="RUNS"
+        None,
+        min=1,
+        help="The number of runs in all; by default each task alone, and half of the pairs or two subsets a task.",
+        metavar="RUNS",
     ),
     steps: int = typer.Option(100, min=1, help="Optimizer steps for each dataset of a run."),
-    seeds: int = typer.Option(2, min=2, help="How many runs each task has alone, from the recipe's seed on."),
+    seeds: int | None = typer.Option(
+        None, min=1, help="How many runs each task has alone, 2 by default; by gradients runs of all, 1 by default."
+    ),
+    run: Path | None = typer.Option(
+        None, help="By gradients: read a run trained with gradient_cosine_steps, and train none.", show_default=False
+    ),
     output: Path | None = typer.Option(
         None, "--output", "-o", help="The folder; by default the run folder's name and -relate.", show_default=False
     ),
@@ -50,7 +74,15 @@ def relate(
 
     with quiet_libraries():
         read, folder = read_recipe(recipe, overrides, output, "-relate")
-        plan = RelationsPlan.plan(read, measure=measure.value, budget=budget, steps=steps, seeds=seeds)
+        plan = RelationsPlan.plan(
+            read,
+            measure=measure.value,
+            score=None if score is None else score.value,
+            budget=budget,
+            steps=steps,
+            seeds=seeds,
+            earlier=run,
+        )
         console = stdout_console()
         console.print(_plan_text(plan, plan.done(folder)), soft_wrap=True, markup=False)
         if dry_run:
@@ -62,12 +94,15 @@ def relate(
 
 
 def _plan_text(plan: RelationsPlan, done: int) -> str:
-    tasks = len(plan.alone)
+    if plan.earlier is not None:
+        return f"No runs: the gradients of {plan.earlier} are read."
+    count, tasks, together = len(plan.runs), len(plan.prepared.tasks), len(plan.together)
     kept = f" {done} of them are done." if done else ""
-    return (
-        f"{len(plan.runs)} runs, {plan.steps:,} steps in all.{kept}\n  alone: {len(plan.runs) - len(plan.pairs)} runs "
-        f"of {tasks} tasks\n  pairs: {len(plan.pairs)} of {tasks * (tasks - 1) // 2}"
-    )
+    text = f"{count} run{'s' if count > 1 else ''}, {plan.steps:,} steps in all.{kept}"
+    if plan.measure == "gradients":
+        return f"{text}\n  gradients: all {tasks} tasks together"
+    of = f" of {tasks * (tasks - 1) // 2}" if plan.measure == "pairs" else ""
+    return f"{text}\n  alone: {count - together} runs of {tasks} tasks\n  {plan.measure}: {together}{of}"
 
 
 def gain_table(found: Relations, width: int) -> Table:
@@ -109,7 +144,7 @@ def _summary(found: Relations) -> str:
     done, advice = found.completion, found.recommendation
     groups = "; ".join(", ".join(group) for group in advice.groups)
     return (
-        "Gains in spreads over seeds of the task alone; (completed).\n"
+        f"A gain of 1 is {found.unit}; (completed).\n"
         f"Completion, on entries left out: rank {done.rank}, error {done.error:.2f}, sign right in "
         f"{done.sign_accuracy:.0%}; rank 0: {done.rank_0_error:.2f}, {done.rank_0_sign_accuracy:.0%}; their mean in "
         f"place of all: {done.spread:.2f}.\nGroups that should share: {groups}\n\n{found.fragment}"

@@ -316,14 +316,17 @@ class TaskBalancing:
             gradient = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
             running.sketches[name] = running.sketches.get(name, 0.0) + self._sketches.sketch(gradient)
 
-    def cosines(self) -> dict[str, float]:
-        """Return the cosines of the tasks' gradients that were compared last, as they are logged."""
+    def compared_gradients(self) -> dict[str, float]:
+        """Return norms and cosines of the tasks' gradients that were compared last, as they are logged."""
         if self._sketches is None:
             return {}
         order = {name: number for number, name in enumerate(self._task_facts)}
         return {
-            "gradient_cosine/{}/{}".format(*sorted(pair, key=order.__getitem__)): value
-            for pair, value in self._sketches.cosines().items()
+            **{f"gradient_norm/{name}": value for name, value in self._sketches.norms().items()},
+            **{
+                "gradient_cosine/{}/{}".format(*sorted(pair, key=order.__getitem__)): value
+                for pair, value in self._sketches.cosines().items()
+            },
         }
 
     # Checkpoints

@@ -375,7 +375,8 @@ class MultiTaskTrainer(AdaptingTrainer):
             taken = self._balancing.log.take(
                 list(self._plain_model.task_heads), list(self._train_datasets), self._sum_over_ranks
             )
-            logs.update({**taken, **self._balancing.methods.take(self._sum_over_ranks), **self._balancing.cosines()})
+            logs.update({**taken, **self._balancing.methods.take(self._sum_over_ranks)})
+            logs.update(self._balancing.compared_gradients())
             shares = self._batch_sampler.shares(max(self.state.global_step - 1, 0))
             logs.update({f"share/{name}": shares[name] for name in self._train_datasets})
         super().log(logs, start_time)

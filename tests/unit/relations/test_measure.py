@@ -1,4 +1,4 @@
-"""Gains measured by runs of pairs: equal rows, runs that are kept, and what the command says."""
+"""Gains measured by runs of some tasks together: equal rows, runs that are kept, and what the command says."""
 
 import itertools
 import json
@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from hf_mtl.cli import app
 from hf_mtl.cli.relate import gain_table
 from hf_mtl.recipe import Recipe
-from hf_mtl.relations import Relations, RelationsPlan, complete, recommend
-from hf_mtl.relations._measure import _chosen_pairs, _spread
+from hf_mtl.relations import Relations, RelationsPlan, relate, task_features
+from hf_mtl.relations._measure import _spread
+from hf_mtl.trainer import MultiTaskTrainer
 from tests.unit.validation.recipes import small_recipe, write_recipe_data
 
 
@@ -42,7 +43,7 @@ def test_a_task_learns_from_as_many_rows_of_its_dataset_in_a_pair_as_alone(value
     plan = RelationsPlan.plan(Recipe.from_dict(values), steps=3, budget=9)
     assert [[run.steps for run in runs] for runs in plan.alone.values()] == [[3, 3]] * 3
     names = list(plan.alone)
-    for pair, run in plan.pairs.items():
+    for pair, run in plan.together:
         own = run.prepared
         assert [task.name for task in own.tasks] == [names[i] for i in pair]
         assert all(task.branch is None for task in own.tasks)
@@ -53,20 +54,8 @@ def test_a_task_learns_from_as_many_rows_of_its_dataset_in_a_pair_as_alone(value
             [test] = [data for data in own.test.values() if names[i] in data.column_names]
             assert test[names[i]] == alone[names[i]]
     # Rows that one of two tasks labels are kept for both.
-    both = plan.pairs[names.index("opinion"), names.index("stars")].prepared.train["films"]
+    both = dict(plan.together)[names.index("opinion"), names.index("stars")].prepared.train["films"]
     assert both.num_rows == plan.alone["stars"][0].prepared.train["films"].num_rows
-
-
-@pytest.mark.parametrize("size", [3, 4, 7, 12])
-def test_each_task_is_in_a_pair_and_half_of_the_pairs_are_measured(size):
-    every = list(itertools.combinations(range(size), 2))
-    found = _chosen_pairs(size, None, None, 0)
-    assert len(found) == len(set(found)) == -(-len(every) // 2)
-    least = _chosen_pairs(size, -(-size // 2), 99, 1)
-    for pairs in (found, least):
-        assert set(pairs) <= set(every)
-        assert {task for pair in pairs for task in pair} == set(range(size))
-    assert _chosen_pairs(size, 1000, 1000, 0) == every
 
 
 def test_spreads_scale_with_their_metric_and_are_never_zero():
@@ -77,13 +66,26 @@ def test_spreads_scale_with_their_metric_and_are_never_zero():
     assert _spread(scaled) == pytest.approx(found * [1, 1, 1, 100])
 
 
-def test_relate_says_what_it_will_train_and_which_tasks_should_share_and_continues(values, tmp_path):
+def test_relate_says_what_it_will_train_and_which_tasks_should_share_and_continues(values, tmp_path, monkeypatch):
+    original, calls = MultiTaskTrainer.train, []
+
+    def train(self, *args, **kwargs):
+        calls.append(self.args.output_dir)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(MultiTaskTrainer, "train", train)
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     options = ("recipe.yaml", "--steps", 1, "-o", "out")
     before = set(tmp_path.rglob("*"))
     assert "8 runs, 10 steps in all." in " ".join(call("relate", *options, "--dry-run").stdout.split())
     assert set(tmp_path.rglob("*")) == before
+    assert "2 of 8 runs are kept: the same command continues." in call("relate", *options, code=130).stderr
     shown = call("relate", *options).stdout
+    assert "2 of them are done" in shown
+    assert len(calls) == 3 + 6
+    assert calls[2] == calls[3]  # begun, stopped, and trained again
     for word in ("opinion", "with slots", "(", "Completion, on entries left out: rank", "Groups that should share:"):
         assert word in shown
     found = json.loads((tmp_path / "out" / "relations.json").read_text())
@@ -98,16 +100,55 @@ def test_relate_says_what_it_will_train_and_which_tasks_should_share_and_continu
     first = (tmp_path / "out" / "relations.json").read_bytes()
     call("relate", *options)
     assert (tmp_path / "out" / "relations.json").read_bytes() == first
+    # The same runs say what the losses do.
+    call("relate", *options, "--score", "loss")
+    by_loss = json.loads((tmp_path / "out" / "relations.json").read_text())
+    assert by_loss["score"] == "loss"
+    assert all(value < 0 for scores in by_loss["alone"].values() for value in scores)
+    assert by_loss["measured"] != found["measured"]
+
+
+def test_gradients_of_one_run_or_of_an_earlier_one_say_which_tasks_help_which(values, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    options = ("relate", "recipe.yaml", "--measure", "gradients", "-o", "out")
+    assert "1 run, 6 steps in all." in call(*options, "--steps", 3, "--dry-run").stdout
+    shown = call(*options, "--steps", 3).stdout
+    assert "A gain of 1 is the root mean square of all gains" in shown
+    found = json.loads((tmp_path / "out" / "relations.json").read_text())
+    table = np.array(found["measured"], dtype=float)
+    assert np.isfinite(table).sum() == 6  # opinion and stars share rows, slots has its own
+    assert np.sqrt(np.nanmean(table**2)) == pytest.approx(1, abs=1e-3)
+    [run] = (path for path in (tmp_path / "out").glob("gradients-42-*"))
+    again = call("relate", "recipe.yaml", "--measure", "gradients", "--run", run, "-o", "again").stdout
+    assert "No runs: the gradients of" in again
+    earlier = json.loads((tmp_path / "again" / "relations.json").read_text())
+    assert {**earlier, "fragment": ""} == {**found, "fragment": ""}
+    # A task that is new has the gains of tasks like it: of its type, with as many rows, with such texts.
+    values["datasets"]["more"] = {**values["datasets"]["talks"], "columns": {"words": "tokens", "marks": "places"}}
+    more = relate(values, "more", measure="gradients", earlier=run)
+    new = more.tasks.index("places")
+    assert np.isnan(more.measured[new]).all()
+    assert np.isfinite(more.completion.table[new, :new]).all()
+    features = task_features(Recipe.from_dict(values).prepare())
+    assert np.isfinite(features).all()
+    assert features[new] == pytest.approx(features[more.tasks.index("slots")])
+    assert np.abs(features[new] - features[0]).max() > 0.5
+
+
+def test_subsets_are_trained_like_pairs(values):
+    values["datasets"]["talks2"] = {**values["datasets"]["talks"], "columns": {"words": "tokens", "marks": "places"}}
+    plan = RelationsPlan.plan(Recipe.from_dict(values), measure="subsets", steps=2, seeds=3)
+    assert len(plan.runs) == 3 * 4 + 4
+    for members, run in plan.together:
+        assert len(members) == len(run.prepared.tasks) == 3
+        assert run.steps == 2 * len(run.prepared.train)
 
 
 def test_a_table_that_is_too_wide_becomes_a_short_one():
     names = [f"task-{number}" for number in range(9)]
     measured = np.add.outer(np.zeros(9), np.arange(9.0))
     measured[0, 3] = np.nan
-    completion = complete(measured)
-    found = Relations(
-        names, np.ones((9, 2)), np.ones(9), measured, completion, recommend(completion.table, names), "branches: {}\n"
-    )
+    found = Relations.of_gains(measured, names)
     shown = {}
     for width in (80, 200):
         console = Console(width=width)
@@ -126,6 +167,8 @@ def test_a_table_that_is_too_wide_becomes_a_short_one():
         (["--budget", 7], "budget must be at least 8 runs"),
         (["only=[opinion, slots]"], "The recipe has 2 tasks, expected 3 or more."),
         (["datasets.talks.test_size=0"], "Task 'slots': no test or validation row."),
+        (["--measure", "subsets"], "The recipe has 3 tasks, expected 4 or more. Use measure: pairs."),
+        (["--measure", "gradients", "--run", "films.jsonl"], "is a file, not a run folder"),
     ],
 )
 def test_mistakes_of_relate_are_one_line(values, tmp_path, args, message):
@@ -135,7 +178,9 @@ def test_mistakes_of_relate_are_one_line(values, tmp_path, args, message):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"measure": "guess"}, "measure must be one of"), ({"seeds": 1}, "2, found 1"), ({"steps": 0}, "1, found 0")],
+    [({"measure": "guess"}, "measure must be one of"), ({"seeds": 1}, "2, found 1"), ({"steps": 0}, "1, found 0")]
+    + [({"score": "luck"}, "score must be one of"), ({"earlier": "run"}, "needs measure: gradients")]
+    + [({"measure": "gradients", **more}, "leave out score") for more in ({"score": "metric"}, {"budget": 9})],
 )
 def test_options_that_measure_nothing_are_refused(values, options, message):
     with pytest.raises(ValueError, match=message):

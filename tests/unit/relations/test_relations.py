@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import yaml
 
-from hf_mtl.relations import best_groups, complete, group_gain, recommend
+from hf_mtl.relations import best_groups, complete, gradient_gains, group_gain, recommend, subset_gains
+from hf_mtl.relations._subsets import choose_pairs, choose_subsets, least_sets
+from hf_mtl.report import Run
 
 
 def half_of(table, generator):
@@ -118,3 +120,75 @@ def test_a_recommendation_is_a_fragment_that_names_branches_weights_and_harm():
 def test_tables_that_cannot_be_read_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("size", [3, 4, 7, 12])
+def test_each_task_is_in_a_pair_and_half_of_the_pairs_are_measured(size):
+    every = list(itertools.combinations(range(size), 2))
+    found = choose_pairs(size, None, 0)
+    assert len(found) == len(set(found)) == -(-len(every) // 2)
+    least = choose_pairs(size, least_sets("pairs", size), 1)
+    for pairs in (found, least):
+        assert set(pairs) <= set(every)
+        assert {task for pair in pairs for task in pair} == set(range(size))
+    assert choose_pairs(size, 1000, 0) == every
+
+
+@pytest.mark.parametrize("size", [4, 5, 12, 30])
+def test_subsets_differ_and_hold_each_task_as_often_as_any_other(size):
+    fewest = least_sets("subsets", size)
+    for wanted in (None, fewest, fewest + 1):
+        found = choose_subsets(size, wanted, 0)
+        assert len(found) == len(set(found)) == (min(2 * size, {4: 4}.get(size, 99)) if wanted is None else wanted)
+        assert {len(subset) for subset in found} <= {3, 4, 5} - {size}
+        often = np.bincount(list(itertools.chain(*found)), minlength=size)
+        assert often.min() >= 1
+        assert often.max() - often.min() <= 2
+    assert len(choose_subsets(5, 1000, 0)) == 10 + 5
+
+
+def test_ridge_regression_finds_the_gains_that_sets_of_tasks_add_up():
+    generator = np.random.default_rng(0)
+    size = 8
+    true = generator.normal(size=(size, size))
+    subsets = choose_subsets(size, 40, 0)
+    gains = {
+        own: {i: sum(true[i, j] for j in own if j != i) + 0.1 * generator.normal() for i in own} for own in subsets
+    }
+    others = ~np.eye(size, dtype=bool)
+    found = subset_gains(size, gains)
+    assert np.isnan(np.diag(found)).all()
+    assert np.abs(found - true)[others].max() < 0.4
+    few = subset_gains(size, {(0, 1, 2): {0: 1.0, 1: -1.0, 2: 0.5}})
+    assert np.isfinite(few).sum() == 6  # no gain of tasks that were in no set together
+    assert few[0, 1] == pytest.approx(few[0, 2])
+    assert few[0, 1] > 0 > few[1, 0]
+
+
+def run_of(log, tasks):
+    return Run("run", dict.fromkeys(tasks), [], {}, {}, {}, log)
+
+
+def test_gains_of_gradients_are_what_a_step_takes_from_losses_and_not_symmetric():
+    generator = np.random.default_rng(0)
+    names, sums, log = ["a", "b", "c"], np.zeros((3, 3)), []
+    for step in range(1, 5):
+        gradients, losses, rate = generator.normal(size=(3, 10)), generator.random(3) + 0.5, 1 / step
+        norms = np.linalg.norm(gradients, axis=1)
+        entry = {"step": step, "learning_rate": rate}
+        entry |= {f"loss/{name}": loss for name, loss in zip(names, losses.tolist(), strict=True)}
+        entry |= {f"gradient_norm/{name}": norm for name, norm in zip(names, norms.tolist(), strict=True)}
+        for i, j in itertools.combinations(range(3), 2):
+            cosine = gradients[i] @ gradients[j] / norms[i] / norms[j]
+            entry[f"gradient_cosine/{names[i]}/{names[j]}"] = float(cosine)
+        log.append(entry)
+        # The loss of row i falls by this part along a step of unit length, to first order.
+        sums += rate * gradients @ (gradients / norms[:, None]).T / losses[:, None]
+    np.fill_diagonal(sums, np.nan)
+    found = gradient_gains(run_of(log, names), names)
+    assert found == pytest.approx(sums / np.sqrt(np.nanmean(sums**2)), nan_ok=True)
+    turned = gradient_gains(run_of(log, names), names[::-1])
+    assert turned == pytest.approx(found[::-1, ::-1], nan_ok=True)
+    assert np.isnan(gradient_gains(run_of(log, names), [*names, "new"])[3]).all()
+    with pytest.raises(ValueError, match="its log holds no gradients of two of the tasks 'a', 'x'"):
+        gradient_gains(run_of(log, names), ["a", "x"])
