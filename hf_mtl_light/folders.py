@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from hf_mtl_light.errors import UserError
 
 __all__ = ["files_replaced", "finish_replacing", "replace_files", "staging_in"]
 
-_NEW, _DECIDED, _NAMES = ".hf_mtl.new", ".hf_mtl.decided", ".files"
+_NEW, _DECIDED, _NAMES, _REMOVED = ".hf_mtl.new", ".hf_mtl.decided", ".files", ".removed"
 #: Weights that an earlier model may have left, in other files than those of the new one.
 _WEIGHTS = re.compile(
     r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?|hf_mtl_\w+\.py|adapter_(model\.safetensors|config\.json)"
@@ -54,14 +54,16 @@ def staging_in(folder: Path) -> Path:
     return staging
 
 
-def replace_files(new: Path, folder: Path) -> None:
+def replace_files(new: Path, folder: Path, removed: Iterable[str] = ()) -> None:
     """Replace a folder's files by new ones; weights and code of the old model that have no successor go.
 
     Args:
         new: A folder on the same disk; it is gone afterwards.
         folder: The folder. What else it holds stays.
+        removed: Names of further files of the old model that go with it, such as its results.
     """
-    names = sorted(str(path.relative_to(new)) for path in new.rglob("*") if path.is_file())
+    (new / _REMOVED).write_text("\n".join(removed), encoding="utf-8")
+    names = sorted(str(path.relative_to(new)) for path in new.rglob("*") if path.is_file() and path.name != _REMOVED)
     (new / _NAMES).write_text("\n".join(names), encoding="utf-8")
     for path in [*new.rglob("*"), new]:
         _flush(path)
@@ -86,8 +88,11 @@ def finish_replacing(folder: Path) -> bool:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):  # moved before the kill, or by another process
                 os.replace(decided / name, folder / name)
+        going = set()
+        with suppress(FileNotFoundError):  # an earlier version wrote none
+            going.update((decided / _REMOVED).read_text(encoding="utf-8").split("\n"))
         for path in list(folder.iterdir()):
-            if _WEIGHTS.fullmatch(path.name) and path.name not in names:
+            if (_WEIGHTS.fullmatch(path.name) or path.name in going) and path.name not in names:
                 path.unlink(missing_ok=True)
         _flush(folder)
     except FileNotFoundError:

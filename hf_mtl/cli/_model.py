@@ -172,7 +172,8 @@ def save_changed(
     ``calibrated`` is what a calibration changed, and ``made`` how the model came to be, in Markdown, for the card.
     """
     from hf_mtl.model_card import CardFacts, write_card, write_section
-    from hf_mtl.trainer import write_calibration
+    from hf_mtl.recipe import RECIPE
+    from hf_mtl.trainer import RESULTS, TRAINING_LOG, write_calibration
 
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file. Name a folder.")
@@ -189,6 +190,10 @@ def save_changed(
         write_calibration(staging / "README.md", model, calibrated or {})
         if made is not None:
             write_section(staging / "README.md", "made", "How it was made", made)
-        replace_files(staging, target)
+        # What was measured of the model that lay there says nothing of this one; nor does how it was trained, where
+        # this is not the same model changed.
+        origin = model.config.name_or_path
+        is_changed = Path(origin).resolve() == target.resolve() if origin else False
+        replace_files(staging, target, RESULTS if is_changed else (*RESULTS, *TRAINING_LOG, RECIPE))
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_run_folder", "train"]
 
-#: What a run leaves in its folder besides the model, and the next one must not mix with its own.
-_RESULTS = (
-    "all_results.json",
-    "train_results.json",
-    "eval_results.json",
-    "test_results.json",
-    "trainer_state.json",
-    "report.html",
-)
 #: Warnings about the data that a dry run shows.
 _MOST_REMARKS = 5
 _CHECKPOINT = re.compile(r"^checkpoint-\d+$")
@@ -45,7 +36,7 @@ def train(
     from hf_mtl.cli._tables import training_table
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console, write_line
     from hf_mtl.data import remarks_on
-    from hf_mtl.recipe import Recipe, one_line
+    from hf_mtl.recipe import RECIPE, Recipe, one_line
 
     if overwrite and resume:
         raise UserError("--overwrite and --resume contradict each other. Give one of them.")
@@ -75,7 +66,10 @@ def train(
         if built.trainer.is_world_process_zero():
             if overwrite:
                 _clear(folder)
-            prepared.write(folder)
+            # A model that lies there keeps its recipe and its results until it is replaced, together with them.
+            built.trainer.saved_beside = {RECIPE: prepared.text(folder)}
+            if not (folder / "config.json").exists():
+                prepared.write(folder)
         report_crashes_in(folder)
         try:
             _run(built, resume)
@@ -135,12 +129,13 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _clear(folder: Path) -> None:
-    """Remove an earlier run's checkpoints and results; what else is there stays."""
-    from hf_mtl.trainer import remove_checkpoints
+    """Remove an earlier run's checkpoints, and its results where it left no model; what else is there stays."""
+    from hf_mtl.trainer import RESULTS, TRAINING_LOG, remove_checkpoints
 
     remove_checkpoints(folder, _checkpoints(folder))
-    for name in _RESULTS:
-        (folder / name).unlink(missing_ok=True)
+    if not (folder / "config.json").exists():
+        for name in (*RESULTS, *TRAINING_LOG):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _run(built: BuiltRecipe, resume: bool) -> None:

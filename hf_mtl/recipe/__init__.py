@@ -21,12 +21,13 @@ from __future__ import annotations
 
 from hf_mtl.recipe._continued import narrowed_options
 from hf_mtl.recipe._mistakes import RecipeError, one_line
-from hf_mtl.recipe._prepared import BuiltRecipe, PreparedRecipe
+from hf_mtl.recipe._prepared import RECIPE, BuiltRecipe, PreparedRecipe
 from hf_mtl.recipe._recipe import Recipe
 from hf_mtl.recipe._rows import has_labels
 from hf_mtl.recipe._yaml import read_yaml
 
 __all__ = [
+    "RECIPE",
     "BuiltRecipe",
     "PreparedRecipe",
     "Recipe",

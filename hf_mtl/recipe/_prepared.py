@@ -28,7 +28,10 @@ from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import write_text_whole
 from hf_mtl_light.text import redacted
 
-__all__ = ["BuiltRecipe", "PreparedRecipe"]
+__all__ = ["RECIPE", "BuiltRecipe", "PreparedRecipe"]
+
+#: The file of a run folder that holds its recipe, with everything inferred.
+RECIPE = "recipe.yaml"
 
 
 @dataclass(frozen=True)
@@ -325,7 +328,7 @@ class PreparedRecipe:
             **({"peft": recipe.peft} if recipe.peft else {}),
         }
 
-    def write(self, folder: str | Path, name: str = "recipe.yaml") -> Path:
+    def write(self, folder: str | Path, name: str = RECIPE) -> Path:
         """Write the resolved recipe and return its path; it loads to the same tasks and rows.
 
         Args:
@@ -333,5 +336,9 @@ class PreparedRecipe:
             name: The file's name.
         """
         path = Path(folder) / name
-        write_text_whole(path, dump_yaml(redacted(self.resolved(folder))))
+        write_text_whole(path, self.text(folder))
         return path
+
+    def text(self, folder: str | Path) -> str:
+        """Return the resolved recipe as it is written to a folder."""
+        return dump_yaml(redacted(self.resolved(folder)))

@@ -53,8 +53,11 @@ from hf_mtl.trainer._streams import rows_drawn
 from hf_mtl.trainer._summary import SummaryCallback, share_text
 from hf_mtl.trainer._thresholds import TunedThresholds, check_tuning, tune_task
 from hf_mtl.trainer._trainer import MultiTaskTrainer
+from hf_mtl.trainer._whole import RESULTS, TRAINING_LOG
 
 __all__ = [
+    "RESULTS",
+    "TRAINING_LOG",
     "CalibratedTask",
     "DivergenceError",
     "LabelledOutputs",

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from transformers.trainer_utils import sort_checkpoints
 from hf_mtl._names import listed
 from hf_mtl.trainer._divergence import DivergenceError, check_finite_weights
 from hf_mtl.trainer._publishing import PublishingTrainer
-from hf_mtl.trainer._whole import checkpoints_in, fault_of, flush, flush_names
+from hf_mtl.trainer._whole import RESULTS, TRAINING_LOG, checkpoints_in, fault_of, flush, flush_names
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.folders import replace_files
 from hf_mtl_light.outputs import write_text_whole
@@ -46,7 +47,11 @@ class CheckpointingTrainer(PublishingTrainer):
     it passes over.
     """
 
+    #: Texts, by the name of their file, that are saved with the model, such as the recipe that it was trained by.
+    saved_beside: Mapping[str, str] = MappingProxyType({})
     _staging = False
+    #: Files of results that this trainer wrote.
+    _own_results: frozenset[str] = frozenset()
 
     @property
     def _output(self) -> Path:
@@ -210,13 +215,17 @@ class CheckpointingTrainer(PublishingTrainer):
     def save_metrics(self, split: str, metrics: Mapping[str, Any], combined: bool = True) -> None:
         """Write scores, each file whole or not at all: see ``transformers.Trainer.save_metrics``."""
         if self.is_world_process_zero():
-            write_results(self._output, split, metrics, combined)
+            # Scores of a model that was trained since do not go beside those of the one before.
+            joins = not self.state.global_step or "all_results.json" in self._own_results
+            write_results(self._output, split, metrics, combined, joins)
+            self._own_results |= {f"{split}_results.json", *(("all_results.json",) if combined else ())}
 
     def save_state(self) -> None:
         """Write the trainer's state, whole or not at all: see ``transformers.Trainer.save_state``."""
         if self.is_world_process_zero():
             text = json.dumps(dataclasses.asdict(self.state), indent=2, sort_keys=True)
             write_text_whole(self._output / "trainer_state.json", f"{text}\n")
+            self._own_results |= {"trainer_state.json"}
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         # The upload continues in the background and reads the folder by its name, so it waits for the final one.
@@ -236,7 +245,11 @@ class CheckpointingTrainer(PublishingTrainer):
             with _without_secrets(self.args):
                 super()._save(str(unfinished), state_dict)
             self._write_card(unfinished / "README.md", final)
-            replace_files(unfinished, final)
+            for name, text in self.saved_beside.items() if final == self._output else ():
+                write_text_whole(unfinished / name, text)
+            # What was measured of the model that lay there, and how it was trained, goes with it.
+            of_old = {*RESULTS, *(TRAINING_LOG if self.state.global_step else ())}
+            replace_files(unfinished, final, of_old - self._own_results)
             _clear(final)
 
     @contextmanager
@@ -304,7 +317,9 @@ def remove_checkpoints(run: Path, checkpoints: Iterable[Path]) -> None:
     shutil.rmtree(run / UNFINISHED, ignore_errors=True)
 
 
-def write_results(folder: Path, split: str, metrics: Mapping[str, Any], combined: bool = True) -> None:
+def write_results(
+    folder: Path, split: str, metrics: Mapping[str, Any], combined: bool = True, joins: bool = True
+) -> None:
     """Write scores as ``<split>_results.json``, and beside those of other splits into ``all_results.json``.
 
     Args:
@@ -312,10 +327,12 @@ def write_results(folder: Path, split: str, metrics: Mapping[str, Any], combined
         split: ``train``, ``eval``, ``test`` or ``all``.
         metrics: The scores, by name.
         combined: Whether ``all_results.json`` is written.
+        joins: Whether it keeps what it holds.
     """
     found: dict[str, Any] = {}
-    with suppress(FileNotFoundError, ValueError):  # one that a kill had cut
-        found = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
+    if joins:
+        with suppress(FileNotFoundError, ValueError):  # one that a kill had cut
+            found = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
     files = {split: dict(metrics), **({"all": {**found, **metrics}} if combined else {})}
     for name, values in files.items():
         write_text_whole(folder / f"{name}_results.json", json.dumps(values, indent=4, sort_keys=True))

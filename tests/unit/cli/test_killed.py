@@ -59,6 +59,7 @@ def test_a_model_is_old_or_new_wherever_a_command_is_killed(model_folder, tmp_pa
     if name == "merge":
         run(*args)
         args = ["merge", model_folder, model_folder, "--average", "-o", folder / "m"]
+    (folder / "m" / "eval_results.json").write_text("{}")
     old = state(folder / "m")
     states = states_at_kills(folder, tmp_path / "states", lambda: app([str(arg) for arg in args]))
     new = state(folder / "m")
@@ -67,6 +68,7 @@ def test_a_model_is_old_or_new_wherever_a_command_is_killed(model_folder, tmp_pa
     for number, killed in enumerate(states):
         assert (killed / "m" / "notes.txt").read_text() == "mine"
         assert state(killed / "m") in (old, new), f"killed at {number}"
+        assert (killed / "m" / "eval_results.json").exists() == (state(killed / "m") == old), f"killed at {number}"
         if number % 5 == 0:  # the next run clears what was left
             run("heads", killed / "m", "freeze", "topic", "-o", killed / "m")
             assert {path.name for path in killed.iterdir()} == {"m"}
@@ -134,10 +136,17 @@ def test_a_run_that_is_replaced_is_old_or_new_wherever_train_is_killed(encoder_f
     def checkpoints(folder):
         return {step: files(path) for step, path in checkpoints_in(folder / "run").items()}
 
-    old, before = state(folder / "run"), checkpoints(folder)
+    def beside(folder):
+        names = ["recipe.yaml", "trainer_state.json", *(f"{name}_results.json" for name in ("all", "train", "eval"))]
+        return {name: (folder / name).read_bytes() for name in names if (folder / name).exists()}
+
+    old, before, old_beside = state(folder / "run"), checkpoints(folder), beside(folder / "run")
     states = states_at_kills(folder, tmp_path / "states", train)
-    new, after = state(folder / "run"), checkpoints(folder)
+    new, after, new_beside = state(folder / "run"), checkpoints(folder), beside(folder / "run")
     assert old[0] != new[0]
+    assert len(old_beside) == len(new_beside) == 5
+    results = {name: json.loads(text) for name, text in new_beside.items() if name.endswith(".json")}
+    seen = set()
     assert set(before) == set(after) == {4}
     names = set(before[4])
     for number, killed in enumerate(states):
@@ -145,9 +154,18 @@ def test_a_run_that_is_replaced_is_old_or_new_wherever_train_is_killed(encoder_f
         assert found in (old, new), f"killed at {number}"
         card = (killed / "run" / "README.md").read_text()
         assert ("`pos`, `neg`" in card) == (found == new), f"killed at {number}: the card is of another model"
+        lying = beside(killed / "run")
+        seen.add((found == new, len(lying)))
+        if found == old:
+            assert lying == old_beside, f"killed at {number}: recipe or results are of another model"
+        else:  # results of the new model, as far as they are known
+            assert lying.pop("recipe.yaml") == new_beside["recipe.yaml"]
+            for name, text in lying.items():
+                assert json.loads(text).items() <= results[name].items(), f"killed at {number}: {name}"
         for step, found in checkpoints(killed).items():
             assert set(found) == names, f"killed at {number}, checkpoint {step}"
             assert step == 2 or found in (before[4], after[4]), f"killed at {number}"
+    assert {(False, 5), (True, 1), (True, 5)} <= seen
 
 
 @pytest.mark.parametrize("rows", [2, 7], ids=["within the first step", "within three steps"])
