@@ -230,6 +230,13 @@ def _answer_lines(answer: Any) -> list[tuple[str, float | None]]:
     if isinstance(answer, Mapping):
         named = [str(answer[key]) for key in ("word", "entity_group", "entity", "label", "answer") if key in answer]
         if named:
-            return [(": ".join(named), answer.get("score"))]
+            return [(": ".join(named) + _place(answer.get("box")), answer.get("score"))]
         return [(f"{key} {line}", score) for key, item in answer.items() for line, score in _answer_lines(item)]
     return [(f"{answer:.3f}" if isinstance(answer, float) else str(answer), None)]
+
+
+def _place(box: Mapping[str, int] | None) -> str:
+    """Return where an object is, in pixels of its picture."""
+    if box is None:
+        return ""
+    return f" at ({box['xmin']}, {box['ymin']}) to ({box['xmax']}, {box['ymax']})"

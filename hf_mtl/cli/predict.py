@@ -78,6 +78,12 @@ def predict(
         "--coverage found it.",
         show_default=False,
     ),
+    threshold: float | None = typer.Option(
+        None,
+        help="The least score of labels and boxes that are answered, of tasks that answer any number of them; by "
+        "default each task's own.",
+        show_default=False,
+    ),
     on_error: OnError = typer.Option(OnError.fail, help="What to do about a row that cannot be read."),
     resume: bool = typer.Option(False, "--resume", help="Continue an output that was not finished."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an output that exists."),
@@ -95,7 +101,8 @@ def predict(
     """Answer every task for every row of a file, or for one text: hf-mtl predict MODEL "a text".
 
     A row's fields are kept and each task's answer is added under the task's name. A field of the input that has a
-    task's name, such as a label that is known, is kept as input_<name>. The output appears when it is whole; until
+    task's name, such as a label that is known, is kept as input_<name>. Boxes of objects are xmin, ymin, xmax and ymax
+    in pixels of the picture as it is given, seen upright. The output appears when it is whole; until
     then it is a hidden file beside it, which --resume continues after a kill.
     """
     from hf_mtl.cli._answering import answer_file
@@ -144,7 +151,7 @@ def predict(
         check_writable(output, overwrite=False)
     if pair_column is not None and text_column is None:
         text_column = "text"
-    options = AnswerOptions(aggregation_strategy=aggregation_strategy, coverage=coverage)
+    options = AnswerOptions(aggregation_strategy=aggregation_strategy, coverage=coverage, thresholds=threshold)
     with quiet_libraries():
         loaded, tokenizer = load_model(model)
         asked: dict[str, Any] = {

@@ -40,8 +40,7 @@ def check_processors(
             raise UserError(
                 f"Task {task.name!r} finds boxes in whole pictures, and the image processor cuts their centre out "
                 "(do_center_crop). Pass one that resizes alone: AutoImageProcessor.from_pretrained(name, "
-                "do_center_crop=False, size={'height': 448, 'width': 448}); in a recipe, save it as a folder with the "
-                "encoder."
+                "do_center_crop=False, size={'height': 448, 'width': 448}); in a recipe, image_size: 448."
             )
         if not reads_pictures and tokenizer is None:
             raise UserError(

@@ -316,6 +316,7 @@ class PreparedRecipe:
             **_portable_start("encoder" if recipe.model is None else "model", start, folder),
             **({"only": recipe.only} if recipe.only else {}),
             **({"encoder_kwargs": options} if options else {}),
+            **({} if recipe.image_size is None else {"image_size": recipe.image_size}),
             **({"branches": recipe.branches} if recipe.branches else {}),
             "datasets": datasets,
             "tasks": tasks,

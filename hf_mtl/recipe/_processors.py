@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, PreTrainedTokenizerBase
 
 from hf_mtl.configuration import MultiTaskConfig, modality
-from hf_mtl.recipe._mistakes import blamed_on
+from hf_mtl.recipe._mistakes import RecipeError, blamed_on
+from hf_mtl.recipe._picture_size import resizing
 from hf_mtl_light.errors import UserError
 
 __all__ = ["Processors", "load_processors"]
@@ -28,15 +29,18 @@ class Processors:
     image_processor: Any = None
 
 
-def load_processors(places: Mapping[str, str], options: Mapping[str, Any]) -> Processors:
+def load_processors(
+    places: Mapping[str, str], options: Mapping[str, Any], image_size: int | Sequence[int] | None = None
+) -> Processors:
     """Load them, and the configs of encoders to see that they are there.
 
     Args:
         places: The key of the recipe -> the folder or Hub id of an encoder, or of a model.
         options: Arguments of ``from_pretrained``.
+        image_size: The recipe's key.
 
     Raises:
-        RecipeError: If one is not found.
+        RecipeError: If one is not found, or the size does not fit the encoder.
     """
     found: dict[str, Any] = {}
     for key, path in places.items():
@@ -46,7 +50,11 @@ def load_processors(places: Mapping[str, str], options: Mapping[str, Any]) -> Pr
             if "text" in reads:
                 found["tokenizer"] = _tokenizer(path, key, options)
             if "image" in reads:
-                found["image_processor"] = AutoImageProcessor.from_pretrained(path, **options)
+                of_pictures = config.encoder_configs["image"] if isinstance(config, MultiTaskConfig) else config
+                size = resizing(image_size, of_pictures)
+                found["image_processor"] = AutoImageProcessor.from_pretrained(path, **options, **size)
+    if image_size is not None and "image_processor" not in found:
+        raise RecipeError("image_size", "no encoder reads pictures. Leave it out.")
     return Processors(**found)
 
 

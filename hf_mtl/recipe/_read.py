@@ -142,7 +142,7 @@ class ReadRecipe(RecipeKeys):
         else:
             places = {"encoder" if self.model is None else "model": path}
         with self.blamed():
-            return load_processors(places, options)
+            return load_processors(places, options, self.image_size)
 
     def encoder_source(self) -> tuple[str | dict[str, str], dict[str, Any]]:
         """Return the folder or Hub id of the encoder, or of the model in its place, and the arguments of loading it.

@@ -18,6 +18,7 @@ from hf_mtl.heads import HEADS
 from hf_mtl.model import make_adapter_config
 from hf_mtl.recipe._augmentation import joined_augmentation
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
+from hf_mtl.recipe._picture_size import check_image_size
 from hf_mtl.recipe._training import check_training
 from hf_mtl.samplers import DatasetSampler, make_sampler
 from hf_mtl.samplers.plan import SamplingRules
@@ -233,6 +234,7 @@ class RecipeKeys(_Strict):
     model: str | None = None
     only: list[str] = []
     encoder_kwargs: EncoderOptions = EncoderOptions()
+    image_size: int | list[int] | None = None
     datasets: dict[str, DatasetRecipe]
     branches: dict[str, int] = {}
     tasks: dict[str, dict[str, Any]] = {}
@@ -264,6 +266,7 @@ class RecipeKeys(_Strict):
         for key, name in (*named.items(), *((f"encoders.{key}", value) for key, value in self.encoders.items())):
             if name is not None and not name.strip():
                 raise RecipeError(key, "expected a Hub id or a folder, found nothing.")
+        check_image_size(self.image_size)
         if not self.datasets:
             raise RecipeError("datasets", "none given. Training needs at least one.")
         if self.model is not None and self.encoder_kwargs.bidirectional is not None:
@@ -366,6 +369,7 @@ _EXPECTED = {
     "string_type": "a text",
     "list_type": "a list",
     "dict_type": "a mapping",
+    "int_type": "a whole number",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
     "float_type": "a number",

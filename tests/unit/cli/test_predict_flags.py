@@ -23,6 +23,7 @@ WITHOUT_EFFECT = {
     "engine": ("a text", ["--engine", "ray"], "--engine would be without effect"),
     "actors": ("a text", ["--actors", "2"], "--actors would be without effect: it is for --engine ray"),
     "coverage": ("a text", ["--coverage", "0.9"], "coverage"),
+    "threshold": ("a text", ["--threshold", "0.3"], "thresholds"),
     "aggregation_strategy": ("a text", ["--aggregation-strategy", "first"], "no task that is asked reads it"),
 }
 #: These hold for any input and any task: which, where, and how many tokens or rows a pass takes.

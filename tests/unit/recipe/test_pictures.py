@@ -1,15 +1,17 @@
 """Recipes with pictures: their encoders, columns and types."""
 
+import json
+
 import pytest
 import yaml
 from datasets import Dataset
-from transformers import AutoImageProcessor
+from transformers import AutoImageProcessor, BitImageProcessorPil, pipeline
 from typer.testing import CliRunner
 
 from hf_mtl.cli._app import app
 from hf_mtl.recipe import Recipe, RecipeError
 from tests.encoders import tiny_encoder
-from tests.image_encoders import colours, image_processor, tiny_image_encoder
+from tests.image_encoders import colours, image_processor, squares, tiny_image_encoder
 
 ENCODERS = {"text": "words", "image": "sight"}
 
@@ -101,6 +103,61 @@ def test_an_encoder_of_pictures_alone_needs_no_tokenizer(place):
 def test_wrong_encoders_are_named_by_their_key(place, changes, message):
     with pytest.raises(RecipeError, match=message):
         Recipe.from_dict(recipe_of(**changes)).load_processors()
+
+
+def of_objects(**changes):
+    """Return a recipe of boxes, whose encoder's own image processor cuts pictures."""
+    source = {"load": {"path": "parquet", "data_files": {"train": "cells.parquet"}}, "columns": {"image": "image"}}
+    source["columns"]["shapes"] = "cells"
+    tasks = {"cells": {"type": "object-detection", "options": {"strides": [1], "channels": 16}}}
+    training = {"output_dir": "run", "max_steps": 4, "report_to": "none", "use_cpu": True}
+    base = recipe_of(encoders=None, encoder="near", datasets={"cells": source}, tasks=tasks, training=training)
+    return {key: value for key, value in {**base, "image_size": [24, 32], **changes}.items() if value is not None}
+
+
+@pytest.fixture
+def near(place):
+    tiny_image_encoder().save_pretrained(place / "near")
+    BitImageProcessorPil(size={"shortest_edge": 20}, crop_size=16).save_pretrained(place / "near")
+    squares(15).to_parquet(place / "cells.parquet")
+    return place
+
+
+def test_boxes_are_learned_from_whole_pictures_of_a_chosen_size(near):
+    pytest.importorskip("faster_coco_eval", reason="COCO's metrics need faster-coco-eval")
+    (near / "cells.yaml").write_text(yaml.safe_dump(of_objects(augmentation={"horizontal-flip": {}})))
+    run = CliRunner().invoke
+    for command in (["train", "cells.yaml"], ["evaluate", "run", "cells.yaml"], ["report", "run"]):
+        done = run(app, command)
+        assert done.exit_code == 0, done.output
+    assert yaml.safe_load((near / "run/recipe.yaml").read_text())["image_size"] == [24, 32]
+    processor = AutoImageProcessor.from_pretrained("run")
+    assert processor([squares(1)[0]["image"]], return_tensors="pt")["pixel_values"].shape == (1, 3, 24, 32)
+    squares(1)[0]["image"].save("a.png")
+    assert run(app, ["predict", "run", "a.png", "-o", "out.jsonl", "--threshold", "0.01"]).exit_code == 0
+    pipe = pipeline("multi-task", model="run")
+    found = pipe({"image": "a.png"}, thresholds=0.01)["cells"]
+    assert json.loads((near / "out.jsonl").read_text()) == {"image": "a.png", "cells": found}
+    corners = found[0]["box"]
+    at = f"{found[0]['label']} at ({corners['xmin']}, {corners['ymin']}) to ({corners['xmax']}, {corners['ymax']})"
+    assert at in run(app, ["predict", "run", "a.png", "--threshold", "0.01"]).stdout
+    assert pipe({"image": "a.png"})["cells"] == [item for item in found if item["score"] >= 0.5]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_size": None}, r"cuts their centre out .*image_size: 448"),
+        ({"image_size": 20}, "image_size: 20 pixels are no multiple of 8, .* Write 16 or 24"),
+        ({"image_size": 0}, r"image_size: expected pixels of an edge, or \[height, width\]"),
+        ({"image_size": [16]}, r"image_size: expected pixels of an edge, or \[height, width\]"),
+        ({"image_size": "large"}, "image_size"),
+        ({"encoder": "words"}, "image_size: no encoder reads pictures"),
+    ],
+)
+def test_a_wrong_size_of_pictures_is_named(near, changes, message):
+    with pytest.raises(RecipeError, match=message):
+        Recipe.from_dict(of_objects(**changes)).build()
 
 
 def test_swapped_encoders_are_named(place):
