@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 from datasets import ClassLabel, Dataset, Value
 
+from hf_mtl._names import listed
 from hf_mtl.configuration import INPUT_COLUMNS
+from hf_mtl.data._quantities import number_advice, quantity_remark
 from hf_mtl.data._values import count_values
 from hf_mtl.data.labels import list_in, words_in
 from hf_mtl.heads import BOXES, LABELS, is_soft
@@ -24,10 +25,10 @@ logger = logging.getLogger(__name__)
 _TEXTS = ("string", "large_string", "string_view")
 #: Cells that are looked at to find what a column of texts holds.
 _LOOK = 200
-_DECIMAL = re.compile(r"\s*[-+]?\d+[.,]\d+\s*")
-_NUMBER = re.compile(r"\s*[-+]?\d+([.,]\d+)?\s*")
 #: The types that tasks get where their rows have pictures alone.
 _OF_PICTURES = {"sequence-classification": "image-classification", "regression": "image-regression"}
+#: Different texts of a column after which it is clear enough what they are.
+_MANY = 1_000
 #: Whole numbers of a column of floats that may be classes, not amounts.
 _FEW = 20
 
@@ -100,7 +101,7 @@ def _observed(name: str, given: Mapping[str, Any], dataset: str, rows: Dataset) 
         if tagged and _are_tags(rows, name):
             return "token-classification", False
         if not given.get("labels"):
-            _refuse_decimals(name, dataset, rows)
+            _question_texts(name, dataset, rows)
         return "sequence-classification", False
     if inner is None and _is_label(feature, given):
         return "sequence-classification", False
@@ -141,17 +142,23 @@ def _refuse_integers(name: str, dataset: str, rows: Dataset, are_lists: bool) ->
     )
 
 
-def _refuse_decimals(name: str, dataset: str, rows: Dataset) -> None:
-    """Refuse texts that are numbers with decimals: a CSV with decimal commas, or numbers in quotes."""
-    cells = [cell for cell in _cells(rows, name) if cell.strip()]
-    if cells and all(map(_NUMBER.fullmatch, cells)) and any(map(_DECIMAL.fullmatch, cells)):
-        comma = any("," in cell for cell in cells)
-        how = " with decimal: ','" if comma else " as numbers"
+def _question_texts(name: str, dataset: str, rows: Dataset) -> None:
+    """Refuse texts that are numbers with decimals or thousands, and say that other amounts are read as classes."""
+    found = count_values(rows, name, most=_MANY).counts
+    texts = list(dict.fromkeys(text for value in found if (text := value.strip())))
+    advice = number_advice(texts)
+    if advice is not None:
         raise InferenceError(
             name,
             "type",
-            f"the column of dataset {dataset!r} holds numbers as texts, such as {cells[0]!r}. For amounts load "
-            f"them{how}; for classes list the labels.",
+            f"the column of dataset {dataset!r} holds numbers as texts, such as {texts[0]!r}. For amounts load them "
+            f"{advice}; for classes list the labels.",
+        )
+    if remark := quantity_remark(texts):
+        logger.warning(
+            "Task %r: the %s%d different texts of dataset %r, such as %s, are read as classes, and look like %s. If "
+            "classes are meant, list the labels.",
+            *(name, "at least " if len(found) > _MANY else "", len(texts), dataset, listed(texts[:3]), remark),
         )
 
 

@@ -99,6 +99,7 @@ def test_a_task_without_a_column_is_named_with_the_nearest():
         (["a", 1, "b"] * 8, {}, "column 'y' mixes types: 'int', 'str'"),
         ([None] * ROWS, {}, "no row of dataset 'data' has a label"),
         (["1,5", "2,5", "3"] * 8, {}, "numbers as texts, such as '1,5'"),
+        (["7", "1,250,000", "3"] * 8, {}, "such as '7'. For amounts load them with thousands: ','; for classes list"),
         ([f"id-{i}" for i in range(ROWS)], {}, "24 different labels in 24"),
     ],
 )
@@ -117,6 +118,11 @@ def test_frames(column, given, expected):
         (["Good", "good", "bad"] * 8, "'Good', 'good'"),
         (["caf\u00e9", "cafe\u0301", "bad"] * 8, "differ in case, spaces or form"),
         (["a\u200b", "a", "bad"] * 8, "differ in case, spaces or form"),
+        (
+            ["10%", "20%", " 55% ", None] * 6,
+            "the 3 different texts of dataset 'data', such as '10%', '20%', '55%'",
+        ),
+        (["12:30", "13:00", "9:15"] * 8, "look like dates or times. For amounts write them as numbers. If classes are"),
         (["a|b", "a", "b"] * 8, "labels such as 'a|b' join others"),
         ([1.0, 2.0, 3.0] * 8, "3 whole numbers (1.0, 2.0, 3.0 ...), which are read as amounts"),
         ([f"id-{i % 9}" for i in range(ROWS)], "9 different labels in 24: fewer than 5 of each"),
