@@ -10,8 +10,8 @@ __all__ = ["RawTokens", "Reading", "WordMap", "trimmed"]
 
 #: What a task reads of a row. ``"text"``: its text or pair, or its words, with the end cut off where they are too long.
 #: ``"context"``: its first text, the question, with windows over the second. ``"choices"``: its text with each choice.
-#: ``"image"``: its picture.
-Reading = Literal["text", "context", "choices", "image"]
+#: ``"image"``: its picture. ``"joint"``: its text and its picture, of which one may be missing.
+Reading = Literal["text", "context", "choices", "image", "joint"]
 
 
 @dataclass(frozen=True)

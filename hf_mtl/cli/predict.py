@@ -13,6 +13,7 @@ from hf_mtl_light.errors import UserError
 
 if TYPE_CHECKING:
     from hf_mtl.model import MultiTaskModel
+    from hf_mtl_light.words import Reading
 
 __all__ = ["predict"]
 
@@ -166,7 +167,9 @@ def predict(
             found = answerer.answer([as_row(single, 1, next(iter(single)))])[0]
             stdout_console().print(answer_table(found), soft_wrap=True)
             return
-        readings = {answerer.heads[name].reads for name in answerer.names}
+        asked_readings = {answerer.heads[name].reads for name in answerer.names}
+        joint: set[Reading] = {"text", "image"}
+        readings = (asked_readings - {"joint"}) | (joint if "joint" in asked_readings else set())
         for flag, column, is_read in (
             ("--image-column", image_column, "image" in readings),
             ("--text-column", text_column, readings != {"image"}),
@@ -195,7 +198,7 @@ def _known_tasks(names: list[str] | None, model: MultiTaskModel, of_pictures: bo
 
     known = list(model.task_heads)
     if names is None:
-        reading = [name for name in known if model.task_heads[name].modality() == "image"]
+        reading = [name for name in known if "image" in model.task_heads[name].modalities()]
         return reading or known if of_pictures else known
     for name in names:
         if name not in known:

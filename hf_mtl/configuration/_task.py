@@ -18,6 +18,7 @@ from hf_mtl_light.errors import UserError, UserTypeError
 __all__ = ["TaskConfig"]
 
 _POOLINGS = ("first", "last", "mean", "max", "attention")
+_INPUTS = ("text", "image")
 _MULTI_LABEL = "multi_label_classification"
 _PROBLEM_TYPES = ("single_label_classification", _MULTI_LABEL)
 #: The type that says its problem type by its name.
@@ -66,6 +67,9 @@ class TaskConfig:
             its own.
         branch: The branch of the model whose layers the head reads; ``None``: the encoder's own top layers.
         options: Options of the task type alone, such as ``{"scheme": "IOB2"}``; each head documents its own.
+        inputs: ``["text", "image"]``: the task reads the text and the picture of a row together, and a row may lack one
+            of them. For ``sequence-classification``, ``multi-label-classification``, ``sentiment`` and ``regression``.
+            Left out, the type says which of them it reads.
         label_values: From values of the column, as texts, to the labels that they stand for; a mapping as ``labels``
             sets it. Labels stand for themselves.
 
@@ -106,6 +110,7 @@ class TaskConfig:
     tied_to: str | None = None
     branch: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Sequence[str] = ()
     label_values: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -150,6 +155,7 @@ class TaskConfig:
             value = numbers.checked(f"Task {self.name!r}: {name}", getattr(self, name), self.labels)
             object.__setattr__(self, name, value)
         self._check_choice("pooling", _POOLINGS)
+        self._check_inputs()
         self._check_layers()
         self._check_number("weight", 0.0, math.inf)
         self._check_number("dropout", 0.0, 1.0)
@@ -187,6 +193,15 @@ class TaskConfig:
                 f"Task {self.name!r}: {name} must be one of {listed(choices)} or null, found {value!r}."
                 f"{nearest(value, choices)}"
             )
+
+    def _check_inputs(self) -> None:
+        given = () if not self.inputs else self._as_tuple("inputs")
+        if given and (len(given) != len(_INPUTS) or {*given} != {*_INPUTS}):
+            raise UserError(
+                f"Task {self.name!r}: inputs must be {list(_INPUTS)}, for a task that reads both, found {list(given)}. "
+                "Leave it out for one that reads what its type says."
+            )
+        object.__setattr__(self, "inputs", _INPUTS if given else ())
 
     def _check_layers(self) -> None:
         value = self.layers

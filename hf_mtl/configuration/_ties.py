@@ -13,7 +13,7 @@ __all__ = ["check_ties", "owner_of", "tied_tasks"]
 #: What tasks with one head have in common: what it is made of, and what its logits say. Weights, losses' options and
 #: metrics are each task's own.
 _COMMON = (
-    *("type", "labels", "problem_type", "pooling", "layers", "layer_dropout", "dropout", "options"),
+    *("type", "labels", "problem_type", "pooling", "layers", "layer_dropout", "dropout", "options", "inputs"),
     *("target_mean", "target_std", "branch"),
 )
 

@@ -30,8 +30,8 @@ def check_processors(
     if tokenizer is not None:
         check_tokenizer(tokenizer)
     for task in tasks:
-        reads_pictures = heads[task.name].modality() == "image"
-        if reads_pictures and image_processor is None:
+        reads = heads[task.name].modalities()
+        if "image" in reads and image_processor is None:
             raise UserError(
                 f"Task {task.name!r} reads pictures, and there is no image processor. Pass the one of their encoder: "
                 "image_processor=AutoImageProcessor.from_pretrained(name)."
@@ -42,7 +42,7 @@ def check_processors(
                 "(do_center_crop). Pass one that resizes alone: AutoImageProcessor.from_pretrained(name, "
                 "do_center_crop=False, size={'height': 448, 'width': 448}); in a recipe, image_size: 448."
             )
-        if not reads_pictures and tokenizer is None:
+        if "text" in reads and tokenizer is None:
             raise UserError(
                 f"Task {task.name!r} reads texts, and there is no tokenizer. Pass the one of their encoder: "
                 "AutoTokenizer.from_pretrained(name)."

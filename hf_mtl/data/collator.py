@@ -32,6 +32,8 @@ from hf_mtl_light.words import Reading, WordMap
 
 __all__ = ["EncodedBatch", "MultiTaskCollator", "longest_input"]
 
+#: What a row that is read jointly has, one of them or both.
+_OF_JOINT: tuple[Reading, Reading] = ("text", "image")
 #: Where neither the tokenizer nor the encoder has a limit; far above what any machine computes at once.
 _NO_LIMIT = 2**20
 
@@ -48,7 +50,8 @@ class EncodedBatch:
 
     Args:
         inputs: The inputs of the encoder of texts, each [B, L] int64, and ``pixel_values`` [B', channels, height,
-            width] of that of pictures; of each what some row needs.
+            width] of that of pictures; of each what some row needs. ``pairs`` [P, 2] int64 are the places of rows that
+            are read jointly: see `MultiTaskModel.forward`.
         places: By reading, for each row that is read so: its rows among the B, in order.
         words: By reading, for each row that is read so: what became of its words.
     """
@@ -181,18 +184,26 @@ class MultiTaskCollator:
             trains: Whether of many windows over a context some are enough: those that its label's task trains on.
         """
         chosen = {name: [i for i, asked in enumerate(readings) if name in asked] for name in READINGS}
+        joint = {i: [name for name in _OF_JOINT if can_read(rows[i], name)] for i in chosen["joint"]}
+        for name in _OF_JOINT:
+            chosen[name] = sorted({*chosen[name], *(i for i, there in joint.items() if name in there)})
         tokenised = self._tokenise(rows, chosen, trains)
         encoder_rows, places = lay_out(tokenised, chosen, len(rows))
         inputs = self._tensors(encoder_rows, tokenised.names) if encoder_rows else {}
         length = inputs["input_ids"].shape[1] if encoder_rows else 0
         if tokenised.images:
             inputs["pixel_values"] = pixels_of(self.image_processor, list(tokenised.images.values()))
+        if joint:
+            pairs = [[places[n][i][0] if n in there else -1 for n in _OF_JOINT] for i, there in joint.items()]
+            inputs["pairs"] = torch.tensor(pairs)
+            places["joint"] = {i: [number] for number, i in enumerate(joint)}
         words: dict[Reading, dict[int, WordMap]] = {
             "text": {i: self._word_map(rows[i], text, length) for i, text in tokenised.texts.items()},
             "context": {i: context.words(length) for i, context in tokenised.contexts.items()},
             "choices": {i: choice_words(rows[i]) for i in tokenised.choices},
             "image": {i: WordMap("", [], [], picture_size=image.size) for i, image in tokenised.images.items()},
         }
+        words["joint"] = {i: words["text"].get(i, WordMap("", [], [])) for i in joint}
         return EncodedBatch(inputs, places, words)
 
     def _tokenise(self, rows: Sequence[Row], chosen: Mapping[Reading, Sequence[int]], trains: bool) -> Tokenised:

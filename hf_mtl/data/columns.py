@@ -22,6 +22,8 @@ __all__ = ["DataError", "LabelledDataset"]
 
 #: Rows whose labels are read at a time.
 _BLOCK = 1000
+#: Readings of rows that need no text.
+_WITH_PICTURES = ("image", "joint")
 #: What a reading needs besides a text: columns, and what they hold.
 _NEEDED: dict[str, dict[str, str]] = {
     "image": {"image": "the picture"},
@@ -67,7 +69,8 @@ def _is_text(feature: Any) -> bool:
 class LabelledDataset:
     """Reads rows of one dataset: its input and the labels of the tasks whose columns it has.
 
-    Tasks of pictures read the column ``image``. The input of other tasks is the column ``tokens`` (words; for tagging
+    Tasks of pictures read the column ``image``; of tasks that read a row's text and picture together, one of the two
+    may be null. The input of other tasks is the column ``tokens`` (words; for tagging
     also a text of them: a list, or with spaces between) or ``text``, with ``text_pair`` for pairs and ``choices`` for
     tasks that choose. Of a dataset that has words and text, the words are read if it labels a tagging task. The column
     of a task that predicts masked tokens holds text and is the input of its rows, which have no other label. Labels
@@ -108,10 +111,11 @@ class LabelledDataset:
         asked = self.tasks if needs_labels else [task.name for task in tasks]
         choosing = any(heads[task].reads == "choices" for task in asked)
         self._masked = [task for task in self.tasks if heads[task].column_is_input]
-        seen = {heads[task].modality() for task in asked}
-        self.inputs = (
-            self._input_columns(columns, tagging, choosing) if "text" in seen or "image" not in columns else []
-        )
+        seen = {kind for task in asked for kind in heads[task].modalities()}
+        # Of what is read with pictures the text may be missing.
+        needs_text = "image" not in columns or any(heads[task].reads not in _WITH_PICTURES for task in asked)
+        has_text = "text" in seen and not {"text", "tokens"}.isdisjoint(columns)
+        self.inputs = self._input_columns(columns, tagging, choosing) if needs_text or has_text else []
         if "image" in seen and "image" in columns:
             self.inputs.append("image")
             data = _undecoded(data)
@@ -260,6 +264,8 @@ class LabelledDataset:
             picture = inputs.pop("image", None)
             if "image" in self.inputs and picture is None and not inputs:
                 raise self._mistake((dataset, index), ": column 'image' is null. Give a picture, or drop the row.")
+            if picture is not None and inputs and inputs[self.inputs[0]] is None and self._spare_text(labels):
+                inputs = {self.inputs[0]: ""}
             for column, value in inputs.items():
                 if value is None or (isinstance(value, list) and None in value):
                     raise self._mistake(
@@ -280,6 +286,10 @@ class LabelledDataset:
                     row.labels[task] = label
             rows.append(row)
         return rows
+
+    def _spare_text(self, labels: Mapping[str, Any]) -> bool:
+        """Return whether a row with these labels needs no text beside its picture."""
+        return "text_pair" not in self.inputs and all(self.heads[task].reads in _WITH_PICTURES for task in labels)
 
     def _size(self, picture: Any, place: tuple[str, int]) -> tuple[int, int] | None:
         """Return the size of a row's picture, where a task needs it."""

@@ -141,7 +141,7 @@ class _Answering:
                 self._max_length = min(self._max_length or longest, longest)
         asked = list(dict.fromkeys(lesson.task for lesson in self._lessons.values()))
         teacher = self._loaded
-        reads = {teacher.model.task_heads[name].modality() for name in asked}
+        reads = {kind for name in asked for kind in teacher.model.task_heads[name].modalities()}
         found = probabilities(
             teacher.model,
             teacher.tokenizer if "text" in reads else None,

@@ -3,7 +3,7 @@
 `load_encoder` and `build_encoder` give the encoder of a family, `States` its hidden states with or without padding,
 `layer_depth` a parameter's place in it, `FastDropout` a dropout that is fast on a CPU. `hf_mtl.encoder.unpadding` runs
 an encoder on a batch without its padding, `hf_mtl.encoder.branches` its top layers once for each branch,
-`hf_mtl.encoder.images` an encoder of pictures.
+`hf_mtl.encoder.images` an encoder of pictures, and `hf_mtl.encoder.joint` holds the states of both for rows with both.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from hf_mtl.encoder.families import (
 )
 from hf_mtl.encoder.finite import check_finite
 from hf_mtl.encoder.images import ImageStates, encode_images, state_size
+from hf_mtl.encoder.joint import JointStates
 from hf_mtl.encoder.states import FlatLayout, FlatStates, PaddedStates, States
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "FlatLayout",
     "FlatStates",
     "ImageStates",
+    "JointStates",
     "PaddedStates",
     "States",
     "TrunkPasses",

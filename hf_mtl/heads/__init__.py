@@ -19,6 +19,7 @@ from hf_mtl.heads._balanced import MOST_POS_WEIGHT, balanced_class_weights, bala
 from hf_mtl.heads._base import Head
 from hf_mtl.heads._boxes import BOXES, LABELS, Objects, as_columns
 from hf_mtl.heads._complete import check_complete
+from hf_mtl.heads._joint_head import JointHead, JointLayers
 from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._layers import LayerMix
 from hf_mtl.heads._numerics import as_array
@@ -45,6 +46,7 @@ from hf_mtl.heads._token_head import TokenHead
 from hf_mtl.heads.crf_tagging import CrfTaggingHead
 from hf_mtl.heads.image_classification import ImageClassificationHead
 from hf_mtl.heads.image_regression import ImageRegressionHead
+from hf_mtl.heads.joint import JOINT
 from hf_mtl.heads.masked_lm import MaskedLmHead, MaskedLmOptions
 from hf_mtl.heads.multiple_choice import MultipleChoiceHead
 from hf_mtl.heads.object_detection import ObjectDetectionHead, ObjectDetectionOptions
@@ -60,6 +62,7 @@ from hf_mtl_light.tags import infer_scheme
 __all__ = [
     "BOXES",
     "HEADS",
+    "JOINT",
     "LABELS",
     "MOST_POS_WEIGHT",
     "STOCK_CLASSES",
@@ -71,6 +74,7 @@ __all__ = [
     "HeadOutput",
     "ImageClassificationHead",
     "ImageRegressionHead",
+    "JointHead",
     "LabelError",
     "MaskedLmHead",
     "MaskedLmOptions",
@@ -117,7 +121,7 @@ __all__ = [
 ]
 
 #: Layers of heads that no encoder family knows; they say themselves how they start.
-OwnLayers = (AttentionPooling, DetectionLayers, LayerMix, PlainClassifier)
+OwnLayers = (AttentionPooling, DetectionLayers, JointLayers, LayerMix, PlainClassifier)
 
 #: Task type -> head.
 HEADS: dict[str, type[Head]] = {
@@ -138,7 +142,8 @@ HEADS: dict[str, type[Head]] = {
 
 def kind_of(task: TaskConfig) -> type[Head]:
     """Return the head of a task's type, to be asked what the type is like; of a user's own type `Head` itself."""
-    return HEADS.get(task.type, Head)
+    kind = HEADS.get(task.type, Head)
+    return JOINT.get(kind, kind) if task.inputs else kind
 
 
 def head_class(task: TaskConfig, heads: Mapping[str, type[Head]] | None = None) -> type[Head]:
@@ -157,7 +162,16 @@ def head_class(task: TaskConfig, heads: Mapping[str, type[Head]] | None = None) 
             f"Task {task.name!r}: unknown type {task.type!r}.{nearest(task.type, table)} "
             f"Task types: {listed(table)}. Pass a head of your own as heads={{{task.type!r}: MyHead}}."
         )
-    check_complete(table[task.type], task.type)
-    table[task.type].check(task)
-    table[task.type].check_calibration(task)
-    return table[task.type]
+    kind = table[task.type]
+    if task.inputs:
+        if kind not in JOINT:
+            valid = [name for name, known in HEADS.items() if known in JOINT]
+            raise UserError(
+                f"Task {task.name!r}: inputs={list(task.inputs)} is for the types {listed(valid)}, found "
+                f"{task.type!r}. Leave inputs out, or choose one of these."
+            )
+        kind = JOINT[kind]
+    check_complete(kind, task.type)
+    kind.check(task)
+    kind.check_calibration(task)
+    return kind

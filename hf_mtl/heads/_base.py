@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import Modality, TaskConfig
 from hf_mtl.encoder import States
 from hf_mtl.heads._layers import LayerMix, check_layers
 from hf_mtl.heads._output import HeadOutput, ScoredBatch
@@ -58,6 +58,16 @@ class Head(TaskType, nn.Module):
         self.reads_layers = task.layers is not None and task.layers != count
         self.mix = LayerMix(count, task.layer_dropout) if task.layers == "mix" else None
         self.classifier: Any = self.make_classifier(encoder_config)
+
+    @classmethod
+    def for_encoders(cls, task: TaskConfig, configs: Mapping[Modality, PreTrainedConfig]) -> Head:
+        """Return a new head on a model's encoders.
+
+        Args:
+            task: The task.
+            configs: The config of each encoder, by what it reads.
+        """
+        return cls(task, configs[cls.modality()])
 
     def make_classifier(self, encoder_config: PreTrainedConfig) -> nn.Module:
         """Return the head's layers: those of its family's stock class, or others with the same attributes."""

@@ -73,8 +73,13 @@ class TaskType:
 
     @classmethod
     def modality(cls) -> Modality:
-        """Return which of a model's encoders the task reads."""
+        """Return which of a model's encoders the task reads; of both that of texts."""
         return "image" if cls.reads == "image" else "text"
+
+    @classmethod
+    def modalities(cls) -> tuple[Modality, ...]:
+        """Return all of a model's encoders that the task reads."""
+        return (cls.modality(),)
 
     # What the task is
 

@@ -10,10 +10,10 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import picture_of, pixels_of
-from hf_mtl_light.encoding import EncodedRow, Row, RowError, Window, WindowEncoder
+from hf_mtl_light.encoding import EncodedRow, Row, RowError, Window, WindowEncoder, can_read
 from hf_mtl_light.words import Reading, WordMap
 
-__all__ = ["PictureWindow", "RowEncoder"]
+__all__ = ["PairWindow", "PictureWindow", "RowEncoder"]
 
 #: What a picture counts as among tokens, when windows are put into passes: an encoder's patches, about.
 _TOKENS = 256
@@ -33,6 +33,22 @@ class PictureWindow(Window):
     def key(self) -> Any:
         """What distinguishes it: pictures are not compared."""
         return id(self.pixels)
+
+
+@dataclass(frozen=True)
+class PairWindow(Window):
+    """A text with its picture: without tokens the picture alone.
+
+    Args:
+        pixels: [channels, height, width]; ``None``: the text alone.
+    """
+
+    pixels: torch.Tensor | None
+
+    @property
+    def key(self) -> Any:
+        """What distinguishes it: pictures are not compared."""
+        return self.ids, self.type_ids, id(self.pixels)
 
 
 class RowEncoder(WindowEncoder):
@@ -71,21 +87,42 @@ class RowEncoder(WindowEncoder):
         Raises:
             RowError: If a picture cannot be read, or there is no image processor.
         """
+        if reading == "joint":
+            return self._pairs(rows)
         if reading != "image":
             return super().encode(rows, needs_raw_tokens, reading, needs_ids)
         if not rows:
             return []
-        if self.image_processor is None:
-            raise RowError(
-                rows[0],
-                "it has a picture, and there is no image processor. Pass the model's: "
-                "image_processor=AutoImageProcessor.from_pretrained(name).",
-            )
         # One by one: of a photo only its pixels for the encoder stay in memory.
         return [self._picture(row) for row in rows]
 
     def _picture(self, row: Row) -> EncodedRow:
+        pixels, size = self._pixels(row)
+        window = PictureWindow([0] * _TOKENS, None, 0, _TOKENS, 1, pixels)
+        return EncodedRow([window], WordMap("", [], [], picture_size=size))
+
+    def _pixels(self, row: Row) -> tuple[torch.Tensor, tuple[int, int]]:
+        """Return what an encoder sees of a row's picture, and the picture's size."""
+        if self.image_processor is None:
+            raise RowError(
+                row,
+                "it has a picture, and there is no image processor. Pass the model's: "
+                "image_processor=AutoImageProcessor.from_pretrained(name).",
+            )
         picture = picture_of(row)
         [pixels] = pixels_of(self.image_processor, [picture])
-        window = PictureWindow([0] * _TOKENS, None, 0, _TOKENS, 1, pixels)
-        return EncodedRow([window], WordMap("", [], [], picture_size=picture.size))
+        return pixels, picture.size
+
+    def _pairs(self, rows: Sequence[Row]) -> list[EncodedRow]:
+        """Return rows as texts with their pictures; of a long text each window has the picture."""
+        texts = iter(super().encode([row for row in rows if can_read(row, "text")]))
+        found = []
+        for row in rows:
+            pixels = None if row.image is None else self._pixels(row)[0]
+            if can_read(row, "text"):
+                text = next(texts)
+                windows: list[Window] = [PairWindow(**vars(window), pixels=pixels) for window in text.windows]
+                found.append(EncodedRow(windows, text.words))
+            else:
+                found.append(EncodedRow([PairWindow([], None, 0, 0, 1, pixels)], WordMap("", [], [])))
+        return found

@@ -47,7 +47,7 @@ def make_answerer(
     chosen = [task for task in model.tasks if tasks is None or task.name in tasks]
     if tasks is None and image_processor is None and tokenizer is not None:
         # Texts are what is asked: tasks of pictures are answered ``None``, as is any whose input a row lacks.
-        chosen = [task for task in chosen if model.task_heads[task.name].modality() == "text"]
+        chosen = [task for task in chosen if "image" not in model.task_heads[task.name].modalities()]
     check_processors(tokenizer, image_processor, chosen, {n: type(h) for n, h in model.task_heads.items()})
     if look_ahead is None:
         look_ahead = LOOK_AHEAD if image_processor is None else _PICTURES_AHEAD

@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl._names import listed
-from hf_mtl.inference._pictures import PictureWindow
+from hf_mtl.inference._pictures import PairWindow, PictureWindow
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.encoding import Window
 from hf_mtl_light.errors import UserError
@@ -48,7 +48,9 @@ class ModelRunner:
         """Return the logits of some windows: see `Runner`."""
         device = self.model.device
         inputs: dict[str, torch.Tensor]
-        if pixels := [window.pixels for window in windows if isinstance(window, PictureWindow)]:
+        if pairs := [window for window in windows if isinstance(window, PairWindow)]:
+            inputs = {name: value.to(device) for name, value in self._joint(pairs).items()}
+        elif pixels := [window.pixels for window in windows if isinstance(window, PictureWindow)]:
             inputs = {"pixel_values": torch.stack(pixels).to(device)}
         else:
             inputs = {n: torch.from_numpy(v).to(device) for n, v in pad_windows(windows, self.tokenizer).items()}
@@ -60,3 +62,20 @@ class ModelRunner:
         ):
             logits = self.model.flat_logits(tasks=tasks, **inputs)
         return {name: value.float().cpu().numpy() for name, value in logits.items()}
+
+    def _joint(self, windows: Sequence[PairWindow]) -> dict[str, torch.Tensor]:
+        """Return the inputs of texts with their pictures."""
+        texts = [window for window in windows if window.ids]
+        pixels = [window.pixels for window in windows if window.pixels is not None]
+        inputs = (
+            {name: torch.from_numpy(value) for name, value in pad_windows(texts, self.tokenizer).items()}
+            if texts
+            else {}
+        )
+        if pixels:
+            inputs["pixel_values"] = torch.stack(pixels)
+        of_text, of_picture = iter(range(len(texts))), iter(range(len(pixels)))
+        inputs["pairs"] = torch.tensor(
+            [[next(of_text) if w.ids else -1, -1 if w.pixels is None else next(of_picture)] for w in windows]
+        )
+        return inputs

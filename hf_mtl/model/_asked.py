@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import MODALITIES, Modality
+from hf_mtl.encoder import JointStates, States
 from hf_mtl.heads import Head
 from hf_mtl_light.errors import UserError
 
-__all__ = ["asked_heads", "given_inputs"]
+__all__ = ["asked_heads", "given_inputs", "states_of"]
 
 #: The argument of a pass that holds what an encoder reads.
 _INPUTS: dict[Modality, str] = {"text": "input_ids", "image": "pixel_values"}
@@ -65,8 +68,23 @@ def asked_heads(
         if rows is not None and not len(rows.get(name, ())):
             continue
         reads = heads[name].modality()
-        if reads in given:
+        if any(kind in given for kind in heads[name].modalities()):
             found[name] = heads[name]
         elif tasks is not None or rows is not None:
             raise UserError(f"Task {name!r} reads {MODALITIES[reads]}, and the batch has none: pass {_INPUTS[reads]}.")
     return found
+
+
+def states_of(
+    head: Head, found: Mapping[Modality, tuple[States, Sequence[torch.Tensor]]], pairs: torch.Tensor | None
+) -> tuple[States, Sequence[torch.Tensor]]:
+    """Return the last states that a head reads, and those of all layers where it reads some.
+
+    Args:
+        head: The head.
+        found: What each encoder gave.
+        pairs: See `MultiTaskModel.forward`.
+    """
+    if head.reads == "joint":
+        return JointStates.of({kind: states for kind, (states, _) in found.items()}, pairs), []
+    return found[head.modality()]

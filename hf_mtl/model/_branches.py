@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from torch import nn
@@ -69,23 +69,26 @@ class BranchedModel(PreTrainedModel):
         return depths
 
     def _passes(
-        self, heads: Mapping[str, Head], kwargs: Mapping[str, Any], idle: Modality = "text"
+        self, heads: Mapping[str, Head], kwargs: Mapping[str, Any], given: Sequence[Modality]
     ) -> Iterator[tuple[dict[str, Head], PreTrainedModel, bool]]:
         """Yield the heads that read the same layers, the encoder to run for them, and whether one reads lower layers.
 
-        Without branches that is all heads of texts and their encoder, then all of pictures and theirs. Where several
-        branches are read, the layers below them run in the first pass alone.
+        Without branches that is all heads of texts and their encoder, then all of pictures and theirs; heads of both
+        come twice. Where several branches are read, the layers below them run in the first pass alone.
 
         Args:
             heads: The heads that are asked, by task.
             kwargs: Arguments of the encoder.
-            idle: Which encoder runs where no head is asked.
+            given: What the batch holds; where no head is asked, the first encoder that reads some of it runs.
         """
         beside: dict[str, Head] = {}
         if self.image_encoder is not None:
-            beside = {name: head for name, head in heads.items() if head.modality() == "image"}
-            heads = {name: head for name, head in heads.items() if name not in beside}
-            if not heads and (beside or idle == "image"):
+            by_kind: dict[Modality, dict[str, Head]] = {
+                kind: {name: head for name, head in heads.items() if kind in given and kind in head.modalities()}
+                for kind in ("text", "image")
+            }
+            heads, beside = by_kind["text"], by_kind["image"]
+            if not heads and (beside or given[0] == "image"):
                 yield beside, self.image_encoder, any(head.reads_layers for head in beside.values())
                 return
         # The encoder's own layers come first: what else it returns is then the same with and without branches.

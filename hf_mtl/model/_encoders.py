@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from hf_mtl._names import listed
 from hf_mtl.configuration import MODALITIES, Modality, MultiTaskConfig, TaskConfig, modality
@@ -16,7 +16,7 @@ from hf_mtl.heads import Head, head_class, reads_pooler
 from hf_mtl.model._task_modules import TaskModules
 from hf_mtl_light.errors import UserError
 
-__all__ = ["build_heads", "encoder_config_of", "load_encoders", "made_encoder"]
+__all__ = ["build_heads", "load_encoders", "made_encoder"]
 
 
 def load_encoders(
@@ -94,12 +94,13 @@ def build_heads(config: MultiTaskConfig, heads: Mapping[str, type[Head]] | None)
                     f"Task {task.name!r}: branch {task.branch!r} is one of the encoder of texts, and {task.type} reads "
                     "pictures. Leave branch out."
                 )
-            found[task.name] = kind(task, encoder_config_of(config, task, kind))
+            _check_encoders(config, task, kind)
+            found[task.name] = kind.for_encoders(task, config.encoder_configs)
     return TaskModules(found)
 
 
-def encoder_config_of(config: MultiTaskConfig, task: TaskConfig, kind: type[Head]) -> PreTrainedConfig:
-    """Return the config of the encoder that a task reads.
+def _check_encoders(config: MultiTaskConfig, task: TaskConfig, kind: type[Head]) -> None:
+    """Check that a model has the encoders that a task reads.
 
     Args:
         config: The model's config.
@@ -109,11 +110,10 @@ def encoder_config_of(config: MultiTaskConfig, task: TaskConfig, kind: type[Head
     Raises:
         ValueError: If the model has no encoder of what the task reads.
     """
-    configs, reads = config.encoder_configs, kind.modality()
-    if reads not in configs:
-        what = MODALITIES[reads]
-        raise UserError(
-            f"Task {task.name!r}: {task.type} reads {what}, and the model has no encoder of {what}. "
-            f"Give it one: MultiTaskModel.from_encoder({{{reads!r}: name, ...}}, tasks)."
-        )
-    return configs[reads]
+    for reads in kind.modalities():
+        if reads not in config.encoder_configs:
+            what = MODALITIES[reads]
+            raise UserError(
+                f"Task {task.name!r}: {task.type} reads {what}, and the model has no encoder of {what}. "
+                f"Give it one: MultiTaskModel.from_encoder({{{reads!r}: name, ...}}, tasks)."
+            )

@@ -14,7 +14,7 @@ from hf_mtl.configuration import Modality, MultiTaskConfig, TaskConfig, check_bu
 from hf_mtl.encoder import States, encode_images
 from hf_mtl.heads import Head, OwnLayers
 from hf_mtl.model._adapters import AdaptedModel
-from hf_mtl.model._asked import asked_heads, given_inputs
+from hf_mtl.model._asked import asked_heads, given_inputs, states_of
 from hf_mtl.model._branches import BranchedModel, build_branches
 from hf_mtl.model._encoders import build_heads, load_encoders, made_encoder
 from hf_mtl.model._freezing import FreezableModel, apply_frozen
@@ -23,14 +23,21 @@ from hf_mtl.model._outputs import MultiTaskOutput
 from hf_mtl.model._padding_free import PaddingFreeModel
 from hf_mtl.model._prediction_layers import load_prediction_layers
 from hf_mtl.model._saving import ShareableModel
-from hf_mtl.model._task_view import TaskView, view_task
+from hf_mtl.model._tasks import TaskedModel
 from hf_mtl.stock import ExchangeableModel
 
 __all__ = ["MultiTaskModel"]
 
 
 class MultiTaskModel(
-    LoadableModel, ExchangeableModel, ShareableModel, AdaptedModel, FreezableModel, BranchedModel, PaddingFreeModel
+    LoadableModel,
+    ExchangeableModel,
+    ShareableModel,
+    AdaptedModel,
+    FreezableModel,
+    BranchedModel,
+    PaddingFreeModel,
+    TaskedModel,
 ):
     r"""One pretrained encoder that answers several tasks in one pass.
 
@@ -203,30 +210,6 @@ class MultiTaskModel(
         found: dict[Modality, PreTrainedModel] = {modality(self.encoder.config): self.encoder}
         return found if self.image_encoder is None else {**found, "image": self.image_encoder}
 
-    @property
-    def tasks(self) -> list[TaskConfig]:
-        """The tasks, in order."""
-        return list(self.config.tasks)
-
-    def replace_task(self, task: TaskConfig) -> None:
-        """Put a task in the place of the one of the same name, keeping its head's weights."""
-        self.config.task(task.name)
-        self.config.tasks = [task if old.name == task.name else old for old in self.config.tasks]
-        self.task_heads[task.name].task = task
-
-    def for_task(self, name: str) -> TaskView:
-        """Return a task as a separate model, for Transformers' stock pipelines; it shares this model's weights.
-
-        Args:
-            name: The task.
-
-        Raises:
-            KeyError: If there is no such task.
-        """
-        self.config.task(name)
-        head = self.task_heads[name]
-        return view_task(self, head, self.config.encoder_configs[head.modality()])
-
     # What Transformers asks of a model
 
     def get_input_embeddings(self) -> nn.Module:
@@ -252,6 +235,7 @@ class MultiTaskModel(
         position_ids: torch.Tensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
+        pairs: torch.Tensor | None = None,
         labels: Mapping[str, torch.Tensor] | None = None,
         rows: Mapping[str, torch.Tensor] | None = None,
         tasks: Sequence[str] | None = None,
@@ -273,6 +257,8 @@ class MultiTaskModel(
             inputs_embeds: [B, L, H] in place of ``input_ids``.
             pixel_values: [B', channels, height, width], pictures as their encoder's image processor makes them. Tasks
                 of pictures see these B' rows, tasks of texts the B rows of ``input_ids``.
+            pairs: [P, 2] int64, which text and which picture belong together, -1 for none: the P rows of tasks that
+                read both. ``None``: those of the same number.
             labels: For each task with labels what its head's ``encode_labels`` gives: [R] class ids or numbers, [R, C]
                 zeros and ones, or [R, L] tag ids with -100, the head's ``no_label``, at positions without a label.
             rows: For each task: [R] int64, the rows that its head sees; a task that is not named sees none.
@@ -299,9 +285,9 @@ class MultiTaskModel(
         inputs = {name: value for name, value in {**given, "position_ids": position_ids}.items() if value is not None}
         has = given_inputs(inputs_embeds if input_ids is None else input_ids, pixel_values)
         heads = asked_heads(self.task_heads, has, tasks, labels, rows)
-        read: dict[str, tuple[States, Sequence[torch.Tensor]]] = {}
+        read: dict[str, dict[Modality, tuple[States, Sequence[torch.Tensor]]]] = {name: {} for name in heads}
         outputs = []
-        for of_branch, encoder, reads_layers in self._passes(heads, kwargs, idle=has[0]):
+        for of_branch, encoder, reads_layers in self._passes(heads, kwargs, has):
             states: States
             if pixel_values is not None and modality(encoder.config) == "image":
                 states, layers, encoded = encode_images(encoder, pixel_values, reads_layers, **kwargs)
@@ -310,7 +296,8 @@ class MultiTaskModel(
                 encoded = None
             else:
                 states, layers, encoded = self.encode(inputs, attention_mask, reads_layers, encoder, **kwargs)
-            read.update(dict.fromkeys(of_branch, (self._in_precision_of_heads(states), layers)))
+            for name in of_branch:
+                read[name][modality(encoder.config)] = (self._in_precision_of_heads(states), layers)
             outputs.append((states, encoded))
         (any_states, encoded), logits, losses, judged = outputs[0], {}, {}, {}
         weighted: torch.Tensor | None = None
@@ -318,7 +305,7 @@ class MultiTaskModel(
             chosen = rows[name] if rows is not None else None
             # Heads compute in the precision of their weights: they are small, and autocast on a CPU would have a
             # kernel compiled for each number of rows or tokens.
-            last, layers = read[name]
+            last, layers = states_of(head, read[name], pairs)
             with torch.autocast(last.values.device.type, enabled=False):
                 states = head.read(last, layers)
                 states = states if chosen is None else states.select(chosen)
@@ -355,6 +342,7 @@ class MultiTaskModel(
         tasks: Sequence[str] | None = None,
         tokens: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
+        pairs: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Return each task's logits and no more, without padding: for answering.
 
@@ -365,6 +353,7 @@ class MultiTaskModel(
             tasks: Names of the tasks to run; ``None`` runs all whose inputs are there.
             tokens: [B, L] bool, the m tokens whose logits tasks of masked tokens compute; ``None``: all.
             pixel_values: [B', channels, height, width], which tasks of pictures see.
+            pairs: [P, 2]: see `forward`.
 
         Returns:
             [B, C]; for tagging [N, C], text after text; for masked tokens [m, V].
@@ -377,7 +366,8 @@ class MultiTaskModel(
         has = given_inputs(input_ids, pixel_values)
         heads = asked_heads(self.task_heads, has, tasks)
         logits = {}
-        for of_branch, encoder, reads_layers in self._passes(heads, {}, idle=has[0]):
+        waiting: dict[str, dict[Modality, tuple[States, Sequence[torch.Tensor]]]] = {}
+        for of_branch, encoder, reads_layers in self._passes(heads, {}, has):
             last: States
             if pixel_values is not None and modality(encoder.config) == "image":
                 last, layers, _ = encode_images(encoder, pixel_values, reads_layers)
@@ -392,7 +382,14 @@ class MultiTaskModel(
             states = self._in_precision_of_heads(last)
             with torch.autocast(states.values.device.type, enabled=False):
                 for name, head in of_branch.items():
+                    if head.reads == "joint":
+                        waiting.setdefault(name, {})[modality(encoder.config)] = (states, layers)
+                        continue
                     logits[name] = head.flat_logits(head.read(states, layers), self.encoder, tokens)
+        for name, found in waiting.items():
+            both, layers = states_of(heads[name], found, pairs)
+            with torch.autocast(both.values.device.type, enabled=False):
+                logits[name] = heads[name].flat_logits(heads[name].read(both, layers), self.encoder)
         return {name: logits[name] for name in heads}
 
     def _in_precision_of_heads(self, states: States) -> States:

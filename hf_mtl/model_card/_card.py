@@ -173,7 +173,7 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
     separate = facts.encoder_parameters * len(facts.tasks) + sum(facts.head_parameters.values())
     sample = facts.examples[0][0] if facts.examples else _SAMPLE
     more = {key: value for task in facts.tasks for key, value in facts.head(task).example_columns.items()}
-    reads = {facts.head(task).modality() for task in facts.tasks} or {"text"}
+    reads = {kind for task in facts.tasks for kind in facts.head(task).modalities()} or {"text"}
     subjects = {"text": "a text", "image": "a picture"}
     if "image" in reads:
         more["image"] = _PICTURE

@@ -206,7 +206,7 @@ def _label_axes(model: MultiTaskModel, head: Head) -> dict[str, int]:
     nothing: dict[str, Any] = dict.fromkeys(PER_LABEL)
     longer = dataclasses.replace(task, labels=(*(task.labels or ()), *_unused(task)), **nothing)
     with torch.device("meta"):
-        other = type(head)(longer, model.config.encoder_configs[head.modality()])
+        other = type(head).for_encoders(longer, model.config.encoder_configs)
     shapes = {key: value.shape for key, value in other.state_dict().items()}
     return {
         key: sum(one != two for one, two in zip(value.shape, shapes[key], strict=True))
@@ -225,9 +225,10 @@ def _new_head(model: MultiTaskModel, task: TaskConfig, heads: Mapping[str, type[
     was_training = model.training
     # A model of that task alone on the same encoder initialises the head as its family does, and touches nothing else.
     alone = dataclasses.replace(task, branch=None)
-    encoder = model.encoders.get(head_class(task, heads).modality(), model.encoder)
+    encoders = {name: model.encoders[name] for name in head_class(task, heads).modalities() if name in model.encoders}
+    given: Any = next(iter(encoders.values()), model.encoder) if len(encoders) < 2 else encoders
     built = MultiTaskModel.from_encoder(
-        encoder, [alone], heads=heads, unpad="auto" if encoder is not model.encoder else model.unpad
+        given, [alone], heads=heads, unpad=model.unpad if model.encoder in (given, *encoders.values()) else "auto"
     )
     head = built.task_heads[task.name]
     head.task = task

@@ -136,7 +136,8 @@ class ModelAnswers:
             if lesson.folder in self._models:
                 continue
             teacher = load_teacher(lesson.folder)
-            taught = {start.heads[each].modality() for each, own in lessons.items() if own.folder == lesson.folder}
+            of_teacher = [start.heads[each] for each, own in lessons.items() if own.folder == lesson.folder]
+            taught = {kind for head in of_teacher for kind in head.modalities()}
             if (reason := _why_not_beside(teacher, taught, start)) is not None:
                 raise UserError(
                     f"teacher {lesson.folder!r} {reason}, so it cannot run beside it. Store its predictions first, "
@@ -163,7 +164,8 @@ class ModelAnswers:
         for names in self._passes(batch.heads):
             model = self._models[self._lessons[names[0]].folder]
             rows = {self._lessons[name].task: batch.inputs["rows"][name] for name in names}
-            read = [key for kind in {batch.heads[name].modality() for name in names} for key in _INPUTS[kind]]
+            kinds = {kind for name in names for kind in batch.heads[name].modalities()}
+            read = ["pairs", *(key for kind in kinds for key in _INPUTS[kind])]
             inputs = {key: batch.inputs[key] for key in read if batch.inputs.get(key) is not None}
             with torch.autocast(model.device.type, enabled=False):
                 logits = model(**inputs, rows=rows, tasks=list(rows)).logits

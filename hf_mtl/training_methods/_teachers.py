@@ -89,11 +89,11 @@ def _tasks_of(folder: str) -> list[TaskConfig]:
         raise UserError(f"teacher {folder!r}: {' '.join(str(error).split())}") from error
 
 
-def _kind(task: TaskConfig) -> tuple[Modality, str] | None:
+def _kind(task: TaskConfig) -> tuple[tuple[Modality, ...], str] | None:
     """Return what tasks have in common that can teach each other; ``None``: it teaches none."""
     head = kind_of(task)
     kind = "labels" if task.is_multi_label else head.lesson_kind
-    return None if kind is None else (head.modality(), kind)
+    return None if kind is None else (head.modalities(), kind)
 
 
 def label_order(task: TaskConfig, labels: Sequence[str] | None) -> tuple[int, ...] | None:

@@ -32,6 +32,8 @@ def can_read(row: Row, reading: Reading) -> bool:
         return isinstance(row.text, str) and row.text_pair is not None
     if reading == "choices":
         return row.choices is not None
+    if reading == "joint":
+        return True
     return bool(row.text) or row.image is None
 
 
