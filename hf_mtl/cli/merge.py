@@ -84,11 +84,11 @@ def _made(
         )
     if average:
         total = sum(factors or [1.0] * len(models))
-        parts = [
+        weighted = [
             f"{shown_name(name)} ({factor / total:.3g})"
             for name, factor in zip(models, factors or [1.0] * len(models), strict=True)
         ]
-        return f"The weighted mean of the weights of {', '.join(parts)} (a soup)."
+        return f"The weighted mean of the weights of {', '.join(weighted)} (a soup)."
     return f"The heads of {', '.join(map(shown_name, models))} on the encoder that they share."
 
 

@@ -19,6 +19,7 @@ from hf_mtl.heads._balanced import MOST_POS_WEIGHT, balanced_class_weights, bala
 from hf_mtl.heads._base import Head
 from hf_mtl.heads._boxes import BOXES, LABELS, Objects, as_columns
 from hf_mtl.heads._complete import check_complete
+from hf_mtl.heads._drawing import draw_boxes
 from hf_mtl.heads._joint_head import JointHead, JointLayers
 from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.heads._layers import LayerMix
@@ -104,6 +105,7 @@ __all__ = [
     "balanced_pos_weight",
     "class_target",
     "distribution",
+    "draw_boxes",
     "encoder_name",
     "head_class",
     "infer_scheme",

@@ -27,6 +27,7 @@ _SHARED = (
     *("adapter_config.json", "adapter_model.safetensors"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.*", "merges.txt", "*.model", "chat_template.jinja"),
+    *("preprocessor_config.json", "processor_config.json", "card_picture_*.png"),
 )
 #: What a training resumes from, besides. PyTorch's own pickles of numbers, which name no file.
 _CHECKPOINT = (

@@ -17,6 +17,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import Head
 from hf_mtl.model_card._facts import CardFacts
 from hf_mtl.model_card._metadata import merge_metadata, metadata
+from hf_mtl.model_card._pictures import picture_name, write_pictures
 from hf_mtl.model_card._template import SELF_CONTAINED, TEMPLATE
 from hf_mtl_light.outputs import write_text_whole
 from hf_mtl_light.text import cell_text, markdown_text, redacted
@@ -102,6 +103,7 @@ def write_card(
         # A training's result must not be lost over a slip in a hand-written card.
         logger.warning(f"{path.name} is left as it is: its metadata cannot be read ({error}).")
         return
+    write_pictures(path.parent, facts)
     write_text_whole(path, text)
 
 
@@ -195,6 +197,7 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
         "sample": json.dumps(sample, ensure_ascii=False),
         "row": json.dumps(row if more else sample, ensure_ascii=False),
         "subject": " or ".join(subject for name, subject in subjects.items() if name in reads),
+        "always_picks": not all(facts.head(task).labels_objects for task in facts.tasks),
         "reads_texts": "text" in reads,
         "reads_pictures": "image" in reads,
         "picture": _PICTURE,
@@ -205,6 +208,10 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
             for text, answers in facts.examples
             # A text alone is no input for some tasks.
             if (given := {task: answer for task, answer in answers.items() if answer is not None})
+        ],
+        "pictures": [
+            {"file": picture_name(number), "answer": _harmless(_as_json(answers))}
+            for number, (_, answers) in enumerate(facts.pictures)
         ],
         "self_contained": SELF_CONTAINED.format(model_id=model_id or facts.name) if facts.self_contained else "",
         "results": [

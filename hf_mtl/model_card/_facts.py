@@ -96,6 +96,7 @@ class CardFacts:
         steps: Optimizer steps of the training.
         results: How well it answers.
         examples: Texts and its answers to them.
+        pictures: Pictures of Pillow and its answers to them.
         self_contained: Whether its code lies beside it.
         tags: Further tags.
         stock_tasks: Names of the tasks that can be exported as stock models.
@@ -123,6 +124,7 @@ class CardFacts:
     steps: int | None = None
     results: Sequence[ResultFacts] = ()
     examples: Sequence[tuple[str, Mapping[str, Any]]] = ()
+    pictures: Sequence[tuple[Any, Mapping[str, Any]]] = ()
     self_contained: bool = False
     tags: Sequence[str] = ()
     stock_tasks: Sequence[str] = ()

@@ -40,6 +40,13 @@ One encoder pass answers {{ tasks|length }} {{ "questions" if tasks|length > 1 e
 ```
 {% endfor %}
 {%- endif %}
+{%- for picture in pictures %}
+![What the model answers to an example picture]({{ picture.file }})
+
+```json
+{{ picture.answer }}
+```
+{% endfor %}
 <!-- hf_mtl:end answers -->
 
 ## Use
@@ -169,7 +176,9 @@ This model was not evaluated when this card was written.
 {% if reads_pictures -%}
 - A picture is resized to what its encoder takes, and perhaps cropped: what is small, or at an edge, can be lost.
 {% endif -%}
+{% if always_picks -%}
 - A task always picks among the labels above: {{ subject }} that fits none gets one all the same.
+{% endif -%}
 - {{ calibration }}
 - What the encoder and the datasets are biased by, this model is, too.
 {% if reads_texts and not language -%}

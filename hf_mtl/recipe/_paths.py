@@ -11,7 +11,7 @@ from typing import Any
 
 from hf_mtl.recipe._mistakes import RecipeError
 
-__all__ = ["encoder_path", "load_arguments", "methods_with_paths", "portable", "portable_load"]
+__all__ = ["encoder_path", "existing_files", "load_arguments", "methods_with_paths", "portable", "portable_load"]
 
 # Builders of `datasets` that read files; of any other path, data_files are names inside a Hub repository.
 _FILE_BUILDERS = ("arrow", "csv", "json", "pandas", "parquet", "text", "webdataset", "xml")
@@ -48,6 +48,20 @@ def _each(files: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(files, list):
         return [change(value) for value in files]
     return change(files)
+
+
+def existing_files(paths: list[Any], folder: Path, where: str) -> list[str]:
+    """Return the paths of files that exist.
+
+    Args:
+        paths: The paths as a recipe names them.
+        folder: The recipe's folder.
+        where: Dotted path of the list in the recipe.
+
+    Raises:
+        RecipeError: If one does not exist.
+    """
+    return [_existing(path, folder, where) for path in paths]
 
 
 def load_arguments(load: Mapping[str, Any], folder: Path, where: str) -> dict[str, Any]:

@@ -309,6 +309,8 @@ class PreparedRecipe:
         training.setdefault("seed", args.seed)
         if "logging_strategy" not in training:
             training.setdefault("logging_steps", args.logging_steps)
+        if training.get("card_pictures"):
+            training["card_pictures"] = [portable(path, folder) for path in training["card_pictures"]]
         training.pop("hub_token", None)  # a secret; the stored login takes its place
         start, options = self.encoder
         augmentation = {name: made.options() for name, made in make_augmentations(args.augmentation).items()}

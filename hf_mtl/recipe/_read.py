@@ -11,7 +11,7 @@ from pydantic import PrivateAttr, ValidationError
 
 from hf_mtl.recipe._continued import fields_of_model, model_config
 from hf_mtl.recipe._mistakes import RecipeError
-from hf_mtl.recipe._paths import encoder_path, methods_with_paths
+from hf_mtl.recipe._paths import encoder_path, existing_files, methods_with_paths
 from hf_mtl.recipe._processors import Processors, load_processors
 from hf_mtl.recipe._schema import RecipeKeys, as_recipe_error
 from hf_mtl.recipe._training import make_arguments
@@ -93,6 +93,8 @@ class ReadRecipe(RecipeKeys):
         try:
             recipe = cls.model_validate(dict(values))
             recipe._training = recipe.check()
+            if isinstance(pictures := recipe._training.get("card_pictures"), list):
+                recipe._training["card_pictures"] = existing_files(pictures, folder, "training.card_pictures")
             if recipe.methods:
                 recipe._training["methods"] = methods_with_paths(recipe.methods, folder)
         except ValidationError as error:

@@ -225,6 +225,13 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "the data are never shown."
         },
     )
+    card_pictures: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Paths of pictures that the model card shows with the model's answers, boxes drawn. They are "
+            "copied beside the card, and shared with it. Default: none."
+        },
+    )
 
     def __post_init__(self) -> None:
         for name, value, choices in (

@@ -14,6 +14,7 @@ from hf_mtl.data import MultiTaskCollator
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.samplers import DatasetSampler
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._card_pictures import check_card_pictures
 from hf_mtl.trainer._scoring import Metric
 from hf_mtl_light.errors import UserError, UserTypeError
 
@@ -76,7 +77,8 @@ def check_kinds(args: Any, processing_class: PreTrainedTokenizerBase | None, ima
 
     Raises:
         TypeError: If the arguments are Transformers' own.
-        ValueError: If there is neither a tokenizer nor an image processor, or there are several GPUs.
+        ValueError: If there is neither a tokenizer nor an image processor, a picture
+            of the card cannot be read, or there are several GPUs.
     """
     if not isinstance(args, MultiTaskTrainingArguments):
         raise UserTypeError(f"args must be MultiTaskTrainingArguments, found {type(args).__name__}.")
@@ -87,6 +89,7 @@ def check_kinds(args: Any, processing_class: PreTrainedTokenizerBase | None, ima
             "torch.nn.DataParallel cannot split a batch of several tasks. Start one process a GPU instead: "
             "torchrun --nproc_per_node N, or accelerate launch."
         )
+    check_card_pictures(args.card_pictures or (), image_processor)
     return image_processor if processing_class is None else processing_class
 
 

@@ -188,7 +188,8 @@ class EvaluatingTrainer(SearchingTrainer):
         scorers = self._filled_scorers(datasets, answers)
         scores = {name: scorer.compute(details) for name, scorer in scorers.items() if scorer.rows}
         if not self.is_in_train and self.is_world_process_zero():
-            self._scored_rows[prefix] = {name: scorer.by_dataset() for name, scorer in scorers.items() if scorer.rows}
+            by_task = {name: scorers[name].by_dataset(found["score"]) for name, found in scores.items()}
+            self._scored_rows[prefix] = by_task
         if not scores:
             return None
         labelled = sum(scorer.rows for scorer in scorers.values())

@@ -22,6 +22,7 @@ from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts, address_card
 from hf_mtl.samplers import DatasetSampler
 from hf_mtl.samplers.plan import SamplingRules
 from hf_mtl.trainer._calibration_card import write_calibration
+from hf_mtl.trainer._card_pictures import answered_pictures
 from hf_mtl.trainer._strategies import describe_strategies
 from hf_mtl.trainer._thresholds import ThresholdTrainer
 from hf_mtl_light.errors import UserError
@@ -41,6 +42,7 @@ _ON_CARD = ("learning_rate", "num_train_epochs", "per_device_train_batch_size", 
 _NOT_ON_CARD = (
     *(
         "card_examples",
+        "card_pictures",
         "push_to_hub",
         "hub_",
         "logging_",
@@ -187,6 +189,7 @@ class PublishingTrainer(ThresholdTrainer):
                 for dataset, scored in datasets.items()
             ],
             examples=self._examples(),
+            pictures=answered_pictures(self._plain_model, self.data_collator, self.args.card_pictures or ()),
             **given,
         )
 

@@ -109,7 +109,7 @@ _LEAST = {
     "dataloader_num_workers": 0,
 }
 #: Lists of texts, whose letters a text alone would be taken for.
-_LISTS = ("frozen_heads", "card_examples")
+_LISTS = ("frozen_heads", "card_examples", "card_pictures")
 
 
 def check_values(args: TrainingArguments) -> None:

@@ -38,15 +38,15 @@ class ScoredRows:
         metric: The key of the score.
         value: The score.
         rows: The rows with a label.
-        low: Lower end of its interval of 95 %.
+        low: Lower end of its interval of 95 %; ``None`` where it is no function of sums over rows.
         high: The upper end.
     """
 
     metric: str
     value: float
     rows: int
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
 
 
 class TaskScorer:
@@ -94,6 +94,7 @@ class TaskScorer:
         #: What rows add to the main score; ``None`` where it is no function of sums over rows.
         self.statistic = self._row_statistic()
         self._row_sums: dict[str, list[Any]] = {}
+        self._datasets: dict[str, None] = {}
 
     def _row_statistic(self) -> RowStatistic | None:
         """Return what rows add to the main score; of equal keys the last is reported, and a function can have any."""
@@ -137,6 +138,7 @@ class TaskScorer:
                 reads them.
         """
         references = [self.head.reference(self.task, label) for label in labels]
+        self._datasets.update(dict.fromkeys(datasets or ()))
         self._add_sums(predictions, references, datasets or ())
         self.rows += len(references)
         predictions, references = self.head.comparable(predictions, references)
@@ -197,10 +199,16 @@ class TaskScorer:
         kept = [row for rows in self._row_sums.values() for row in rows]
         return np.stack(kept) if kept else None
 
-    def by_dataset(self) -> dict[str, ScoredRows]:
-        """Return the main score on each dataset, with its interval; empty where the score is no function of sums."""
+    def by_dataset(self, score: float) -> dict[str, ScoredRows]:
+        """Return the main score on each dataset, with its interval.
+
+        Where it is no function of sums over rows it is that of all datasets, under their names, without an interval.
+
+        Args:
+            score: The main score of all rows.
+        """
         if self.statistic is None:
-            return {}
+            return {", ".join(self._datasets): ScoredRows(self.main, score, self.rows)}
         scored = {}
         for dataset, kept in self._row_sums.items():
             rows = np.stack(kept)

@@ -130,7 +130,8 @@ NOT_COMPARED = {
     "what is scored and saved": "eval_ per_device_eval_batch_size prediction_loss_only batch_eval_metrics "
     "include_ logging_ log_ report_to run_name project trackio_ save_ enable_jit_checkpoint push_to_hub hub_ "
     "load_best_model_at_end metric_for_best_model greater_is_better output_dir disable_tqdm card_examples "
-    "tune_thresholds calibrate gradient_cosine_steps restore_callback_states_from_checkpoint skip_memory_metrics debug",
+    "card_pictures tune_thresholds calibrate gradient_cosine_steps restore_callback_states_from_checkpoint "
+    "skip_memory_metrics debug",
     "the machine, and how fast it is": "use_cpu bf16 fp16 bf16_full_eval fp16_full_eval tf32 precision torch_ unpad "
     "fast_dropout reuse_memory activation_checkpointing activation_checkpointing_kwargs gradient_checkpointing "
     "gradient_checkpointing_kwargs use_liger_kernel liger_kernel_config use_cache full_determinism accelerator_config "

@@ -12,7 +12,8 @@ from transformers import BitImageProcessorPil
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
 from hf_mtl.data import LabelledDataset, check_rows
-from hf_mtl.heads import HEADS
+from hf_mtl.heads import HEADS, draw_boxes
+from hf_mtl.hub import clean_copy
 from tests.image_encoders import colours, image_processor, squares, tiny_image_encoder
 
 OPTIONS = {"channels": 16, "strides": [0.5, 1]}
@@ -43,11 +44,26 @@ def test_boxes_are_learned_scored_saved_and_answered(tmp_path):
     data = squares(24)
     model = model_of(replace(SHAPES, options={"channels": 16, "strides": [1]}), patch_size=4)
     rates = {"learning_rate": 1e-2, "head_learning_rate": 1e-2}
-    trainer = trainer_of(model, tmp_path, {"photos": data}, num_train_epochs=15, **rates)
+    photo = tmp_path / "photo.png"
+    data[0]["image"].save(photo)
+    given = {"num_train_epochs": 15, "card_pictures": [str(photo)], **rates}
+    trainer = trainer_of(model, tmp_path, {"photos": data}, **given)
     trainer.train()
     metrics = trainer.evaluate()
     assert metrics["eval_shapes_map_50"] > 0.8
     trainer.save_model()
+    trainer.create_model_card()
+    card = (tmp_path / "README.md").read_text()
+    assert f"| `shapes` | photos | validation | 24 | map | {metrics['eval_shapes_map']:.3f} | - |" in card
+    assert "(card_picture_1.png)\n\n```json\n" in card
+    assert "always picks" not in card
+    assert str(tmp_path) not in card
+    with PillowImage.open(tmp_path / "card_picture_1.png") as drawn:
+        assert drawn.size == data[0]["image"].size
+        assert drawn.tobytes() != data[0]["image"].tobytes()
+    shared = clean_copy(tmp_path, tmp_path / "shared")
+    assert {"preprocessor_config.json", "card_picture_1.png"} <= {*shared}
+    assert "photo.png" not in shared
     loaded = MultiTaskModel.from_pretrained(tmp_path)
     answers = [found["shapes"] for found in predict(loaded, None, data["image"], image_processor=image_processor(32))]
     again = trainer.predict({"photos": data.remove_columns("shapes")}).predictions["photos"]
@@ -62,6 +78,13 @@ def test_boxes_are_learned_scored_saved_and_answered(tmp_path):
     assert best["label"] == ["red", "blue"][data[0]["shapes"]["category"][0]]
     expected = {"xmin": left, "ymin": top, "xmax": left + width, "ymax": top + height}
     assert best["box"] == pytest.approx(expected, abs=6)
+
+
+@pytest.mark.parametrize(("name", "message"), [("none.png", "no file"), ("text.png", "cannot be read")])
+def test_a_card_picture_that_cannot_be_shown_is_named_before_training(tmp_path, name, message):
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(ValueError, match=f"card_pictures, .*{name}.*{message}"):
+        trainer_of(model_of(SHAPES), tmp_path, {"photos": squares(4)}, card_pictures=[str(tmp_path / name)])
 
 
 def test_accumulated_steps_equal_whole_ones_in_float64(tmp_path):
@@ -160,3 +183,14 @@ def test_boxes_are_those_of_the_picture_seen_upright():
     [row] = data.read([0])
     assert row.labels["shapes"].boxes == ((0, 30, 10, 40),)
     assert row.picture_size == (10, 40)
+
+
+def test_boxes_are_drawn_at_their_edges_and_the_picture_is_left():
+    picture = PillowImage.new("RGB", (60, 40), "white")
+    box = {"xmin": 10, "ymin": 20, "xmax": 50, "ymax": 35}
+    for objects in ([{"label": "red", "box": box}], [{"label": "red", "score": 0.5, "box": box}]):
+        drawn = draw_boxes(picture, objects, ["blue", "red"])
+        assert all(drawn.getpixel(at) == (0xEE, 0x66, 0x77) for at in ((50, 34), (30, 35), (10, 34)))
+        assert drawn.getpixel((48, 33)) == (255, 255, 255)
+    assert draw_boxes(picture, [{"label": "red", "box": box}], colour="black").getpixel((30, 20)) == (0, 0, 0)
+    assert draw_boxes(picture, []).tobytes() == picture.tobytes()
