@@ -10,7 +10,7 @@ from packaging.version import Version
 from transformers import PreTrainedModel
 from transformers import __version__ as transformers_version
 
-__all__ = ["HAS_DECISIONS", "cpu_has_fast_bfloat16", "install_recorders", "varlen_attention"]
+__all__ = ["HAS_DECISIONS", "cpu_has_fast_bfloat16", "install_recorders", "packed_product", "varlen_attention"]
 
 # torch.cpu.get_capabilities came with 2.11; drop the check when that is the oldest version supported.
 _TORCH_REPORTS_CPU_CAPABILITIES = Version(torch.__version__) >= Version("2.11")
@@ -47,6 +47,20 @@ def varlen_attention(query: torch.Tensor) -> Callable[..., Any] | None:
     from torch.nn.attention.varlen import varlen_attn
 
     return varlen_attn
+
+
+def packed_product() -> Callable[..., Any] | None:
+    """Return oneDNN's product with a packed weight, which torch's own compiler uses; ``None`` where torch lacks it.
+
+    It has no public name. Weights are packed by ``torch.ops.mkldnn._reorder_linear_weight(weight, rows)``.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return None
+    names = ("_linear_pointwise", "_reorder_linear_weight")
+    if not all(hasattr(torch.ops.mkldnn, name) for name in names):
+        return None
+    found: Callable[..., Any] = torch.ops.mkldnn._linear_pointwise.default
+    return found
 
 
 def install_recorders(encoder: PreTrainedModel) -> None:

@@ -18,6 +18,7 @@ from hf_mtl_light.inference import (
     BATCH_TOKENS,
     LOOK_AHEAD,
     Answerer,
+    RecentAnswerers,
     answer_inputs,
     check_finite,
     options_by_task,
@@ -56,6 +57,7 @@ class OnnxPredictor:
     ) -> None:
         folder = Path(folder)
         description = self.description = GraphDescription.read(folder)
+        self._recent = RecentAnswerers()
         self._answers = {task.name: answers_of(task) for task in description.tasks}
         self._max_length = self._checked(max_length, description.max_length)
         runtime = _needed("onnxruntime")
@@ -163,22 +165,23 @@ class OnnxPredictor:
         look_ahead: int = LOOK_AHEAD,
     ) -> Answerer:
         """Return what answers rows with these arguments, those of a call."""
-        asked = options_by_task(
-            self.tasks,
-            top_k=top_k,
-            thresholds=thresholds,
-            aggregation_strategy=aggregation_strategy,
-            ignore_labels=ignore_labels,
-            coverage=coverage,
-        )
-        return self._answerer(
-            max_length,
-            stride,
-            chosen=tasks,
-            options=asked,
-            batch_tokens=batch_tokens,
-            batch_size=batch_size,
-            look_ahead=look_ahead,
+        asked: dict[str, Any] = {
+            "top_k": top_k,
+            "thresholds": thresholds,
+            "aggregation_strategy": aggregation_strategy,
+            "ignore_labels": ignore_labels,
+            "coverage": coverage,
+        }
+        running: dict[str, Any] = {
+            "max_length": max_length,
+            "stride": stride,
+            "chosen": tasks if tasks is None or isinstance(tasks, str) else list(tasks),
+            "batch_tokens": batch_tokens,
+            "batch_size": batch_size,
+            "look_ahead": look_ahead,
+        }
+        return self._recent.get(
+            {**asked, **running}, lambda: self._answerer(options=options_by_task(self.tasks, **asked), **running)
         )
 
     def logits(

@@ -94,11 +94,13 @@ def open_backend(name: str) -> tuple[Any, str]:
     if (folder := Path(name).expanduser()).joinpath(DESCRIPTION_FILE).is_file():
         return OnnxPredictor(folder), "onnxruntime"
     from hf_mtl.cli._terminal import quiet_libraries
+    from hf_mtl.inference import pack_weights
     from hf_mtl.pipelines import MultiTaskPipeline
 
     with quiet_libraries():
         model, tokenizer = load_model(name)
-        return MultiTaskPipeline(model, tokenizer, image_processor_of(model)), "torch"
+        # Nobody else has the model, so its weights stay as they are.
+        return MultiTaskPipeline(pack_weights(model), tokenizer, image_processor_of(model)), "torch"
 
 
 def named_in(tasks: str | None) -> list[str] | None:

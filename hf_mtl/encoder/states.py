@@ -179,6 +179,8 @@ class FlatStates(States):
     def _padded(self) -> tuple[torch.Tensor, torch.Tensor]:
         # Once for all heads that ask for it.
         layout = self.layout
+        if layout.rows == 1 and len(layout.index) == layout.length:
+            return self.values[None], layout.index.new_ones(1, layout.length)  # a text alone, as it is
         mask = torch.arange(layout.length, device=layout.offsets.device)[None, :] < layout.lengths[:, None]
         right = FlatLayout(mask.flatten().nonzero()[:, 0], layout.offsets, layout.length)
         return right.pad(self.values), mask.long()

@@ -27,7 +27,6 @@ from transformers import (
 )
 from transformers import initialization as init
 from transformers.modeling_outputs import (
-    BaseModelOutputWithPooling,
     ImageClassifierOutput,
     MaskedLMOutput,
     MultipleChoiceModelOutput,
@@ -73,12 +72,23 @@ _HALVES: dict[str, Any] = {"clip_vision_model": CLIPConfig, "siglip_vision_model
 _PADDING = -1
 
 
-class _Encoded(BaseModelOutputWithPooling):
-    """What the encoder returned, as a stock head reads it: fields that only some families have are ``None``."""
+class _Encoded:
+    """What the encoder returned, as a stock head reads it: fields that only some families have are ``None``.
+
+    An output of Transformers in all but its making, which takes as long as a head's layers on one text.
+    """
+
+    def __init__(self, last_hidden_state: torch.Tensor | None, pooler_output: torch.Tensor | None) -> None:
+        self.last_hidden_state, self.pooler_output = last_hidden_state, pooler_output
 
     def __getattr__(self, name: str) -> None:
         if name.startswith("__"):
             raise AttributeError(name)
+
+    def __getitem__(self, place: int | slice | str) -> Any:
+        if isinstance(place, str):
+            return getattr(self, place)
+        return tuple(value for value in (self.last_hidden_state, self.pooler_output) if value is not None)[place]
 
 
 class _Run:

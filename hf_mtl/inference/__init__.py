@@ -9,6 +9,7 @@ model. What needs none lies in `hf_mtl_light`.
 from __future__ import annotations
 
 from hf_mtl.inference._collate import InferenceBatch, InferenceCollator, make_collator
+from hf_mtl.inference._packed_weights import pack_weights
 from hf_mtl.inference._predict import make_answerer, predict
 from hf_mtl.inference._probabilities import gives_probabilities, probabilities
 from hf_mtl.inference._ray import AnsweredRows, RayAnswerers, answered_rows, ray_predict
@@ -46,6 +47,7 @@ __all__ = [
     "make_answerer",
     "make_collator",
     "merge_windows",
+    "pack_weights",
     "pad_windows",
     "plan_batches",
     "predict",

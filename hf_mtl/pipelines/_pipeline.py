@@ -13,7 +13,7 @@ from hf_mtl.inference import Answerer, make_answerer
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.folders import files_replaced
-from hf_mtl_light.inference import answer_inputs, options_by_task
+from hf_mtl_light.inference import RecentAnswerers, answer_inputs, options_by_task
 
 __all__ = ["MultiTaskPipeline"]
 
@@ -86,7 +86,7 @@ class MultiTaskPipeline(Pipeline):
             image_processor = AutoImageProcessor.from_pretrained(model.config.name_or_path)
         super().__init__(model, tokenizer, image_processor=image_processor, **kwargs)
         self._arguments = own
-        self._answerers: dict[str, Answerer] = {}
+        self._answerers = RecentAnswerers()
         self.answerer()  # a wrong argument is found now
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # Transformers': *args
@@ -119,19 +119,17 @@ class MultiTaskPipeline(Pipeline):
         arguments = {**self._arguments, **given}
         if isinstance(arguments.get("tasks"), str):
             arguments["tasks"] = [arguments["tasks"]]
-        key = repr((sorted(given), sorted(arguments.items())))
-        answerer = self._answerers.get(key)
-        if answerer is None:
+        # What the pipeline was built with holds for the calls whose tasks read it.
+        defaults = [name for name in self._arguments if given and name not in given]
+
+        def make() -> Answerer:
             running = {name: arguments[name] for name in _RUNNING if arguments.get(name) is not None}
             asking = {name: arguments[name] for name in _ASKING if name in arguments}
             options = options_by_task([task.name for task in self.model.tasks], **asking)
-            # What the pipeline was built with holds for the calls whose tasks read it.
-            defaults = [name for name in self._arguments if given and name not in given]
             running["image_processor"] = self.image_processor
-            answerer = make_answerer(self.model, self.tokenizer, **running, options=options, defaults=defaults)
-            # Few, as a rule one: the arguments of a call are most often those of the last.
-            self._answerers = {**dict(list(self._answerers.items())[-7:]), key: answerer}
-        return answerer
+            return make_answerer(self.model, self.tokenizer, **running, options=options, defaults=defaults)
+
+        return self._answerers.get({**arguments, "defaults": defaults}, make)
 
     def save_pretrained(self, save_directory: str | PathLike[str], **kwargs: Any) -> None:
         """Write the model, its tokenizer and its image processor; the pipeline itself comes with hf_mtl."""

@@ -13,6 +13,7 @@ from hf_mtl_light.inference._batches import plan_batches
 from hf_mtl_light.inference._finite import NotFiniteError, check_finite
 from hf_mtl_light.inference._levels import split_logits
 from hf_mtl_light.inference._merge import merge_windows
+from hf_mtl_light.inference._recent import RecentAnswerers
 from hf_mtl_light.inference._runner import Runner, mask_id_for, pad_windows
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "LOOK_AHEAD",
     "Answerer",
     "NotFiniteError",
+    "RecentAnswerers",
     "Runner",
     "answer_inputs",
     "answer_rows",

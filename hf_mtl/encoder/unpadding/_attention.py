@@ -103,8 +103,22 @@ def attend_flat(
         )
         return plain
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    tokens = len(rows.layout.index)
     sight = Sight(getattr(module, "is_causal", False) if is_causal is None else is_causal, sliding_window)
+    return _attend_rows(query, key, value, rows, scale, dropout, sight), None
+
+
+# Kept from torch.compile: the groups differ from batch to batch, and each cut would be compiled again.
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # torch annotates it not
+def _attend_rows(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    rows: AttentionLayout,
+    scale: float,
+    dropout: float,
+    sight: Sight,
+) -> torch.Tensor:
+    tokens = len(rows.layout.index)
     shared = query.shape[1] // key.shape[1]
     if shared > 1:
         key, value = (states.repeat_interleave(shared, 1) for states in (key, value))
@@ -120,7 +134,7 @@ def attend_flat(
     else:
         flat = _attend_groups(q, k, v, rows.groups, scale, dropout, rows.fast_dropout, sight)
     dead = query.shape[2] - tokens
-    return functional.pad(flat, (0, 0, 0, 0, 0, dead))[None] if dead else flat[None], None
+    return functional.pad(flat, (0, 0, 0, 0, 0, dead))[None] if dead else flat[None]
 
 
 def _attend_groups(
@@ -207,6 +221,5 @@ class _Ungroup(torch.autograd.Function):
         return zeros.index_copy(0, scatter, gradient), None
 
 
-# Kept from torch.compile: the groups differ from batch to batch, and each cut would be compiled again.
-AttentionInterface.register(FLAT_ATTENTION, torch.compiler.disable(attend_flat))
+AttentionInterface.register(FLAT_ATTENTION, attend_flat)
 AttentionMaskInterface.register(FLAT_ATTENTION, sdpa_mask)
