@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from hf_mtl.cli.evaluate import Split
 from hf_mtl_light.errors import UserError
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from hf_mtl.export import OnnxReport
+    from hf_mtl.model import MultiTaskModel
 
 __all__ = ["export"]
 
@@ -38,6 +42,19 @@ def export(
     texts: Path | None = typer.Option(
         None, help="Texts to compare graph and model on, as hf-mtl predict reads them. ONNX only.", show_default=False
     ),
+    check: Path | None = typer.Option(
+        None,
+        help="A recipe: score each task on its labelled rows, by model and graph, and show what the graph loses. "
+        "ONNX only.",
+        show_default=False,
+    ),
+    split: Split = typer.Option(Split.validation, help="The split of the recipe to score on."),
+    most_lost: float | None = typer.Option(
+        None,
+        min=0,
+        help="The most hundredths of its metric that a task may lose there, else nothing is written: 1 by default.",
+        show_default=False,
+    ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier export in OUT."),
 ) -> None:
     """Write a task as a stock Transformers model, or all tasks as one ONNX graph.
@@ -50,9 +67,12 @@ def export(
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.export import check_folder, export_transformers
 
-    for name, value in (("--quantize", quantize), ("--texts", texts)):
+    for name, value in (("--quantize", quantize), ("--texts", texts), ("--check", check)):
         if to is _Form.transformers and value is not None:
             raise UserError(f"{name} is for --to onnx. Leave it out.")
+    if check is None and (most_lost is not None or split is not Split.validation):
+        name = "--split" if most_lost is None else "--most-lost"
+        raise UserError(f"{name} is for --check RECIPE. Give the recipe, or leave it out.")
     if texts is not None:
         check_readable(texts)
     check_folder(output, overwrite, source=model)
@@ -67,8 +87,13 @@ def export(
             )
             console.print(f"{names[0]} is in {output}, a {type(stock).__name__}", markup=False, soft_wrap=True)
             return
+        judged: dict[str, Any] = {}
+        if check is not None:
+            judged["check"] = _labelled(loaded, names, check, split)
+            if most_lost is not None:
+                judged["most_lost"] = most_lost
         try:
-            report = _export_onnx(loaded, tokenizer, output, names, quantize, texts, overwrite)
+            report = _export_onnx(loaded, tokenizer, output, names, quantize, texts, overwrite, **judged)
         except ImportError as error:
             raise UserError(str(error)) from error
         _show(report)
@@ -95,6 +120,7 @@ def _export_onnx(
     quantize: _Quantization | None,
     texts: Path | None,
     overwrite: bool,
+    **judged: Any,
 ) -> OnnxReport:
     from hf_mtl.cli._reading import BadRow, RowReader
     from hf_mtl.export import export_onnx
@@ -116,7 +142,16 @@ def _export_onnx(
         quantize=None if quantize is None else quantize.value,
         texts=rows,
         overwrite=overwrite,
+        **judged,
     )
+
+
+def _labelled(model: MultiTaskModel, names: list[str], recipe: Path, split: Split) -> dict[str, Dataset]:
+    """Return the rows of a recipe that label the tasks that are exported."""
+    from hf_mtl.recipe import Recipe
+
+    data = Recipe.load(recipe).prepare_for(model.tasks, split.value)
+    return {name: rows for name, rows in data.items() if set(rows.column_names) & set(names)}
 
 
 def _show(report: OnnxReport) -> None:
@@ -133,3 +168,13 @@ def _show(report: OnnxReport) -> None:
         equal = f"{agreement.equal:,} of {agreement.decisions:,}" if agreement.decisions else "-"
         table.add_row(name, f"{agreement.difference:.2g}", equal)
     stdout_console().print(table)
+    if report.scores:
+        table = Table(title="On labelled rows")
+        table.add_column("task")
+        table.add_column("metric")
+        for head in ("rows", "model", "graph", "points lost"):
+            table.add_column(head, justify="right")
+        for name, task in report.scores.items():
+            cells = f"{task.rows:,}", f"{task.model:.4f}", f"{task.graph:.4f}", f"{task.lost:+.2f}"
+            table.add_row(name, task.metric, *cells)
+        stdout_console().print(table)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from hf_mtl.configuration import TaskConfig
+from hf_mtl.export._scores import TaskScores
 from hf_mtl.heads import kind_of
 
 __all__ = ["onnx_card", "stock_card"]
@@ -27,8 +28,14 @@ def stock_card(task: TaskConfig, class_name: str) -> str:
     )
 
 
-def onnx_card(tasks: Sequence[TaskConfig], precision: str) -> str:
-    """Return the card of a graph."""
+def onnx_card(tasks: Sequence[TaskConfig], precision: str, scores: Mapping[str, TaskScores] | None = None) -> str:
+    """Return the card of a graph.
+
+    Args:
+        tasks: Its tasks.
+        precision: ``"float32"`` or ``"int8"``.
+        scores: The tasks' metrics by model and graph, where they were compared.
+    """
     lines = "\n".join(f"- `{task.name}` ({task.type}). {_labels(task)}" for task in tasks)
     return (
         "---\nlibrary_name: onnx\ntags: [hf-mtl, onnx]\n---\n\n"
@@ -36,7 +43,20 @@ def onnx_card(tasks: Sequence[TaskConfig], precision: str) -> str:
         "pass, exported from a multi-task model with hf-mtl. `tasks.json` says how inputs and outputs are to be "
         "read.\n\n"
         "```python\nfrom hf_mtl_light import OnnxPredictor  # needs onnxruntime, tokenizers, numpy\n\n"
-        f'predictor = OnnxPredictor("path/of/this/folder")\n```\n\n{lines}\n'
+        f'predictor = OnnxPredictor("path/of/this/folder")\n```\n\n{lines}\n{_table(scores or {})}'
+    )
+
+
+def _table(scores: Mapping[str, TaskScores]) -> str:
+    if not scores:
+        return ""
+    rows = "\n".join(
+        f"| {name} | {task.metric} | {task.rows:,} | {task.model:.4f} | {task.graph:.4f} | {task.lost:+.2f} |"
+        for name, task in scores.items()
+    )
+    return (
+        "\n## Against the model\n\n"
+        f"| task | metric | rows | model | graph | points lost |\n|---|---|---:|---:|---:|---:|\n{rows}\n"
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl._names import listed
@@ -18,8 +19,11 @@ from hf_mtl.export._check import Agreement, compare, made_up_batches
 from hf_mtl.export._folder import written_whole
 from hf_mtl.export._graph import TracedModel, needed, write_graph
 from hf_mtl.export._quantize import quantize_int8
+from hf_mtl.export._scores import TaskScores, check_scores, compare_scores
 from hf_mtl.heads import Head
+from hf_mtl.inference import make_answerer
 from hf_mtl.model import MultiTaskModel, refuse_adapters
+from hf_mtl_light import OnnxPredictor
 from hf_mtl_light.answering import KINDS
 from hf_mtl_light.description import GraphDescription, TaskDescription
 from hf_mtl_light.encoding import vocabulary_digest
@@ -30,6 +34,8 @@ __all__ = ["OnnxReport", "export_onnx"]
 
 #: The most that a float32 graph's logits may differ from torch's, where they lie in [-1, 1]; else in proportion.
 FLOAT_BOUND = 1e-4
+#: The most points of its metric that a task may lose on labelled rows.
+MOST_LOST = 1.0
 #: The least share of decisions that an int8 graph must share with torch, for each task.
 LEAST_AGREEMENT = 0.8
 
@@ -44,6 +50,7 @@ class OnnxReport:
         made_up: Whether they were random tokens, none having been given.
         megabytes: Size of the graph, in 10^6 bytes.
         precision: ``"float32"`` or ``"int8"``.
+        scores: For each task its metric by model and graph, where labelled rows were given.
     """
 
     tasks: dict[str, Agreement]
@@ -51,6 +58,7 @@ class OnnxReport:
     made_up: bool
     megabytes: float
     precision: str
+    scores: dict[str, TaskScores] = field(default_factory=dict)
 
 
 def export_onnx(
@@ -62,6 +70,8 @@ def export_onnx(
     quantize: Literal["int8"] | None = None,
     texts: Sequence[Row] | None = None,
     least_agreement: float = LEAST_AGREEMENT,
+    check: Mapping[str, Dataset] | None = None,
+    most_lost: float = MOST_LOST,
     overwrite: bool = False,
 ) -> OnnxReport:
     """Write a graph with one output a task, for any number of rows and any length, and all that is needed to use it.
@@ -76,6 +86,9 @@ def export_onnx(
         quantize: ``"int8"`` stores weights in 8 bits: a quarter of the size, and faster on CPUs.
         texts: Texts to compare model and graph on; ``None`` makes up random ones, which decide less clearly.
         least_agreement: The least share of decisions that an int8 graph must share with torch, for each task.
+        check: Datasets whose columns are named after inputs and tasks, such as those of a recipe's validation split:
+            each task is scored on them by its main metric, by model and graph. They must label every task.
+        most_lost: The most hundredths of its metric that a task may lose there.
         overwrite: Whether an earlier export there is replaced.
 
     Returns:
@@ -128,10 +141,16 @@ def export_onnx(
         _judge(found, precision, least_agreement)
         tokenizer.save_pretrained(unfinished)
         write_text_whole(unfinished / "tasks.json", description.to_json())
-        write_text_whole(unfinished / "README.md", onnx_card(chosen, precision))
+        scores: dict[str, TaskScores] = {}
+        if check is not None:
+            torch_answers = make_answerer(model, tokenizer, tasks=names)
+            heads = {name: model.task_heads[name] for name in names}
+            scores = compare_scores(torch_answers, OnnxPredictor(unfinished).answerer(), heads, check)
+            check_scores(scores, most_lost)
+        write_text_whole(unfinished / "README.md", onnx_card(chosen, precision, scores))
         size = sum(path.stat().st_size for path in unfinished.glob("model.onnx*"))
     rows = sum(len(batch["input_ids"]) for batch in batches)
-    return OnnxReport(found, rows, texts is None, size / 1e6, precision)
+    return OnnxReport(found, rows, texts is None, size / 1e6, precision, scores)
 
 
 def _id(value: Any) -> int | None:

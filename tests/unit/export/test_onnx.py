@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertModel, pipeline
@@ -278,7 +279,20 @@ def test_logits_are_those_of_each_inputs_own_tokens(model, tokenizer, predictor)
 def test_int8_is_a_fraction_of_the_size_whatever_the_models_precision(exported, tmp_path, tokenizer):
     half = make(tasks=[TASKS[0], TASKS[3]]).bfloat16().train()
     half.forward = torch.autocast("cpu", torch.bfloat16)(half.forward)  # as a trainer leaves it
-    report = export_onnx(half, tokenizer, tmp_path / "small", quantize="int8", least_agreement=0.5)
+    rows = Dataset.from_dict({"text": ["a song", "good", "in rome"], "topic": ["x", "y", "z"]})
+    words = Dataset.from_dict({"tokens": [["anna", "in", "rome"]], "tags": [["B-x", "O", "B-y"]]})
+    report = export_onnx(
+        *(half, tokenizer, tmp_path / "small"),
+        quantize="int8",
+        least_agreement=0.5,
+        check={"rows": rows, "words": words},
+        most_lost=100,
+    )
+    assert {name: (found.metric, found.rows) for name, found in report.scores.items()} == {
+        "topic": ("accuracy", 3),
+        "tags": ("f1", 1),
+    }
+    assert "| topic | accuracy | 3 |" in (tmp_path / "small" / "README.md").read_text()
     assert (half.dtype, half.training) == (torch.bfloat16, True)
     assert report.megabytes < (exported / "model.onnx").stat().st_size / 1e6 / 2.5
     assert sorted(path.name for path in (tmp_path / "small").glob("*.onnx*")) == ["model.onnx"]
@@ -289,6 +303,9 @@ def test_int8_is_a_fraction_of_the_size_whatever_the_models_precision(exported, 
 
 
 def test_int8_that_decides_otherwise_is_not_written(tmp_path, tokenizer, model):
+    rows = Dataset.from_dict({"text": ["a song"], "topic": ["x"]})
+    with pytest.raises(ValueError, match=r"Tasks 'tags': no dataset of the check has rows with their labels"):
+        export_onnx(model, tokenizer, tmp_path / "no", tasks=["topic", "tags"], check={"rows": rows})
     with pytest.raises(ValueError, match=r"Task 'tags': the int8 graph decides .*less than 100.1%"):
         export_onnx(model, tokenizer, tmp_path / "no", tasks=["tags"], quantize="int8", least_agreement=1.001)
     assert not list(tmp_path.iterdir())
