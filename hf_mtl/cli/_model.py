@@ -99,7 +99,7 @@ def open_backend(name: str) -> tuple[Any, str]:
 
     with quiet_libraries():
         model, tokenizer = load_model(name)
-        # Nobody else has the model, so its weights stay as they are.
+        # The model is used here alone, so its weights stay as they are.
         return MultiTaskPipeline(pack_weights(model), tokenizer, image_processor_of(model)), "torch"
 
 
