@@ -20,22 +20,31 @@ from generated import inputs
 from reporting import parse, report
 from scipy.stats import spearmanr
 from sharing import SETS
+from transformers import AutoModel, AutoTokenizer
 from validation import recipe
 
 from hf_mtl.recipe import Recipe
 from hf_mtl.relations import Relations, RelationsPlan
 
-#: Short trainings: small batches, short rows, the lower half of the encoder as it is.
-_SHORT = {"per_device_train_batch_size": 16, "learning_rate": 3e-4, "max_length": 48}
+#: Short trainings: small batches, short rows, and of the encoder's lowest layers all but the first.
+_SHORT = {"per_device_train_batch_size": 16, "learning_rate": 5e-4, "max_length": 32}
 
 
 def twelve(options: Namespace, work: Path) -> Recipe:
     """Return the recipe of all tasks."""
     names = ["trec", "rte", "wikigold"] if options.quick else list(SETS["twelve"])
     found = recipe(options, {name: SETS["twelve"][name] for name in names}, work)
-    training = {**found.training, **_SHORT, "frozen_layers": 0 if options.quick else 3}
+    training = {**found.training, **_SHORT, "frozen_layers": 1}
     training.pop("max_steps", None)
-    return found.model_copy(update={"training": training})
+    return found.model_copy(update={"training": training, "encoder": lowest_layers(options, work / "encoder")})
+
+
+def lowest_layers(options: Namespace, place: Path) -> str:
+    """Save the encoder's lowest layers, and return their folder."""
+    if not place.exists():
+        AutoTokenizer.from_pretrained(options.encoder).save_pretrained(place)
+        AutoModel.from_pretrained(options.encoder, num_hidden_layers=options.layers).save_pretrained(place)
+    return str(place)
 
 
 def measured(
@@ -128,7 +137,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="where runs are kept")
     parser.add_argument("--rows", type=int, default=320, help="the most training rows of a dataset")
     parser.add_argument("--test-rows", type=int, default=150, help="the most test rows of a dataset")
-    parser.add_argument("--steps", type=int, default=20, help="optimizer steps for each dataset of a run")
+    parser.add_argument("--steps", type=int, default=40, help="optimizer steps for each dataset of a run")
+    parser.add_argument("--layers", type=int, default=3, help="how many of the encoder's layers there are")
     parser.add_argument("--pairs", type=int, default=45, help="how many of the pairs are measured at last")
     parser.add_argument("--epochs", type=float, default=3.0, help="without effect: runs are as long as --steps says")
     options = parser.parse_args()

@@ -38,22 +38,25 @@ def draw_confusion(names: Sequence[str], counts: np.ndarray, name: str) -> str:
         return figure_svg(figure, name, "what is true and what was predicted")
 
 
-def draw_reliability(bins: np.ndarray, name: str) -> str:
+def draw_reliability(bins: np.ndarray, name: str, before: np.ndarray | None = None) -> str:
     """Return a reliability diagram: of answers with a score, how many are right, beside how many there are.
 
     Args:
         bins: [bins, 3], as `hf_mtl.metrics.calibration_bins` gives them.
         name: The figure's name, unique on its page.
+        before: The same before a calibration, drawn in the second colour.
     """
-    counts, scores, right = bins.T
-    filled = counts > 0
     with matplotlib.style.context(RC, after_reset=True):
         figure = Figure(figsize=(3.4, 3.4), layout="constrained")
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=colour_of(None), linewidth=0.8, linestyle=(0, (4, 3)))
         edges, width = np.arange(len(bins)) / len(bins), 1 / len(bins)
-        most = counts.max() or 1
-        axes.bar(edges, counts / most * 0.25, width, align="edge", color=colour_of(7), alpha=0.35, linewidth=0)
-        axes.plot(scores[filled] / counts[filled], right[filled] / counts[filled], color=colour_of(0), marker="o")
+        counts = bins[:, 0]
+        heights = counts / (counts.max() or 1) * 0.25
+        axes.bar(edges, heights, width, align="edge", color=colour_of(7), alpha=0.35, linewidth=0)
+        for number, marker, table in ((1, "s", before), (0, "o", bins)):
+            if table is not None:
+                items, scores, right = table[table[:, 0] > 0].T
+                axes.plot(scores / items, right / items, color=colour_of(number), marker=marker)
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="score", ylabel="share of right answers")
         return figure_svg(figure, name, "scores and how often they are right")

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import yaml
 from transformers import TrainingArguments
 
+from hf_mtl._names import listed
 from hf_mtl._options import described
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import head_class
@@ -24,6 +25,10 @@ __all__ = ["Run", "Series", "read_run"]
 _STATE = "trainer_state.json"
 #: What results are of, and the prefix of their keys.
 _SPLITS = {"validation": "eval", "test": "test"}
+#: What of a table of gains is shown.
+_RELATIONS = frozenset(
+    ("measure", "score", "unit", "tasks", "measured", "completed", "completion", "groups", "left_out", "fragment")
+)
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
@@ -60,6 +65,8 @@ class Run:
         results: For each split (``"validation"``, ``"test"``) and task its metrics, details left out.
         scores: For each split the mean of the main metrics.
         sharing: For each task what sharing did to it, where the run was compared: see `hf_mtl.validation.compare`.
+        relations: Which tasks help which: what `hf_mtl.relations.relate` wrote.
+        calibration: For each task that is calibrated what that changed.
     """
 
     name: str
@@ -72,6 +79,8 @@ class Run:
     results: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
     sharing: Sequence[Mapping[str, Any]] = ()
+    relations: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def series(self, key: str) -> Series:
         """Return what was logged under a key; of two entries of one step the later counts."""
@@ -104,7 +113,8 @@ def read_run(folder: str | Path) -> Run:
     """Read a run folder, as `hf-mtl train` or a trainer wrote it, finished or not.
 
     Args:
-        folder: The run folder, or one of its checkpoints.
+        folder: The run folder, or one of its checkpoints; or a folder without a log that `hf-mtl calibrate` or
+            `hf-mtl relate` wrote.
 
     Raises:
         ValueError: If there is no such folder, it holds no log, or a file in it cannot be read.
@@ -112,7 +122,10 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: {'is a file, not a run folder' if folder.exists() else 'no such folder'}.")
-    state, where = _latest_state(folder)
+    besides = {name: _read_first([folder], f"{name}.json") for name in ("relations", "calibration")}
+    if besides["relations"] and not besides["relations"].keys() >= _RELATIONS:
+        raise UserError(f"{folder / 'relations.json'}: expected {listed(sorted(_RELATIONS))}. Run hf-mtl relate again.")
+    state, where = _latest_state(folder, is_needed=not any(besides.values()))
     places = dict.fromkeys((folder, where, folder.absolute().parent if _CHECKPOINT.fullmatch(folder.name) else folder))
     log = [entry for entry in state["log_history"] if isinstance(entry, dict) and isinstance(entry.get("step"), int)]
     config = _read_first(places, "config.json")
@@ -123,7 +136,7 @@ def read_run(folder: str | Path) -> Run:
         "test": _read_first([folder], "test_results.json"),
     }
     found["validation"] = found["validation"] or next((e for e in reversed(log) if "eval_score" in e), {})
-    if not log and not any(found.values()):
+    if not log and not any(found.values()) and not any(besides.values()):
         raise UserError(
             f"{where / _STATE}: its log is empty. Train for at least logging_steps steps, with "
             "logging_strategy='steps'."
@@ -159,13 +172,22 @@ def read_run(folder: str | Path) -> Run:
         results=results,
         scores=scores,
         sharing=[_mapping(row) for row in _list(_read_first([folder], "sharing.json").get("tasks"))],
+        relations=besides["relations"],
+        calibration={
+            name: of
+            for name, of in besides["calibration"].items()
+            # Of weights that changed since, nothing is known.
+            if (task := tasks.get(name)) is not None and task.calibration_temperature == _mapping(of).get("temperature")
+        },
     )
 
 
-def _latest_state(folder: Path) -> tuple[dict[str, Any], Path]:
+def _latest_state(folder: Path, is_needed: bool) -> tuple[dict[str, Any], Path]:
     """Return the trainer's state that got furthest, the folder's own or a checkpoint's, and where it lies."""
     checkpoints = [path for path in folder.iterdir() if _CHECKPOINT.fullmatch(path.name)]
     places = [path for path in (folder, *checkpoints) if (path / _STATE).is_file()]
+    if not places and not is_needed:
+        return {"log_history": [], "global_step": 0}, folder
     if not places:
         raise UserError(
             f"{folder}: holds no {_STATE}, nor does a checkpoint in it, so there is no log to draw. hf-mtl train "
@@ -240,7 +262,8 @@ def _facts(
         sizes = [f"{encoder[key]} {word}" for key, word in _SIZES.items() if isinstance(encoder.get(key), int)]
         facts["family"] = ", ".join([str(family), *sizes])
     done, planned, epoch = state["global_step"], state.get("max_steps"), state.get("epoch")
-    facts["steps"] = f"{done:,} of {planned:,}" if isinstance(planned, int) and planned > done else f"{done:,}"
+    if done or log:
+        facts["steps"] = f"{done:,} of {planned:,}" if isinstance(planned, int) and planned > done else f"{done:,}"
     if _is_number(epoch) and epoch:
         facts["epochs"] = f"{epoch:.3g}"
     # training_args.json holds what differs from the defaults.

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from hf_mtl.report._calibration import calibration_section
 from hf_mtl.report._frame import framed
 from hf_mtl.report._history import Run, Series
+from hf_mtl.report._relations import relations_section
 from hf_mtl.report._tables import dataset_table, result_table, sharing_table
 from hf_mtl.report._text import printable
 from hf_mtl_light.errors import MissingExtraError
@@ -47,6 +49,8 @@ def render_report(run: Run) -> str:
     sections = {
         "results": result_table(run) + dataset_table(run),
         "sharing": sharing_table(run),
+        "relations": relations_section(run),
+        "calibration": calibration_section(run),
         "losses": _losses(run),
         "metrics": _metrics(run),
         "shares": _shares(run),
@@ -54,7 +58,7 @@ def render_report(run: Run) -> str:
         "cosines": _cosines(run),
         "rates": _rates(run),
     }
-    left_out = [text for name, text in _MISSING.items() if not sections[name]]
+    left_out = [text for name, text in _MISSING.items() if not sections[name]] if run.log else []
     if left_out:
         lines = "".join(f"<li>{escape(text)}</li>" for text in left_out)
         sections["missing"] = f"<h2>Not in this run</h2><ul>{lines}</ul>"

@@ -18,6 +18,7 @@ from hf_mtl.metrics import (
     ExpectedCalibrationError,
     NegativeLogLikelihood,
     best_temperature,
+    calibration_bins,
     conformal_threshold,
     threshold_at_temperature,
 )
@@ -56,6 +57,8 @@ class CalibratedTask:
             temperature that the task had.
         after: The same with the new one.
         items: What it was fitted on: rows, of tagging tasks words.
+        bins_before: What `hf_mtl.metrics.calibration_bins` says of these items with the temperature that the task had.
+        bins_after: The same with the new one.
         conformal_thresholds: From each coverage to the probability from which a label belongs to a row's set; empty
             where no coverage was asked for, or rows have any number of labels or one a word.
     """
@@ -64,6 +67,8 @@ class CalibratedTask:
     before: Mapping[str, float]
     after: Mapping[str, float]
     items: int
+    bins_before: Sequence[Sequence[float]] = ()
+    bins_after: Sequence[Sequence[float]] = ()
     conformal_thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -162,9 +167,13 @@ def calibrate_task(
     if head.gives_sets(old):
         keys = dict.fromkeys([*old.conformal_thresholds, *map(coverage_key, coverages)])
         new = replace(new, conformal_thresholds=_set_thresholds(logits, targets, temperature, list(keys)))
-    before, after = (_scores(logits, targets, head, each) for each in (old.calibration_temperature or 1.0, temperature))
+    (before, bins_before), (after, bins_after) = (
+        _scores(logits, targets, head, each) for each in (old.calibration_temperature or 1.0, temperature)
+    )
     model.replace_task(new)
-    return CalibratedTask(temperature, before, after, len(logits), new.conformal_thresholds)
+    return CalibratedTask(
+        temperature, before, after, len(logits), bins_before, bins_after, conformal_thresholds=new.conformal_thresholds
+    )
 
 
 def _function(head: Head) -> str:
@@ -181,13 +190,16 @@ def _set_thresholds(
     return {coverage: conformal_threshold(table, labels, float(coverage)) for coverage in coverages}
 
 
-def _scores(logits: np.ndarray, targets: np.ndarray, head: Head, temperature: float) -> dict[str, float]:
+def _scores(
+    logits: np.ndarray, targets: np.ndarray, head: Head, temperature: float
+) -> tuple[dict[str, float], list[list[float]]]:
+    """Return the metrics of probabilities, and how often answers with a score are right."""
     predictions, references = item_probabilities(head, logits, targets, temperature)
     metrics = (ExpectedCalibrationError(), BrierScore(), NegativeLogLikelihood())
     joined: dict[str, float] = {}
     for metric in metrics:
         joined |= metric.compute(predictions=predictions, references=references)
-    return joined
+    return joined, calibration_bins(np.asarray(predictions), np.asarray(references)).tolist()
 
 
 def with_temperature(task: TaskConfig, temperature: float | None) -> TaskConfig:

@@ -1,20 +1,25 @@
-"""What a calibration changed, as a section of the model's card."""
+"""What a calibration changed, as a section of the model's card, and for the run's report."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.model_card import write_section
 from hf_mtl.trainer._calibration import CalibratedTask
+from hf_mtl_light.outputs import write_text_whole
 from hf_mtl_light.text import cell_text
 
 __all__ = ["write_calibration"]
 
 
 def write_calibration(card: Path, model: MultiTaskModel, calibrated: Mapping[str, CalibratedTask]) -> None:
-    """Write what the calibrations changed into a card that there is; without any that hold it stays as it is.
+    """Write what the calibrations changed into a card that there is, and beside it, for the report.
+
+    Without any that hold both stay as they are. ``calibration.json`` holds the fields of `CalibratedTask` by task.
 
     Args:
         card: The card.
@@ -28,6 +33,8 @@ def write_calibration(card: Path, model: MultiTaskModel, calibrated: Mapping[str
         if name in held and held[name].calibration_temperature == found.temperature
     }
     if kept:
+        found = {name: dataclasses.asdict(of) for name, of in kept.items()}
+        write_text_whole(card.parent / "calibration.json", json.dumps(found, indent=2) + "\n")
         write_section(card, "calibration", "Calibration", _text(kept))
 
 

@@ -1,5 +1,7 @@
 """The report of a run: read from a real training's folder, drawn, and opened in a browser."""
 
+import dataclasses
+import html
 import json
 import math
 import re
@@ -7,13 +9,17 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import yaml
 from datasets import Dataset
 from typer.testing import CliRunner
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
 from hf_mtl.cli import app
+from hf_mtl.relations import Relations
 from hf_mtl.report import read_run, render_report
+from hf_mtl.trainer import calibrate_task, write_calibration
 from tests import warm
 from tests.conftest import make_tokenizer
 from tests.trainers import make_data, model_without_dropout
@@ -235,6 +241,47 @@ def test_recipe_says_what_was_asked_for_and_which_dataset_labels_which_task(tmp_
     wanted = {"encoder": "some/encoder", "seed": "3", "sampler": "temperature (temperature: 2.0)", "balancer": "dwa"}
     wanted |= {"augmentation": "word-deletion (p: 0.2); word-masking", "average": "tail (from: 0.5)"}
     assert wanted.items() <= read.facts.items()
+
+
+def test_a_table_of_gains_is_a_matrix_and_a_calibration_a_diagram_of_each_task_with_or_without_a_log(tmp_path):
+    names = ["a", "b", "<c>"]
+    gains = np.array([[np.nan, 1.5, np.nan], [2.0, np.nan, -0.5], [0.25, -3.0, np.nan]])
+    found = Relations.of_gains(gains, names, measure="subsets", score="loss", datasets={name: [name] for name in names})
+    (tmp_path / "relations.json").write_text(json.dumps(found.to_dict()))
+    model = model_without_dropout([TaskConfig(name, "sentiment", labels=["x", "y"]) for name in ("a", "b")])
+    generator = np.random.default_rng(0)
+    targets = np.eye(2)[generator.integers(0, 2, 200)]
+    done = {name: calibrate_task(model, name, 5 * generator.normal(size=(200, 2)), targets) for name in ("a", "b")}
+    model.replace_task(dataclasses.replace(model.tasks[1], calibration_temperature=None))  # its weights changed since
+    model.save_pretrained(tmp_path)
+    (tmp_path / "README.md").write_text("---\n---\n")
+    write_calibration(tmp_path / "README.md", model, {"a": done["a"]})
+    kept = json.loads((tmp_path / "calibration.json").read_text())
+    (tmp_path / "calibration.json").write_text(json.dumps({**kept, "b": kept["a"]}))
+    page = render_report(read_run(tmp_path))
+    assert re.findall("<h2>(.*?)</h2>", page) == ["Which tasks help which", "Calibration"]
+    shown = section(page, "relations")
+    filled = found.completion.table[0, 2]
+    for words in (
+        "by subsets, in its loss",
+        ">+1.5</text>",
+        ">-3.0</text>",
+        f">({filled:+.1f})</text>",
+        "&lt;c&gt;</text>",
+    ):
+        assert words in shown
+    assert yaml.safe_load(html.unescape(re.search("<pre>(.*?)</pre>", shown, re.DOTALL)[1])) is not None
+    shown = section(page, "calibration")
+    assert shown.count("<svg") - shown.count('class="key"') == 1
+    assert f"{done['a'].after['expected_calibration_error']:.4f}" in shown
+    for side, bins in (("before", done["a"].bins_before), ("after", done["a"].bins_after)):
+        count, score, right = np.array(bins).T
+        error = getattr(done["a"], side)["expected_calibration_error"]
+        assert np.abs(score - right).sum() / count.sum() == pytest.approx(error)
+    write_run(tmp_path, [{"step": 5, "loss/a": 1.0}])
+    assert "<h2>Losses" in render_report(read_run(tmp_path))
+    (tmp_path / "relations.json").write_text('{"tasks": []}')
+    assert "relations.json: expected" in CliRunner().invoke(app, ["report", str(tmp_path)]).stderr
 
 
 @pytest.mark.parametrize(
