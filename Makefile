@@ -44,7 +44,7 @@ $(DEMO_INSTALLED): setup.cfg pyproject.toml light/pyproject.toml constraints.txt
 	touch $@
 
 $(INSTALLED): $(DEMO_INSTALLED)
-	$(PIP_INSTALL) --editable light --editable ".[dev,demo,gradients,peft,onnx,report,serve,sweep,vision]"
+	$(PIP_INSTALL) --editable light --editable ".[dev,cleanlab,demo,gradients,peft,onnx,report,serve,sweep,vision]"
 	touch $@
 
 demo: $(DEMO_INSTALLED)

@@ -91,7 +91,8 @@ def draw_gains(
         start = 0
         for length in sizes:
             if length > 1:
-                frame = {"fill": False, "edgecolor": colour_of(None), "linewidth": 1.2, "clip_on": False}
-                axes.add_patch(Rectangle((start, start), length, length, **frame))
+                frame = Rectangle((start, start), length, length, fill=False, edgecolor=colour_of(None), linewidth=1.2)
+                frame.set_clip_on(False)
+                axes.add_patch(frame)
             start += length
         return figure_svg(figure, name, "gains of tasks from one another")
