@@ -44,8 +44,17 @@ class DecisionQuestion:
         """Return the answer in System One's form.
 
         Args:
-            found: The task's answer with all labels: a list of ``{"label", "score"}``, or a dict with ``scores``.
+            found: The task's answer with all labels: a list of ``{"label", "score"}``, or a dict with ``scores``;
+                ``None`` where the state lacks what the task reads.
+
+        Raises:
+            UserError: If it is ``None``.
         """
+        if found is None:
+            raise UserError(
+                f"Question {self.name!r}: the state lacks what the task {self.task!r} reads. Send a text to a task of "
+                "texts, a picture to one of pictures."
+            )
         named = found["scores"] if isinstance(found, Mapping) else {one["label"]: one["score"] for one in found}
         if self.label is not None:
             return {"type": "noul", "noul": named[self.label]}
@@ -128,7 +137,7 @@ def decision_question(
 def _question_types(head: Answering, task: Any) -> list[str]:
     """Return which types of questions a task answers."""
     options = head.answer_options(task)
-    if head.level != "sequence" or head.reads != "text" or "top_k" not in options or not task.labels:
+    if head.level != "sequence" or head.reads not in ("text", "image") or "top_k" not in options or not task.labels:
         return []
     if "thresholds" in options:
         return ["noul"]

@@ -28,11 +28,12 @@ def serve(
     ),
     max_text_length: int = typer.Option(50_000, min=1, help="The most characters of one text."),
     max_body: int = typer.Option(4_000_000, min=1, help="The most bytes of a request's body."),
+    max_pixels: int = typer.Option(16_000_000, min=1, help="The most pixels of a picture, width times height."),
     timeout: float = typer.Option(60.0, min=0.001, help="Seconds from a request's admission to its answer."),
     grace: float = typer.Option(10.0, min=0.001, help="Seconds that requests get once the server is stopped."),
     threads: int = typer.Option(32, min=1, help="The most requests that are read or answered at a time."),
 ) -> None:
-    """Answer texts over HTTP, with all tasks in one pass: POST /predict, GET /health, /info, /docs.
+    """Answer texts and pictures over HTTP, with all tasks in one pass: POST /predict, GET /health, /info, /docs.
 
     Requests that come at the same time share passes, whatever tasks and options they ask for. SIGINT and SIGTERM stop
     the server once what it has admitted is answered.
@@ -53,13 +54,12 @@ def serve(
         max_inputs=min(256, max_queue) if max_inputs is None else max_inputs,
         max_text_length=max_text_length,
         max_body=max_body,
+        max_pixels=max_pixels,
         request_timeout=timeout,
         grace=grace,
         threads=threads,
     )
     backend, kind = open_backend(model)
-    if backend.answerer().encoder.tokenizer is None:
-        raise UserError(f"model {model!r} answers pictures alone, and the server reads texts. Use the pipeline.")
     app: fastapi.FastAPI = make_app(backend, model, kind, settings)
     count = len(app.state.answering.default.names)
     what = f"{model} ({kind}, {count} {'task' if count == 1 else 'tasks'})"

@@ -19,7 +19,8 @@ __all__ = ["BOX_FORMATS", "Objects", "as_columns", "keep_best", "read_objects"]
 #: bottom, all in pixels; ``"yolo"``: the centre, width and height, as fractions of the picture.
 BOX_FORMATS = ("coco", "pascal_voc", "yolo")
 #: Keys of a cell with objects: the boxes, and the label of each.
-BOXES, LABELS = "bbox", "category"
+BOXES = "bbox"
+LABELS = "category"
 #: Width or height, in pixels, below which a box has no area.
 _LEAST = 1e-3
 

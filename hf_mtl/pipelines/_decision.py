@@ -136,6 +136,12 @@ class MultiTaskModelForDecision(DecisionMixin, MultiTaskModel):
             decision_question(question.name, question.type, _criteria(question), tasks, heads)
             for question in decision_questions
         ]
+        for question in asked:
+            if heads[question.task].reads == "image":
+                raise UserError(
+                    f"Question {question.name!r}: the task {question.task!r} reads pictures, and this pipeline gives "
+                    "texts. hf-mtl serve answers such questions."
+                )
         given = {"input_ids": input_ids, **kwargs}
         inputs = {name: given[name].to(self.device) for name in _INPUTS if name in given}
         logits = self.flat_logits(tasks=list({question.task: None for question in asked}), **inputs)

@@ -6,14 +6,16 @@ import asyncio
 import copy
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
 from hf_mtl.serving._backend import Backend
 from hf_mtl.serving._batching import BatchingRunner, LateError, StoppedError
+from hf_mtl.serving._pictures import check_reads_pictures, warming_rows
+from hf_mtl.serving._requests import Input, as_row_value
 from hf_mtl.serving._settings import ServerSettings
-from hf_mtl_light.encoding import as_row
+from hf_mtl_light.encoding import Row, as_row
 from hf_mtl_light.inference import Answerer, mask_id_for
 
 __all__ = ["Answering", "FullError"]
@@ -64,7 +66,7 @@ class Answering:
 
     def start(self) -> None:
         """Begin to answer; what the libraries do once, at their first call, is done now."""
-        self.default.answer([as_row("warm", 0)])
+        self.default.answer(warming_rows(self.default))
         self.passes.start()
 
     def close(self) -> None:
@@ -72,11 +74,11 @@ class Answering:
         self.passes.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def answer(self, rows: Sequence[Any], options: Mapping[str, Any]) -> Answers:
+    async def answer(self, inputs: Mapping[str, str | Input], options: Mapping[str, Any]) -> Answers:
         """Return the answers of one request, and how many tokens were read for them.
 
         Args:
-            rows: Its inputs, in any form that `as_row` takes.
+            inputs: Its inputs, by what messages call them.
             options: Arguments of the pipeline.
 
         Raises:
@@ -85,30 +87,38 @@ class Answering:
             StoppedError: If the server stops.
             UserError: If an input or an option is wrong.
         """
-        if self.queued + len(rows) > self._settings.max_queue:
+        if self.queued + len(inputs) > self._settings.max_queue:
             raise FullError(min(60, math.ceil(self.queued * self._seconds_an_input) or 1))
         begin = time.monotonic()
-        self.queued += len(rows)
+        self.queued += len(inputs)
         try:
             work = asyncio.get_running_loop().run_in_executor(
-                self._threads, self._answer, rows, dict(options), begin + self._settings.request_timeout
+                self._threads, self._answer, inputs, dict(options), begin + self._settings.request_timeout
             )
             found = await self._until_stopped(work)
         finally:
-            self.queued -= len(rows)
+            self.queued -= len(inputs)
         # All that is queued is answered in about the time that one of them takes.
-        spent = (time.monotonic() - begin) / (self.queued + len(rows))
+        spent = (time.monotonic() - begin) / (self.queued + len(inputs))
         self._seconds_an_input += 0.05 * (spent - self._seconds_an_input)
         return found
 
-    def _answer(self, rows: Sequence[Any], options: Mapping[str, Any], deadline: float) -> Answers:
+    def _answer(self, inputs: Mapping[str, str | Input], options: Mapping[str, Any], deadline: float) -> Answers:
         with self.passes.request(deadline) as asking:
             if time.monotonic() > deadline:
                 raise LateError
             answerer: Answerer = copy.copy(self._backend.answerer(batch_tokens=self._settings.batch_tokens, **options))
             answerer.run = self.passes
-            found = answerer.answer([as_row(row, number) for number, row in enumerate(rows)])
+            found = answerer.answer(self._rows(answerer, inputs))
             return found, asking.tokens
+
+    def _rows(self, answerer: Answerer, inputs: Mapping[str, str | Input]) -> list[Row]:
+        rows = []
+        for number, (what, value) in enumerate(inputs.items()):
+            if isinstance(value, Input) and value.image is not None:
+                check_reads_pictures(what, answerer)
+            rows.append(as_row(as_row_value(what, value, self._settings), number))
+        return rows
 
     async def _until_stopped(self, work: asyncio.Future[Answers]) -> Answers:
         stopping = asyncio.ensure_future(self._stopping.wait())

@@ -18,7 +18,7 @@ from hf_mtl.serving._backend import Backend, described
 from hf_mtl.serving._batching import LateError, StoppedError
 from hf_mtl.serving._body import BodyLimits, problem
 from hf_mtl.serving._decisions import SystemOneRequest
-from hf_mtl.serving._requests import PredictRequest, Problem, as_row_value, check_length, mistake
+from hf_mtl.serving._requests import PredictRequest, Problem, check_length, mistake
 from hf_mtl.serving._settings import ServerSettings
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference import NotFiniteError
@@ -51,7 +51,9 @@ def make_app(backend: Backend, name: str, kind: str = "torch", settings: ServerS
     limits = settings or ServerSettings()
     stopping = asyncio.Event()
     answering = Answering(backend, limits, stopping)
-    longest = answering.default.encoder.max_length
+    # A model of pictures alone reads no tokens.
+    longest = getattr(answering.default.encoder, "max_length", None)
+    pictures_alone = answering.default.reads_paths
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
@@ -69,17 +71,18 @@ def make_app(backend: Backend, name: str, kind: str = "torch", settings: ServerS
 
     @app.post("/predict", responses=_STATUSES)
     async def predict(request: PredictRequest) -> Any:
-        """Answer one text or many: a dict with an entry for each task, or a list of them."""
-        answers, _ = await answering.answer(request.rows(limits), request.options())
+        """Answer one text or picture, or many: a dict with an entry for each task, or a list of them."""
+        answers, _ = await answering.answer(request.named(limits, pictures_alone), request.options())
         return JSONResponse(answers if isinstance(request.inputs, list) else answers[0])
 
     @app.post("/v1/systemone", responses=_STATUSES)
     async def decide(request: SystemOneRequest) -> Any:
-        """Answer typed questions about a text: each names a task, and each option gets a probability."""
-        check_length("state", request.state, limits)
+        """Answer typed questions about a text or a picture: each names a task, and each option gets a probability."""
+        state = request.read_state()
+        check_length("state", state, limits)
         asked = request.asked(answering.default)
         options = {"tasks": list(dict.fromkeys(question.task for question in asked)), "top_k": None}
-        [found], tokens = await answering.answer([as_row_value(request.state)], options)
+        [found], tokens = await answering.answer({"state": state}, options)
         return JSONResponse(
             {
                 "model": name if request.model is None else request.model,
@@ -108,6 +111,7 @@ def make_app(backend: Backend, name: str, kind: str = "torch", settings: ServerS
                 "max_inputs": limits.max_inputs,
                 "max_text_length": limits.max_text_length,
                 "max_body": limits.max_body,
+                "max_pixels": limits.max_pixels,
                 "max_queue": limits.max_queue,
             },
         }

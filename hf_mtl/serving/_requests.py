@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from hf_mtl.serving._pictures import picture_from
 from hf_mtl.serving._settings import ServerSettings
 from hf_mtl_light.errors import UserError
 
@@ -21,12 +22,13 @@ class Strict(BaseModel):
 
 
 class Input(Strict):
-    """A text, a pair, or words; where a task chooses, with the choices."""
+    """A text, a pair, or words; where a task chooses, with the choices; a picture, alone or beside them."""
 
     text: str | None = None
     text_pair: str | None = None
     tokens: list[str] | None = None
     choices: list[str] | None = None
+    image: str | None = Field(default=None, description="A picture's file in base64, or a data: URL of it.")
 
     def length(self) -> int:
         """Return its characters, as `ServerSettings.max_text_length` counts them."""
@@ -47,9 +49,23 @@ def check_length(what: str, value: str | Input, settings: ServerSettings) -> Non
         )
 
 
-def as_row_value(value: str | Input) -> str | dict[str, Any]:
-    """Return an input as `hf_mtl_light.encoding.as_row` takes it."""
-    return value if isinstance(value, str) else value.model_dump(exclude_none=True)
+def as_row_value(what: str, value: str | Input, settings: ServerSettings) -> str | dict[str, Any]:
+    """Return an input as `hf_mtl_light.encoding.as_row` takes it: its picture opened, which takes time.
+
+    Args:
+        what: What it is, for messages.
+        value: The input.
+        settings: The limits.
+
+    Raises:
+        UserError: If its picture cannot be opened, or is too large.
+    """
+    if isinstance(value, str):
+        return value
+    row = value.model_dump(exclude_none=True)
+    if value.image is not None:
+        row["image"] = picture_from(what, value.image, settings)
+    return row
 
 
 class Parameters(Strict):
@@ -80,8 +96,12 @@ class PredictRequest(Strict):
     )
     parameters: Parameters = Parameters()
 
-    def rows(self, settings: ServerSettings) -> list[str | dict[str, Any]]:
-        """Return the inputs as `hf_mtl_light.encoding.as_row` takes them.
+    def named(self, settings: ServerSettings, are_pictures: bool = False) -> dict[str, str | Input]:
+        """Return the inputs by what messages call them.
+
+        Args:
+            settings: The limits.
+            are_pictures: Whether an input that is a string is a picture in base64: the model reads no texts.
 
         Raises:
             UserError: If they are too many or too long.
@@ -89,9 +109,12 @@ class PredictRequest(Strict):
         inputs = self.inputs if isinstance(self.inputs, list) else [self.inputs]
         if len(inputs) > settings.max_inputs:
             raise UserError(f"{len(inputs):,} inputs; a request holds at most {settings.max_inputs:,}. Send several.")
+        named: dict[str, str | Input] = {}
         for number, value in enumerate(inputs):
-            check_length(f"input {number}", value, settings)
-        return [as_row_value(value) for value in inputs]
+            own = Input(image=value) if are_pictures and isinstance(value, str) else value
+            named[f"input {number}"] = own
+            check_length(f"input {number}", own, settings)
+        return named
 
     def options(self) -> dict[str, Any]:
         """Return the arguments that were given."""

@@ -22,7 +22,8 @@ class ServerSettings:
         max_inputs: Inputs of one request.
         max_text_length: Characters of one input: of its texts, or of its words and the spaces between them. A text is
             counted once for each of its choices.
-        max_body: Bytes of a request's body.
+        max_body: Bytes of a request's body; of a picture base64 takes four bytes for three of its file.
+        max_pixels: Width times height of a picture.
         body_timeout: Seconds that a request's body may take to arrive.
         request_timeout: Seconds from a request's admission to its answer.
         grace: Seconds that requests get to be answered once the server is stopped.
@@ -38,6 +39,7 @@ class ServerSettings:
     max_inputs: int = 256
     max_text_length: int = 50_000
     max_body: int = 4_000_000
+    max_pixels: int = 16_000_000
     body_timeout: float = 20.0
     request_timeout: float = 60.0
     grace: float = 10.0

@@ -1,7 +1,10 @@
 """The site's pages: all of docs/, and each public name of the packages."""
 
+import ast
 import importlib
+import inspect
 import runpy
+from pathlib import Path
 
 import pytest
 import yaml
@@ -44,3 +47,23 @@ def test_each_package_shows_its_public_names(site, package):
     names = [line.removeprefix(f"::: {package}.") for line in text.splitlines() if line.startswith(":::")]
     assert names
     assert all(hasattr(importlib.import_module(package), name) for name in names)
+
+
+@pytest.mark.parametrize("package", [name for name in SITE["PACKAGES"] if name != "hf_mtl"])
+def test_public_names_are_assigned_one_by_one(package):
+    """The site reads sources without running them, and finds no name that is unpacked from a tuple."""
+    tree = ast.parse((ROOT / Path(*package.split(".")) / "__init__.py").read_text())
+    unpacked = []
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hf_mtl"):
+            source = inspect.getsource(importlib.import_module(node.module))
+            found = {
+                name.id
+                for own in ast.parse(source).body
+                if isinstance(own, ast.Assign)
+                for target in own.targets
+                if isinstance(target, ast.Tuple)
+                for name in target.elts
+            }
+            unpacked += [f"{node.module}.{alias.name}" for alias in node.names if alias.name in found]
+    assert unpacked == []

@@ -89,7 +89,11 @@ def test_what_the_model_was_not_trained_to_answer_is_refused(server, name):
     assert reason in answer["detail"]
 
 
-@pytest.mark.parametrize("fields", [{"assets": {"img": {"type": "image"}}}, {"state": {"message": "a"}}, {"state": 1}])
+PICTURE = {"img": {"type": "image", "data_base64": "aaaa"}}
+STATES = [{"assets": {"img": {"type": "image"}}}, {"assets": PICTURE}, {"state": {"message": "a"}}, {"state": 1}]
+
+
+@pytest.mark.parametrize("fields", STATES)
 def test_states_that_are_no_text_are_refused(server, fields):
     status, answer, _ = ask(
         server, {"state": "a", "questions": {"mood": {"type": "choice"}}, **fields}, "/v1/systemone"

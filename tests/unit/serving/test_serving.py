@@ -94,7 +94,7 @@ REFUSED = {
     "windows that share too much": ({"inputs": "a", "parameters": {"stride": 60}}, 422, "stride"),
     "a number for a text": ({"inputs": [1]}, 422, "inputs[0]"),
     "null for a text": ({"inputs": None}, 422, "inputs"),
-    "a file of the server": ({"inputs": {"image": "/etc/passwd"}}, 422, "'image'"),
+    "a file of the server": ({"inputs": {"image": "/etc/passwd"}}, 422, "no task that is asked"),
     "a row without a text": ({"inputs": [{"text_pair": "a"}]}, 422, "row 0"),
     "half of a surrogate pair": (b'{"inputs": "\\ud800"}', 422, "surrogate"),
     "half of a surrogate pair as a key": (b'{"inputs": {"\\ud800": "a"}}', 422, ""),
