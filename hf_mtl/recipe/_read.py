@@ -14,7 +14,7 @@ from hf_mtl.recipe._mistakes import RecipeError
 from hf_mtl.recipe._paths import encoder_path, existing_files, methods_with_paths
 from hf_mtl.recipe._processors import Processors, load_processors
 from hf_mtl.recipe._schema import RecipeKeys, as_recipe_error
-from hf_mtl.recipe._training import make_arguments
+from hf_mtl.recipe._training import changed_arguments, make_arguments
 from hf_mtl.recipe._yaml import apply_overrides, read_yaml
 from hf_mtl.trainer import MultiTaskTrainingArguments
 
@@ -125,7 +125,7 @@ class ReadRecipe(RecipeKeys):
         """
         if changes or self._arguments is None:
             with self.blamed():
-                args = make_arguments({**self._training, **changes}, f"runs/{self._stem}")
+                args = make_arguments(changed_arguments(self._training, changes), f"runs/{self._stem}")
             if changes:
                 return args
             self._arguments = args

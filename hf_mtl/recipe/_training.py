@@ -13,9 +13,9 @@ from typing import Any
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
-from hf_mtl.trainer import MultiTaskTrainingArguments
+from hf_mtl.trainer import MultiTaskTrainingArguments, idle_arguments
 
-__all__ = ["check_training", "make_arguments"]
+__all__ = ["changed_arguments", "check_training", "make_arguments"]
 
 #: Of a run that does not say how often it logs: 20 lines, whatever its length.
 LOGGING_STEPS = 0.05
@@ -126,6 +126,20 @@ def _described(kinds: tuple[Any, ...]) -> str:
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
     words |= {dict: "a mapping", NoneType: "null"}
     return " or ".join(dict.fromkeys(words.get(kind, "a text") for kind in kinds))
+
+
+def changed_arguments(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments with some in place of others, without those that nothing reads because of that.
+
+    >>> changed_arguments({"save_total_limit": 2, "seed": 3}, {"save_strategy": "no"})
+    {'seed': 3, 'save_strategy': 'no'}
+    """
+    if not changes:
+        return dict(values)
+    changed = {**values, **changes}
+    idle = set(idle_arguments(MultiTaskTrainingArguments, changed))
+    idle -= {*changes, *idle_arguments(MultiTaskTrainingArguments, values)}
+    return {name: value for name, value in changed.items() if name not in idle}
 
 
 def make_arguments(values: Mapping[str, Any], output_dir: str) -> MultiTaskTrainingArguments:

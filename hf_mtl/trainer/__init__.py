@@ -44,6 +44,7 @@ from hf_mtl.trainer._checkpoints import remove_checkpoints
 from hf_mtl.trainer._data_checks import warn_of_texts
 from hf_mtl.trainer._divergence import DivergenceError
 from hf_mtl.trainer._freed_memory import keep_freed_memory
+from hf_mtl.trainer._idle import idle_arguments
 from hf_mtl.trainer._labelled_outputs import LabelledOutputs
 from hf_mtl.trainer._learning_rates import rate_factor, split_learning_rates
 from hf_mtl.trainer._reading_outputs import read_outputs
@@ -78,6 +79,7 @@ __all__ = [
     "check_tuning",
     "count_batch",
     "forget_calibration",
+    "idle_arguments",
     "join_scores",
     "keep_freed_memory",
     "make_average",

@@ -24,6 +24,7 @@ from hf_mtl.inference import PRECISIONS
 from hf_mtl.samplers import SAMPLERS, DatasetSampler, make_sampler
 from hf_mtl.samplers.plan import SamplingRules, StepShape
 from hf_mtl.trainer._averaging import AVERAGES, make_average
+from hf_mtl.trainer._idle import idle_arguments
 from hf_mtl.trainer._refused import check_values, refuse_unused
 from hf_mtl.training_methods import METHODS, make_methods
 from hf_mtl_light.errors import UserError
@@ -31,7 +32,9 @@ from hf_mtl_light.errors import UserError
 __all__ = ["MultiTaskTrainingArguments"]
 
 logger = logging.get_logger(__name__)
-_log_once = functools.cache(logger.info)  # commands build arguments several times
+# Commands build arguments several times.
+_log_once = functools.cache(logger.info)
+_warn_once = functools.cache(logger.warning)
 
 ON_DIVERGENCE = ("stop", "warn")
 LOSS_SCALINGS = ("none", "log_classes")
@@ -284,8 +287,11 @@ class MultiTaskTrainingArguments(TrainingArguments):
         if self.load_best_model_at_end and self.metric_for_best_model is None:
             self.metric_for_best_model, self.greater_is_better = "score", True
         check_values(self)
+        idle = idle_arguments(type(self), vars(self))
         super().__post_init__()
         refuse_unused(self)
+        for message in idle.values():
+            _warn_once(message)
 
     def make_sampler(self) -> tuple[DatasetSampler, SamplingRules]:
         """Return the sampler, and the rules around it, as the arguments say: the same ones until these change.

@@ -8,6 +8,7 @@ from typing import Any
 import evaluate
 import torch
 from transformers import PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from hf_mtl.balancers import Balancer
 from hf_mtl.data import MultiTaskCollator
@@ -15,6 +16,7 @@ from hf_mtl.model import MultiTaskModel
 from hf_mtl.samplers import DatasetSampler
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._card_pictures import check_card_pictures
+from hf_mtl.trainer._idle import idle_beside_optimizers
 from hf_mtl.trainer._scoring import Metric
 from hf_mtl_light.errors import UserError, UserTypeError
 
@@ -28,6 +30,8 @@ __all__ = [
     "refuse_ignored_keys",
     "refuse_stock_functions",
 ]
+
+logger = logging.get_logger(__name__)
 
 #: Functions that Transformers' trainer takes, and what to do here.
 _FUNCTIONS = {
@@ -134,6 +138,8 @@ def check_given(
     if scheduler is not None and optimizer is None:
         raise UserError("optimizers holds a scheduler without its optimizer. Pass both, or (None, None).")
     if optimizer is not None:
+        if idle := idle_beside_optimizers(args, has_scheduler=scheduler is not None):
+            logger.warning(idle)
         for field, is_given in (
             ("head_learning_rate", args.head_learning_rate is not None),
             ("encoder_layer_decay", args.encoder_layer_decay != 1),
