@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, wraps
 from typing import Any, TypeAlias, TypeVar
 
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.names import listed, nearest
+from hf_mtl_light.numerics import MOST_NUMBER
 
 __all__ = [
     "Configurable",
@@ -166,7 +166,7 @@ def parsed_options(name: str, value: Mapping[str, Any] | str | None) -> dict[str
 
 
 def check_number(
-    name: str, value: Any, least: float, most: float = math.inf, *, whole: bool = False, above: bool = False
+    name: str, value: Any, least: float, most: float = MOST_NUMBER, *, whole: bool = False, above: bool = False
 ) -> None:
     """Check an option that is a number.
 
@@ -174,7 +174,7 @@ def check_number(
         name: The option.
         value: What was given.
         least: The least that it may be.
-        most: The most that it may be.
+        most: The most that it may be; by default what can be computed with.
         whole: Whether it must be a whole number.
         above: Whether it must be above ``least``.
 
@@ -185,8 +185,8 @@ def check_number(
     right = isinstance(value, kinds) and not isinstance(value, bool)
     if right and isinstance(value, int) and value >= 2**63:  # neither numpy nor a float holds every such number
         most = min(most, 2**63 - 1)
-    if not right or not least <= value <= most or (above and value == least) or value == math.inf:
+    if not right or not least <= value <= most or (above and value == least):
         kind = "a whole number" if whole else "a number"
         low = f"above {least:g}" if above else f"of at least {least:g}"
-        high = "" if most == math.inf else f" and at most {most:g}"
+        high = f" and at most {most:g}" if most < MOST_NUMBER or (right and value > most) else ""
         raise UserError(f"{name} must be {kind} {low}{high}, found {value!r}.")

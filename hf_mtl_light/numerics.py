@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["calibrated", "sigmoid", "softmax"]
+__all__ = ["MOST_NUMBER", "calibrated", "sigmoid", "softmax"]
+
+#: The largest number that is computed with: float32 ends at 3.4e38, and a number meets factors.
+MOST_NUMBER = 1e30
 
 
 def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hf_mtl_light.errors import UserError, UserTypeError
+from hf_mtl_light.numerics import MOST_NUMBER
 
 __all__ = ["BALANCED", "PER_LABEL", "Numbers"]
 
@@ -66,16 +66,16 @@ class Numbers:
                 continue
             if isinstance(number, bool) or not isinstance(number, (int, float)):
                 raise UserTypeError(f"{where} must be {'numbers' if is_list else 'a number'}, found {number!r}.")
-            if not (math.isfinite(number) and self.holds(number)):
+            if not (-MOST_NUMBER <= number <= MOST_NUMBER and self.holds(number)):
                 raise UserError(f"{where} must be {self.range}, found {number}.")
         return numbers if is_list else value
 
 
 #: The fields of a task that hold a number for each label.
 PER_LABEL = {
-    "class_weights": Numbers("at least 0", lambda x: x >= 0, word=BALANCED),
-    "pos_weight": Numbers("at least 0", lambda x: x >= 0, word=BALANCED),
+    "class_weights": Numbers(f"at least 0 and at most {MOST_NUMBER:g}", lambda x: x >= 0, word=BALANCED),
+    "pos_weight": Numbers(f"at least 0 and at most {MOST_NUMBER:g}", lambda x: x >= 0, word=BALANCED),
     "thresholds": Numbers("above 0 and below 1", lambda x: 0 < x < 1, one_for_all=True),
-    "target_mean": Numbers("finite", lambda x: True, one_for_all=True, nulls=True),
-    "target_std": Numbers("finite and above 0", lambda x: x > 0, one_for_all=True, nulls=True),
+    "target_mean": Numbers(f"within +-{MOST_NUMBER:g}", lambda x: True, one_for_all=True, nulls=True),
+    "target_std": Numbers(f"above 0 and at most {MOST_NUMBER:g}", lambda x: x > 0, one_for_all=True, nulls=True),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from hf_mtl.configuration._label_values import named_values
 from hf_mtl.configuration._per_label import PER_LABEL
 from hf_mtl_light.description import checked_temperature, checked_thresholds
 from hf_mtl_light.errors import UserError, UserTypeError
+from hf_mtl_light.numerics import MOST_NUMBER
 
 __all__ = ["TaskConfig"]
 
@@ -157,7 +157,7 @@ class TaskConfig:
         self._check_choice("pooling", _POOLINGS)
         self._check_inputs()
         self._check_layers()
-        self._check_number("weight", 0.0, math.inf)
+        self._check_number("weight", 0.0, MOST_NUMBER)
         self._check_number("dropout", 0.0, 1.0)
         self._check_number("layer_dropout", 0.0, 1.0)
         self._check_number("label_smoothing", 0.0, 1.0)
@@ -220,8 +220,8 @@ class TaskConfig:
             return
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise UserTypeError(f"Task {self.name!r}: {name} must be a number, found {value!r}.")
-        if not (math.isfinite(value) and low <= value < high):
-            raise UserError(f"Task {self.name!r}: {name} must lie in [{low}, {high}), found {value}.")
+        if not low <= value < high:
+            raise UserError(f"Task {self.name!r}: {name} must lie in [{low}, {high}), found {value!r}.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TaskConfig:

@@ -17,6 +17,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.data.columns import LabelledDataset
 from hf_mtl.heads import Head, LabelError, Objects, SequenceClassificationHead, distribution, is_soft, likeliest
 from hf_mtl_light.encoding import Row
+from hf_mtl_light.numerics import MOST_NUMBER
 
 __all__ = ["MOST_CHARACTERS", "LabelCounts", "check_rows"]
 
@@ -195,7 +196,8 @@ class _ColumnCheck:
             if pc.all(same).as_py() is False:
                 return None
         if self._head.is_regression and pa.types.is_floating(values.type):
-            return counts if pc.all(pc.is_finite(values)).as_py() is not False else None
+            fits = pc.less_equal(pc.abs(pc.cast(values, pa.float64())), MOST_NUMBER)
+            return counts if pc.all(fits).as_py() is not False else None
         for item in pc.value_counts(values).to_pylist():
             value, count = item["values"], item["counts"]
             if value is None:

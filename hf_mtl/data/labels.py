@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from datasets import ClassLabel
@@ -110,6 +111,7 @@ class LabelReader:
         Raises:
             LabelError: If numbers of a `ClassLabel` cannot be meant as such.
         """
+        value = _without_decimals(value)
         if value is None:
             return None
         if self._head.labels_objects:
@@ -222,3 +224,14 @@ class LabelReader:
 def _distribution(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return a mapping without what is null: Arrow gives every row the names of all; ``None`` where all is."""
     return {name: number for name, number in value.items() if number is not None} or None
+
+
+def _without_decimals(value: Any) -> Any:
+    """Return a cell of a column of decimals, which databases have, with numbers that labels may be."""
+    if isinstance(value, Decimal):
+        return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
+    if isinstance(value, list) and any(isinstance(item, Decimal) for item in value):
+        return [_without_decimals(item) for item in value]
+    if isinstance(value, Mapping) and any(isinstance(item, Decimal) for item in value.values()):
+        return {name: _without_decimals(item) for name, item in value.items()}
+    return value

@@ -20,6 +20,7 @@ from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl_light.answering import NumberAnswers
 from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.numerics import MOST_NUMBER
 from hf_mtl_light.words import WordMap
 
 __all__ = ["RegressionHead"]
@@ -98,6 +99,11 @@ class RegressionHead(SequenceHead):
                 means[target] = float(there.mean()) if len(there) else 0.0
             if stds[target] is None:
                 stds[target] = (float(there.std(correction=0)) if len(there) else 1.0) or 1.0
+                if len(there) and 0 < float(there.max() - there.min()) < 1 / MOST_NUMBER:
+                    raise UserError(
+                        f"Task {task.name!r}: its labels differ by less than {1 / MOST_NUMBER:g}, too little to "
+                        "compute with. Multiply them by a fixed number."
+                    )
         if task.labels is None:
             return dataclasses.replace(task, target_mean=means[0], target_std=stds[0])
         return dataclasses.replace(task, target_mean=means, target_std=stds)
@@ -205,7 +211,14 @@ def _each(values: Sequence[float | None] | float | None, count: int) -> list[flo
 
 
 def _number(value: Any, row: int, remedy: str) -> float:
-    if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and MOST_NUMBER < abs(value) != math.inf:
+        raise LabelError(
+            row,
+            f"label {shortened(value)} lies beyond {MOST_NUMBER:g}, too far to compute with. Divide the task's labels "
+            "by a fixed number.",
+        )
+    if not is_number or not abs(value) <= MOST_NUMBER:
         if isinstance(value, str) and re.fullmatch(r"\s*[-+]?\d+,\d+\s*", value):
             remedy = "Write decimals with a point; a CSV with commas is loaded with decimal=','."
         raise LabelError(row, f"label {shortened(value)} is not a finite number. {remedy}")

@@ -142,6 +142,8 @@ def test_datasets_that_do_not_fit_are_named(data, words):
         ({"tokens": [["a"]], "slots": [["B-town"]]}, "row 0, task 'slots': label 'B-town'"),
         ({"text": ["a"], "similarity": ["high"]}, "row 0, task 'similarity': label 'high' is not a finite number"),
         ({"text": ["a"], "similarity": [float("nan")]}, "row 0, task 'similarity': label nan"),
+        ({"text": ["a", "b"], "similarity": [1.0, -1e300]}, r"row 1, task 'similarity': label -1e\+300 lies beyond 1e"),
+        ({"text": ["a"], "similarity": ["1" + 400 * "0"]}, "row 0, task 'similarity': label '1000"),
         ({"text": ["a"], "topics": ["x"]}, "row 0, task 'topics': found 'x'. A multi-label task needs a list"),
         ({"text": ["a"], "topics": [["q"]]}, "row 0, task 'topics': label 'q'"),
     ],

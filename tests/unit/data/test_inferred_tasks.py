@@ -1,7 +1,9 @@
 """Types and labels read off the data in Python, as a recipe reads them."""
 
 import datetime
+import math
 import re
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -9,8 +11,8 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, List, Value
 
 from hf_mtl import MultiTaskModel, TaskConfig, infer_tasks
-from hf_mtl.data import InferenceError, LabelReader
-from hf_mtl.heads import head_class
+from hf_mtl.data import InferenceError, LabelledDataset, LabelReader, check_rows
+from hf_mtl.heads import RegressionHead, head_class
 from tests.encoders import tiny_encoder
 
 ROWS = 24
@@ -172,6 +174,9 @@ AMOUNT = TaskConfig("y", "regression")
         (TAGS, '["O", null]', ["O", None]),
         (TAGS, ["O ", None], ["O", None]),
         (AMOUNT, " 2.5 ", 2.5),
+        (AMOUNT, Decimal("2.5"), 2.5),
+        (NAMED, Decimal("1.00"), "pos"),
+        (MULTI, [Decimal(1), Decimal(0), Decimal(1)], [1.0, 0.0, 1.0]),
         (AMOUNT, "", None),
         (AMOUNT, "2,5", "2,5"),
     ],
@@ -187,3 +192,48 @@ def test_zeros_and_ones_of_a_class_label_that_name_a_label_twice_are_refused():
     assert reader.read([0, 1]) == ["a", "b"]
     with pytest.raises(ValueError, match=r"names a label twice\. For one number a label, 0 or 1, cast"):
         reader.read([1, 0, 1])
+
+
+DECIMALS = [Decimal("1.5"), Decimal("2"), Decimal("1E+29"), None]
+#: Numbers at the ends of what is computed with: a column, and words of the error; none where it is taken.
+ENDS = {
+    "float64": ([1.0, 2.0, 1e300], "row 2, task 'y': label 1e+300 lies beyond 1e+30"),
+    "infinite": ([1.0, math.inf, 2.0], "row 1, task 'y': label inf is not a finite number"),
+    "float32": (np.array([1, -3e38, 2], dtype=np.float32), "row 1, task 'y': label -3"),
+    "float16": (np.array([1, 2, 6e4], dtype=np.float16), None),
+    "int64": ([1, 2**62, 3], None),
+    "uint64": (np.array([1, 2**64 - 1, 3], dtype=np.uint64), None),
+    "texts": (["1", "2", "-1e31"], "row 2, task 'y': label -1e+31 lies beyond"),
+    "decimals": (DECIMALS, None),
+    "large decimals": ([*DECIMALS, Decimal("1e31")], "row 4, task 'y': label 1"),
+    "lists": ([[1.0, 2.0], [1e300, 2.0]], "row 1, task 'y': label 1e+300"),
+    "alike": ([1e-300, 2e-300], "its labels differ by less than 1e-30"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_numbers_too_large_or_too_alike_to_compute_with_are_refused_by_row(name):
+    column, words = ENDS[name]
+    data = Dataset.from_pandas(pd.DataFrame({"text": ["a"] * len(column), "y": list(column)}))
+    if isinstance(column, np.ndarray):
+        data = data.cast_column("y", Value(str(column.dtype)))
+    task = TaskConfig("y", "regression", labels=["a", "b"] if name == "lists" else None)
+
+    def learn():
+        labelled = LabelledDataset("d", data, [task], {"y": RegressionHead})
+        check_rows(labelled)
+        learned = RegressionHead.learn(task, (label for _, label in labelled.labels("y")))
+        return np.isfinite([learned.target_mean, learned.target_std]).all()
+
+    if words is None:
+        assert learn()
+        return
+    with pytest.raises(ValueError, match=re.escape(words)):
+        learn()
+
+
+@pytest.mark.parametrize("field", ["weight", "class_weights"])
+def test_a_weight_too_large_to_compute_with_is_refused(field):
+    value = 1e300 if field == "weight" else [1e300, 1.0]
+    with pytest.raises(ValueError, match=rf"Task 'y': {field} must .*1e\+30.*found 1e\+300"):
+        TaskConfig("y", "sequence-classification", labels=["a", "b"], **{field: value})
