@@ -172,13 +172,14 @@ class _ColumnCheck:
         self._dataset, self._name = dataset, name
         self._task, self._head = dataset.task_config(name), dataset.heads[name]
         self._known: dict[Any, Counter[str] | None] = {}
-        column = dataset.data.features[name]
+        features = dataset.data.features
+        column = features[name]
         self._is_list = hasattr(column, "feature")
         reads_plainly = self._head.read_label.__func__ is Head.read_label.__func__  # type: ignore[attr-defined]
         if self._head.needs_words:
             # Words with distributions are lists of lists, or of structs.
             is_flat = self._is_list and isinstance(column.feature, (Value, ClassLabel))
-            fits = is_flat and hasattr(dataset.data.features["tokens"], "feature")
+            fits = is_flat and hasattr(features["tokens"], "feature")
         else:
             fits = not self._is_list and not isinstance(column, Mapping)
         #: Whether values alone decide: not where a label must fit its row, or is a list that is one label as a whole.

@@ -126,13 +126,12 @@ class LabelledDataset:
                 f"one tag each. Columns: {listed(columns)}."
             )
         self._check_readings(heads, columns)
+        features = data.features  # a new copy each time
         for column in (*self.inputs, *self._masked):
-            if not (column == "tokens" and tagging and _is_text(data.features[column])):
-                self._check_input(column, data.features[column])
+            if not (column == "tokens" and tagging and _is_text(features[column])):
+                self._check_input(column, features[column])
         self._tasks = {task.name: task for task in tasks if task.name in self.tasks}
-        self._readers = {
-            name: LabelReader(task, heads[name], data.features[name]) for name, task in self._tasks.items()
-        }
+        self._readers = {name: LabelReader(task, heads[name], features[name]) for name, task in self._tasks.items()}
         #: The head class of each task that it labels.
         self.heads = {task: heads[task] for task in self.tasks}
         wanted = [*self.inputs, *self.tasks]
@@ -232,7 +231,8 @@ class LabelledDataset:
     @property
     def kind(self) -> tuple[Any, ...]:
         """What datasets have in common whose rows one reader can read: inputs, tasks and features."""
-        return tuple(self.inputs), tuple(self.tasks), str([self.data.features[c] for c in (*self.inputs, *self.tasks)])
+        features = self.data.features
+        return tuple(self.inputs), tuple(self.tasks), str([features[c] for c in (*self.inputs, *self.tasks)])
 
     def rows(self, batch: Mapping[str, Sequence[Any]], places: Sequence[tuple[str, int]]) -> list[Row]:
         """Return rows that were read from this dataset or one of its `kind`.

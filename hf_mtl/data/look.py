@@ -153,7 +153,10 @@ def look_at_texts(
     look = SplitLook(len(dataset), min(len(dataset), rows))
     if not look.sampled:
         return look
-    columns = _inputs(dataset, dataset.data.select(np.linspace(0, len(dataset) - 1, look.sampled, dtype=np.int64)))
+    data = dataset.data
+    if look.sampled < len(data):
+        data = data.select(np.linspace(0, len(data) - 1, look.sampled, dtype=np.int64))
+    columns = _inputs(dataset, data)
     # Words are joined: what they are made of is looked at, not which tag they have.
     first, *others = [[_cut(cell) for cell in column] for column in columns[:2]]
     pairs = others[0] if others and "text_pair" in dataset.inputs else None

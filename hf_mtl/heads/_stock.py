@@ -223,6 +223,19 @@ class PlainClassifier(nn.Module):
         return logits
 
 
+def _built(cls: type[PreTrainedModel], config: PreTrainedConfig) -> PreTrainedModel:
+    """Return a stock model without values, whose encoder will be put aside: of its layers one is built, if possible."""
+    layers = getattr(config, "num_hidden_layers", None)
+    is_short = isinstance(layers, int) and getattr(config, "layer_types", None) is None
+    if is_short:
+        config.num_hidden_layers = 1
+    with torch.device("meta"):
+        stock: PreTrainedModel = cls._from_config(config, attn_implementation="eager")
+    if is_short:
+        config.num_hidden_layers = stock.config.num_hidden_layers = layers
+    return stock
+
+
 class StockClassifier(nn.Module):
     """The layers that a family's stock class, such as ``...ForSequenceClassification``, puts on its encoder.
 
@@ -259,8 +272,7 @@ class StockClassifier(nn.Module):
             kind == "token" or not has_encoder_alone(config)
         )
         if known:
-            with torch.device("meta"):
-                stock = stock_class(kind, config)._from_config(config, attn_implementation="eager")
+            stock = _built(stock_class(kind, config), config)
             if kind == "mask":
                 tie_output(stock)
             self._encoder_name = encoder_name(stock)

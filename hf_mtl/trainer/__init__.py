@@ -40,7 +40,7 @@ from hf_mtl.trainer._calibration import (
     with_temperature,
 )
 from hf_mtl.trainer._calibration_card import write_calibration
-from hf_mtl.trainer._checkpoints import remove_checkpoints
+from hf_mtl.trainer._checkpoint_files import remove_checkpoints
 from hf_mtl.trainer._data_checks import warn_of_texts
 from hf_mtl.trainer._divergence import DivergenceError
 from hf_mtl.trainer._freed_memory import keep_freed_memory

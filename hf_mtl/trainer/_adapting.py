@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 
-from hf_mtl.model import MultiTaskModel, load_adapter_weights, make_adapter_config
-from hf_mtl.trainer._checkpoints import CheckpointingTrainer
+from hf_mtl.model import MultiTaskModel, load_adapter_weights
 from hf_mtl_light.errors import UserError
 
-__all__ = ["AdaptingTrainer", "adapted"]
+__all__ = ["adapted", "check_kind", "loaded_adapters"]
 
 
 def adapted(model: Any, peft_config: Any, args: Any) -> Any:
@@ -48,37 +47,32 @@ def adapted(model: Any, peft_config: Any, args: Any) -> Any:
     return model
 
 
-class AdaptingTrainer(CheckpointingTrainer):
-    """A trainer whose model may have adapters: then checkpoints hold them and the heads."""
+def loaded_adapters(model: MultiTaskModel, checkpoint: str | None) -> bool:
+    """Load the adapters and heads of a checkpoint, on the encoder that is there.
 
-    #: What was given as ``peft_config``, checked; ``None``: no adapters are put on.
-    _peft_config: Any = None
+    Args:
+        model: The model.
+        checkpoint: The checkpoint's folder; ``None``: there is none.
 
-    def _take_peft_config(self, given: Any) -> None:
-        """Note what adapters are asked for: models are made before `__init__` of Transformers' trainer is done."""
-        self._peft_config = make_adapter_config(given)
+    Returns:
+        Whether they were loaded; not where the model has no adapters.
+    """
+    if not model.has_adapters or checkpoint is None or not Path(checkpoint).is_dir():
+        return False
+    load_adapter_weights(model, checkpoint)
+    return True
 
-    def call_model_init(self, trial: Any = None) -> Any:
-        """Make a model for a trial: see ``transformers.Trainer.call_model_init``."""
-        return adapted(super().call_model_init(trial), self._peft_config, self.args)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        plain = self._plain_model
-        holds_adapter = (Path(resume_from_checkpoint) / "adapter_config.json").is_file()
-        if plain.has_adapters != holds_adapter:
-            holds = "an adapter" if holds_adapter else "a whole model"
-            raise UserError(
-                f"{resume_from_checkpoint!r} holds {holds}, and peft_config asks for "
-                f"{'an adapter' if plain.has_adapters else 'none'}. Resume with the peft_config of that training."
-            )
-        if plain.has_adapters:
-            load_adapter_weights(plain, resume_from_checkpoint)
-        else:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
+def check_kind(model: MultiTaskModel, checkpoint: str) -> None:
+    """Check that a checkpoint holds adapters if the model has some, and a whole model if not.
 
-    def _load_best_model(self) -> None:
-        best, plain = self.state.best_model_checkpoint, self._plain_model
-        if plain.has_adapters and best is not None and Path(best).is_dir():
-            load_adapter_weights(plain, best)
-        else:
-            super()._load_best_model()
+    Raises:
+        ValueError: If not.
+    """
+    holds_adapter = (Path(checkpoint) / "adapter_config.json").is_file()
+    if model.has_adapters != holds_adapter:
+        holds = "an adapter" if holds_adapter else "a whole model"
+        raise UserError(
+            f"{checkpoint!r} holds {holds}, and peft_config asks for "
+            f"{'an adapter' if model.has_adapters else 'none'}. Resume with the peft_config of that training."
+        )

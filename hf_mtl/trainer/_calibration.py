@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from transformers import Trainer
 from transformers.utils import logging
 
 from hf_mtl._names import listed, nearest
@@ -23,7 +24,6 @@ from hf_mtl.metrics import (
     threshold_at_temperature,
 )
 from hf_mtl.model import MultiTaskModel
-from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl.trainer._labelled_outputs import item_probabilities
 from hf_mtl.trainer._reading_outputs import read_outputs
 from hf_mtl_light.description import coverage_key
@@ -73,7 +73,7 @@ class CalibratedTask:
 
 
 def calibrate_tasks(
-    trainer: EvaluatingTrainer,
+    trainer: Trainer,
     datasets: Mapping[str, LabelledDataset],
     tasks: Sequence[str] | None = None,
     coverages: Sequence[float] = (),
@@ -89,7 +89,7 @@ def calibrate_tasks(
     Raises:
         ValueError: If a task has no probabilities to calibrate, no row labels one that has, or none can have sets.
     """
-    model = trainer._plain_model
+    model: MultiTaskModel = trainer.accelerator.unwrap_model(trainer.model)
     names = calibratable_tasks(model, tasks, coverages)
     found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for name, (logits, targets, _) in read_outputs(trainer, datasets, names, lambda outputs: outputs.items()):

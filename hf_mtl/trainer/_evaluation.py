@@ -1,37 +1,43 @@
-"""The half of the trainer that scores and answers: every (dataset, task) once, batch by batch."""
+"""What the trainer does by scores and answers: every (dataset, task) once, batch by batch."""
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate.data_loader import prepare_data_loader
-from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
+from transformers import Trainer
 from transformers.trainer_utils import PredictionOutput, speed_metrics
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.data import DatasetMixture, LabelledDataset, MultiTaskCollator, as_datasets, check_rows
-from hf_mtl.inference import InferenceBatch, InferenceCollator
+from hf_mtl.data import LabelledDataset, MultiTaskCollator, as_datasets, check_rows
 from hf_mtl.model import MultiTaskModel
+from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._averaging import Averages
 from hf_mtl.trainer._batch_judge import BatchJudge
+from hf_mtl.trainer._calibration import CalibratedTask, calibrate_tasks
 from hf_mtl.trainer._construction import refuse_ignored_keys
+from hf_mtl.trainer._plain_model import PlainModels
+from hf_mtl.trainer._row_reader import RowReader
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
-from hf_mtl.trainer._search import SearchingTrainer
+from hf_mtl.trainer._search import score_of, trial_space
+from hf_mtl.trainer._thresholds import TunedThresholds, tune_tasks
 from hf_mtl_light.errors import UserError
 
 __all__ = ["EvaluatingTrainer"]
 
 
-class EvaluatingTrainer(SearchingTrainer):
-    """Transformers' trainer with evaluation and prediction of a `MultiTaskModel`."""
+class EvaluatingTrainer(Trainer):
+    """Transformers' trainer that scores a `MultiTaskModel`, answers by it, and tunes and searches by its scores."""
 
+    args: MultiTaskTrainingArguments
     data_collator: MultiTaskCollator
     metrics: dict[str, Sequence[Metric]]
     _eval_datasets: dict[str, LabelledDataset]
@@ -41,12 +47,20 @@ class EvaluatingTrainer(SearchingTrainer):
     _averages: Averages
     #: What evaluations outside of training found: by prefix, task and dataset.
     _scored_rows: dict[str, dict[str, dict[str, ScoredRows]]]
+    #: What the last tuning of each task changed.
+    tuned_thresholds: dict[str, TunedThresholds]
+    #: What the last calibration of each task changed.
+    calibrated_tasks: dict[str, CalibratedTask]
 
     @property
     def _plain_model(self) -> MultiTaskModel:
         """The model without what distributed training wraps around it."""
-        model: MultiTaskModel = self.accelerator.unwrap_model(self.model)
+        model: MultiTaskModel = self._plain_models(self.model)
         return model
+
+    @cached_property
+    def _plain_models(self) -> PlainModels:
+        return PlainModels(lambda model: self.accelerator.unwrap_model(model))
 
     def _columns(self, data: Mapping[str, Dataset], needs_labels: bool = True) -> dict[str, LabelledDataset]:
         model = self._plain_model
@@ -62,33 +76,6 @@ class EvaluatingTrainer(SearchingTrainer):
             check_rows(dataset, progress=not self.args.disable_tqdm and self.args.process_index == 0)
         return datasets
 
-    def _loader(self, dataset: Any, batch_sampler: Any, collate: Any, **kwargs: Any) -> DataLoader[Any]:
-        args = self.args
-        accelerator_config: Any = args.accelerator_config  # made from what was given, mapping or file
-        loader = DataLoader(
-            dataset,
-            batch_sampler=batch_sampler,
-            collate_fn=collate,
-            num_workers=args.dataloader_num_workers,
-            pin_memory=args.dataloader_pin_memory and args.device.type == "cuda",
-            persistent_workers=args.dataloader_persistent_workers,
-            multiprocessing_context=args.dataloader_multiprocessing_context,
-            prefetch_factor=args.dataloader_prefetch_factor,
-            in_order=args.dataloader_in_order,
-            **kwargs,
-        )
-        # The batches are this rank's own already: accelerate is shown one process, or it would share
-        # them out once more.
-        prepared: DataLoader[Any] = prepare_data_loader(
-            loader,
-            device=args.device,
-            num_processes=1,
-            process_index=0,
-            put_on_device=True,
-            non_blocking=accelerator_config.non_blocking,
-        )
-        return prepared
-
     # Evaluation
 
     def _scorers(self, datasets: Mapping[str, LabelledDataset]) -> dict[str, TaskScorer]:
@@ -103,20 +90,12 @@ class EvaluatingTrainer(SearchingTrainer):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
         """Return the loader of one labelled dataset: a name among ``eval_dataset``, or a dataset."""
-        return self._rows_loader(list(self._named_datasets(eval_dataset, "validation").values()))
+        return RowReader(self).loader(list(self._named_datasets(eval_dataset, "validation").values()))
 
     def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
         """Return the loader of rows to predict, with or without labels."""
         datasets = self._checked_columns(test_dataset, "test", needs_labels=False)
-        return self._rows_loader(list(datasets.values()), answers=True)
-
-    def _rows_loader(self, datasets: Sequence[LabelledDataset], answers: bool = False) -> DataLoader[Any]:
-        mixture = DatasetMixture(datasets)
-        size, args = self.args.per_device_eval_batch_size, self.args
-        starts = range(args.process_index * size, len(mixture), size * args.world_size)
-        # Ranges, not lists: those would hold a number for every row.
-        batches = [range(start, min(start + size, len(mixture))) for start in starts]
-        return self._loader(mixture, batches, InferenceCollator(self.data_collator, answers))
+        return RowReader(self).loader(list(datasets.values()), answers=True)
 
     def _named_datasets(self, data: Any, split: str) -> dict[str, LabelledDataset]:
         if data is None:
@@ -196,7 +175,7 @@ class EvaluatingTrainer(SearchingTrainer):
         weights = {name: scorers[name].task.weight * scorers[name].rows / labelled for name in scores}
         metrics = {f"{prefix}_{key}": value for key, value in join_scores(scores, weights).items()}
         rows = sum(len(dataset) for dataset in datasets.values())
-        metrics.update(speed_metrics(prefix, start, num_samples=rows, num_steps=self._rounds(datasets)))
+        metrics.update(speed_metrics(prefix, start, num_samples=rows, num_steps=RowReader(self).rounds(datasets)))
         return metrics
 
     def _filled_scorers(
@@ -205,12 +184,13 @@ class EvaluatingTrainer(SearchingTrainer):
         """Return the tasks' scorers after a pass over all rows; ``answers`` as `_pass` takes them."""
         scorers = self._scorers(datasets)
         wanted = {name for name, scorer in scorers.items() if scorer.of_probabilities}
+        reader = RowReader(self)
         judge = BatchJudge(
-            self._plain_model, self.data_collator, self.accelerator, self._prepare_inputs, wanted, not self.is_in_train
+            reader.model, reader.collator, self.accelerator, self._prepare_inputs, wanted, not self.is_in_train
         )
-        for batch in self._batches(datasets, answers is not None):
+        for batch in reader.batches(datasets, answers is not None):
             found = [] if batch is None else [judge.run(batch, answers is not None)]
-            for scored, answered in self._gather(found):
+            for scored, answered in reader.gather(found):
                 for name, *score in scored:
                     scorers[name].add(*score)
                 for dataset, answer in answered:
@@ -238,31 +218,6 @@ class EvaluatingTrainer(SearchingTrainer):
             return values
         total: torch.Tensor = self.accelerator.reduce(values.to(self.args.device), reduction="sum")
         return total.to(values.device)
-
-    def _gather(self, found: list[Any]) -> list[Any]:
-        """Return what all ranks found, in the order of the ranks: decoded predictions, not logits."""
-        gathered: list[Any] = gather_object(found) if self.args.world_size > 1 else found
-        return gathered
-
-    def _batches(self, datasets: Mapping[str, LabelledDataset], answers: bool) -> Iterator[InferenceBatch | None]:
-        """Yield this rank's batches, ``None`` where it has none left: ranks meet after each, so all go as far."""
-        loader = self._rows_loader(list(datasets.values()), answers)
-        self.callback_handler.eval_dataloader = loader
-        model = self._plain_model
-        if not self.is_in_train and (self.args.bf16_full_eval or self.args.fp16_full_eval):
-            nn.Module.to(model, dtype=torch.bfloat16 if self.args.bf16_full_eval else torch.float16)
-        was_training = model.training
-        model.eval()
-        batches = iter(loader)
-        for _ in range(self._rounds(datasets)):
-            yield next(batches, None)
-            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-        model.train(was_training)
-
-    def _rounds(self, datasets: Mapping[str, LabelledDataset]) -> int:
-        """Return the batches of the rank that has most of them."""
-        rows = sum(len(dataset) for dataset in datasets.values())
-        return -(-rows // (self.args.per_device_eval_batch_size * int(self.args.world_size)))
 
     def predict(
         self, test_dataset: Any, ignore_keys: list[str] | None = None, metric_key_prefix: str = "test"
@@ -292,6 +247,97 @@ class EvaluatingTrainer(SearchingTrainer):
             self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics or {})
         self._memory_tracker.stop_and_update_metrics(metrics)
         return PredictionOutput(predictions=answers, label_ids=None, metrics=metrics)  # type: ignore[arg-type]
+
+    # What scores on labelled rows decide.
+
+    def tune_thresholds(self, eval_dataset: Any = None, *, how: str = "per-label") -> dict[str, TunedThresholds]:
+        """Find the thresholds of multi-label tasks on labelled rows and put them into the model's config.
+
+        From then on predictions, metrics and answers go by them, and they are saved with the model. Give rows that the
+        model was not trained on; scores on these rows flatter afterwards, so report those of others.
+
+        Args:
+            eval_dataset: Datasets in place of those of the trainer, or the name of one of them.
+            how: ``"per-label"``: for each label the threshold with the best F1 (0.5 for a label that no row has), or
+                ``"global"``: one for all labels, with the best micro F1.
+
+        Returns:
+            For each multi-label task that the rows label its thresholds, and its metrics before and after.
+
+        Raises:
+            ValueError: If no row labels a multi-label task, or ``how`` is neither.
+        """
+        tuned = tune_tasks(self, self._named_datasets(eval_dataset, "validation"), how)
+        self.tuned_thresholds.update(tuned)
+        return tuned
+
+    def calibrate(
+        self,
+        eval_dataset: Any = None,
+        *,
+        tasks: Sequence[str] | None = None,
+        coverage: float | Sequence[float] | None = None,
+    ) -> dict[str, CalibratedTask]:
+        """Fit the temperature of each task with probabilities on labelled rows and put it into the model's config.
+
+        Scores of answers then mean what they say, as far as one number can do it; which label is answered does not
+        change: see `hf_mtl.metrics.best_temperature`. Give rows that the model was not trained on.
+
+        Args:
+            eval_dataset: Datasets in place of those of the trainer, or the name of one of them.
+            tasks: Names of the tasks; ``None``: all that have probabilities and labelled rows.
+            coverage: Finds also from which probability on a label belongs to a row's set, so that the sets of such a
+                part of rows hold the truth, for tasks with one label a row: what ``coverage=0.9`` of the pipeline
+                needs. Several numbers keep several; those that a task has are found again.
+
+        Returns:
+            For each task its temperature, and how likely the labels were before and after.
+
+        Raises:
+            ValueError: If a task has no probabilities to calibrate, no row labels one that has, or the coverage is out
+                of its range, or for no task.
+        """
+        coverages = [coverage] if isinstance(coverage, (int, float)) else coverage or []
+        calibrated = calibrate_tasks(self, self._named_datasets(eval_dataset, "validation"), tasks, coverages)
+        self.calibrated_tasks.update(calibrated)
+        return calibrated
+
+    def hyperparameter_search(
+        self,
+        hp_space: Callable[[Any], dict[str, Any]] | None = None,
+        compute_objective: Callable[[dict[str, float]], float] | None = None,
+        n_trials: int = 20,
+        direction: str | list[str] = "maximize",
+        backend: Any = None,
+        hp_name: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Search hyperparameters for the best ``eval_score``: see ``transformers.Trainer.hyperparameter_search``.
+
+        ``sampling``, ``balancing``, ``batching`` and the other arguments may be in the space. Afterwards the trainer's
+        arguments are what they were before.
+
+        Args:
+            hp_space: From a trial to arguments and their values; ``None`` is Transformers' own space.
+            compute_objective: From metrics to a number; ``None`` is ``eval_score``.
+            n_trials: How many trainings.
+            direction: Whether to ``"maximize"`` or ``"minimize"`` the number.
+            backend: ``"optuna"``, or another that Transformers knows and that is installed.
+            hp_name: Names trials.
+            kwargs: Passed to the backend, such as ``storage``, ``study_name`` and ``load_if_exists``, by which a
+                search that was killed continues, and ``pruner``.
+
+        Raises:
+            ValueError: If the space names no argument, or one that trials cannot change.
+        """
+        given = self.args
+        self.args = copy.copy(given)  # trials write into it
+        try:
+            return super().hyperparameter_search(
+                trial_space(hp_space), compute_objective or score_of, n_trials, direction, backend, hp_name, **kwargs
+            )
+        finally:
+            self.args = given
 
     # What Transformers' trainer evaluates with, and this one does not: its own loop scores and answers in one pass.
 

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
-from transformers import ProgressCallback
+from transformers import ProgressCallback, Trainer
 
 from hf_mtl.data import LabelledDataset
 from hf_mtl.inference import InferenceBatch
 from hf_mtl.trainer._batch_judge import masked_tokens
-from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl.trainer._labelled_outputs import LabelledOutputs
+from hf_mtl.trainer._row_reader import RowReader
 
-__all__ = ["labelled_datasets", "read_outputs"]
+__all__ = ["read_outputs"]
 
 Found = TypeVar("Found")
 
 
-def labelled_datasets(datasets: Mapping[str, LabelledDataset], names: Collection[str]) -> dict[str, LabelledDataset]:
-    """Return the datasets that label one of some tasks."""
-    return {name: dataset for name, dataset in datasets.items() if any(task in names for task in dataset.tasks)}
-
-
 def read_outputs(
-    trainer: EvaluatingTrainer,
+    trainer: Trainer,
     datasets: Mapping[str, LabelledDataset],
     names: Sequence[str],
     read: Callable[[LabelledOutputs], Found],
@@ -41,11 +36,12 @@ def read_outputs(
     Yields:
         The task's name, and what was read.
     """
-    wanted = labelled_datasets(datasets, names)
+    wanted = {name: dataset for name, dataset in datasets.items() if any(task in names for task in dataset.tasks)}
+    reader = RowReader(trainer)
     try:
-        for batch in trainer._batches(wanted, answers=False) if wanted else ():
-            outputs = {} if batch is None else _outputs(trainer, batch, names)
-            yield from trainer._gather([(name, read(output)) for name, output in outputs.items()])
+        for batch in reader.batches(wanted, answers=False) if wanted else ():
+            outputs = {} if batch is None else _outputs(trainer, reader, batch, names)
+            yield from reader.gather([(name, read(output)) for name, output in outputs.items()])
     finally:
         for callback in trainer.callback_handler.callbacks:
             # It is an evaluation's end that closes its bar, and this is none.
@@ -54,16 +50,18 @@ def read_outputs(
                 callback.prediction_bar = None
 
 
-def _outputs(trainer: EvaluatingTrainer, batch: InferenceBatch, names: Sequence[str]) -> dict[str, LabelledOutputs]:
-    heads = trainer._plain_model.task_heads
+def _outputs(
+    trainer: Trainer, reader: RowReader, batch: InferenceBatch, names: Sequence[str]
+) -> dict[str, LabelledOutputs]:
+    heads = reader.model.task_heads
     numbers = {name: batch.numbers[name] for name in names if name in batch.numbers}
     if not numbers:
         return {}
     inputs: dict[str, Any] = trainer._prepare_inputs({**batch.batch.inputs, "rows": numbers})
     with torch.no_grad(), trainer.accelerator.autocast():
         labels = {name: batch.labels[name] for name in numbers}
-        tokens = masked_tokens(trainer._plain_model, trainer.data_collator, batch, inputs, labels, answer=False)
-        logits = trainer._plain_model(**inputs, tokens=tokens, return_states=False).logits
+        tokens = masked_tokens(reader.model, reader.collator, batch, inputs, labels, answer=False)
+        logits = reader.model(**inputs, tokens=tokens, return_states=False).logits
     found = {}
     for name in numbers:
         rows = batch.labelled(name)

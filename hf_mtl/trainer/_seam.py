@@ -12,12 +12,8 @@ __all__ = ["LAYERS", "OVERRIDDEN"]
 #: The classes between Transformers' trainer and `MultiTaskTrainer`, each the only parent of the next, and what follows
 #: from the order. What needs no method of Transformers' is no layer but an object or a function that a layer calls.
 LAYERS = {
-    "SearchingTrainer": "needs nothing of the others",
-    "EvaluatingTrainer": "scores and answers; the rest reads what it found",
-    "ThresholdTrainer": "runs evaluation's batches",
-    "PublishingTrainer": "writes card and arguments into whatever folder is saved, and pushes",
-    "CheckpointingTrainer": "decides in which folder `_save` of the layers below writes, and when their pushes run",
-    "AdaptingTrainer": "loads adapters where the layers before it load a whole model",
+    "EvaluatingTrainer": "scores, answers, tunes and searches by scores; the rest reads what it found",
+    "SavingTrainer": "writes aside what Transformers saves, with card and arguments; resumes, and pushes",
     "MultiTaskTrainer": "adds to a checkpoint what its training keeps, before it is put in place",
 }
 

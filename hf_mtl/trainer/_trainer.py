@@ -17,9 +17,9 @@ from transformers.trainer_utils import seed_worker
 from hf_mtl.balancers import Balancer
 from hf_mtl.data import DatasetMixture, LabelledDataset, MultiTaskCollator, as_datasets
 from hf_mtl.inference import make_collator
-from hf_mtl.model import MultiTaskModel, refuse_adapters
+from hf_mtl.model import MultiTaskModel, make_adapter_config, refuse_adapters
 from hf_mtl.samplers import DatasetSampler
-from hf_mtl.trainer._adapting import AdaptingTrainer, adapted
+from hf_mtl.trainer._adapting import adapted
 from hf_mtl.trainer._adaptive import SamplingFeedback, feedback_of, resume_feedback, take_saved
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._augmenting import make_augmenter
@@ -42,8 +42,10 @@ from hf_mtl.trainer._embedding_noise import EmbeddingNoise
 from hf_mtl.trainer._freezing import FreezingCallback
 from hf_mtl.trainer._label_statistics import learn_from_labels
 from hf_mtl.trainer._learning_rates import set_learning_rates
+from hf_mtl.trainer._loaders import make_loader
 from hf_mtl.trainer._optimizer_names import matched_by_name, save_parameter_names
 from hf_mtl.trainer._refused import refuse_unused
+from hf_mtl.trainer._saving import SavingTrainer
 from hf_mtl.trainer._scoring import Metric
 from hf_mtl.trainer._speed import SpeedCallback
 from hf_mtl.trainer._step_loss import CountingCollator, StepCounts, StepRecord
@@ -57,7 +59,7 @@ from hf_mtl_light.errors import UserError, UserTypeError
 __all__ = ["MultiTaskTrainer"]
 
 
-class MultiTaskTrainer(AdaptingTrainer):
+class MultiTaskTrainer(SavingTrainer):
     """Train and evaluate a `MultiTaskModel` on several datasets at once.
 
     Datasets are read as they are: columns named after tasks hold labels, ``text``, ``text_pair`` or ``tokens`` the
@@ -142,7 +144,7 @@ class MultiTaskTrainer(AdaptingTrainer):
         self.tuned_thresholds = {}
         self.calibrated_tasks = {}
         refuse_adapters(model)
-        self._take_peft_config(peft_config)
+        self._peft_config = make_adapter_config(peft_config)  # models are made before `__init__` below is done
         super().__init__(
             model=adapted(model, self._peft_config, args),
             args=args,
@@ -184,18 +186,22 @@ class MultiTaskTrainer(AdaptingTrainer):
         self.summary()
         self.add_callback(SummaryCallback(self.summary, self.strategies))
         self.add_callback(FreezingCallback(self._plain_model, self._train_datasets))
-        self._averages = Averages(self.accelerator.unwrap_model)
+        self._averages = Averages(self._plain_models)
         self.add_callback(self._averages)
         self.add_callback(DivergenceCallback())
         self.add_callback(SpeedCallback(self.accelerator.unwrap_model))
-        self.add_callback(EmbeddingNoise(self.accelerator.unwrap_model))
+        self.add_callback(EmbeddingNoise(self._plain_models))
 
     # Training
+
+    def call_model_init(self, trial: Any = None) -> Any:
+        """Make a model for a trial: see ``transformers.Trainer.call_model_init``."""
+        return adapted(super().call_model_init(trial), self._peft_config, self.args)
 
     def train(
         self, resume_from_checkpoint: Any = None, trial: Any = None, ignore_keys_for_eval: list[str] | None = None
     ) -> Any:
-        """Train, from the start or from a checkpoint; then tune and calibrate: see `CheckpointingTrainer.train`."""
+        """Train, from the start or from a checkpoint; then tune and calibrate: see `SavingTrainer.train`."""
         refuse_ignored_keys("ignore_keys_for_eval", ignore_keys_for_eval)
         result = super().train(resume_from_checkpoint, trial)
         mark_trained(self._plain_model, self._train_datasets)
@@ -266,7 +272,8 @@ class MultiTaskTrainer(AdaptingTrainer):
         given = {"stream_buffer": args.stream_buffer, "seed": args.seed_of_rows}
         mixture = DatasetMixture(list(self._train_datasets.values()), batch_sampler, augmenter, **given)
         self._stream_places.begin(mixture)
-        return self._loader(
+        return make_loader(
+            args,
             mixture,
             batch_sampler,
             CountingCollator(self.data_collator, methods.taught_rows),
@@ -365,7 +372,7 @@ class MultiTaskTrainer(AdaptingTrainer):
         fresh = self.optimizer is None
         optimizer = super().create_optimizer(model)
         if fresh:
-            plain = self.accelerator.unwrap_model(self.model if model is None else model)
+            plain = self._plain_models(self.model if model is None else model)
             set_learning_rates(optimizer, plain, self.args)
         return optimizer
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+
 import pytest
 import torch
 
@@ -10,9 +13,20 @@ from tests.encoders import tiny_encoder
 from tests.trainers import TASKS, make_data
 
 
+@functools.cache
+def _data():
+    return make_data()
+
+
+@functools.cache
+def _model():
+    torch.manual_seed(5)
+    return MultiTaskModel.from_encoder(tiny_encoder(), TASKS)
+
+
 @pytest.fixture
 def data():
-    return make_data()
+    return dict(_data())
 
 
 @pytest.fixture
@@ -24,7 +38,8 @@ def build(tmp_path, tokenizer, data):
         arguments = MultiTaskTrainingArguments(
             str(tmp_path / "out"), use_cpu=True, disable_tqdm=True, logging_steps=1, **kwargs
         )
-        model = model or MultiTaskModel.from_encoder(tiny_encoder(), TASKS)
-        return MultiTaskTrainer(model, arguments, train, evaluation, tokenizer, **(trainer_kwargs or {}))
+        return MultiTaskTrainer(
+            model or copy.deepcopy(_model()), arguments, train, evaluation, tokenizer, **(trainer_kwargs or {})
+        )
 
     return build

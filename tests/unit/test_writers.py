@@ -27,10 +27,10 @@ WRITERS = {
     "hf_mtl/pipelines/_pipeline.py": ({"save_pretrained"}, "writes in a folder whose files are moved when whole"),
     "hf_mtl/report/_figures.py": ({"savefig"}, "writes to memory"),
     "hf_mtl/trainer/_averaging.py": ({"save_file"}, "writes in a checkpoint's folder, renamed when it is whole"),
-    "hf_mtl/trainer/_checkpoints.py": ({"save_to_json"}, "writes in a checkpoint's folder, renamed when it is whole"),
-    "hf_mtl/trainer/_publishing.py": (
-        {"copyfile", "save_pretrained"},
-        "adds to a copy to upload, and to a model in the folder whose files are moved when they are whole",
+    "hf_mtl/trainer/_pushes.py": ({"copyfile"}, "adds to a copy to upload, which nobody else reads"),
+    "hf_mtl/trainer/_saving.py": (
+        {"save_pretrained", "save_to_json"},
+        "writes in a folder that is renamed, or whose files are moved, when it is whole",
     ),
     "hf_mtl/trainer/_whole.py": ({"open"}, "opens files to flush them, and writes nothing"),
 }

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.export import export_onnx, export_transformers
 from hf_mtl.pipelines import MultiTaskPipeline
-from hf_mtl.trainer._checkpoints import write_results
+from hf_mtl.trainer._checkpoint_files import write_results
 from tests.encoders import tiny_encoder
 from tests.killed import states_at_kills
 

@@ -10,7 +10,7 @@ import torch
 from transformers import TrainerCallback
 
 from hf_mtl import MultiTaskModel
-from hf_mtl.trainer._checkpoints import UNFINISHED
+from hf_mtl.trainer._checkpoint_files import UNFINISHED
 from hf_mtl.trainer._whole import fault_of
 
 LIMIT = 8  # steps of the short trainings here
@@ -184,11 +184,11 @@ def test_checkpoint_without_optimizer_is_whole(trained, build, out):
 
 def test_push_waits_for_the_final_name(build, out, monkeypatch):
     pushed = []
-    monkeypatch.setattr("hf_mtl.trainer._publishing.PublishingTrainer.init_hf_repo", lambda *args, **kwargs: None)
-    monkeypatch.setattr("hf_mtl.trainer._publishing.PublishingTrainer._finish_current_push", lambda self: None)
+    monkeypatch.setattr("hf_mtl.trainer._saving.SavingTrainer.init_hf_repo", lambda *args, **kwargs: None)
+    monkeypatch.setattr("hf_mtl.trainer._saving.SavingTrainer._finish_current_push", lambda self: None)
     monkeypatch.setattr(
-        "hf_mtl.trainer._publishing.PublishingTrainer._push_from_checkpoint",
-        lambda self, folder: pushed.append((folder, fault_of(Path(folder)))),
+        "hf_mtl.trainer._saving.SavingTrainer._push_checkpoint",
+        lambda self, folder: pushed.append((str(folder), fault_of(folder))),
     )
     build(max_steps=2, save_steps=2, push_to_hub=True, hub_strategy="checkpoint").train()
     assert pushed == [(str(out / "checkpoint-2"), None)]

@@ -1,6 +1,7 @@
 """Resuming at any step equals not stopping, and reads nothing twice."""
 
 import re
+from itertools import product
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from transformers import TrainerCallback
 from hf_mtl.data import DatasetMixture, DrawnBatch, MixtureBatchSampler
 from hf_mtl.samplers import ProportionalSampler
 
-STEPS = 9  # of 6 an epoch: the second epoch ends early
+STEPS = 8  # of 6 an epoch: the second epoch ends early
 
 
 class Digests(TrainerCallback):
@@ -61,16 +62,15 @@ def test_weights_are_bit_equal_from_whichever_step_training_resumes(build, unbro
 def test_weights_are_bit_equal_with_accumulation(build, unbroken, tmp_path, accumulation):
     kwargs = {"gradient_accumulation_steps": accumulation, "per_device_train_batch_size": 3}
     expected = unbroken(**kwargs)
-    for step in (1, 4, 8):
+    for step in (1, 4, 7):
         assert_equal(resumed(build, tmp_path, step, **kwargs), expected)
 
 
 # Three may be more than the machine has cores, on which torch remarks.
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_weights_are_bit_equal_with_loader_workers(build, unbroken, tmp_path, workers):
+def test_weights_are_bit_equal_with_loader_workers(build, unbroken, tmp_path):
     expected = unbroken()
-    for step in (2, 8):
+    for workers, step in product((1, 2, 3), (2, 7)):
         found = resumed(build, tmp_path, step, dataloader_num_workers=workers)
         assert sorted(found) == list(range(step + 1, STEPS + 1))
         assert_equal(found, expected)
@@ -91,9 +91,9 @@ def test_rows_trained_on_before_are_not_read_again(build, unbroken, tmp_path, mo
         DatasetMixture, "__getitems__", lambda self, rows: read.append(list(rows)) or original(self, rows)
     )
     resumed(build, tmp_path, 4)
-    # The fifth and sixth batch of the first epoch, and three of the second. A loader reads one batch ahead.
+    # The fifth and sixth batch of the first epoch, and two of the second. A loader reads one batch ahead.
     sampler = MixtureBatchSampler({"snips": 24, "sst": 16, "sts": 8}, ProportionalSampler(), 8, seed=42)
-    wanted = [sampler.batch(0, 4), sampler.batch(0, 5), *(sampler.batch(1, step) for step in range(3))]
+    wanted = [sampler.batch(0, 4), sampler.batch(0, 5), *(sampler.batch(1, step) for step in range(2))]
     assert read[: len(wanted)] == wanted
     assert len(read) <= len(wanted) + 1
 
