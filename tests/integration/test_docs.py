@@ -4,13 +4,14 @@ import linecache
 import re
 import shlex
 import shutil
+from dataclasses import fields
 
 import pytest
 import typer
 import yaml
 
 from hf_mtl.augmentation import AUGMENTATIONS
-from hf_mtl.balancers import BALANCERS
+from hf_mtl.balancers import BALANCERS, Balancer, Step
 from hf_mtl.cli._app import app
 from hf_mtl.heads import HEADS
 from hf_mtl.metrics import METRICS
@@ -154,6 +155,13 @@ def test_every_name_of_a_table_has_a_row_in_its_page(page):
 def anchors(page):
     titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_table_of_a_balancer_names_what_a_balancer_has():
+    section = re.search(r"## A balancer\n(.*?)\n## ", (ROOT / "docs" / "your_own.md").read_text(), re.DOTALL)[1]
+    has = {name for name in vars(Balancer) if not name.startswith("_")}
+    assert set(re.findall(r"^\| `(\w+)", section, re.MULTILINE)) == has - {"relative_weights", "weights"}
+    assert set(re.findall(r"\bstep\.(\w+)", section)) <= {field.name for field in fields(Step)}
 
 
 def test_every_link_leads_to_a_heading():

@@ -38,8 +38,7 @@ def build(tmp_path, tokenizer, data):
         arguments = MultiTaskTrainingArguments(
             str(tmp_path / "out"), use_cpu=True, disable_tqdm=True, logging_steps=1, **kwargs
         )
-        return MultiTaskTrainer(
-            model or copy.deepcopy(_model()), arguments, train, evaluation, tokenizer, **(trainer_kwargs or {})
-        )
+        model = model or copy.deepcopy(_model())
+        return MultiTaskTrainer(model, arguments, train, evaluation, tokenizer, **(trainer_kwargs or {}))
 
     return build
