@@ -78,6 +78,12 @@ def _of_objects(name: str, splits: Splits) -> list[str]:
                 name, "labels", f"dataset {dataset!r} labels its boxes with numbers. Name them: labels: {{{numbers}}}."
             )
         labels.update(dict.fromkeys(sorted(found)))
+    if not labels:
+        raise InferenceError(
+            name,
+            "labels",
+            f"no picture of {listed(splits)} has an object, and labels are not given. List them: labels: [...].",
+        )
     return list(labels)
 
 

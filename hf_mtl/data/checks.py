@@ -42,6 +42,7 @@ class LabelCounts:
         labels: How often each label occurs, of words that of each word; empty for tasks without a list of labels.
         clipped: Boxes that reach out of their picture.
         dropped: Boxes without an area in it, which are left out.
+        first_box: The first row with such a box.
     """
 
     rows: int = 0
@@ -49,6 +50,7 @@ class LabelCounts:
     labels: Counter[str] = field(default_factory=Counter)
     clipped: int = 0
     dropped: int = 0
+    first_box: int | None = None
 
     @property
     def labelled(self) -> int:
@@ -62,6 +64,8 @@ class LabelCounts:
         self.labels.update(other.labels)
         self.clipped += other.clipped
         self.dropped += other.dropped
+        if self.first_box is None:
+            self.first_box = other.first_box
 
 
 def check_rows(dataset: LabelledDataset, progress: bool = False) -> dict[str, LabelCounts]:
@@ -114,12 +118,12 @@ def _warn_of_boxes(dataset: str, task: str, count: LabelCounts) -> None:
         return
     message = (
         "Dataset %r, task %r: %d boxes reach out of their picture and are clipped, %d have no area in it and are left "
-        "out, of %d."
+        "out, of %d; the first is in row %d. Correct them if they are wrong."
     )
     boxes = count.labels.total() + count.dropped
     if 2 * (count.clipped + count.dropped) > boxes:
         message += " Are they written in another format? Set the task's option box_format: coco, pascal_voc or yolo."
-    logger.warning(message, dataset, task, count.clipped, count.dropped, boxes)
+    logger.warning(message, dataset, task, count.clipped, count.dropped, boxes, count.first_box)
 
 
 def _blocks(dataset: LabelledDataset) -> Iterator[tuple[int, dict[str, pa.Array]]]:
@@ -260,9 +264,12 @@ def _count_rows(dataset: LabelledDataset, rows: Collection[Row]) -> dict[str, La
         if head.takes_labels and head.level != "mask":
             for label in labels:
                 counts[name].labels.update(_counted(task, label))
-                if isinstance(label, Objects):
-                    counts[name].clipped += label.clipped
-                    counts[name].dropped += label.dropped
+            objects = [(row.index, row.labels[name]) for row in rows if isinstance(row.labels.get(name), Objects)]
+            for index, label in objects:
+                counts[name].clipped += label.clipped
+                counts[name].dropped += label.dropped
+                if counts[name].first_box is None and label.clipped + label.dropped:
+                    counts[name].first_box = dataset.source_row(index)
     return counts
 
 

@@ -78,6 +78,8 @@ def _read(value: Any, read: Callable[[Any], Any]) -> Any:
         raise PictureError(f"no file {str(error.filename)!r}. Give the picture, or drop the row.") from None
     except Exception as error:  # whatever damaged files lead to in decoders
         reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(source, io.BytesIO):  # its place in memory says nothing
+            reason = reason.replace(f" {source!r}", "")
         raise PictureError(f"the picture {name}cannot be read: {reason}. Give another, or drop the row.") from error
 
 

@@ -18,6 +18,11 @@ __all__ = ["BOX_FORMATS", "Objects", "as_columns", "keep_best", "read_objects"]
 #: What the four numbers of a box are. ``"coco"``: left, top, width and height; ``"pascal_voc"``: left, top, right and
 #: bottom, all in pixels; ``"yolo"``: the centre, width and height, as fractions of the picture.
 BOX_FORMATS = ("coco", "pascal_voc", "yolo")
+_NUMBERS = {
+    "coco": "left, top, width and height",
+    "pascal_voc": "left, top, right and bottom",
+    "yolo": "the centre, width and height",
+}
 #: Keys of a cell with objects: the boxes, and the label of each.
 BOXES = "bbox"
 LABELS = "category"
@@ -117,7 +122,10 @@ def _columns(value: Any) -> tuple[Sequence[Any], Sequence[Any]]:
     value = as_columns(value)
     if not isinstance(value, Mapping) or not {BOXES, LABELS} <= value.keys():
         found = f"a mapping with {listed(value)}" if isinstance(value, Mapping) else shortened(value)
-        raise LabelError(0, f"expected a mapping with {BOXES!r} and {LABELS!r}, found {found}.")
+        raise LabelError(
+            0,
+            f"expected a mapping with {BOXES!r} and {LABELS!r}, found {found}. Rename the fields.",
+        )
     boxes, names = value[BOXES], value[LABELS]
     for key, column in ((BOXES, boxes), (LABELS, names)):
         if not isinstance(column, (list, tuple)):
@@ -132,9 +140,13 @@ def _corners(box: Any, number: int, size: tuple[int, int], box_format: str) -> t
     """Return a box's left, top, right and bottom, in pixels."""
     is_box = isinstance(box, (list, tuple)) and len(box) == 4
     if not is_box or any(isinstance(at, bool) or not isinstance(at, (int, float)) for at in box):
-        raise LabelError(0, f"box {number} must be four numbers, found {shortened(box)}.")
+        raise LabelError(
+            0,
+            f"box {number} must be four numbers, {_NUMBERS[box_format]}, found {shortened(box)}. Write them, or leave "
+            "the box out.",
+        )
     if not all(map(math.isfinite, box)):
-        raise LabelError(0, f"box {number} must be four finite numbers, found {shortened(list(box))}. Drop it.")
+        raise LabelError(0, f"box {number} must be four finite numbers, found {shortened(list(box))}. Leave it out.")
     a, b, c, d = map(float, box)
     if box_format == "pascal_voc":
         return a, b, c, d

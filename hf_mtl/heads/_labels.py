@@ -76,8 +76,9 @@ def label_index(task: TaskConfig, value: Any, row: int) -> int:
             " The column holds numbers without names. Name them, so that they cannot be taken in the wrong order: "
             f"labels={{{value_text(value)}: '...', ...}}, or cast it to ClassLabel(names=[...])."
         )
+    near = nearest(name[:_LONGEST], labels)
+    if not near and not hint:
+        hint = f" Add it to the labels, or say which it stands for: label_values={{{shortened(name)}: '...'}}."
     raise LabelError(
-        row,
-        f"label {shortened(value)} is not one of the task's {len(labels)}: {listed(labels)}."
-        f"{nearest(name[:_LONGEST], labels)}{hint}",
+        row, f"label {shortened(value)} is not one of the task's {len(labels)}: {listed(labels)}.{near}{hint}"
     )

@@ -1,6 +1,7 @@
 """Trainings on pictures with boxes: learning, cutting steps, resuming, what is wrong with rows."""
 
 import io
+import json
 import logging
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from PIL import Image as PillowImage
 from transformers import BitImageProcessorPil
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
-from hf_mtl.data import LabelledDataset, check_rows
+from hf_mtl.data import LabelledDataset, check_rows, infer_tasks
 from hf_mtl.heads import HEADS, draw_boxes
 from hf_mtl.hub import clean_copy
 from tests.image_encoders import colours, image_processor, squares, tiny_image_encoder
@@ -135,7 +136,7 @@ def test_boxes_out_of_the_picture_are_counted_in_one_warning_a_dataset(caplog):
     [message] = [record.getMessage() for record in caplog.records]
     assert message == (
         "Dataset 'photos', task 'shapes': 1 boxes reach out of their picture and are clipped, 2 have no area in it and "
-        "are left out, of 6."
+        "are left out, of 6; the first is in row 0. Correct them if they are wrong."
     )
     wrong = {"bbox": [[15, 8, 17, 9]] * 2, "category": ["red"] * 2}
     with caplog.at_level(logging.WARNING):
@@ -147,6 +148,12 @@ BAD = {
     "label": ({"bbox": [[0, 0, 5, 5]], "category": ["green"]}, "task 'shapes': label 'green' is not one of"),
     "box": ({"bbox": [[0.0, 0.0, 5.0]], "category": ["red"]}, "task 'shapes': box 0 must be four numbers"),
     "count": ({"bbox": [[0, 0, 5, 5]], "category": []}, "task 'shapes': 1 boxes for 0 labels"),
+    "texts": ({"bbox": [["0", "0", "5", "5"]], "category": ["red"]}, "task 'shapes': .* left, top, width and height"),
+    "number": ({"bbox": [[0, 0, 5, 5]], "category": ["1"]}, r"task 'shapes': label '1' .* label_values=\{'1': '...'\}"),
+    "null": ({"bbox": None, "category": ["red"]}, "task 'shapes': 'bbox' must be a list .* An empty list: no object"),
+    "no label": ({"bbox": [[0, 0, 5, 5]], "category": [None]}, "task 'shapes': box 0 has no label. Name one"),
+    "keys": ({"boxes": [[0, 0, 5, 5]], "category": ["red"]}, "task 'shapes': expected a mapping with 'bbox'.* Rename"),
+    "infinite": ({"bbox": [[0, 0, 5, float("inf")]], "category": ["red"]}, "task 'shapes': box 0 .* Leave it out"),
     "nan": ({"bbox": [[0, 0, 5, float("nan")]], "category": ["red"]}, "task 'shapes': box 0 must be four finite"),
 }
 
@@ -156,7 +163,13 @@ def test_a_bad_box_is_named_with_dataset_and_row(case):
     good = {"bbox": [[0.0, 0.0, 5.0, 5.0]], "category": ["red"]}
     value, message = BAD[case]
     with pytest.raises(ValueError, match=f"Dataset 'photos', row 1, {message}"):
-        check_rows(rows_of([PillowImage.new("RGB", (20, 10))] * 2, [good, value]))
+        check_rows(rows_of([PillowImage.new("RGB", (20, 10))] * 2, [json.dumps(good), json.dumps(value)]))
+
+
+def test_labels_of_pictures_without_objects_are_asked_for():
+    data = rows_of([PillowImage.new("RGB", (20, 10))], [{"bbox": [], "category": []}]).data
+    with pytest.raises(ValueError, match=r"Task 'shapes': no picture of 'photos' has an object.* labels: \[...\]"):
+        infer_tasks({"photos": data}, [TaskConfig("shapes", "object-detection")])
 
 
 def test_a_damaged_picture_with_boxes_is_named_before_training():
