@@ -62,6 +62,9 @@ def compare(
         console.print(_table(table))
         console.print(_totals(table), soft_wrap=True)
         console.print(f"Scores and all models are in {folder}", soft_wrap=True)
+        if plan.earlier is not None:
+            text = f"What sharing did is in the report and the card of {plan.earlier}, too."
+            console.print(text, soft_wrap=True, markup=False)
 
 
 def _plan_text(plan: Comparison, done: int) -> str:

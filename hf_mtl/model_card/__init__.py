@@ -7,7 +7,14 @@ all else, sections whose comments were removed, and metadata that was edited or 
 
 from __future__ import annotations
 
-from hf_mtl.model_card._card import add_tags, address_card, read_card, render_card, write_card, write_section
+from hf_mtl.model_card._card import (
+    add_tags,
+    address_card,
+    read_card,
+    render_card,
+    write_card,
+    write_section,
+)
 from hf_mtl.model_card._facts import CardFacts, DatasetFacts, ResultFacts, public_name
 
 __all__ = [

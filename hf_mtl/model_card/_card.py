@@ -30,6 +30,9 @@ _SECTION = re.compile(r"(<!-- hf_mtl:begin (?P<name>\w+) -->\n)(?P<text>.*?)(<!-
 _CALIBRATION = re.compile(
     r"(## Calibration\n\n)?<!-- hf_mtl:begin calibration -->\n.*?<!-- hf_mtl:end calibration -->\n*", re.DOTALL
 )
+_SHARING = re.compile(
+    r"(## What sharing did\n\n)?<!-- hf_mtl:begin sharing -->\n.*?<!-- hf_mtl:end sharing -->\n*", re.DOTALL
+)
 #: What the last save wrote as metadata, so that the next one knows what a person changed.
 _WRITTEN = re.compile(r"\n*<!-- hf_mtl:metadata (?P<json>.*?) -->\n*")
 _MODEL_ID = re.compile(r'(model=|from_pretrained\()"[^"]*"')
@@ -96,7 +99,10 @@ def write_card(
         earlier: The card that there is; ``None``: the file itself.
     """
     path = Path(path)
-    existing = read_card(path if earlier is None else earlier)
+    before = path if earlier is None else Path(earlier)
+    existing = read_card(before)
+    if existing is not None and not (before.parent / "sharing.json").exists():
+        existing = _SHARING.sub("", existing)  # of the model that lay there
     try:
         text = render_card(facts, existing, model_id=model_id)
     except (ValueError, yaml.YAMLError) as error:

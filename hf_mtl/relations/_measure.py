@@ -20,7 +20,7 @@ from hf_mtl.relations._gradients import gradient_gains
 from hf_mtl.relations._relations import Relations
 from hf_mtl.relations._subsets import choose_pairs, choose_subsets, least_sets, pair_gains, subset_gains
 from hf_mtl.report import read_run
-from hf_mtl.validation import Run, count_done, is_greater_better, mark_of, run_all, scores_of, tasks_alone
+from hf_mtl.validation import Run, count_done, earlier_run, is_greater_better, mark_of, run_all, scores_of, tasks_alone
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import write_text_whole
 
@@ -173,7 +173,9 @@ class RelationsPlan:
                 for name, data in self.prepared.train.items()
             },
         )
-        write_text_whole(folder / "relations.json", json.dumps(found.to_dict(), indent=2) + "\n")
+        of_recipe = earlier_run(self.prepared)
+        for place in [folder, *([] if of_recipe is None else [of_recipe])]:
+            write_text_whole(place / "relations.json", json.dumps(found.to_dict(), indent=2) + "\n")
         return found
 
     def _scores_alone(self, folder: Path) -> np.ndarray:
@@ -218,7 +220,8 @@ def relate(
 
     Args:
         recipe: The recipe, its file or its values: three tasks or more, each with test or validation rows.
-        output_dir: The folder: a run folder for each training, without weights; ``relations.json``.
+        output_dir: The folder: a run folder for each training, without weights; ``relations.json``, which the
+            recipe's own run folder gets, too, if it was trained there.
         measure: ``"pairs"``: random pairs of tasks, each task in one or more of them. ``"subsets"``: random sets of 3
             to 5 tasks, read by ridge regression (`subset_gains`). ``"gradients"``: a run of all tasks together, read
             from the gradients of its steps (`gradient_gains`), without a run of any task alone.

@@ -39,7 +39,7 @@ from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl.trainer._pushes import report_failed, staged, staged_checkpoint, upload
 from hf_mtl.trainer._resuming import check_loaded, whole_checkpoint
 from hf_mtl.trainer._strategies import describe_strategies
-from hf_mtl.trainer._whole import RESULTS, TRAINING_LOG
+from hf_mtl.trainer._whole import JUDGED, RESULTS, TRAINING_LOG
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.folders import replace_files
 from hf_mtl_light.outputs import write_text_whole
@@ -220,7 +220,7 @@ class SavingTrainer(EvaluatingTrainer):
             for name, text in self.saved_beside.items() if final == self._output else ():
                 write_text_whole(unfinished / name, text)
             # What was measured of the model that lay there, and how it was trained, goes with it.
-            of_old = {*RESULTS, *(TRAINING_LOG if self.state.global_step else ())}
+            of_old = {*RESULTS, *JUDGED, *(TRAINING_LOG if self.state.global_step else ())}
             replace_files(unfinished, final, of_old - self._own_results)
             clear(final)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 __all__ = [
     "AVERAGING",
+    "JUDGED",
     "PARAMETER_NAMES",
     "RESULTS",
     "STREAMS",
@@ -35,6 +36,8 @@ _JSON = (_STATE, "config.json", "balancer.json", TRAINED_ON, PARAMETER_NAMES, ST
 #: What lies beside a model of its scores, and of how it was trained.
 RESULTS = ("all_results.json", "train_results.json", "eval_results.json", "test_results.json")
 TRAINING_LOG = (_STATE, "report.html")
+#: And what it was compared with and calibrated by, which does not hold for other weights.
+JUDGED = ("sharing.json", "relations.json", "calibration.json")
 # Transformers' own mark of a save before preemption (enable_jit_checkpoint) that was not finished.
 _SENTINEL = "checkpoint-is-incomplete.txt"
 

@@ -12,6 +12,7 @@ from hf_mtl.validation._alone import tasks_alone
 from hf_mtl.validation._bootstrap import paired_interval, verdict_of
 from hf_mtl.validation._compare import BUDGETS, Comparison, compare
 from hf_mtl.validation._cross_validate import CrossValidation, cross_validate
+from hf_mtl.validation._earlier import earlier_run
 from hf_mtl.validation._errors import TaskErrors, errors, errors_by_task
 from hf_mtl.validation._folds import Splitter, make_folds
 from hf_mtl.validation._from_oof import calibrate_from_oof, label_errors, tune_thresholds_from_oof
@@ -37,6 +38,7 @@ __all__ = [
     "conformal_threshold",
     "count_done",
     "cross_validate",
+    "earlier_run",
     "errors",
     "errors_by_task",
     "is_greater_better",

@@ -20,6 +20,7 @@ from hf_mtl.recipe import BuiltRecipe, PreparedRecipe, Recipe
 from hf_mtl.trainer import TaskScorer
 from hf_mtl.validation._alone import task_alone, task_steps
 from hf_mtl.validation._bootstrap import paired_interval, verdict_of
+from hf_mtl.validation._earlier import earlier_run
 from hf_mtl.validation._runs import Run, chosen_arguments, count_done, finished, mark_of, run_all
 from hf_mtl.validation._scores import is_greater_better, scores_of
 from hf_mtl.validation._sharing import write_sharing
@@ -100,6 +101,11 @@ class Comparison:
         return cls(prepared, numbers, together, alone)
 
     @property
+    def earlier(self) -> Path | None:
+        """The recipe's run folder, if it was trained there: its report and card say what sharing did, too."""
+        return earlier_run(self.prepared)
+
+    @property
     def runs(self) -> list[Run]:
         """All trainings, each once."""
         runs = [*self.together, *(run for of_task in self.alone.values() for run in of_task)]
@@ -124,8 +130,9 @@ class Comparison:
         names = {task: [run.name for run in runs] for task, runs in self.alone.items()}
         found = {"seeds": self.seeds, "together": [run.name for run in self.together], "alone": names, "tasks": rows}
         write_text_whole(folder / "comparison.json", json.dumps(found, indent=2) + "\n")
-        for run in self.together:
-            write_sharing(folder / run.name, rows, len(self.seeds))
+        places = [folder / run.name for run in self.together]
+        for place in [*places, *([] if self.earlier is None else [self.earlier])]:
+            write_sharing(place, rows, len(self.seeds))
         return table
 
     def _row(self, folder: Path, task: TaskConfig) -> dict[str, Any]:
@@ -188,7 +195,8 @@ def compare(
         recipe: The recipe, its file or its values.
         output_dir: The folder: a run folder for each training; ``comparison.csv``, what is returned;
             ``comparison.json``, with the names of the run folders by task. The models of one task are teachers for
-            distillation.
+            distillation. The recipe's own run folder, if it was trained there, gets what sharing did for its report
+            and card.
         seeds: How many seeds, from the recipe's on.
         budget: ``"steps"``: a task alone gets the steps that go to its rows in the training of all. ``"time"``: these
             are scaled so that the models of one task have together as many steps as the one of all, and so take about

@@ -119,6 +119,7 @@ def test_gradients_of_one_run_or_of_an_earlier_one_say_which_tasks_help_which(va
     assert np.isfinite(table).sum() == 6  # opinion and stars share rows, slots has its own
     assert np.sqrt(np.nanmean(table**2)) == pytest.approx(1, abs=1e-3)
     [run] = (path for path in (tmp_path / "out").glob("gradients-42-*"))
+    assert "<svg" in call("report", "out", "-o", "-").stdout
     again = call("relate", "recipe.yaml", "--measure", "gradients", "--run", run, "-o", "again").stdout
     assert "No runs: the gradients of" in again
     earlier = json.loads((tmp_path / "again" / "relations.json").read_text())
