@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test test-light test-demo docs examples fast lint upstream bench clean
+.PHONY: help demo test test-light test-demo test-trackers docs examples fast lint upstream bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make lint    ruff check, ruff format --check, mypy --strict"
 	@echo "make test-light the wheel of hf-mtl-light, installed alone: its size, no torch, the same answers; needs pip's index"
 	@echo "make test-demo the page of hf-mtl demo, in an environment with Gradio; needs pip's index"
+	@echo "make test-trackers TensorBoard, trackio, MLflow and W&B, read back; needs pip's index"
 	@echo "make docs    the documentation as a site, build/site/index.html; its tools come through pip's index, once"
 	@echo "make examples the scripts of examples/, on the demo's model and on data that they make"
 	@echo "make upstream Transformers' own test suites on our model; fetches them through pip; 10 to 20 minutes"
@@ -72,6 +73,17 @@ build/gradio/bin/python: $(INSTALLED) setup.cfg
 # Not a part of make test: it needs pip's index. Gradio leaves event loops open, which is a warning there.
 test-demo: build/gradio/bin/python
 	PYTHONPATH=. OMP_NUM_THREADS=1 build/gradio/bin/python -m pytest tests/unit/demo -W default -p no:unraisableexception
+
+# Trackers of experiments: none belongs to the tests' environment, which they would make 1 GB larger.
+build/trackers/bin/python: $(INSTALLED) setup.cfg
+	$(PYTHON) -m venv build/trackers
+	build/trackers/bin/python -m pip install --quiet tensorboard trackio mlflow wandb
+	$(PYTHON) -c "import sysconfig; print(sysconfig.get_path('purelib'))" > build/trackers/purelib
+	cp build/trackers/purelib $$(build/trackers/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_tests.pth
+
+# Not a part of make test: it needs pip's index.
+test-trackers: build/trackers/bin/python
+	PYTHONPATH=. OMP_NUM_THREADS=1 build/trackers/bin/python -m pytest tests/unit/trackers -W default
 
 # Only the first build asks pip's index; the site is built from files alone, and a link that leads nowhere fails it.
 build/site-tools/bin/python:

@@ -36,7 +36,7 @@ ROWS = [
 #: The lowest row of all, which any part imports: what needs neither torch nor transformers. Its own parts, likewise.
 LIGHT_ROWS = [
     {"__main__"},
-    {"_command"},
+    {"_command", "mlflow"},
     {"_predictor"},
     {"inference", "decisions"},
     {"answering", "encoding"},
