@@ -173,9 +173,10 @@ def _description(head: Head) -> TaskDescription:
     """
     name, task_type = head.task.name, head.task.type
     if head.beyond_graphs is not None:
+        alone = f", and this one as a stock model: hf-mtl export MODEL OUT --to transformers --task {name}"
         raise UserError(
             f"Task {name!r}: tasks of the type {task_type!r} have no form in ONNX here: {head.beyond_graphs}. Export "
-            f"the other tasks, and this one as a stock model: hf-mtl export MODEL OUT --to transformers --task {name}."
+            f"the other tasks{alone if head.has_stock_form else ''}."
         )
     if head.answering() is not type(head):
         raise UserError(

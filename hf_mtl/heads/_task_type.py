@@ -198,9 +198,11 @@ class TaskType:
         Raises:
             ValueError: If no stock class answers this type of task; the message says what does.
         """
+        what = "Export to ONNX, which takes any head that can describe its answers."
+        if cls.beyond_graphs is not None:
+            what = "Answer it by hf_mtl's own pipeline, 'multi-task'."
         raise UserError(
-            f"Task {task.name!r}: no stock Transformers class answers tasks of the type {task.type!r}. Export to ONNX, "
-            "which takes any head that can describe its answers."
+            f"Task {task.name!r}: no stock Transformers class answers tasks of the type {task.type!r}. {what}"
         )
 
     # Labels

@@ -33,8 +33,8 @@ _NUMBERS = {
 
 
 def gives_probabilities(head: Head | type[Head]) -> bool:
-    """Return whether a head's answers are a number for each of the task's labels: not spans, nor words of a gap."""
-    return head.level != "mask" and head.reads != "context"
+    """Return whether answers are a number for each of the task's labels: not spans, boxes, or words of a gap."""
+    return head.level != "mask" and head.reads != "context" and not head.labels_objects
 
 
 def probabilities(
@@ -54,7 +54,7 @@ def probabilities(
         model: The model; it is put into evaluation mode.
         tokenizer: Its tokenizer; ``None`` where tasks of pictures alone are asked.
         rows: Rows in any form that `hf_mtl.predict` takes; read as they are needed.
-        tasks: Names of the tasks; ``None``: all that have probabilities: not spans or masked tokens.
+        tasks: Names of the tasks; ``None``: all that have probabilities: not spans, boxes or masked tokens.
         max_length: The most tokens of a window; ``None`` is the most the model takes.
         stride: Tokens that the windows of a long row share; ``None`` cuts off what does not fit into one.
         precision: See `hf_mtl.predict`.

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
-from transformers import AutoTokenizer
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelledDataset, Prediction, StoredPredictions, predictions_metadata, write_predictions
@@ -52,13 +51,12 @@ class HeldOut:
         heads = {task.name: head_class(task) for task in self.tasks}
         labels = {t.name: t.labels for t in self.tasks if gives_probabilities(heads[t.name])}
         words = [name for name in labels if heads[name].needs_words]
-        write_predictions(folder / "oof.parquet", self._predictions(folder, words), labels, words)
+        write_predictions(folder / "oof.parquet", self._predictions(folder, words, built), labels, words)
 
-    def _predictions(self, folder: Path, words: Sequence[str]) -> Iterator[Prediction]:
+    def _predictions(self, folder: Path, words: Sequence[str], built: BuiltRecipe) -> Iterator[Prediction]:
         model = MultiTaskModel.from_pretrained(folder)
         for task in model.tasks:  # temperatures and thresholds are to be fitted to what the model itself says
             model.replace_task(with_temperature(task, None))
-        tokenizer = AutoTokenizer.from_pretrained(folder)
         heads = {task.name: head_class(task) for task in self.tasks}
         # Long rows are read in windows, so that no word is left out.
         stride = None if self.max_length is not None and self.max_length < 16 else 4
@@ -67,9 +65,8 @@ class HeldOut:
             asked = [task for task in labelled.tasks if gives_probabilities(heads[task])]
             if not asked:
                 continue
-            found = probabilities(
-                model, tokenizer, _rows(labelled), tasks=asked, max_length=self.max_length, stride=stride
-            )
+            given = {"image_processor": built.trainer.image_processor, "max_length": self.max_length, "stride": stride}
+            found = probabilities(model, built.tokenizer, _rows(labelled), tasks=asked, **given)
             for number, answers in zip(self.numbers[name].tolist(), found, strict=True):
                 for task, answer in answers.items():
                     if answer is not None:

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelledDataset
-from hf_mtl.heads import Head, head_class
+from hf_mtl.heads import LABELS, Head, head_class
 
 __all__ = ["strata_of"]
 
@@ -24,7 +24,8 @@ def strata_of(
     """Yield the number of each row with each task and stratum that it belongs to.
 
     One label a row: the label. Several: each of them. Tags: each entity type, or each tag where tags form no entities.
-    Numbers: the fifth that the number lies in, of several numbers that of the first. Other answers: none.
+    Objects: each of their labels, or that there is none. Numbers: the fifth that the number lies in, of several numbers
+    that of the first. Other answers: none.
 
     Args:
         name: Name of the dataset.
@@ -57,6 +58,8 @@ def _quantiles(task: str, labels: list[tuple[int, Any]]) -> Iterator[tuple[int, 
 
 
 def _of_label(task: TaskConfig, head: type[Head], label: Any) -> set[str]:
+    if head.labels_objects:
+        return {str(name) for name in label[LABELS] if name is not None} or {""}
     reference = head.reference(task, label)
     names = task.labels or ()
     if head.needs_words:

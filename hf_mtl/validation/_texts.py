@@ -87,9 +87,11 @@ def _joined(
 def _keys(data: Dataset, columns: Sequence[str], group: str | None, is_whole: bool) -> Iterator[tuple[int, bytes]]:
     """Yield the number of each row with the hash of each of its texts, of its picture's file, and of its group."""
     pictures = _pictures(data)
-    plain = data.with_format(None).select_columns([*columns, *([group] if group and group not in columns else [])])
+    wanted = [*columns, *([group] if group and group not in columns else [])]
+    plain = data.with_format(None).select_columns(wanted)
     for start in range(0, len(data), _BLOCK):
-        block = plain[start : start + _BLOCK]
+        # Selected rows of no column cannot be read.
+        block = plain[start : start + _BLOCK] if wanted else {}
         for i in range(min(_BLOCK, len(data) - start)):
             texts = [_text(block[column][i]) for column in columns if block[column][i] is not None]
             for text in ["\0".join(sorted(texts))] if is_whole and texts else texts:

@@ -127,7 +127,8 @@ def test_boxes_are_learned_from_whole_pictures_of_a_chosen_size(near):
     pytest.importorskip("faster_coco_eval", reason="COCO's metrics need faster-coco-eval")
     (near / "cells.yaml").write_text(yaml.safe_dump(of_objects(augmentation={"horizontal-flip": {}})))
     run = CliRunner().invoke
-    for command in (["train", "cells.yaml"], ["evaluate", "run", "cells.yaml"], ["report", "run"]):
+    folds = ["cv", "cells.yaml", "--folds", "2", "training.max_steps=1", "training.output_dir=folds"]
+    for command in (["train", "cells.yaml"], ["evaluate", "run", "cells.yaml"], ["report", "run"], folds):
         done = run(app, command)
         assert done.exit_code == 0, done.output
     assert yaml.safe_load((near / "run/recipe.yaml").read_text())["image_size"] == [24, 32]
