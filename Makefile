@@ -94,7 +94,7 @@ docs: build/site-tools/bin/python
 	build/site-tools/bin/python docs/make_site.py build
 	NO_MKDOCS_2_WARNING=1 build/site-tools/bin/python -m mkdocs build --quiet --strict --config-file build/site.yml
 
-examples: demo $(INSTALLED)
+examples: demo $(INSTALLED) build/notebooks/bin/python
 	$(PYTHON) examples/train_in_python.py examples/demo/data/encoder build/examples/python
 	$(PYTHON) examples/sentiment_and_entities.py examples/demo/data/encoder build/examples/entities
 	$(PYTHON) examples/chinese.py build/examples/chinese
@@ -106,6 +106,20 @@ examples: demo $(INSTALLED)
 	$(PYTHON) examples/images.py build/examples/images
 	rm -rf build/examples/onnx
 	$(PYTHON) examples/production_with_onnx.py runs/demo build/examples/onnx
+	set -e; for notebook in first_training errors_and_calibration; do \
+		build/notebooks/bin/jupytext --quiet --to notebook --output build/examples/$$notebook.ipynb \
+			examples/notebooks/$$notebook.py; \
+		(cd build/examples && ENCODER=../../examples/demo/data/encoder \
+			../notebooks/bin/jupyter-execute --inplace $$notebook.ipynb); \
+	done
+
+# Jupyter, in an environment that sees the packages of the tests.
+build/notebooks/bin/python: $(INSTALLED)
+	$(PYTHON) -m venv build/notebooks
+	build/notebooks/bin/python -m pip install --quiet ipykernel jupytext nbclient
+	$(PYTHON) -c "import sysconfig; print(sysconfig.get_path('purelib'))" > build/notebooks/purelib
+	cp build/notebooks/purelib $$(build/notebooks/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_tests.pth
+
 
 # The inner loop: less than a minute of one core, chosen by tests/conftest.py.
 fast: $(INSTALLED)

@@ -71,6 +71,25 @@ def make_glue(folder):
             (folder / name / f"{split}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
 
+#: Notebook -> what it prints, among others.
+NOTEBOOKS = {"first_training": "Play a very good song by Anna: ", "errors_and_calibration": "temperature "}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_the_cells_of_a_notebook_run(name, tmp_path, monkeypatch, encoder_folder, capsys):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENCODER", str(encoder_folder))
+    runpy.run_path(str(ROOT / "examples" / "notebooks" / f"{name}.py"), run_name="__main__")
+    assert NOTEBOOKS[name] in capsys.readouterr().out
+    assert pyplot.get_fignums(), "a figure is drawn"
+    pyplot.close("all")
+
+
+def test_every_notebook_is_run():
+    assert {path.stem for path in (ROOT / "examples" / "notebooks").glob("*.*")} == {*NOTEBOOKS}
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_script_runs(name, tmp_path, monkeypatch, encoder_folder, capsys):
     case = CASES[name]

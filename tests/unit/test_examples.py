@@ -15,7 +15,7 @@ else:
 
 #: The pattern of PEP 723.
 _BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
-SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
+SCRIPTS = sorted([*(ROOT / "examples").glob("*.py"), *(ROOT / "examples" / "notebooks").glob("*.py")])
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
