@@ -96,7 +96,7 @@ def _summary(found: Mapping[str, TaskErrors]) -> object:
 
     table = plain_table("task", "rows", "wrong", "most confused", right=("rows", "wrong"))
     for name, of in found.items():
-        wrong = "-" if of.kind in ("values", "targets") else f"{len(of.wrong):,}"
+        wrong = f"{len(of.wrong):,}" if of.is_judged else "-"
         cells = (name, f"{len(of.rows):,}", wrong, _most_confused(of.confusion))
         table.add_row(*(Text(terminal_text(cell)) for cell in cells))
     return table

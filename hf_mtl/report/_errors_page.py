@@ -33,6 +33,8 @@ class ErrorsOfTask(Protocol):
     @property
     def kind(self) -> str: ...
     @property
+    def is_judged(self) -> bool: ...
+    @property
     def rows(self) -> pd.DataFrame: ...
     @property
     def wrong(self) -> pd.DataFrame: ...
@@ -74,9 +76,8 @@ def render_errors(title: str, tasks: Mapping[str, ErrorsOfTask], facts: Mapping[
 def _overview(tasks: Mapping[str, ErrorsOfTask]) -> str:
     rows = []
     for name, found in tasks.items():
-        is_number = found.kind in ("values", "targets")
-        wrong = "-" if is_number else f"{len(found.wrong):,}"
-        share = "-" if is_number else f"{len(found.wrong) / max(len(found.rows), 1):.1%}"
+        wrong = f"{len(found.wrong):,}" if found.is_judged else "-"
+        share = f"{len(found.wrong) / max(len(found.rows), 1):.1%}" if found.is_judged else "-"
         rows.append(table_row([name, found.task.type], [f"{len(found.rows):,}", wrong, share]))
     return f"<h2>Tasks</h2>{table_of(['task', 'type'], ['rows', 'wrong', 'share'], rows)}"
 

@@ -14,7 +14,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import Head
 from hf_mtl.metrics import calibration_bins, lenient_spans
 from hf_mtl.trainer import MultiTaskTrainer
-from hf_mtl.validation._predicted_rows import kind_of_rows, predicted_rows
+from hf_mtl.validation._predicted_rows import NEVER_RIGHT, kind_of_rows, predicted_rows
 
 __all__ = ["TaskErrors", "errors", "errors_by_task"]
 
@@ -27,7 +27,7 @@ class TaskErrors:
         task: The task.
         kind: What a prediction is: see `hf_mtl.metrics`.
         rows: All its rows, as `predicted_rows` gives them.
-        wrong: Those that are wrong, the highest loss first; of numbers all, the furthest first.
+        wrong: Those that are wrong, the highest loss first; of numbers and boxes all, the furthest first.
         labels: For each label, of tags that form entities each type: ``precision``, ``recall``, ``f1``, ``support``
             (how many are true) and ``predicted``; empty where the task has no labels.
         confusion: How often each label (row) was predicted as which (column); of tags word by word. Empty likewise,
@@ -46,11 +46,16 @@ class TaskErrors:
     entities: pd.DataFrame
     bins: np.ndarray | None
 
+    @property
+    def is_judged(self) -> bool:
+        """Whether its predictions are right or wrong, not near or far."""
+        return self.kind not in NEVER_RIGHT
+
 
 def errors(trainer: MultiTaskTrainer, eval_dataset: Any = None, *, tasks: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the labelled rows that a model gets wrong, task by task, those with the highest loss first.
 
-    Rows of numbers are never quite right: all are there, those with the highest loss first.
+    Rows of numbers and boxes are never quite right: all are there, those with the highest loss first.
 
     Args:
         trainer: A trainer of the model.
@@ -81,7 +86,7 @@ def errors_by_task(
 
 def _of_task(head: Head, rows: pd.DataFrame) -> TaskErrors:
     task, kind = head.task, kind_of_rows(head, head.task)
-    is_number = kind in ("values", "targets")
+    is_number = kind in NEVER_RIGHT
     wrong = (rows if is_number else rows[~rows["right"].astype(bool)]).sort_values(
         "loss", ascending=False, kind="stable"
     )

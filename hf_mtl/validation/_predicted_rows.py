@@ -14,7 +14,10 @@ from hf_mtl.metrics import METRICS
 from hf_mtl.trainer import LabelledOutputs, MultiTaskTrainer, read_outputs
 from hf_mtl_light.errors import UserError
 
-__all__ = ["chosen_tasks", "kind_of_rows", "predicted_rows"]
+__all__ = ["NEVER_RIGHT", "chosen_tasks", "kind_of_rows", "predicted_rows"]
+
+#: Kinds of predictions that are near or far, not right or wrong.
+NEVER_RIGHT = ("values", "targets", "boxes")
 
 #: Columns of the table.
 COLUMNS = (
@@ -99,9 +102,9 @@ def _lines(outputs: LabelledOutputs) -> list[dict[str, Any]]:
                 "row": row.index,
                 "text": row.text,
                 "text_pair": row.text_pair,
-                "reference": _named(kind, references[i], task.labels),
-                "prediction": _named(kind, predictions[i], task.labels),
-                "right": None if kind in ("values", "targets") else _is_right(kind, predicted, true),
+                "reference": _named(kind, references[i], head),
+                "prediction": _named(kind, predictions[i], head),
+                "right": None if kind in NEVER_RIGHT else _is_right(kind, predicted, true),
                 "loss": losses[i],
                 "probabilities": probabilities[i],
             }
@@ -115,8 +118,13 @@ def _is_right(kind: str, predicted: Sequence[Any], true: Sequence[Any]) -> bool:
     return list(predicted) == list(true)
 
 
-def _named(kind: str, value: Any, labels: Sequence[str] | None) -> Any:
-    """Return a prediction or reference by the names of labels."""
+def _named(kind: str, value: Any, head: Head) -> Any:
+    """Return a prediction or reference by the names of labels; of boxes those that the task answers."""
+    labels = head.task.labels
+    if kind == "boxes" and labels:
+        least, scores = head.options(head.task).score_threshold, value.get("scores", [1.0] * len(value["labels"]))
+        found = zip(value["labels"], value["boxes"], scores, strict=True)
+        return [{"label": labels[i], "box": list(box), "score": score} for i, box, score in found if score >= least]
     if kind == "classes" and labels:
         return labels[value]
     if kind == "multilabel" and labels:
@@ -127,7 +135,7 @@ def _named(kind: str, value: Any, labels: Sequence[str] | None) -> Any:
 def _losses(outputs: LabelledOutputs) -> list[float]:
     """Return each row's own loss; NaN where rows are several of the head's: questions and choices."""
     head, logits, labels = outputs.head, outputs.logits, outputs.labels
-    if head.reads != "text" or len(labels) != len(outputs.rows) or len(logits) != len(outputs.rows):
+    if head.reads not in ("text", "image") or len(labels) != len(outputs.rows) or len(logits) != len(outputs.rows):
         return [float("nan")] * len(outputs.rows)
     labels = labels.to(logits.device)
     # A token head takes flat tokens: one row's are its own.

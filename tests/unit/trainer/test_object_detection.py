@@ -16,6 +16,7 @@ from hf_mtl.data import LabelledDataset, check_rows, infer_tasks
 from hf_mtl.export import export_onnx
 from hf_mtl.heads import HEADS, draw_boxes
 from hf_mtl.hub import clean_copy
+from hf_mtl.validation import errors
 from tests.image_encoders import colours, image_processor, squares, tiny_image_encoder
 
 OPTIONS = {"channels": 16, "strides": [0.5, 1]}
@@ -53,6 +54,16 @@ def test_boxes_are_learned_scored_saved_and_answered(tmp_path):
     trainer.train()
     metrics = trainer.evaluate()
     assert metrics["eval_shapes_map_50"] > 0.8
+    found = errors(trainer)
+    assert found["right"].isna().all()
+    assert len(found) == 24
+    assert found["loss"].is_monotonic_decreasing
+    lines = found.set_index("row")
+    assert lines["loss"].mean() > 0
+    assert [item["label"] for item in lines["reference"][0]] == [
+        ["red", "blue"][k] for k in data[0]["shapes"]["category"]
+    ]
+    assert all(item["score"] >= 0.5 for items in lines["prediction"] for item in items)
     trainer.save_model()
     trainer.create_model_card()
     card = (tmp_path / "README.md").read_text()
