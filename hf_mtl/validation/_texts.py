@@ -36,8 +36,8 @@ def text_units(
 ) -> tuple[np.ndarray, list[str]]:
     """Return numbers of what must stay together: rows with a text or a picture in common, and rows of one group.
 
-    Where so many pairs hang together over
-    their texts that more than ``largest`` of all rows would be one unit, a pair counts as one text.
+    Where so many pairs are joined by their texts that more than ``largest`` of all rows would be one unit, a pair
+    counts as one text.
 
     Args:
         datasets: The datasets by name.

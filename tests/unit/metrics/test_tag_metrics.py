@@ -21,7 +21,7 @@ PREFIXES = {"IOB1": "IB", "IOB2": "IB", "IOBES": "IBES"}
 TYPES = ("PER", "LOC", "a-b", "-x", "x-", "")
 # No tags at all, parts of speech and other schemes' letters: seqeval warns and reads them somehow.
 STRANGE = ("NN", "VB-x", "L-PER", "U-LOC", "XY")
-law = settings(deadline=None, max_examples=150)
+law = settings(deadline=None, max_examples=60)
 
 Rows = list[list[str]]
 
