@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -73,7 +74,7 @@ def write(folder: Path, rows: int) -> None:
 def first_step(recipe: str) -> None:
     """Run the command until its first step ends; print seconds, processor seconds and megabytes, and end."""
     started = time.perf_counter()
-    os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(dir=Path(recipe).parent)
+    datasets.config.HF_DATASETS_CACHE = tempfile.mkdtemp(dir=Path(recipe).parent)
     with own_memory_peak() as memory:
         from transformers import TrainerCallback, trainer
 

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["MissingExtraError", "UserError", "UserKeyError", "UserTypeError", "is_bug", "library_errors_name"]
+__all__ = [
+    "InferenceError",
+    "MissingExtraError",
+    "UserError",
+    "UserKeyError",
+    "UserTypeError",
+    "is_bug",
+    "library_errors_name",
+]
 
 
 class UserError(ValueError):
@@ -28,6 +36,20 @@ class UserTypeError(UserError, TypeError):
 
 class UserKeyError(UserError, KeyError):
     """A name that does not exist."""
+
+
+class InferenceError(UserError):
+    """What the columns of a task leave open.
+
+    Args:
+        task: The task.
+        field: The field of `TaskConfig` that would settle it; may be empty.
+        message: What was found and what to do.
+    """
+
+    def __init__(self, task: str, field: str, message: str) -> None:
+        super().__init__(f"Task {task!r}: {message}")
+        self.task, self.field, self.message = task, field, message
 
 
 class MissingExtraError(UserError, ImportError):

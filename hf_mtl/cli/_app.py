@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from hf_mtl.cli.calibrate import calibrate
 from hf_mtl.cli.compare import compare
@@ -90,6 +90,17 @@ class _Group(TyperGroup):
             raise typer.Exit(_INTERRUPTED) from None
 
 
+class _Command(TyperCommand):
+    """Finds a mistake in the keys of a recipe before it runs: torch and Transformers take seconds to import."""
+
+    def invoke(self, ctx: Any) -> Any:
+        if "recipe" in ctx.params:
+            from hf_mtl.recipe import check_keys
+
+            check_keys(ctx.params["recipe"], ctx.params.get("overrides") or [])
+        return super().invoke(ctx)
+
+
 def _repeated(args: Sequence[str], option: str) -> list[str]:
     """Return arguments with an option before each of the values that follow it: ``-t a b`` as ``-t a -t b``."""
     found: list[str] = []
@@ -127,26 +138,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(data)
-app.command()(train)
-app.command()(sweep)
-app.command()(cv)
-app.command()(compare)
-app.command()(relate)
-app.command()(distill)
-app.command()(evaluate)
-app.command()(predict)
-app.command()(report)
-app.command()(export)
-app.command()(push)
-app.command()(serve)
-app.command()(demo)
-app.command()(heads)
-app.command()(merge)
-app.command()(interpolate)
-app.command()(tune)
-app.command()(calibrate)
-app.command()(errors)
+for _command in (
+    *(data, train, sweep, cv, compare, relate, distill, evaluate, predict, report),
+    *(export, push, serve, demo, heads, merge, interpolate, tune, calibrate, errors),
+):
+    app.command(cls=_Command)(_command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -16,7 +16,7 @@ from hf_mtl.data._quantities import number_advice, quantity_remark
 from hf_mtl.data._values import count_values
 from hf_mtl.data.labels import list_in, words_in
 from hf_mtl.heads import BOXES, LABELS, is_soft
-from hf_mtl_light.errors import UserError
+from hf_mtl_light.errors import InferenceError
 
 __all__ = ["InferenceError", "infer_type"]
 
@@ -31,20 +31,6 @@ _OF_PICTURES = {"sequence-classification": "image-classification", "regression":
 _MANY = 1_000
 #: Whole numbers of a column of floats that may be classes, not amounts.
 _FEW = 20
-
-
-class InferenceError(UserError):
-    """What the columns of a task leave open.
-
-    Args:
-        task: The task.
-        field: The field of `TaskConfig` that would settle it; may be empty.
-        message: What was found and what to do.
-    """
-
-    def __init__(self, task: str, field: str, message: str) -> None:
-        super().__init__(f"Task {task!r}: {message}")
-        self.task, self.field, self.message = task, field, message
 
 
 def infer_type(name: str, given: Mapping[str, Any], data: Mapping[str, Dataset]) -> dict[str, Any]:

@@ -19,12 +19,17 @@
 
 from __future__ import annotations
 
-from hf_mtl.recipe._continued import narrowed_options
+from typing import TYPE_CHECKING, Any
+
+from hf_mtl.recipe._keys import check_keys
 from hf_mtl.recipe._mistakes import RecipeError, one_line
-from hf_mtl.recipe._prepared import RECIPE, BuiltRecipe, PreparedRecipe
-from hf_mtl.recipe._recipe import Recipe
-from hf_mtl.recipe._rows import has_labels
 from hf_mtl.recipe._yaml import read_yaml
+
+if TYPE_CHECKING:
+    from hf_mtl.recipe._continued import narrowed_options
+    from hf_mtl.recipe._prepared import RECIPE, BuiltRecipe, PreparedRecipe
+    from hf_mtl.recipe._recipe import Recipe
+    from hf_mtl.recipe._rows import has_labels
 
 __all__ = [
     "RECIPE",
@@ -32,8 +37,27 @@ __all__ = [
     "PreparedRecipe",
     "Recipe",
     "RecipeError",
+    "check_keys",
     "has_labels",
     "narrowed_options",
     "one_line",
     "read_yaml",
 ]
+
+#: What needs torch and Transformers, and where it lies: the command line finds a mistake in the keys without them.
+_LATER = {
+    "RECIPE": "_prepared",
+    "BuiltRecipe": "_prepared",
+    "PreparedRecipe": "_prepared",
+    "Recipe": "_recipe",
+    "has_labels": "_rows",
+    "narrowed_options": "_continued",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'hf_mtl.recipe' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"hf_mtl.recipe.{_LATER[name]}"), name)

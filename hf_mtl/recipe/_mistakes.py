@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from hf_mtl.data import InferenceError
-from hf_mtl_light.errors import UserError, is_bug
+from hf_mtl_light.errors import InferenceError, UserError, is_bug
 
-__all__ = ["RecipeError", "blamed_on", "one_line"]
+__all__ = ["RecipeError", "blamed_on", "one_line", "sourced"]
 
 
 class RecipeError(UserError):
@@ -65,3 +64,13 @@ def blamed_on(where: str, *kinds: type[Exception]) -> Iterator[None]:
         if is_bug(error):
             raise
         raise RecipeError(where, one_line(error)) from error
+
+
+def sourced(error: RecipeError, source: str, overridden: Sequence[str]) -> RecipeError:
+    """Name the file, or the override, that a mistake is in."""
+    for override in overridden:
+        key = override.partition("=")[0]
+        if error.where == key or error.where.startswith(f"{key}."):
+            return RecipeError(error.where, error.message, f"override {override!r}")
+    error.source = error.source or source
+    return error

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import PrivateAttr, ValidationError
 
 from hf_mtl.recipe._continued import fields_of_model, model_config
-from hf_mtl.recipe._mistakes import RecipeError
+from hf_mtl.recipe._keys import as_recipe_error
+from hf_mtl.recipe._mistakes import RecipeError, sourced
 from hf_mtl.recipe._paths import encoder_path, existing_files, methods_with_paths
 from hf_mtl.recipe._processors import Processors, load_processors
-from hf_mtl.recipe._schema import RecipeKeys, as_recipe_error
+from hf_mtl.recipe._schema import RecipeKeys
 from hf_mtl.recipe._training import changed_arguments, make_arguments
 from hf_mtl.recipe._yaml import apply_overrides, read_yaml
 from hf_mtl.trainer import MultiTaskTrainingArguments
@@ -98,9 +99,9 @@ class ReadRecipe(RecipeKeys):
             if recipe.methods:
                 recipe._training["methods"] = methods_with_paths(recipe.methods, folder)
         except ValidationError as error:
-            raise _sourced(as_recipe_error(error), source, overridden) from None
+            raise sourced(as_recipe_error(error), source, overridden) from None
         except RecipeError as error:
-            raise _sourced(error, source, overridden) from error.__cause__
+            raise sourced(error, source, overridden) from error.__cause__
         recipe._source, recipe._folder, recipe._stem = source, folder, stem
         recipe._overridden = tuple(overridden)
         return recipe
@@ -112,7 +113,7 @@ class ReadRecipe(RecipeKeys):
             yield
         except RecipeError as error:
             # A mistake in a row is the data's own: the message names dataset and row.
-            raise (_sourced(error, self._source, self._overridden) if error.where else error) from error.__cause__
+            raise (sourced(error, self._source, self._overridden) if error.where else error) from error.__cause__
 
     def training_arguments(self, **changes: Any) -> MultiTaskTrainingArguments:
         """Return the arguments of the training.
@@ -177,13 +178,3 @@ class ReadRecipe(RecipeKeys):
             chosen = [name for name in names if not self.only or name in self.only]
             known = fields_of_model(model_config(path), chosen, self.tasks, self.branches)
         return {**self.tasks, **known}
-
-
-def _sourced(error: RecipeError, source: str, overridden: Sequence[str]) -> RecipeError:
-    """Name the file, or the override, that a mistake is in."""
-    for override in overridden:
-        key = override.partition("=")[0]
-        if error.where == key or error.where.startswith(f"{key}."):
-            return RecipeError(error.where, error.message, f"override {override!r}")
-    error.source = error.source or source
-    return error

@@ -1,4 +1,4 @@
-"""The keys of a recipe and the types of their values, by pydantic; nothing is loaded here."""
+"""What can be checked of a recipe's values without data or encoder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import model_validator
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.augmentation import make_augmentations
@@ -17,6 +17,7 @@ from hf_mtl.configuration import INPUT_COLUMNS, MODALITIES, TaskConfig, check_br
 from hf_mtl.heads import HEADS
 from hf_mtl.model import make_adapter_config
 from hf_mtl.recipe._augmentation import joined_augmentation
+from hf_mtl.recipe._keys import BalancingKeys, DatasetKeys, SamplingKeys, TopKeys
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
 from hf_mtl.recipe._picture_size import check_image_size
 from hf_mtl.recipe._training import check_training
@@ -26,48 +27,15 @@ from hf_mtl.trainer import make_average
 from hf_mtl.training_methods import make_methods
 from hf_mtl_light.errors import UserError
 
-__all__ = ["Balancing", "DatasetRecipe", "EncoderOptions", "RecipeKeys", "Sampling", "as_recipe_error"]
+__all__ = ["Balancing", "DatasetRecipe", "RecipeKeys", "Sampling"]
 
 #: The most columns of a dataset that a recipe maps: an input's few, and those of the most tasks a model may have.
 _MOST_COLUMNS = 1100
 _TASK_FIELDS = [field.name for field in dataclasses.fields(TaskConfig) if field.name != "name"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_keys(cls, values: Any) -> Any:
-        # pydantic's own message for an unknown key does not know the nearest one.
-        if isinstance(values, Mapping):
-            for key in values:
-                if key not in cls.model_fields:
-                    valid = list(cls.model_fields)
-                    raise UserError(f"unknown key {key!r}.{nearest(str(key), valid)} Keys: {listed(valid)}.")
-        return values
-
-
-class EncoderOptions(_Strict):
-    """How the encoder is loaded: arguments of ``from_pretrained``."""
-
-    dtype: str | None = None
-    attn_implementation: str | None = None
-    revision: str | None = None
-    bidirectional: bool | None = None
-
-
-class Sampling(BaseModel):
-    """How often each dataset is drawn: a strategy and, as further keys, its options."""
-
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-
-    strategy: str = "proportional"
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The strategy's options, and those that go with any."""
-        return dict(self.model_extra or {})
+class Sampling(SamplingKeys):
+    """How often each dataset is drawn, checked."""
 
     @model_validator(mode="after")
     def _check_options(self) -> Sampling:
@@ -92,17 +60,8 @@ class Sampling(BaseModel):
             sampler.check(names)
 
 
-class Balancing(BaseModel):
-    """How the tasks' losses become one: a method, and besides it the method's options."""
-
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
-
-    method: str = "fixed"
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options that are given."""
-        return dict(self.model_extra or {})
+class Balancing(BalancingKeys):
+    """How the tasks' losses become one, checked."""
 
     @model_validator(mode="after")
     def _check_options(self) -> Balancing:
@@ -118,32 +77,8 @@ class Balancing(BaseModel):
             raise UserError(str(error)) from error
 
 
-class DatasetRecipe(_Strict):
-    """One source of rows.
-
-    Args:
-        load: Arguments of ``datasets.load_dataset``.
-        columns: Column in the data -> ``text``, ``text_pair``, ``tokens``, ``choices``, ``image`` or a task's name.
-        constants: Task -> the label that all rows have, such as the domain that a dataset is of.
-        train: The source's name of the training split, where it is not ``train``; a slice such as ``train[:1000]``
-            is allowed, as for the others.
-        validation: The source's name of the validation split.
-        test: The source's name of the test split.
-        validation_size: Without a validation split: the part of the training rows to hold out, as a fraction or, from
-            1, in rows; 0 holds none out. Of a stream the first rows are held out, and by default none.
-        test_size: The same for a test split; by default there is then none.
-        augmentation: Options of augmentations for its rows; they take precedence over those at the top.
-    """
-
-    load: dict[str, Any]
-    columns: dict[str, str]
-    constants: dict[str, str | int | float] = {}
-    train: str | None = None
-    validation: str | None = None
-    test: str | None = None
-    validation_size: float = Field(default=0.1, ge=0, allow_inf_nan=False)
-    test_size: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    augmentation: dict[str, dict[str, Any]] = {}
+class DatasetRecipe(DatasetKeys):
+    """One source of rows, with what can be checked without them."""
 
     def tasks(self) -> list[str]:
         """Return the names of the tasks that it labels, in the order of its columns and constants."""
@@ -226,25 +161,13 @@ class DatasetRecipe(_Strict):
             check_task_names(self.tasks())
 
 
-class RecipeKeys(_Strict):
-    """The top of a recipe."""
+class RecipeKeys(TopKeys):
+    """The top of a recipe, with what can be checked without data or encoder."""
 
-    encoder: str | None = None
-    encoders: dict[str, str] = {}
-    model: str | None = None
-    only: list[str] = []
-    encoder_kwargs: EncoderOptions = EncoderOptions()
-    image_size: int | list[int] | None = None
-    datasets: dict[str, DatasetRecipe]
-    branches: dict[str, int] = {}
-    tasks: dict[str, dict[str, Any]] = {}
-    training: dict[str, Any] = {}
+    # Values are frozen, so narrower types are safe.
+    datasets: dict[str, DatasetRecipe]  # type: ignore[assignment]
     sampling: Sampling | None = None
     balancing: Balancing | None = None
-    augmentation: dict[str, dict[str, Any]] = {}
-    methods: dict[str, dict[str, Any]] = {}
-    average: dict[str, Any] = {}
-    peft: dict[str, Any] = {}
 
     def check(self) -> dict[str, Any]:
         """Check what can be checked without data or encoder.
@@ -362,31 +285,3 @@ def _check_fields(where: str, name: str, fields: Mapping[str, Any]) -> None:
         raise RecipeError(
             f"{where}.type", f"unknown type {fields['type']!r}.{nearest(fields['type'], HEADS)} Types: {listed(HEADS)}."
         )
-
-
-#: pydantic's name of a wrong type -> ours.
-_EXPECTED = {
-    "string_type": "a text",
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "int_type": "a whole number",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-    "float_type": "a number",
-    "missing": "a value",
-}
-
-
-def as_recipe_error(error: ValidationError) -> RecipeError:
-    """Return pydantic's first finding as one line."""
-    first = error.errors(include_url=False)[0]
-    # pydantic names the key of a mapping by an extra step.
-    where = ".".join(str(step) for step in first["loc"] if step != "[key]")
-    kind = first["type"]
-    if kind == "missing":
-        return RecipeError(where, "is missing.")
-    if kind == "value_error":
-        return RecipeError(where, str(first["ctx"]["error"]))
-    if kind in _EXPECTED:
-        return RecipeError(where, f"expected {_EXPECTED[kind]}, found {first['input']!r}.")
-    return RecipeError(where, f"{first['msg']}, found {first['input']!r}.")
