@@ -11,7 +11,7 @@ from hf_mtl.configuration._config import MultiTaskConfig
 from hf_mtl.configuration._label_values import value_text
 from hf_mtl.configuration._modality import MODALITIES, Modality, modality
 from hf_mtl.configuration._per_label import BALANCED, PER_LABEL, Numbers
-from hf_mtl.configuration._task import TaskConfig
+from hf_mtl.configuration._task import TaskConfig, listed_tasks
 from hf_mtl.configuration._task_names import INPUT_COLUMNS, check_task_names, module_key, task_of_key
 from hf_mtl.configuration._ties import check_ties, owner_of, tied_tasks
 from hf_mtl.configuration._untrusted import MOST_MISSING, check_built, check_values, checked_weights
@@ -32,6 +32,7 @@ __all__ = [
     "check_ties",
     "check_values",
     "checked_weights",
+    "listed_tasks",
     "modality",
     "module_key",
     "owner_of",

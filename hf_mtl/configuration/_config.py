@@ -15,7 +15,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, BertConfig, PreTrainedConfi
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration._branches import check_branches
 from hf_mtl.configuration._modality import Modality, modality
-from hf_mtl.configuration._task import TaskConfig
+from hf_mtl.configuration._task import TaskConfig, listed_tasks
 from hf_mtl.configuration._task_names import check_task_names
 from hf_mtl.configuration._ties import check_ties
 from hf_mtl.configuration._untrusted import check_values
@@ -126,7 +126,7 @@ class MultiTaskConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         self.tasks = [
             task if isinstance(task, TaskConfig) else TaskConfig.from_dict(_with_present_names(task))
-            for task in self.tasks
+            for task in listed_tasks(self.tasks)
         ]
         check_task_names([task.name for task in self.tasks])
         check_ties(self.tasks)

@@ -15,7 +15,7 @@ from hf_mtl_light.description import checked_temperature, checked_thresholds
 from hf_mtl_light.errors import UserError, UserTypeError
 from hf_mtl_light.numerics import MOST_NUMBER
 
-__all__ = ["TaskConfig"]
+__all__ = ["TaskConfig", "listed_tasks"]
 
 _POOLINGS = ("first", "last", "mean", "max", "attention")
 _INPUTS = ("text", "image")
@@ -261,3 +261,21 @@ class TaskConfig:
     def is_multi_label(self) -> bool:
         """Whether a text may have any number of the labels."""
         return self.problem_type == _MULTI_LABEL
+
+
+def listed_tasks(tasks: Any) -> list[Any]:
+    """Return tasks as a list.
+
+    Raises:
+        TypeError: If they are something else, or one of them is no task.
+    """
+    kinds = (TaskConfig, Mapping)
+    if isinstance(tasks, (str, *kinds)) or not isinstance(tasks, Iterable):
+        raise UserTypeError(
+            f"tasks must be a list such as [TaskConfig('emotion', labels=[...])], found {type(tasks).__name__}."
+        )
+    found = list(tasks)
+    for task in found:
+        if not isinstance(task, kinds):
+            raise UserTypeError(f"tasks must be TaskConfigs or mappings of their fields, found {task!r} among them.")
+    return found

@@ -8,7 +8,7 @@ from typing import Any
 from datasets import Dataset, DatasetDict
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_task_names
+from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig, check_task_names, listed_tasks
 from hf_mtl.data._task_labels import Splits, infer_labels, with_shared_labels
 from hf_mtl.data._task_types import InferenceError, infer_type
 from hf_mtl.data.sources import SPLIT_NAMES, as_datasets
@@ -51,6 +51,7 @@ def infer_tasks(
         tasks = [TaskConfig(column) for column in columns if column not in INPUT_COLUMNS]
         if not tasks:
             raise UserError(f"No column is left to be a task's. Columns: {listed(columns)}.")
+    tasks = [task if isinstance(task, TaskConfig) else TaskConfig.from_dict(task) for task in listed_tasks(tasks)]
     check_task_names([task.name for task in tasks])
     found, all_given = [], {}
     for task in tasks:

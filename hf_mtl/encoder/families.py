@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -110,6 +111,10 @@ def load_encoder(
         TypeError: If it has no hidden size, or is an encoder and a decoder.
     """
     has_pooler = True
+    if not isinstance(encoder, (PreTrainedModel, str, os.PathLike)):
+        raise UserTypeError(
+            f"The encoder must be a name, a folder or a model of Transformers, found {type(encoder).__name__}."
+        )
     if isinstance(encoder, PreTrainedModel):
         if kwargs:
             raise UserTypeError(f"A loaded encoder takes no loading arguments, found {listed(kwargs)}.")

@@ -57,7 +57,7 @@ from hf_mtl.heads.sentiment import SentimentHead, SentimentOptions
 from hf_mtl.heads.sequence_classification import SequenceClassificationHead, own_thresholds
 from hf_mtl.heads.token_classification import TaggingOptions, TokenClassificationHead, TokenClassificationOptions
 from hf_mtl_light.answering import STRATEGIES, Answering, AnswerOptions
-from hf_mtl_light.errors import UserError
+from hf_mtl_light.errors import UserError, UserTypeError
 from hf_mtl_light.tags import infer_scheme
 
 __all__ = [
@@ -158,6 +158,8 @@ def head_class(task: TaskConfig, heads: Mapping[str, type[Head]] | None = None) 
     Raises:
         ValueError: If the type is unknown, its head lacks methods, or the task does not fit it.
     """
+    if heads is not None and not isinstance(heads, Mapping):
+        raise UserTypeError(f"heads must be a mapping from task types to classes, found {heads!r}.")
     table = {**HEADS, **(heads or {})}
     if task.type not in table:
         raise UserError(
@@ -165,6 +167,8 @@ def head_class(task: TaskConfig, heads: Mapping[str, type[Head]] | None = None) 
             f"Task types: {listed(table)}. Pass a head of your own as heads={{{task.type!r}: MyHead}}."
         )
     kind = table[task.type]
+    if not isinstance(kind, type) or not issubclass(kind, Head):
+        raise UserTypeError(f"heads: {task.type!r} must be a subclass of hf_mtl.heads.Head, found {kind!r}.")
     if task.inputs:
         if kind not in JOINT:
             valid = [name for name, known in HEADS.items() if known in JOINT]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from hf_mtl.configuration import Modality, MultiTaskConfig, TaskConfig, check_built, modality
+from hf_mtl.configuration import Modality, MultiTaskConfig, TaskConfig, check_built, listed_tasks, modality
 from hf_mtl.encoder import States, encode_images
 from hf_mtl.heads import Head, OwnLayers
 from hf_mtl.model._adapters import AdaptedModel
@@ -165,7 +165,7 @@ class MultiTaskModel(
         >>> model(input_ids=torch.tensor([[1, 2, 3]])).logits["polarity"].shape
         torch.Size([1, 2])
         """
-        tasks = list(tasks)
+        tasks = listed_tasks(tasks)
         refuse_fields_of_one_task(kwargs)
         MultiTaskConfig(tasks=tasks, branches=branches)  # a wrong task is found before a large encoder is loaded
         encoders, pooler = load_encoders(encoder, bidirectional, **kwargs)

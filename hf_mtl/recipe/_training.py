@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import typing
 from collections.abc import Mapping
 from enum import Enum
-from functools import cache
 from types import NoneType
 from typing import Any
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
-from hf_mtl.trainer import MultiTaskTrainingArguments, idle_arguments
+from hf_mtl.trainer import MultiTaskTrainingArguments, described_kinds, idle_arguments, kinds_of_fields
 
 __all__ = ["changed_arguments", "check_training", "make_arguments"]
 
@@ -41,25 +38,6 @@ _OF_SCRIPTS = {
 }
 
 
-@cache
-def _kinds() -> dict[str, tuple[Any, ...]]:
-    """Return for each field the types that it takes."""
-    hints = typing.get_type_hints(MultiTaskTrainingArguments)
-    return {
-        field.name: _members(hints[field.name])
-        for field in dataclasses.fields(MultiTaskTrainingArguments)
-        if field.init
-    }
-
-
-def _members(hint: Any) -> tuple[Any, ...]:
-    """Return the plain types that a union is made of."""
-    if typing.get_origin(hint) in (list, dict):
-        return (typing.get_origin(hint),)
-    members = typing.get_args(hint)
-    return tuple(plain for member in members for plain in _members(member)) if members else (hint,)
-
-
 def check_training(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields with numbers as numbers.
 
@@ -69,7 +47,7 @@ def check_training(values: Mapping[str, Any]) -> dict[str, Any]:
     >>> check_training({"learning_rate": "1e-4", "seed": 3})
     {'learning_rate': 0.0001, 'seed': 3}
     """
-    kinds = _kinds()
+    kinds = kinds_of_fields(MultiTaskTrainingArguments)
     for name in values:
         if name not in kinds:
             raise RecipeError(
@@ -89,7 +67,8 @@ def check_training(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _own_fields() -> list[str]:
-    return [name for name in MultiTaskTrainingArguments.__annotations__ if name in _kinds()]
+    kinds = kinds_of_fields(MultiTaskTrainingArguments)
+    return [name for name in MultiTaskTrainingArguments.__annotations__ if name in kinds]
 
 
 def _checked(name: str, value: Any, kinds: tuple[Any, ...]) -> Any:
@@ -119,13 +98,7 @@ def _checked(name: str, value: Any, kinds: tuple[Any, ...]) -> Any:
             return number
         if number.is_integer():
             return int(number)
-    raise RecipeError(f"training.{name}", f"expected {_described(kinds)}, found {value!r}.")
-
-
-def _described(kinds: tuple[Any, ...]) -> str:
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-    words |= {dict: "a mapping", NoneType: "null"}
-    return " or ".join(dict.fromkeys(words.get(kind, "a text") for kind in kinds))
+    raise RecipeError(f"training.{name}", f"expected {described_kinds(kinds)}, found {value!r}.")
 
 
 def changed_arguments(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

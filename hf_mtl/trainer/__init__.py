@@ -54,6 +54,7 @@ from hf_mtl.trainer._streams import rows_drawn
 from hf_mtl.trainer._summary import SummaryCallback, share_text
 from hf_mtl.trainer._thresholds import TunedThresholds, check_tuning, tune_task
 from hf_mtl.trainer._trainer import MultiTaskTrainer
+from hf_mtl.trainer._types import described_kinds, kinds_of_fields
 from hf_mtl.trainer._whole import RESULTS, TRAINING_LOG
 
 __all__ = [
@@ -78,10 +79,12 @@ __all__ = [
     "check_calibration",
     "check_tuning",
     "count_batch",
+    "described_kinds",
     "forget_calibration",
     "idle_arguments",
     "join_scores",
     "keep_freed_memory",
+    "kinds_of_fields",
     "make_average",
     "rate_factor",
     "read_outputs",

@@ -26,6 +26,7 @@ from hf_mtl.samplers.plan import SamplingRules, StepShape
 from hf_mtl.trainer._averaging import AVERAGES, make_average
 from hf_mtl.trainer._idle import idle_arguments
 from hf_mtl.trainer._refused import check_values, refuse_unused
+from hf_mtl.trainer._types import check_field_types
 from hf_mtl.training_methods import METHODS, make_methods
 from hf_mtl_light.errors import UserError
 
@@ -237,6 +238,7 @@ class MultiTaskTrainingArguments(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
+        check_field_types(self)
         for name, value, choices in (
             ("sampling", self.sampling, tuple(SAMPLERS)),
             ("batching", self.batching, BATCHINGS),

@@ -18,6 +18,7 @@ from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._card_pictures import check_card_pictures
 from hf_mtl.trainer._idle import idle_beside_optimizers
 from hf_mtl.trainer._scoring import Metric
+from hf_mtl.trainer._types import check_types
 from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = [
@@ -86,6 +87,7 @@ def check_kinds(args: Any, processing_class: PreTrainedTokenizerBase | None, ima
     """
     if not isinstance(args, MultiTaskTrainingArguments):
         raise UserTypeError(f"args must be MultiTaskTrainingArguments, found {type(args).__name__}.")
+    check_types(processing_class=processing_class, image_processor=image_processor)
     if processing_class is None and image_processor is None:
         raise UserError("No tokenizer. Pass processing_class=AutoTokenizer.from_pretrained(name), the encoder's own.")
     if args.n_gpu > 1:
@@ -213,9 +215,17 @@ def metrics_by_task(metrics: Mapping[str, Any] | None) -> dict[str, Sequence[Met
     found: dict[str, Sequence[Metric]] = {}
     for task, given in (metrics or {}).items():
         is_one = isinstance(given, (str, evaluate.EvaluationModule)) or callable(given)
+        if not is_one and not isinstance(given, (list, tuple)):
+            raise UserTypeError(f"metrics of task {task!r} must be a list such as ['accuracy'], found {given!r}.")
         found[task] = [given] if is_one else list(given)
         if not found[task]:
             raise UserError(f"metrics of task {task!r} is empty. Name one, or leave the task out to keep its own.")
+        for metric in found[task]:
+            if not isinstance(metric, (str, evaluate.EvaluationModule)) and not callable(metric):
+                raise UserTypeError(
+                    f"metrics of task {task!r}: {metric!r} is no metric. Give names, modules of evaluate, or functions "
+                    "of predictions and references."
+                )
     return found
 
 

@@ -29,6 +29,7 @@ from hf_mtl.trainer._row_reader import RowReader
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
 from hf_mtl.trainer._search import score_of, trial_space
 from hf_mtl.trainer._thresholds import TunedThresholds, tune_tasks
+from hf_mtl.trainer._types import check_types
 from hf_mtl_light.errors import UserError
 
 __all__ = ["EvaluatingTrainer"]
@@ -330,6 +331,7 @@ class EvaluatingTrainer(Trainer):
         Raises:
             ValueError: If the space names no argument, or one that trials cannot change.
         """
+        check_types(hp_space=hp_space, compute_objective=compute_objective)
         given = self.args
         self.args = copy.copy(given)  # trials write into it
         try:

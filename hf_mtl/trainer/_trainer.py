@@ -54,6 +54,7 @@ from hf_mtl.trainer._streams import StreamPlaces, size_streams
 from hf_mtl.trainer._summary import SummaryCallback
 from hf_mtl.trainer._task_order import in_order, order_tasks
 from hf_mtl.trainer._trained_on import check_same_training, training_facts, write_trained_on
+from hf_mtl.trainer._types import check_types
 from hf_mtl_light.errors import UserError, UserTypeError
 
 __all__ = ["MultiTaskTrainer"]
@@ -128,6 +129,8 @@ class MultiTaskTrainer(SavingTrainer):
         peft_config: Any = None,
     ) -> None:
         args = MultiTaskTrainingArguments() if args is None else args
+        check_types(model=model, model_init=model_init, callbacks=callbacks, optimizers=optimizers)
+        check_types(check_data=check_data, optimizer_cls_and_kwargs=optimizer_cls_and_kwargs)
         self.image_processor = image_processor
         tokenizer, processing_class = processing_class, check_kinds(args, processing_class, image_processor)
         refuse_stock_functions(
@@ -187,10 +190,9 @@ class MultiTaskTrainer(SavingTrainer):
         self.add_callback(SummaryCallback(self.summary, self.strategies))
         self.add_callback(FreezingCallback(self._plain_model, self._train_datasets))
         self._averages = Averages(self._plain_models)
-        self.add_callback(self._averages)
-        self.add_callback(DivergenceCallback())
-        self.add_callback(SpeedCallback(self.accelerator.unwrap_model))
-        self.add_callback(EmbeddingNoise(self._plain_models))
+        speed = SpeedCallback(self.accelerator.unwrap_model)
+        for callback in (self._averages, DivergenceCallback(), speed, EmbeddingNoise(self._plain_models)):
+            self.add_callback(callback)
 
     # Training
 

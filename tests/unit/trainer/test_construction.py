@@ -6,9 +6,11 @@ import pytest
 import torch
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
-from hf_mtl import MultiTaskModel, MultiTaskTrainer
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, UserError, infer_tasks
 from hf_mtl.balancers import EqualBalancer
 from hf_mtl.samplers import UniformSampler
+from hf_mtl.trainer import kinds_of_fields
+from hf_mtl_light.errors import UserTypeError
 from tests.encoders import tiny_encoder
 from tests.trainers import TASKS
 
@@ -55,6 +57,73 @@ BESIDE = [
     (lambda m: {"optimizers": (torch.optim.SGD(m.parameters(), lr=0.1), None)}, {"encoder_layer_decay": 0.5}),
     (lambda m: {"optimizers": (torch.optim.SGD(m.parameters(), lr=0.1), None)}, {"trunk_learning_rate": 0.5}),
 ]
+
+#: For each argument of the constructor values of other types than its own.
+WRONG = {
+    "model": ["google-bert/bert-base-cased", 3, torch.nn.Linear(2, 2)],
+    "args": ["runs/a", {"output_dir": "runs/a"}],
+    "train_dataset": ["imdb", [{"text": "a"}], {"a": "imdb"}, 3],
+    "eval_dataset": ["imdb", [{"text": "a"}], {"a": None}],
+    "processing_class": ["google-bert/bert-base-cased", 3],
+    "image_processor": ["x", 3],
+    "metrics": ["accuracy", {"mood": 3}, {"mood": [3]}, {"mood": None}, {"mood": {"a": 1}}],
+    "sampler": ["uniform", UniformSampler],
+    "balancer": ["equal", EqualBalancer],
+    "callbacks": ["early", ["x"], [3], TrainerCallback(), [TrainerCallback, None], {"a": 1}],
+    "optimizers": ["adam", (None,), ("adam", None), (torch.optim.SGD, None), torch.optim.SGD([torch.ones(1)])],
+    "optimizer_cls_and_kwargs": ["adam", (torch.optim.SGD,), ("adam", {}), torch.optim.SGD],
+    "model_init": ["x", 3],
+    "data_collator": ["x", print],
+    "peft_config": ["lora", [1]],
+    "check_data": ["no", 3],
+    "compute_loss_func": ["x"],
+    "compute_metrics": ["accuracy"],
+    "preprocess_logits_for_metrics": ["x"],
+}
+#: How messages name arguments that they do not name as such.
+NAMED = {"train_dataset": "Dataset '", "eval_dataset": "Dataset '"}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_value_of_another_type_is_refused_naming_the_argument(tmp_path, tokenizer, data, name):
+    args = MultiTaskTrainingArguments(str(tmp_path), use_cpu=True)
+    usual = {"model": own_model(), "args": args, "train_dataset": data, "processing_class": tokenizer}
+    for value in WRONG[name]:
+        with pytest.raises(UserError, match=NAMED.get(name, name)):
+            MultiTaskTrainer(**{**usual, name: value})
+
+
+def test_the_table_of_wrong_types_has_every_argument():
+    assert WRONG.keys() == inspect.signature(MultiTaskTrainer.__init__).parameters.keys() - {"self"}
+
+
+def test_a_text_is_no_number_and_no_truth_value(tmp_path):
+    kinds = kinds_of_fields(MultiTaskTrainingArguments).items()
+    names = [name for name, of_field in kinds if {*of_field} - {type(None)} <= {bool, int, float}]
+    assert len(names) > 60
+    for name in names:
+        with pytest.raises(UserTypeError, match=rf"^{name} must be .*(true or false|number).* found 'no'\.$"):
+            MultiTaskTrainingArguments(**{"output_dir": str(tmp_path), name: "no"})
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: MultiTaskModel.from_encoder(tiny_encoder(), "mood"), r"tasks must be a list such as \[TaskConfig"),
+        (lambda: MultiTaskModel.from_encoder(tiny_encoder(), {"mood": "sentiment"}), "tasks must be a list"),
+        (lambda: MultiTaskModel.from_encoder(tiny_encoder(), TASKS[0]), "found TaskConfig"),
+        (lambda: MultiTaskModel.from_encoder(tiny_encoder(), [3]), "found 3 among them"),
+        (lambda: MultiTaskModel.from_encoder(3, TASKS), "encoder must be a name, a folder or a model"),
+        (lambda: MultiTaskModel.from_encoder(torch.nn.Linear(2, 2), TASKS), "found Linear"),
+        (lambda: MultiTaskModel.from_encoder(tiny_encoder(), TASKS, heads=["x"]), "heads must be a mapping"),
+        (lambda: MultiTaskModel.from_encoder(tiny_encoder(), TASKS, heads={"sentiment": "x"}), "must be a subclass"),
+        (lambda: infer_tasks({}, "mood"), "tasks must be a list"),
+        (lambda: infer_tasks({}, ["mood"]), "found 'mood' among them"),
+    ],
+)
+def test_models_and_tasks_of_other_types_are_refused(make, words):
+    with pytest.raises(UserTypeError, match=words):
+        make()
 
 
 def test_every_argument_of_transformers_constructor_is_one_of_ours():
