@@ -152,7 +152,13 @@ def _run(task: Sweep, count: int) -> None:
 
 
 def _result(trial: FrozenTrial) -> str:
-    return str(trial.user_attrs.get("reason") or "stopped early") if trial.value is None else f"{trial.value:.4f}"
+    score = _score(trial)
+    return str(trial.user_attrs.get("reason") or "stopped early") if score is None else f"{score:.4f}"
+
+
+def _score(trial: FrozenTrial) -> float | None:
+    """Return a trial's score; ``None`` of one that was stopped, whose value is of the middle of its training."""
+    return trial.value if trial.state.name == "COMPLETE" else None
 
 
 def _shown(value: Any) -> str:
@@ -172,9 +178,9 @@ def _table(task: Sweep) -> Table:
     best = task.best()
     for number, trial in enumerate(task.finished(), 1):
         is_best = best is not None and trial.number == best.number
-        score = "-" if trial.value is None else f"{trial.value:.4f}"
-        note = "best" if is_best else "" if trial.value is not None else _result(trial)
+        score, is_whole = _result(trial), _score(trial) is not None
+        note = "best" if is_best else "" if is_whole else score
         values = (_shown(trial.params[key]) for key in task.space.keys)
-        cells = (str(number), *values, score, str(trial.user_attrs.get("seconds", "")), note)
+        cells = (str(number), *values, score if is_whole else "-", str(trial.user_attrs.get("seconds", "")), note)
         table.add_row(*(Text(cell, style="bold" if is_best else "") for cell in cells))
     return table

@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 from tempfile import TemporaryFile
 
 import datasets
@@ -120,6 +121,33 @@ def test_a_trial_that_diverges_does_not_end_the_sweep(recipe, tmp_path):
     assert "diverged" in result.stdout
     best = yaml.safe_load((tmp_path / "run-sweep" / "best.yaml").read_text())
     assert float(best["training"]["learning_rate"]) == 1e-3
+
+
+def test_a_weak_trial_is_stopped_early_and_leaves_nothing_but_its_line(recipe, tmp_path, monkeypatch):
+    from hf_mtl.cli import _trials
+
+    monkeypatch.setattr(_trials, "_WHOLE_TRIALS", 1)
+    values = yaml.safe_load(recipe.read_text())
+    values["training"] |= {"max_steps": 4, "eval_steps": 2, "metric_for_best_model": "loss", "precision": "float32"}
+    write_recipe(tmp_path, values)
+    space = write_space(recipe, {"learning_rate": [1e-9, 1e-8, 1e-3, 3e-3]})
+    result = call("sweep", recipe, "--space", space, "--trials", 4)
+    folder = tmp_path / "run-sweep"
+    study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{folder / 'trials.db'}")
+    stopped = [trial for trial in study.trials if trial.state.name == "PRUNED"]
+    whole = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+    assert stopped
+    assert len(stopped) + len(whole) == 4
+    assert result.stdout.count("stopped early, at 50 % of its steps") == len(stopped)
+    for trial in stopped:
+        before = [other.intermediate_values[50] for other in whole if other.number < trial.number]
+        assert trial.intermediate_values[50] > statistics.median(before)
+    assert {path.name for path in folder.iterdir()} == {"trials.db", "best.yaml", ".lock"}
+    best = yaml.safe_load((folder / "best.yaml").read_text())
+    chosen = min(whole, key=lambda trial: trial.value)
+    assert float(best["training"]["learning_rate"]) == float(chosen.params["training.learning_rate"])
+    assert float(best["training"]["learning_rate"]) == 3e-3
+    assert study.best_trial.number == chosen.number
 
 
 def test_a_dry_run_says_how_many_trials_and_steps_and_writes_nothing(recipe, tmp_path):
