@@ -7,6 +7,7 @@ import json
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -41,7 +42,11 @@ def save_logits(model, name):
         torch.save(dict(model(**INPUTS).logits), FOLDER / f"{name}.pt")
 
 
-def make_trainer(name, **kwargs):
+#: What a training keeps beside its weights and its optimizer: what a balancer learned, averages of the weights.
+BY_NAME = {"balancing": "dwa", "average": {"kind": "ema", "decay": 0.9}}
+
+
+def make_trainer(name, tasks=TASKS, data=None, **kwargs):
     torch.manual_seed(1)
     kwargs = {"num_train_epochs": 1, "precision": "float32", **kwargs}
     args = MultiTaskTrainingArguments(
@@ -49,8 +54,9 @@ def make_trainer(name, **kwargs):
     )
     # Loaded from a folder, whose name the config then holds.
     tiny_encoder().save_pretrained(FOLDER / "secret-place" / "encoder")
-    model = MultiTaskModel.from_encoder(FOLDER / "secret-place" / "encoder", TASKS)
-    return MultiTaskTrainer(model, args, make_data(), make_data(), make_tokenizer())
+    model = MultiTaskModel.from_encoder(FOLDER / "secret-place" / "encoder", tasks)
+    data = make_data() if data is None else data
+    return MultiTaskTrainer(model, args, data, data, make_tokenizer())
 
 
 def pushes():
@@ -85,7 +91,7 @@ def pushes():
 
 def strategies():
     for strategy in ("every_save", "checkpoint", "all_checkpoints", "end"):
-        kwargs = {"push_to_hub": True, "hub_strategy": strategy, "hub_model_id": f"anna/{strategy}"}
+        kwargs = {"push_to_hub": True, "hub_strategy": strategy, "hub_model_id": f"anna/{strategy}", **BY_NAME}
         trainer = make_trainer(strategy, save_steps=2, save_total_limit=1, hub_always_push=True, **kwargs)
         trainer.train()
         REPORT[strategy] = HfApi().list_repo_files(f"anna/{strategy}")
@@ -93,9 +99,23 @@ def strategies():
         REPORT[f"{strategy} left"] = [path.name for path in left.iterdir()] if left.exists() else []
     # Without what a push leaves out, a checkpoint from the Hub is still one to resume from.
     folder = HfApi().snapshot_download("anna/checkpoint", local_dir=FOLDER / "downloaded")
-    trainer = make_trainer("resumed", max_steps=8)
-    trainer.train(resume_from_checkpoint=str(Path(folder) / "last-checkpoint"))
-    REPORT["resumed"] = trainer.state.global_step
+    pushed = Path(folder) / "last-checkpoint"
+    here = FOLDER / "secret-place" / "checkpoint" / "checkpoint-6"
+    REPORT["not pushed"] = sorted({path.name for path in here.iterdir()} - {path.name for path in pushed.iterdir()})
+    trainer = make_trainer("resumed", max_steps=8, **BY_NAME)
+    trainer.train(resume_from_checkpoint=str(here))
+    data = make_data()
+    data = {name: data[name] for name in [*data][::-1]}
+    shuffled = make_trainer("shuffled", TASKS[::-1], data, max_steps=8, **BY_NAME)
+    shuffled.train(resume_from_checkpoint=str(pushed))
+    REPORT["resumed"] = shuffled.state.global_step
+    expected, found = (dict(each.model.named_parameters()) for each in (trainer, shuffled))
+    REPORT["resumed differs in"] = [name for name in expected if not torch.equal(expected[name], found[name])]
+    tasks = [replace(task, labels=task.labels[::-1]) if task.name == "mood" else task for task in TASKS]
+    try:
+        make_trainer("relabelled", tasks, max_steps=8, **BY_NAME).train(resume_from_checkpoint=str(pushed))
+    except ValueError as error:
+        REPORT["relabelled"] = str(error)
 
 
 def faults():

@@ -29,6 +29,10 @@ _SHARED = (
     *("vocab.*", "merges.txt", "*.model", "chat_template.jinja"),
     *("preprocessor_config.json", "processor_config.json", "card_picture_*.png"),
 )
+#: What a checkpoint was trained on; of its settings those that name no file.
+_TRAINED_ON = "trained_on.json"
+#: Files of names that may be any text, so that no key of theirs says where something came from.
+_OF_NAMES = (_TRAINED_ON, "parameter_names.json", "balancer.json")
 #: What a training resumes from, besides. PyTorch's own pickles of numbers, which name no file.
 _CHECKPOINT = (
     "trainer_state.json",
@@ -38,6 +42,8 @@ _CHECKPOINT = (
     "rng_state*.pth",
     "averaging.safetensors",
     "streams.json",
+    "balancer.pt",
+    *_OF_NAMES,
 )
 #: Fields of configs that name where something was loaded from.
 _ORIGINS = frozenset({"_name_or_path", "name_or_path", "is_local", "local_files_only"})
@@ -84,7 +90,11 @@ def clean_copy(folder: str | Path, into: str | Path, *, with_training_state: boo
     for name in names:
         if name.endswith(".json") and name not in ("tokenizer.json", "model.safetensors.index.json"):
             values = json.loads((folder / name).read_text(encoding="utf-8"))
-            text = json.dumps(_without_origins(values), indent=2, sort_keys=name == "config.json", ensure_ascii=False)
+            if name == _TRAINED_ON:
+                settings = values.get("settings", {}).items()
+                values["settings"] = {key: value for key, value in settings if not _names_a_path(value)}
+            cleaned = values if name in _OF_NAMES else _without_origins(values)
+            text = json.dumps(cleaned, indent=2, sort_keys=name == "config.json", ensure_ascii=False)
             write_text_whole(into / name, f"{text}\n")
         else:
             _link(folder / name, into / name)

@@ -122,7 +122,7 @@ def described_kinds(kinds: Sequence[Any]) -> str:
 def check_field_types(args: TrainingArguments) -> None:
     """Check fields of training arguments that hold truth values or numbers.
 
-    A text such as ``"no"`` would count as true. Texts, lists and mappings have checks of their own.
+    A text such as ``"no"`` would count as true. Texts, lists and mappings are checked where they are read.
 
     Raises:
         TypeError: If one is something else.
