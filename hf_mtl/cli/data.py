@@ -27,7 +27,10 @@ def data(
         prepared = Recipe.load(recipe, overrides or []).prepare()
         looks = prepared.look()
         console = stdout_console()
-        console.print(split_table(looks))
+        if looks:
+            console.print(split_table(looks))
+        else:
+            write_line("No dataset has texts. hf-mtl train RECIPE --dry-run shows rows, labels and shares of all.")
         if (table := label_table(looks, prepared.tasks)).row_count:
             console.print(table)
         remarks = [remark for look in looks for remark in remarks_on(look, prepared.tasks)]

@@ -131,6 +131,7 @@ def test_boxes_are_learned_from_whole_pictures_of_a_chosen_size(near):
     for command in (["train", "cells.yaml"], ["evaluate", "run", "cells.yaml"], ["report", "run"], folds):
         done = run(app, command)
         assert done.exit_code == 0, done.output
+    assert "No dataset has texts. hf-mtl train RECIPE --dry-run shows" in run(app, ["data", "cells.yaml"]).output
     assert yaml.safe_load((near / "run/recipe.yaml").read_text())["image_size"] == [24, 32]
     processor = AutoImageProcessor.from_pretrained("run")
     assert processor([squares(1)[0]["image"]], return_tensors="pt")["pixel_values"].shape == (1, 3, 24, 32)
