@@ -13,8 +13,9 @@ from scipy import stats
 
 from hf_mtl.data import StoredPredictions
 from hf_mtl.recipe import Recipe
+from hf_mtl.relations import RelationsPlan
 from hf_mtl.trainer import MultiTaskTrainer
-from hf_mtl.validation import CrossValidation, cross_validate, normalised, read_oof
+from hf_mtl.validation import Comparison, CrossValidation, cross_validate, normalised, read_oof
 
 
 def test_each_row_is_answered_once_by_the_model_that_did_not_see_it(values, tmp_path):
@@ -119,6 +120,13 @@ def test_folds_in_processes_are_those_of_one_process(values, tmp_path):
     cross_validate(values, "two", folds=2, parallel=2)
     for name in FILES:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+    # The processes are there: comparisons and tables of gains come from them, too, and lose none of their runs.
+    for source in values["datasets"].values():
+        source["test_size"] = 0.3
+    recipe = Recipe.from_dict(values)
+    for plan in (Comparison.plan(recipe, 1), RelationsPlan.plan(recipe, steps=1)):
+        plan.run("many", parallel=2)
+        assert plan.done("many") == len(plan.runs)
 
 
 def test_a_folder_with_other_folds_trains_them_again_and_one_with_other_files_is_refused(values, tmp_path):
