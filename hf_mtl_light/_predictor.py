@@ -12,7 +12,7 @@ import numpy as np
 
 from hf_mtl_light.answering import answers_of
 from hf_mtl_light.description import GraphDescription
-from hf_mtl_light.encoding import FileTokenizer, Window, WindowEncoder, as_row, vocabulary_digest
+from hf_mtl_light.encoding import FileTokenizer, PictureWindow, RowEncoder, Window, can_read, vocabulary_digest
 from hf_mtl_light.errors import MissingExtraError, UserError, library_errors_name
 from hf_mtl_light.inference import (
     BATCH_TOKENS,
@@ -33,8 +33,8 @@ __all__ = ["OnnxPredictor"]
 class OnnxPredictor:
     """Answers all tasks of a model that ``hf-mtl export --to onnx`` wrote, as `hf_mtl.MultiTaskPipeline` does.
 
-    It needs onnxruntime, tokenizers and numpy, and neither torch nor transformers. The answers are made by the code
-    that makes those of the model itself. Threads may share it.
+    It needs onnxruntime, tokenizers and numpy, Pillow for pictures, and neither torch nor transformers. The answers are
+    made by the code that makes those of the model itself. Threads may share it.
 
     Args:
         folder: The exported folder.
@@ -60,16 +60,26 @@ class OnnxPredictor:
         self._recent = RecentAnswerers()
         self._answers = {task.name: answers_of(task) for task in description.tasks}
         self._max_length = self._checked(max_length, description.max_length)
-        runtime = _needed("onnxruntime")
-        _needed("tokenizers")
-        options = runtime.SessionOptions()
+        self._options = _needed("onnxruntime").SessionOptions()
         if threads is not None:
-            options.intra_op_num_threads = threads
-        with library_errors_name(str(folder / description.model)):
-            self.session = runtime.InferenceSession(
-                str(folder / description.model), options, providers=list(providers or ["CPUExecutionProvider"])
+            self._options.intra_op_num_threads = threads
+        self._providers = list(providers or ["CPUExecutionProvider"])
+        self._folder = folder
+        #: The graph of the tasks of texts, and that of the tasks of pictures; ``None`` where there is no such task.
+        self.session = self._opened(description.model) if description.inputs else None
+        self.picture_session = self._opened(description.picture_model) if description.picture_model else None
+        self.tokenizer = self._read_tokenizer() if description.inputs else None
+
+    def _opened(self, file: str) -> Any:
+        with library_errors_name(str(self._folder / file)):
+            return _needed("onnxruntime").InferenceSession(
+                str(self._folder / file), self._options, providers=self._providers
             )
-        self.tokenizer = FileTokenizer(
+
+    def _read_tokenizer(self) -> FileTokenizer:
+        _needed("tokenizers")
+        description, folder = self.description, self._folder
+        tokenizer = FileTokenizer(
             folder / description.tokenizer,
             description.inputs,
             description.pad_token_id,
@@ -77,13 +87,14 @@ class OnnxPredictor:
             description.unk_token_id,
             description.truncation_side,
         )
-        expected, found = description.vocabulary, vocabulary_digest(self.tokenizer.backend_tokenizer)
+        expected, found = description.vocabulary, vocabulary_digest(tokenizer.backend_tokenizer)
         if expected is not None and found != expected:
             was, now = (str(mark).partition(":")[0] for mark in (expected, found))
             raise UserError(
                 f"{str(folder / description.tokenizer)!r} ({now} tokens) has another vocabulary than the one that the "
                 f"graph was exported with ({was} tokens), so it would give it other words' ids. Export the model again."
             )
+        return tokenizer
 
     @property
     def tasks(self) -> list[str]:
@@ -110,7 +121,7 @@ class OnnxPredictor:
 
         Args:
             inputs: A text; a pair, as ``{"text": ..., "text_pair": ...}`` or a tuple of two; words, as ``{"tokens":
-                [...]}``; a list of any of them; or what yields them.
+                [...]}``; a picture, as the pipeline takes them; a list of any of them; or what yields them.
             tasks: Names of the tasks to answer; ``None`` answers all.
             top_k: How many labels to name, best first: ``None`` names all. Left out, a single-label task gives its one
                 answer and a multi-label task the labels above their thresholds.
@@ -195,7 +206,8 @@ class OnnxPredictor:
         """Return each input's logits by task: [C], or [L, C] for tagging, with L the input's own tokens.
 
         Args:
-            inputs: Texts, pairs and words; what does not fit into one window is cut off.
+            inputs: Texts, pairs, words and pictures; what does not fit into one window is cut off. Tasks whose input a
+                row lacks are left out of its logits.
             tasks: Names of the tasks; ``None``: all.
             batch_tokens: The most tokens of one pass, padding counted.
             batch_size: The most inputs of one pass; ``None``: any number.
@@ -204,26 +216,31 @@ class OnnxPredictor:
             ValueError: If some are infinite or not a number; the message names input and task.
         """
         answerer = self._answerer(chosen=tasks, batch_tokens=batch_tokens, batch_size=batch_size)
-        read = [as_row(value, number) for number, value in enumerate(inputs)]
-        rows = answerer.encoder.encode(read)
-        windows = [row.windows[0] for row in rows]
-        lengths = [len(window.ids) for window in windows]
-        results: list[dict[str, np.ndarray]] = [{} for _ in rows]
-        for batch in plan_batches(lengths, batch_tokens, batch_size):
-            chosen = [windows[i] for i in batch]
-            for name, values in self._run(chosen, answerer.names).items():
-                of_rows = split_logits(self._answers[name].level, values, chosen, None)
-                check_finite(name, of_rows, [read[i] for i in batch])
-                for i, own in zip(batch, of_rows, strict=True):
-                    results[i][name] = own
+        read = [answerer.read(value, number) for number, value in enumerate(inputs)]
+        results: list[dict[str, np.ndarray]] = [{} for _ in read]
+        for reading in dict.fromkeys(self._answers[name].reads for name in answerer.names):
+            names = [name for name in answerer.names if self._answers[name].reads == reading]
+            numbers = [number for number, row in enumerate(read) if can_read(row, reading)]
+            rows = answerer.encoder.encode([read[i] for i in numbers], reading=reading)
+            windows = [row.windows[0] for row in rows]
+            for batch in plan_batches([len(window.ids) for window in windows], batch_tokens, batch_size):
+                chosen = [windows[i] for i in batch]
+                for name, values in self._run(chosen, names).items():
+                    of_rows = split_logits(self._answers[name].level, values, chosen, None)
+                    check_finite(name, of_rows, [read[numbers[i]] for i in batch])
+                    for i, own in zip(batch, of_rows, strict=True):
+                        results[numbers[i]][name] = own
         return results
 
     def _answerer(self, max_length: int | None = None, stride: int | None = None, **how: Any) -> Answerer:
-        encoder = WindowEncoder(self.tokenizer, self._checked(max_length, self._max_length), stride)
+        pixels = None if self.description.pixels is None else self.description.pixels.pixels
+        encoder = RowEncoder(self.tokenizer, pixels, self._checked(max_length, self._max_length), stride)
         return Answerer(self._run, encoder, self.description.tasks, self._answers, **how)
 
     def _checked(self, max_length: int | None, default: int) -> int:
         longest = self.description.max_length
+        if max_length is not None and not self.description.inputs:
+            raise UserError("max_length is for texts, and no task reads them. Leave it out.")
         if max_length is not None and not 3 <= max_length <= longest:
             raise UserError(
                 f"max_length must lie between 3 and {longest}, the most this model takes; found {max_length}."
@@ -232,6 +249,12 @@ class OnnxPredictor:
 
     def _run(self, windows: Sequence[Window], tasks: Sequence[str]) -> dict[str, np.ndarray]:
         """Return the logits of some windows: see `hf_mtl_light.inference.Runner`."""
+        if pixels := [window.pixels for window in windows if isinstance(window, PictureWindow)]:
+            assert self.picture_session is not None, "no task reads pictures"
+            found = self.picture_session.run(list(tasks), {"pixel_values": np.stack(pixels)})
+            return dict(zip(tasks, found, strict=True))
+        assert self.session is not None, "no task reads texts"
+        assert self.tokenizer is not None, "no task reads texts"
         padded = pad_windows(windows, self.tokenizer)
         found = self.session.run(list(tasks), {name: padded[name] for name in self.description.inputs})
         real = padded["attention_mask"] != 0

@@ -12,6 +12,7 @@ from typing import Any
 
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.names import listed
+from hf_mtl_light.pixels import PixelDescription
 from hf_mtl_light.tags import SCHEMES
 
 __all__ = [
@@ -27,12 +28,13 @@ __all__ = [
 
 DESCRIPTION_FILE = "tasks.json"
 #: Raised when a reader of the old form would answer wrongly; new optional fields do not raise it. A folder gets the
-#: lowest version that reads it rightly: 2 where a task has a temperature, else 1.
-FORMAT_VERSION = 2
+#: lowest version that reads it rightly: 3 where a task reads pictures, 2 where one has a temperature, else 1.
+FORMAT_VERSION = 3
 #: The least and the greatest temperature that a task may have.
 TEMPERATURES = (0.01, 100.0)
 
 _LEVELS = ("sequence", "token")
+_READINGS = ("text", "image")
 _FUNCTIONS = ("softmax", "sigmoid", "none")
 
 
@@ -113,6 +115,7 @@ class TaskDescription:
         temperature: What logits are divided by before ``function``; 1 where the task is not calibrated.
         conformal_thresholds: For ``"softmax"`` of rows, from a coverage such as ``"0.9"`` to the probability from which
             a label belongs to a row's set.
+        reads: What it reads of a row: ``"text"``, or ``"image"``, whose output is one of ``picture_model``.
 
     Raises:
         ValueError: If a field does not hold what it must.
@@ -131,9 +134,10 @@ class TaskDescription:
     constrained_decoding: bool = True
     temperature: float = 1.0
     conformal_thresholds: Mapping[str, float] = field(default_factory=dict)
+    reads: str = "text"
 
     def __post_init__(self) -> None:
-        for name, choices in (("level", _LEVELS), ("function", _FUNCTIONS)):
+        for name, choices in (("level", _LEVELS), ("function", _FUNCTIONS), ("reads", _READINGS)):
             if getattr(self, name) not in choices:
                 raise UserError(
                     f"Task {self.name!r}: {name} must be one of {', '.join(choices)}, found {getattr(self, name)!r}."
@@ -189,6 +193,10 @@ class GraphDescription:
         tokenizer: File of the tokenizer, as the tokenizers library reads it.
         vocabulary: Number and hash of the tokenizer's tokens, see `hf_mtl_light.encoding.vocabulary_digest`; ``None``:
             not known.
+        picture_model: File of the graph of the tasks that read pictures, whose input is ``pixel_values``, [B, channels,
+            height, width] float32; ``None``: no task does. Where all do, ``inputs`` is empty, and there is no
+            ``model`` and no ``tokenizer``.
+        pixels: How pictures become its input.
         version: Version of this form; ``None`` is the lowest that says all of it: see `FORMAT_VERSION`.
     """
 
@@ -203,15 +211,18 @@ class GraphDescription:
     model: str = "model.onnx"
     tokenizer: str = "tokenizer.json"
     vocabulary: str | None = None
+    picture_model: str | None = None
+    pixels: PixelDescription | None = None
     version: int | None = None
 
     def __post_init__(self) -> None:
-        for what in ("model", "tokenizer"):
+        for what in ("model", "tokenizer", *(("picture_model",) if self.picture_model is not None else ())):
             name = getattr(self, what)
             if not isinstance(name, str) or name in ("", ".", "..") or {*name} & {*"/\\:"}:
                 raise UserError(f"{what} must be the name of a file in the folder, found {name!r}")
         if self.version is None:
             needed = 2 if any(task.temperature != 1 for task in self.tasks) else 1
+            needed = 3 if any(task.reads == "image" for task in self.tasks) else needed
             object.__setattr__(self, "version", needed)
 
     def to_json(self) -> str:
@@ -244,6 +255,8 @@ class GraphDescription:
                 TaskDescription(**{name: value for name, value in task.items() if name in task_fields})
                 for task in values["tasks"]
             ]
+            if values.get("pixels") is not None:
+                values["pixels"] = PixelDescription(**values["pixels"])
             return cls(**{**{name: value for name, value in values.items() if name in known}, "tasks": tasks})
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(f"{str(file)!r} cannot be read: {str(error).rstrip('.')}.") from error

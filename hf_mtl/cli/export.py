@@ -93,7 +93,8 @@ def export(
             if most_lost is not None:
                 judged["most_lost"] = most_lost
         try:
-            report = _export_onnx(loaded, tokenizer, output, names, quantize, texts, overwrite, **judged)
+            processor = image_processor_of(loaded)
+            report = _export_onnx(loaded, tokenizer, output, names, quantize, texts, overwrite, processor, **judged)
         except ImportError as error:
             raise UserError(str(error)) from error
         _show(report)
@@ -120,6 +121,7 @@ def _export_onnx(
     quantize: _Quantization | None,
     texts: Path | None,
     overwrite: bool,
+    image_processor: object,
     **judged: Any,
 ) -> OnnxReport:
     from hf_mtl.cli._reading import BadRow, RowReader
@@ -142,6 +144,7 @@ def _export_onnx(
         quantize=None if quantize is None else quantize.value,
         texts=rows,
         overwrite=overwrite,
+        image_processor=image_processor,
         **judged,
     )
 
@@ -160,7 +163,10 @@ def _show(report: OnnxReport) -> None:
     from hf_mtl.cli._terminal import stdout_console
 
     made_up = " of random tokens" if report.made_up else ""
-    table = Table(title=f"{report.precision}, {report.megabytes:.1f} MB, against torch on {report.rows} texts{made_up}")
+    compared = [f"{report.rows} texts{made_up}"] if report.rows else []
+    compared += [f"{report.pictures} pictures of random pixels"] if report.pictures else []
+    title = f"{report.precision}, {report.megabytes:.1f} MB, against torch on {' and '.join(compared)}"
+    table = Table(title=title)
     table.add_column("task")
     for head in ("largest difference of a logit", "equal decisions"):
         table.add_column(head, justify="right")

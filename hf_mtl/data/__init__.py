@@ -20,12 +20,20 @@ from hf_mtl.data.content import content_hashes
 from hf_mtl.data.labels import LabelReader, class_label
 from hf_mtl.data.look import SAMPLED_ROWS, DataLook, look_at, look_at_texts
 from hf_mtl.data.mixture import DatasetMixture
-from hf_mtl.data.pictures import PictureError, path_of_url, picture_of, read_picture
 from hf_mtl.data.predictions import Prediction, StoredPredictions, predictions_metadata, write_predictions
 from hf_mtl.data.sources import MOST_COLUMNS, SPLIT_NAMES, as_datasets
 from hf_mtl.data.streams import sample_of_stream, stream_of, written_stream
 from hf_mtl.data.tasks import InferenceError, infer_task, infer_tasks, infer_type, with_shared_labels
-from hf_mtl_light.encoding import Row, check_tokenizer, encode_rows, padding_id, raw_tokens_of, word_map_of
+from hf_mtl_light.encoding import (
+    Row,
+    check_tokenizer,
+    encode_rows,
+    padding_id,
+    picture_of,
+    raw_tokens_of,
+    word_map_of,
+)
+from hf_mtl_light.pictures import PictureError, path_of_url, read_picture
 
 __all__ = [
     "BATCHINGS",

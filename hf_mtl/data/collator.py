@@ -13,7 +13,6 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.data._masking import TokenMasker
 from hf_mtl.data._processors import check_processors, pixels_of
 from hf_mtl.data._tokenised import READINGS, Tokenised, lay_out
-from hf_mtl.data.pictures import picture_of
 from hf_mtl.encoder import longest_text
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import (
@@ -25,6 +24,7 @@ from hf_mtl_light.encoding import (
     encode_contexts,
     encode_rows,
     padding_id,
+    picture_of,
     word_map_of,
 )
 from hf_mtl_light.errors import UserError

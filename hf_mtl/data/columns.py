@@ -12,11 +12,11 @@ from hf_mtl._names import listed
 from hf_mtl.configuration import INPUT_COLUMNS, TaskConfig
 from hf_mtl.data.content import content_hashes
 from hf_mtl.data.labels import LabelReader, words_in
-from hf_mtl.data.pictures import PictureError, picture_size
 from hf_mtl.data.streams import stream_of
 from hf_mtl.heads import Head, LabelError
 from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
+from hf_mtl_light.pictures import PictureError, picture_size
 
 __all__ = ["DataError", "LabelledDataset"]
 

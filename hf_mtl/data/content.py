@@ -12,7 +12,7 @@ import pyarrow as pa
 import xxhash
 from datasets import Dataset
 
-from hf_mtl.data.pictures import path_of_url
+from hf_mtl_light.pictures import path_of_url
 
 __all__ = ["content_hashes"]
 

@@ -14,9 +14,8 @@ from torch.utils.data import Dataset
 
 from hf_mtl.data.batch_sampler import MixtureBatchSampler
 from hf_mtl.data.columns import LabelledDataset
-from hf_mtl.data.pictures import picture_of
 from hf_mtl.data.streams import StreamReader
-from hf_mtl_light.encoding import Row
+from hf_mtl_light.encoding import Row, picture_of
 
 __all__ = ["DatasetMixture"]
 

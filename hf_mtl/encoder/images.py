@@ -111,7 +111,7 @@ def encode_images(
         kwargs.setdefault("interpolate_pos_encoding", True)
     encoded: Any = encoder(pixel_values=pixel_values, return_dict=True, **kwargs)
     last = getattr(encoded, "last_hidden_state", None)
-    if last is None or last.dim() not in (3, 4) or last.shape[0] != len(pixel_values):
+    if last is None or last.dim() not in (3, 4) or last.shape[0] != pixel_values.shape[0]:
         raise UserTypeError(
             f"{type(encoder).__name__} returned no last_hidden_state of the shape [B, L, H] or [B, H, height, width]."
         )

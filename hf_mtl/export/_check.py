@@ -71,7 +71,7 @@ def compare(
         traced: The model.
         session: An onnxruntime session of the graph.
         tasks: The tasks.
-        batches: The inputs, each [B, L].
+        batches: The inputs, each [B, L], or pixels.
     """
     found = {task.name: Agreement() for task in tasks}
     fed = [node.name for node in session.get_inputs()]
@@ -79,10 +79,10 @@ def compare(
         with torch.inference_mode():
             expected = traced(*batch.values())
         outputs = session.run(traced.tasks, {name: batch[name].numpy() for name in fed})
-        real = batch["attention_mask"].bool().numpy()
         for task, mine, theirs in zip(tasks, expected, outputs, strict=True):
             one, two = mine.numpy(), theirs
             if task.level == "token":
+                real = batch["attention_mask"].bool().numpy()
                 one, two = one[real], two[real]
             agreement = found[task.name]
             # NaN must stay: Python's own max would drop it.

@@ -45,16 +45,25 @@ class TracedModel(nn.Module):
         model: The model, which is copied.
         tasks: Names of the tasks.
         inputs: Names of the inputs.
+        pixels: Channels, height and width of a picture, where the tasks read pictures.
     """
 
-    def __init__(self, model: MultiTaskModel, tasks: Sequence[str], inputs: Sequence[str]) -> None:
+    def __init__(
+        self,
+        model: MultiTaskModel,
+        tasks: Sequence[str],
+        inputs: Sequence[str],
+        pixels: tuple[int, int, int] | None = None,
+    ) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval()
         # accelerate wraps the forward of a model in training, to compute in 16 bits; what it wraps is the original's.
         vars(self.model).pop("forward", None)
         nn.Module.to(self.model, "cpu", torch.float32)  # Transformers' own, wrapped, hides its types
         #: Of the attention implementations that the family has, those that graphs are made of, the faster first.
-        self.attentions = ["sdpa", "eager"] if self.model.encoder._supports_sdpa else ["eager"]
+        self.encoder = self.model.encoders["text" if pixels is None else "image"]
+        self.attentions = ["sdpa", "eager"] if self.encoder._supports_sdpa else ["eager"]
+        self.pixels = pixels
         self.model.unpad = False
         self.tasks, self.inputs = list(tasks), list(inputs)
         # torch writes code with the names of modules in it, which any name of a task would break.
@@ -67,7 +76,14 @@ class TracedModel(nn.Module):
 
     def attend(self, attention: str) -> None:
         """Choose the encoder's attention implementation."""
-        self.model.encoder.set_attn_implementation(attention)
+        self.encoder.set_attn_implementation(attention)
+
+    def example(self) -> tuple[tuple[torch.Tensor, ...], dict[int, str]]:
+        """Return inputs to trace with, and their axes of any size."""
+        if self.pixels is not None:
+            return (torch.ones(2, *self.pixels),), {0: "batch"}
+        # Sizes that nothing else has: an example of equal ones would tie them together.
+        return tuple(torch.ones(2, 7, dtype=torch.long) for _ in self.inputs), {0: "batch", 1: "length"}
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return each task's logits: [B, C], or [B, L, C]."""
@@ -110,8 +126,7 @@ def _rename_like_outputs(graph: Any) -> None:
 
 
 def _program(traced: TracedModel) -> torch.onnx.ONNXProgram:
-    # Sizes that nothing else has: an example of equal ones would tie them together.
-    example = tuple(torch.ones(2, 7, dtype=torch.long) for _ in traced.inputs)
+    example, axes = traced.example()
     failure: torch.onnx.OnnxExporterError | None = None
     for attention in traced.attentions:
         traced.attend(attention)
@@ -124,7 +139,7 @@ def _program(traced: TracedModel) -> torch.onnx.ONNXProgram:
                 input_names=traced.inputs,
                 output_names=traced.tasks,
                 # One argument, a tuple: that is how forward takes its tensors.
-                dynamic_shapes=(tuple({0: "batch", 1: "length"} for _ in traced.inputs),),
+                dynamic_shapes=(tuple(axes for _ in traced.inputs),),
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
@@ -133,7 +148,7 @@ def _program(traced: TracedModel) -> torch.onnx.ONNXProgram:
         else:
             assert program is not None  # None is for the exporter that dynamo=True replaces
             return program
-    family = traced.model.encoder.config.model_type
+    family = traced.encoder.config.model_type
     why = str(failure).strip().partition("## Exception summary")
     reason = next(line for line in (why[2] or why[0]).splitlines() if line.strip())
     raise UserError(

@@ -12,12 +12,13 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl._names import listed
-from hf_mtl.data import MultiTaskCollator, Row, longest_input
+from hf_mtl.data import MultiTaskCollator, Row, check_processors, longest_input
 from hf_mtl.encoder import check_finite
 from hf_mtl.export._card import onnx_card
 from hf_mtl.export._check import Agreement, compare, made_up_batches
 from hf_mtl.export._folder import written_whole
 from hf_mtl.export._graph import TracedModel, needed, write_graph
+from hf_mtl.export._pictures import describe_pixels, made_up_pictures
 from hf_mtl.export._quantize import quantize_int8
 from hf_mtl.export._scores import TaskScores, check_scores, compare_scores
 from hf_mtl.heads import Head
@@ -48,9 +49,10 @@ class OnnxReport:
         tasks: For each task its largest difference and its equal decisions.
         rows: Texts that were compared.
         made_up: Whether they were random tokens, none having been given.
-        megabytes: Size of the graph, in 10^6 bytes.
+        megabytes: Size of the graphs, in 10^6 bytes.
         precision: ``"float32"`` or ``"int8"``.
         scores: For each task its metric by model and graph, where labelled rows were given.
+        pictures: Pictures of random pixels that were compared.
     """
 
     tasks: dict[str, Agreement]
@@ -59,11 +61,12 @@ class OnnxReport:
     megabytes: float
     precision: str
     scores: dict[str, TaskScores] = field(default_factory=dict)
+    pictures: int = 0
 
 
 def export_onnx(
     model: MultiTaskModel,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | None,
     folder: str | Path,
     *,
     tasks: Sequence[str] | None = None,
@@ -73,14 +76,16 @@ def export_onnx(
     check: Mapping[str, Dataset] | None = None,
     most_lost: float = MOST_LOST,
     overwrite: bool = False,
+    image_processor: Any = None,
 ) -> OnnxReport:
     """Write a graph with one output a task, for any number of rows and any length, and all that is needed to use it.
 
-    The graph is compared with torch before the folder appears. It computes in float32 whatever the model's precision.
+    Tasks of pictures are a second graph in the same folder, for pictures as the image processor makes them. Each is
+    compared with torch before the folder appears. It computes in float32 whatever the model's precision.
 
     Args:
         model: The model.
-        tokenizer: Its tokenizer, a fast one.
+        tokenizer: Its tokenizer, a fast one; for tasks of pictures alone it may be ``None``.
         folder: Where to write; it must not exist, or be empty.
         tasks: Names of the tasks; ``None`` is all.
         quantize: ``"int8"`` stores weights in 8 bits: a quarter of the size, and faster on CPUs.
@@ -90,6 +95,7 @@ def export_onnx(
             each task is scored on them by its main metric, by model and graph. They must label every task.
         most_lost: The most hundredths of its metric that a task may lose there.
         overwrite: Whether an earlier export there is replaced.
+        image_processor: The image processor, for tasks of pictures.
 
     Returns:
         What was written, and the differences.
@@ -99,8 +105,6 @@ def export_onnx(
         ImportError: If the extra is not installed.
     """
     needed("onnx", "onnxscript", "onnxruntime")
-    from onnxruntime import InferenceSession
-
     if quantize not in (None, "int8"):
         raise UserError(f"quantize must be 'int8' or None, found {quantize!r}.")
     refuse_adapters(model, "export_onnx")
@@ -111,46 +115,81 @@ def export_onnx(
         raise UserError(f"No task to export. Tasks of this model: {listed(model.task_heads)}.")
     for name in names:
         _description(model.task_heads[name])
-    longest = longest_input(tokenizer, model.config.encoder_config)
-    collator = MultiTaskCollator(tokenizer, [], {}, longest)
-    inputs = [*collator.encode([Row("export", 0, "a")])[0]]
-    with written_whole(folder, overwrite) as unfinished:
-        traced = TracedModel(model, names, inputs)
-        file = unfinished / "model.onnx"
-        write_graph(traced, file)
-        if quantize:
-            exact = file.rename(unfinished / "exact.onnx")
-            quantize_int8(exact, file)
-            for path in unfinished.glob("exact.onnx*"):
-                path.unlink()
-        session = InferenceSession(file, providers=["CPUExecutionProvider"])
-        precision = quantize or "float32"
-        description = GraphDescription(
-            inputs=[node.name for node in session.get_inputs()],
-            max_length=longest,
-            pad_token_id=collator.pad_token_id,
-            pad_token_type_id=int(tokenizer.pad_token_type_id),
-            unk_token_id=_id(tokenizer.unk_token_id),
-            truncation_side=tokenizer.truncation_side,
-            precision=precision,
-            vocabulary=vocabulary_digest(tokenizer.backend_tokenizer),
-            tasks=[_description(model.task_heads[name]) for name in names],
+    heads = {name: model.task_heads[name] for name in names}
+    check_processors(tokenizer, image_processor, chosen, {name: type(head) for name, head in heads.items()})
+    of_pictures = [name for name, head in heads.items() if head.modality() == "image"]
+    of_texts = [name for name in names if name not in of_pictures]
+    if quantize and of_pictures:
+        raise UserError(
+            f"Task {of_pictures[0]!r}: quantize={quantize!r} is for tasks of texts. Leave it out for pictures."
         )
-        batches = _batches(collator, texts, inputs, model.config.get_text_config().vocab_size)
-        found = compare(traced, session, description.tasks, batches)
+    precision = quantize or "float32"
+    facts: dict[str, Any] = {"inputs": [], "max_length": 0, "pad_token_id": 0}
+    batches: list[Any] = []
+    pictures: list[Any] = []
+    with written_whole(folder, overwrite) as unfinished:
+        found: dict[str, Agreement] = {}
+        if of_texts:
+            assert tokenizer is not None, "it was checked above"
+            collator = MultiTaskCollator(tokenizer, [], {}, longest_input(tokenizer, model.config.encoder_config))
+            inputs = [*collator.encode([Row("export", 0, "a")])[0]]
+            session, traced = _graph(model, of_texts, inputs, unfinished / "model.onnx", quantize)
+            facts = {
+                "inputs": [node.name for node in session.get_inputs()],
+                "max_length": collator.max_length,
+                "pad_token_id": collator.pad_token_id,
+                "pad_token_type_id": int(tokenizer.pad_token_type_id),
+                "unk_token_id": _id(tokenizer.unk_token_id),
+                "truncation_side": tokenizer.truncation_side,
+                "vocabulary": vocabulary_digest(tokenizer.backend_tokenizer),
+            }
+            batches = _batches(collator, texts, inputs, model.config.get_text_config().vocab_size)
+            found |= compare(traced, session, [_description(heads[name]) for name in of_texts], batches)
+            tokenizer.save_pretrained(unfinished)
+        if of_pictures:
+            pixels, shape = describe_pixels(image_processor)
+            file = unfinished / "pictures.onnx"
+            session, traced = _graph(model, of_pictures, ["pixel_values"], file, None, shape)
+            facts |= {"picture_model": file.name, "pixels": pixels}
+            pictures = made_up_pictures(shape)
+            found |= compare(traced, session, [_description(heads[name]) for name in of_pictures], pictures)
+            image_processor.save_pretrained(unfinished)
         _judge(found, precision, least_agreement)
-        tokenizer.save_pretrained(unfinished)
+        described = [_description(heads[name]) for name in names]
+        description = GraphDescription(precision=precision, tasks=described, **facts)
         write_text_whole(unfinished / "tasks.json", description.to_json())
         scores: dict[str, TaskScores] = {}
         if check is not None:
-            torch_answers = make_answerer(model, tokenizer, tasks=names)
-            heads = {name: model.task_heads[name] for name in names}
+            torch_answers = make_answerer(model, tokenizer, tasks=names, image_processor=image_processor)
             scores = compare_scores(torch_answers, OnnxPredictor(unfinished).answerer(), heads, check)
             check_scores(scores, most_lost)
         write_text_whole(unfinished / "README.md", onnx_card(chosen, precision, scores))
-        size = sum(path.stat().st_size for path in unfinished.glob("model.onnx*"))
+        size = sum(path.stat().st_size for path in unfinished.glob("*.onnx*"))
     rows = sum(len(batch["input_ids"]) for batch in batches)
-    return OnnxReport(found, rows, texts is None, size / 1e6, precision, scores)
+    count = sum(len(batch["pixel_values"]) for batch in pictures)
+    in_order = {name: found[name] for name in names}
+    return OnnxReport(in_order, rows, texts is None, size / 1e6, precision, scores, count)
+
+
+def _graph(
+    model: MultiTaskModel,
+    names: Sequence[str],
+    inputs: Sequence[str],
+    file: Path,
+    quantize: str | None,
+    pixels: tuple[int, int, int] | None = None,
+) -> tuple[Any, TracedModel]:
+    """Write the graph of some tasks; return a session of it, and the model that it was made of."""
+    from onnxruntime import InferenceSession
+
+    traced = TracedModel(model, names, inputs, pixels)
+    write_graph(traced, file)
+    if quantize:
+        exact = file.rename(file.with_name("exact.onnx"))
+        quantize_int8(exact, file)
+        for path in file.parent.glob("exact.onnx*"):
+            path.unlink()
+    return InferenceSession(file, providers=["CPUExecutionProvider"]), traced
 
 
 def _id(value: Any) -> int | None:

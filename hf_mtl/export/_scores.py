@@ -63,7 +63,7 @@ def score_rows(
             rows = labelled.read(range(start, min(start + _ROWS, len(data))))
             for numbers, encoded, logits in answerer.logits(rows):
                 words = [row.words for row in encoded]
-                for name in labelled.tasks:
+                for name in (task for task in labelled.tasks if task in logits):
                     found = heads[name].predictions(
                         torch.from_numpy(logits[name])[None if heads[name].level == "token" else ...], words
                     )

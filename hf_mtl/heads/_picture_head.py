@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.encoder import ImageStates, States
 from hf_mtl.heads._sequence_head import SequenceHead
 from hf_mtl.heads._stock import StockKind
+from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import Reading
 
@@ -26,7 +28,6 @@ class PictureHead(SequenceHead):
     reads: ClassVar[Reading] = "image"
     stock_kind: ClassVar[StockKind | None] = "image"
     hub_task = "image-classification"
-    beyond_graphs = "graphs read texts alone"
 
     @classmethod
     def check(cls, task: TaskConfig) -> None:
@@ -41,6 +42,13 @@ class PictureHead(SequenceHead):
                 f"Task {task.name!r}: pooling={task.pooling!r} is for texts; a picture is pooled as its encoder's "
                 "family does it. Leave pooling out."
             )
+
+    @classmethod
+    def describe(cls, task: TaskConfig) -> TaskDescription:
+        """Return what the type says of texts, of pictures."""
+        found = super().describe(task)
+        assert found is not None, "each type that reads pictures has one of texts that is described"
+        return dataclasses.replace(found, reads="image")
 
     def forward(self, states: States) -> torch.Tensor:
         """Return the logits [R, C] of R pictures."""

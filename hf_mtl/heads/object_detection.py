@@ -108,7 +108,7 @@ class ObjectDetectionHead(Head):
     reads: ClassVar[Reading] = "image"
     labels_objects = True
     hub_task = "object-detection"
-    beyond_graphs = "graphs read texts alone"
+    beyond_graphs = "boxes that overlap are joined after a pass, which OnnxPredictor does not do"
     labels_phrase = "boxes of"
     Options: ClassVar[type] = ObjectDetectionOptions
 

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_mtl.data import check_processors
 from hf_mtl.inference._collate import checked_length
-from hf_mtl.inference._pictures import RowEncoder
+from hf_mtl.inference._pictures import make_row_encoder
 from hf_mtl.inference._runner import ModelRunner
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.answering import AnswerOptions
@@ -54,7 +54,7 @@ def make_answerer(
     length = 0 if tokenizer is None else checked_length(model, tokenizer, max_length)
     return Answerer(
         ModelRunner(model, tokenizer, precision),
-        RowEncoder(tokenizer, image_processor, length, stride),
+        make_row_encoder(tokenizer, image_processor, length, stride),
         model.tasks,
         {name: head.answering(tokenizer) for name, head in model.task_heads.items()},
         chosen=tasks,

@@ -10,9 +10,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from hf_mtl._names import listed
-from hf_mtl.inference._pictures import PairWindow, PictureWindow
 from hf_mtl.model import MultiTaskModel
-from hf_mtl_light.encoding import Window
+from hf_mtl_light.encoding import PairWindow, PictureWindow, Window
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference import mask_id_for, pad_windows
 

@@ -56,4 +56,6 @@ def answers_of(task: TaskDescription) -> type[Answers]:
             f"Task {task.name!r}: answers of the kind {task.answers!r} are unknown to this hf-mtl, which knows "
             f"{listed(KINDS)}. Install the version that exported it, or a later one."
         )
-    return KINDS[task.answers]
+    kind = KINDS[task.answers]
+    # The same answers, of rows that are read otherwise.
+    return kind if task.reads == kind.reads else type(kind.__name__, (kind,), {"reads": task.reads})

@@ -14,6 +14,7 @@ from hf_mtl_light.encoding._encodings import (
     raw_tokens_of,
     word_map_of,
 )
+from hf_mtl_light.encoding._pictures import PairWindow, PictureWindow, RowEncoder, picture_of
 from hf_mtl_light.encoding._readings import (
     ContextWindow,
     EncodedContext,
@@ -31,7 +32,10 @@ __all__ = [
     "EncodedContext",
     "EncodedRow",
     "FileTokenizer",
+    "PairWindow",
+    "PictureWindow",
     "Row",
+    "RowEncoder",
     "RowError",
     "Tokenizer",
     "Window",
@@ -45,6 +49,7 @@ __all__ = [
     "encode_rows",
     "is_picture",
     "padding_id",
+    "picture_of",
     "raw_tokens_of",
     "vocabulary_digest",
     "word_map_of",

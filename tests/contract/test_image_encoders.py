@@ -7,7 +7,6 @@ import torch
 from transformers import AutoModelForImageClassification, CLIPConfig, SiglipConfig
 
 from hf_mtl import MultiTaskModel, TaskConfig
-from hf_mtl.export import export_onnx
 from hf_mtl.surgery import add_head, change_labels
 from tests.encoders import tiny_encoder
 from tests.image_encoders import IMAGE_FAMILIES, pictures, tiny_image_encoder
@@ -106,13 +105,6 @@ def test_every_kind_of_task_leaves_as_a_stock_model_and_comes_back(kind, family,
     found = back.tasks[0]
     assert (found.type, found.is_multi_label) == (task.type, task.is_multi_label)
     assert found.labels == task.labels
-
-
-def test_a_graph_of_a_task_of_pictures_is_refused_with_what_works(tmp_path):
-    model = MultiTaskModel.from_encoder({"text": tiny_encoder(), "image": tiny_image_encoder()}, [MOOD, DIGIT])
-    with pytest.raises(ValueError, match=r"'digit'.*graphs read texts alone.*--to transformers --task digit"):
-        export_onnx(model, None, tmp_path / "graph")
-    assert not (tmp_path / "graph").exists()
 
 
 def test_a_family_without_a_stock_class_says_so():

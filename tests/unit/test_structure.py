@@ -42,7 +42,7 @@ LIGHT_ROWS = [
     {"answering", "encoding"},
     {"description"},
     {"tags"},
-    {"words", "numerics", "names", "text", "outputs", "folders"},
+    {"words", "numerics", "names", "text", "outputs", "folders", "pictures", "pixels"},
     {"errors"},
 ]
 #: Parts that may import others of their own row.

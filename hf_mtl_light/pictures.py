@@ -7,17 +7,19 @@ import binascii
 import io
 import os
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
-from hf_mtl_light.encoding import Row, RowError
 from hf_mtl_light.errors import MissingExtraError, UserError
 
-__all__ = ["PictureError", "path_of_url", "picture_of", "picture_size", "read_picture"]
+__all__ = ["PictureError", "path_of_url", "picture_size", "read_picture"]
 
 #: How many times as long as wide a picture may be: resized by its shorter edge, a longer one would fill the memory.
 _LONGEST = 200
+#: The number of the orientation among the tags of EXIF.
+_ORIENTATION = 0x0112
 
 
 class PictureError(UserError):
@@ -59,18 +61,18 @@ def picture_size(value: Any) -> tuple[int, int]:
 def _read(value: Any, read: Callable[[Any], Any]) -> Any:
     """Return what a function reads of a picture of Pillow."""
     try:
-        from PIL import Image
+        image_module = import_module("PIL.Image")
     except ImportError as error:
         raise MissingExtraError("Reading pictures needs Pillow: pip install 'hf-mtl[vision]'.") from error
     if isinstance(value, Mapping):
         value = value.get("path") if value.get("bytes") is None else value["bytes"]
     source, name = _source(value)
     try:
-        if isinstance(source, Image.Image):
+        if isinstance(source, image_module.Image):
             return read(source)
         if hasattr(source, "__array_interface__"):
-            return read(Image.fromarray(source))
-        with Image.open(source) as opened:
+            return read(image_module.fromarray(source))
+        with image_module.open(source) as opened:
             return read(opened)
     except PictureError:
         raise
@@ -121,8 +123,7 @@ def _source(value: Any) -> tuple[Any, str]:
 
 
 def _upright_rgb(image: Any) -> Any:
-    from PIL import Image, ImageOps
-
+    image_module, operations = import_module("PIL.Image"), import_module("PIL.ImageOps")
     image.load()
     short, long = sorted(image.size)
     if not short:
@@ -134,7 +135,7 @@ def _upright_rgb(image: Any) -> Any:
             f"the picture is {image.width} x {image.height} pixels, and no side may be more than {_LONGEST} times as "
             "long as the other. Crop it, or drop the row."
         )
-    image = ImageOps.exif_transpose(image)
+    image = operations.exif_transpose(image)
     if image.mode == "F":
         raise PictureError(
             "the picture's pixels are floating-point numbers of an unknown range. Store it with 8 or 16 bits, or drop "
@@ -146,27 +147,13 @@ def _upright_rgb(image: Any) -> Any:
         image = image.convert("I").point(lambda level: level / 256).convert("L")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(ground, image)
+        ground = image_module.new("RGBA", image.size, "white")
+        image = image_module.alpha_composite(ground, image)
     return image.convert("RGB")
 
 
 def _upright_size(image: Any) -> tuple[int, int]:
-    from PIL import ExifTags
-
     width, height = image.size
     # From 5 on the picture lies on its side.
-    is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    is_turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
     return (height, width) if is_turned else (width, height)
-
-
-def picture_of(row: Row) -> Any:
-    """Return a row's picture: see `read_picture`.
-
-    Raises:
-        RowError: If it cannot be read.
-    """
-    try:
-        return read_picture(row.image)
-    except PictureError as error:
-        raise RowError(row, str(error)) from error
