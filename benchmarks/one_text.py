@@ -79,7 +79,7 @@ def measure(options: Any, texts: list[str], folder: Path) -> None:
         pipeline("multi-task", model=given, tokenizer=tokenizer, device="cpu") for given in (model, pack_weights(model))
     )
     names, cells, facts = list(stock), [], {}
-    for chosen in (names[:1], names):
+    for chosen in (names[:1],) if options.quick else (names[:1], names):
         graphs = {}
         for quantize in (None,) if options.quick else (None, "int8"):
             place = folder / f"{len(chosen)}-{quantize}"
