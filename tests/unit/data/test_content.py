@@ -27,7 +27,7 @@ FEATURES = Features(
     lists=List(Value("string")),
     structs={"a": Value("int64"), "b": Value("string")},
 )
-ROWS = st.lists(st.fixed_dictionaries(VALUES), min_size=1, max_size=40)
+ROWS = st.lists(st.fixed_dictionaries(VALUES), min_size=1, max_size=12)
 
 
 def dataset(rows):
