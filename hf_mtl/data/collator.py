@@ -39,9 +39,18 @@ _NO_LIMIT = 2**20
 
 
 def longest_input(tokenizer: PreTrainedTokenizerBase, encoder_config: Any) -> int:
-    """Return the most tokens a row may have: what both the tokenizer and the encoder's positions allow."""
-    positions = longest_text(encoder_config)
-    return int(min(tokenizer.model_max_length, _NO_LIMIT if positions is None else positions))
+    """Return the most tokens a row may have: what both the tokenizer and the encoder's positions allow.
+
+    Raises:
+        ValueError: If the tokenizer's ``model_max_length``, as its files have it, is no number of at least 1.
+    """
+    positions, own = longest_text(encoder_config), tokenizer.model_max_length
+    if isinstance(own, bool) or not isinstance(own, (int, float)) or not own >= 1:
+        raise UserError(
+            f"The tokenizer's model_max_length must be a number of at least 1, found {own!r}. Correct it in "
+            "tokenizer_config.json."
+        )
+    return int(min(own, _NO_LIMIT if positions is None else positions))
 
 
 @dataclass(frozen=True)

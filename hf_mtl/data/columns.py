@@ -268,8 +268,9 @@ class LabelledDataset:
                 inputs = {self.inputs[0]: ""}
             for column, value in inputs.items():
                 if value is None or (isinstance(value, list) and None in value):
+                    what = "is null" if value is None else f"holds null in place {value.index(None)} of its list"
                     raise self._mistake(
-                        (dataset, index), f": column {column!r} is null. Give a text, possibly empty, or drop the row."
+                        (dataset, index), f": column {column!r} {what}. Give a text, possibly empty, or drop the row."
                     )
             row = Row(
                 dataset=dataset,

@@ -136,6 +136,7 @@ def test_datasets_that_do_not_fit_are_named(data, words):
     ("data", "words"),
     [
         ({"text": ["a", None], "intent": ["play", "play"]}, "row 1: column 'text' is null"),
+        ({"tokens": [["a", None]], "slots": [["O", "O"]]}, "row 0: column 'tokens' holds null in place 1 of its list"),
         ({"text": ["a", "b"], "intent": ["play", "boook"]}, "row 1, task 'intent': label 'boook'.*mean 'book'"),
         ({"text": ["a", "b"], "intent": [0, 1]}, "row 0, task 'intent': label 0.*ClassLabel"),
         ({"tokens": [["a", "b"]], "slots": [["O"]]}, "row 0, task 'slots': 1 tags for 2 tokens"),

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, predict
 from hf_mtl.cli._model import load_model
-from hf_mtl.data import _vocabulary, vocabulary_mark
+from hf_mtl.data import _vocabulary, longest_input, vocabulary_mark
 from hf_mtl.pipelines import MultiTaskPipeline
 from tests.encoders import tiny_encoder
 from tests.tokenizer_families import TOKENIZERS, small_tokenizer
@@ -117,3 +117,11 @@ def test_a_mark_is_made_once_for_a_tokenizer_and_again_for_another_backend(monke
     assert vocabulary_mark(tokenizer) == "mark 1"
     tokenizer._tokenizer = small_tokenizer("unigram").backend_tokenizer
     assert vocabulary_mark(tokenizer) == "mark 2"
+
+
+@pytest.mark.parametrize("value", ["many", None, 0, -5, True, float("nan"), [512]])
+def test_a_longest_text_that_is_no_number_is_refused(value):
+    tokenizer = small_tokenizer("wordpiece")
+    tokenizer.model_max_length = value
+    with pytest.raises(ValueError, match="model_max_length must be a number of at least 1, found"):
+        longest_input(tokenizer, tiny_encoder().config)
