@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,8 @@ from hf_mtl_light.numerics import MOST_NUMBER
 from hf_mtl_light.words import WordMap
 
 __all__ = ["RegressionHead"]
+
+logger = logging.getLogger(__name__)
 
 
 class RegressionHead(SequenceHead):
@@ -99,6 +102,14 @@ class RegressionHead(SequenceHead):
                 means[target] = float(there.mean()) if len(there) else 0.0
             if stds[target] is None:
                 stds[target] = (float(there.std(correction=0)) if len(there) else 1.0) or 1.0
+                if len(there) > 1 and there.max() == there.min():
+                    which = (
+                        f"Task {task.name!r}" if task.labels is None else f"Task {task.name!r}, {task.labels[target]!r}"
+                    )
+                    logger.warning(
+                        "%s: all %d training labels are %g, so there is nothing to learn.",
+                        *(which, len(there), float(there[0])),
+                    )
                 if len(there) and 0 < float(there.max() - there.min()) < 1 / MOST_NUMBER:
                     raise UserError(
                         f"Task {task.name!r}: its labels differ by less than {1 / MOST_NUMBER:g}, too little to "

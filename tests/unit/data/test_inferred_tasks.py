@@ -237,3 +237,14 @@ def test_a_weight_too_large_to_compute_with_is_refused(field):
     value = 1e300 if field == "weight" else [1e300, 1.0]
     with pytest.raises(ValueError, match=rf"Task 'y': {field} must .*1e\+30.*found 1e\+300"):
         TaskConfig("y", "sequence-classification", labels=["a", "b"], **{field: value})
+
+
+def test_a_number_that_is_always_the_same_is_said(caplog):
+    tasks = TaskConfig("y", "regression"), TaskConfig("z", "regression", labels=["a", "b"])
+    RegressionHead.learn(tasks[0], [5.5, 5.5, 5.5])
+    RegressionHead.learn(tasks[1], [[1.0, 2.0], [3.0, 2.0]])
+    RegressionHead.learn(tasks[0], [5.5])
+    assert [record.getMessage() for record in caplog.records] == [
+        "Task 'y': all 3 training labels are 5.5, so there is nothing to learn.",
+        "Task 'z', 'b': all 2 training labels are 2, so there is nothing to learn.",
+    ]
