@@ -55,8 +55,14 @@ class RowError(UserError):
 
 
 def is_picture(value: Any) -> bool:
-    """Return whether a value is a picture of Pillow, which need not be installed here, or a path object of one."""
-    return hasattr(value, "getbands") or isinstance(value, os.PathLike)
+    """Return whether a value is a picture of Pillow, which need not be installed here, its pixels, or its path object.
+
+    Pixels are an array of uint8, [height, width] or [height, width, channels].
+    """
+    if hasattr(value, "getbands") or isinstance(value, os.PathLike):
+        return True
+    array = getattr(value, "__array_interface__", None)
+    return isinstance(array, dict) and array.get("typestr") == "|u1" and len(array.get("shape", ())) in (2, 3)
 
 
 def as_row(value: Any, number: int, source: str = "input") -> Row:

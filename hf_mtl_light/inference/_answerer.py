@@ -185,8 +185,8 @@ class Answerer:
             yield from self.answer(chunk)
 
     def read(self, value: Any, number: int, source: str = "input") -> Row:
-        """Return the row that a value is, see `as_row`; for a model of pictures alone a string is a path."""
-        if self.reads_paths and isinstance(value, str):
+        """Return the row that a value is, see `as_row`; for a model of pictures alone a string is a path or a URL."""
+        if self.reads_paths and isinstance(value, (str, bytes, bytearray)):
             value = {"image": value}
         return as_row(value, number, source)
 

@@ -81,8 +81,14 @@ def answer_inputs(answerer: Answerer, inputs: Any) -> Any:
     """
     if isinstance(inputs, (str, tuple, Mapping)) or is_picture(inputs):
         return answerer.answer([answerer.read(inputs, 0)])[0]
+    if isinstance(inputs, (bytes, bytearray)) and answerer.reads_paths:
+        return answerer.answer([answerer.read(inputs, 0)])[0]
     if isinstance(inputs, (bytes, bytearray, Set)):
-        remedy = "A set has no order: give a list." if isinstance(inputs, Set) else "Decode it: inputs.decode('utf-8')."
+        remedy = (
+            "A set has no order: give a list."
+            if isinstance(inputs, Set)
+            else ("Decode it: inputs.decode('utf-8'); the bytes of a picture's file are {'image': inputs}.")
+        )
         raise UserError(f"Expected texts, found {type(inputs).__name__}. {remedy}")
     if hasattr(inputs, "iterrows"):  # a frame of pandas, whose columns name what a row holds
         inputs = inputs.to_dict("records")

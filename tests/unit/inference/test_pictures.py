@@ -91,3 +91,30 @@ def test_a_pipeline_of_pictures_alone_needs_no_tokenizer(tmp_path):
     model.save_pretrained(tmp_path)
     image_processor().save_pretrained(tmp_path)
     assert set(pipeline("multi-task", model=str(tmp_path))(PICTURES[0])) == {"colour"}
+
+
+def test_pictures_come_in_every_form_alone_and_in_lists(both, tokenizer, tmp_path):
+    path = tmp_path / "a.png"
+    PICTURES[0].save(path)
+    forms = {
+        "of Pillow": PICTURES[0],
+        "a path object": path,
+        "an array": np.asarray(PICTURES[0]),
+        "a mapping of bytes": {"image": path.read_bytes()},
+        "a URL": {"image": path.as_uri()},
+        "as datasets stores it": {"image": {"bytes": None, "path": str(path)}},
+    }
+    alone = MultiTaskModel.from_encoder(both.image_encoder, [COLOUR])
+    pipes = [
+        (MultiTaskPipeline(both, tokenizer, image_processor=image_processor(), device="cpu"), forms),
+        (
+            MultiTaskPipeline(alone, image_processor=image_processor(), device="cpu"),
+            {**forms, "bytes": path.read_bytes(), "a path": str(path), "a text of a URL": path.as_uri()},
+        ),
+    ]
+    for pipe, given in pipes:
+        wanted = pipe(PICTURES[0])
+        assert [pipe(value) for value in given.values()] == [wanted] * len(given), list(given)
+        assert pipe(list(given.values())) == [wanted] * len(given)
+    with pytest.raises(ValueError, match="the bytes of a picture's file are"):
+        pipes[0][0](path.read_bytes())
