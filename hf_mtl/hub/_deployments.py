@@ -35,9 +35,11 @@ class EndpointHandler:
     def __call__(self, data: dict[str, Any]) -> Any:
         """Return the pipeline's answers: a dict with an entry for each task, or a list of them."""
         inputs = data["inputs"]
+        # A model of pictures alone takes strings for their paths.
+        of_strings = self.pipeline.answerer().reads_paths
         for value in inputs if isinstance(inputs, list) else [inputs]:
-            image = value.get("image") if isinstance(value, dict) else None
-            if isinstance(image, str) and not image.startswith("data:"):
+            image = value.get("image") if isinstance(value, dict) else value if of_strings else None
+            if image is not None and not (isinstance(image, str) and image.startswith("data:")):
                 raise ValueError("'image' must be the picture itself, as a data: URL; it names a file of the server.")
         return self.pipeline(inputs, **data.get("parameters") or {})
 '''

@@ -29,8 +29,18 @@ def test_the_handler_answers_as_the_pipeline(handler, inputs, parameters):
     assert handler(data) == PIPE(inputs, **(parameters or {}))
 
 
-@pytest.mark.parametrize("inputs", [{"image": "/etc/passwd"}, ["a", {"image": "file:///etc/passwd"}]])
+FILES = ["/etc/passwd", "file:///etc/passwd", {"path": "/etc/passwd"}, {"path": "/etc/passwd", "bytes": None}]
+
+
+@pytest.mark.parametrize("inputs", [{"image": FILES[0]}, *(["a", {"image": file}] for file in FILES)])
 def test_the_handler_reads_no_file_that_a_request_names(handler, inputs):
+    with pytest.raises(ValueError, match="names a file of the server"):
+        handler({"inputs": inputs})
+
+
+@pytest.mark.parametrize("inputs", [FILES[0], [FILES[1]], {"image": FILES[0]}])
+def test_the_handler_of_a_model_of_pictures_alone_reads_none_either(handler, monkeypatch, inputs):
+    monkeypatch.setattr(handler.pipeline.answerer(), "reads_paths", True)
     with pytest.raises(ValueError, match="names a file of the server"):
         handler({"inputs": inputs})
 
