@@ -77,8 +77,8 @@ def label_index(task: TaskConfig, value: Any, row: int) -> int:
             f"labels={{{value_text(value)}: '...', ...}}, or cast it to ClassLabel(names=[...])."
         )
     near = nearest(name[:_LONGEST], labels)
-    if not near and not hint:
-        hint = f" Add it to the labels, or say which it stands for: label_values={{{shortened(name)}: '...'}}."
+    if not near and not hint and len(name) <= _LONGEST:
+        hint = f" Add it to the labels, or say which it stands for: label_values={{{name!r}: '...'}}."
     raise LabelError(
         row, f"label {shortened(value)} is not one of the task's {len(labels)}: {listed(labels)}.{near}{hint}"
     )
