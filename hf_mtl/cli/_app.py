@@ -94,7 +94,7 @@ class _Command(TyperCommand):
     """Finds a mistake in the keys of a recipe before it runs: torch and Transformers take seconds to import."""
 
     def invoke(self, ctx: Any) -> Any:
-        if "recipe" in ctx.params:
+        if ctx.params.get("recipe") is not None:
             from hf_mtl.recipe import check_keys
 
             check_keys(ctx.params["recipe"], ctx.params.get("overrides") or [])

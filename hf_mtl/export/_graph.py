@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from hf_mtl.model import MultiTaskModel, TaskModules
 from hf_mtl_light.errors import MissingExtraError, UserError
@@ -60,10 +61,9 @@ class TracedModel(nn.Module):
         # accelerate wraps the forward of a model in training, to compute in 16 bits; what it wraps is the original's.
         vars(self.model).pop("forward", None)
         nn.Module.to(self.model, "cpu", torch.float32)  # Transformers' own, wrapped, hides its types
-        #: Of the attention implementations that the family has, those that graphs are made of, the faster first.
-        self.encoder = self.model.encoders["text" if pixels is None else "image"]
-        self.attentions = ["sdpa", "eager"] if self.encoder._supports_sdpa else ["eager"]
         self.pixels = pixels
+        #: Of the attention implementations that the family has, those that graphs are made of, the faster first.
+        self.attentions = ["sdpa", "eager"] if self.encoder._supports_sdpa else ["eager"]
         self.model.unpad = False
         self.tasks, self.inputs = list(tasks), list(inputs)
         # torch writes code with the names of modules in it, which any name of a task would break.
@@ -73,6 +73,11 @@ class TracedModel(nn.Module):
         self.model.config.tasks = [
             replace(task, name=plain[task.name], tied_to=plain.get(task.tied_to or "")) for task in model.tasks
         ]
+
+    @property
+    def encoder(self) -> PreTrainedModel:
+        """Return the encoder that the graph holds: as an attribute torch would know its modules by two names."""
+        return self.model.encoders["text" if self.pixels is None else "image"]
 
     def attend(self, attention: str) -> None:
         """Choose the encoder's attention implementation."""

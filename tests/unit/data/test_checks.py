@@ -90,7 +90,7 @@ def test_class_integers_are_counted_by_their_names():
     ("data", "words"),
     [
         ({"text": ["a", None], "intent": ["play", "book"]}, "row 1: column 'text' is null"),
-        ({"tokens": [["a"], ["b", None]], "intent": ["play", "book"]}, "row 1: column 'tokens' is null"),
+        ({"tokens": [["a"], ["b", None]], "intent": ["play", "book"]}, "row 1: column 'tokens' holds null in place 1"),
         ({"text": ["a"], "text_pair": [None], "intent": ["play"]}, "row 0: column 'text_pair' is null"),
         ({"text": ["a", "b" * 1_000_001], "intent": ["play"] * 2}, "row 1: a text of 1,000,001 characters"),
         ({"text": ["a", "a"], "choices": [["x", "y"]] * 2, "pick": [0, 2]}, "row 1, task 'pick': label 2"),

@@ -429,7 +429,7 @@ def test_folders_that_hold_no_export_say_so(tmp_path, exported):
     with pytest.raises(ValueError, match=r"holds no tasks.json, so it is no exported model"):
         OnnxPredictor(tmp_path)
     (tmp_path / "tasks.json").write_text('{"version": 9}')
-    with pytest.raises(ValueError, match="its version is 9, and this hf-mtl reads 1 to 2"):
+    with pytest.raises(ValueError, match="its version is 9, and this hf-mtl reads 1 to 3"):
         OnnxPredictor(tmp_path)
     (tmp_path / "tasks.json").write_text('{"version": 1}')
     with pytest.raises(ValueError, match="cannot be read: 'tasks'"):
