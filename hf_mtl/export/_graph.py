@@ -77,7 +77,8 @@ class TracedModel(nn.Module):
     @property
     def encoder(self) -> PreTrainedModel:
         """Return the encoder that the graph holds: as an attribute torch would know its modules by two names."""
-        return self.model.encoders["text" if self.pixels is None else "image"]
+        encoder: PreTrainedModel = self.model.encoders["text" if self.pixels is None else "image"]
+        return encoder
 
     def attend(self, attention: str) -> None:
         """Choose the encoder's attention implementation."""
