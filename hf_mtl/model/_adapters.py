@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import MultiTaskConfig
 from hf_mtl.model._adapter_base import base_of, check_base
+from hf_mtl.model._adapters_by_name import branches_for, is_by_name, joined
 from hf_mtl.model._freezing import apply_frozen
 from hf_mtl_light.errors import MissingExtraError, UserError, UserTypeError
 
@@ -49,9 +50,10 @@ def make_adapter_config(given: Any) -> Any:
     Args:
         given: A ``peft.PeftConfig``; or a mapping with ``type``, one of `ADAPTER_TYPES` (LORA if it is left out), and
             the fields of its config. Without ``target_modules`` all linear layers are adapted. ``None``: no adapters.
+            Or a mapping from names of branches and tasks to these: see `AdaptedModel.add_adapter`.
 
     Returns:
-        The config, a new object; or ``None``.
+        The config, a new object; by name, if it was given so; or ``None``.
 
     Raises:
         ValueError: If the type or a field is unknown, or would lose something.
@@ -59,6 +61,8 @@ def make_adapter_config(given: Any) -> Any:
     """
     if given is None or (isinstance(given, Mapping) and not given):
         return None
+    if is_by_name(given):
+        return {str(name): _named_config(name, own) for name, own in given.items()}
     peft = _peft()
     if isinstance(given, peft.PeftConfig):
         kind = str(getattr(given.peft_type, "value", given.peft_type))
@@ -97,6 +101,13 @@ def make_adapter_config(given: Any) -> Any:
         return config_class(kind)(**values)
     except (TypeError, ValueError) as error:
         raise UserError(f"peft: {' '.join(str(error).split())}") from error
+
+
+def _named_config(name: Any, given: Any) -> Any:
+    try:
+        return make_adapter_config({"type": "LORA", **given} if isinstance(given, Mapping) else given)
+    except UserError as error:
+        raise UserError(f"peft.{name}: {str(error).removeprefix('peft: ')}") from error
 
 
 def _check_type(kind: str) -> None:
@@ -151,7 +162,9 @@ class AdaptedModel(PreTrainedModel):
         sure, the encoder is loaded from there once more, here, and compared.
 
         Args:
-            adapter_config: A ``peft.PeftConfig``, or a mapping: ``{"type": "LORA", "r": 16}``.
+            adapter_config: A ``peft.PeftConfig``, or a mapping: ``{"type": "LORA", "r": 16}``. Or one for each of some
+                branches or tasks, ``{"tagging": {"r": 8}}``: adapters then lie in their layers alone and learn from
+                their tasks alone; a task without a branch gets one of all layers.
             adapter_name: ``default``: a model has one adapter.
 
         Raises:
@@ -165,6 +178,14 @@ class AdaptedModel(PreTrainedModel):
         made = make_adapter_config(adapter_config)
         if made is None:
             raise UserError("peft: no adapter is described. Name one, such as {'type': 'LORA', 'r': 16}.")
+        if not isinstance(made, dict):
+            self._adapt(made)
+            return
+        with branches_for(self, made) as branches:
+            kind = next(iter(made.values())).peft_type
+            self._adapt(make_adapter_config(config_class(str(kind.value))(**joined(self, made, branches))))
+
+    def _adapt(self, made: Any) -> None:
         base = base_of(self)
         check_base(base, self)
         made.base_model_name_or_path, made.revision = base.name, base.revision

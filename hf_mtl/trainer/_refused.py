@@ -196,6 +196,17 @@ def _refuse_optimizers(args: TrainingArguments) -> None:
 
 
 def _refuse_parallelism(args: TrainingArguments) -> None:
+    if args.fsdp and args.device.type == "cpu":
+        raise UserError(
+            "fsdp needs GPUs: on CPUs accelerate would leave it out without a word, and train whole copies. Leave it "
+            "out, or train on GPUs."
+        )
+    if args.fsdp and getattr(args, "batching", "") == "mixed":
+        raise UserError(
+            "fsdp with batching='mixed' is not supported: a process that has no rows of a task computes no gradient of "
+            "its head, and FSDP exchanges those that all processes have. Leave batching out: steps are then of one "
+            "dataset."
+        )
     config = args.parallelism_config
     for size in ("tp_size", "cp_size", "sp_size"):
         if config is not None and getattr(config, size, 1) not in (None, 1):

@@ -141,6 +141,62 @@ def test_a_trained_multi_task_model_can_be_adapted_with_its_branches(encoder, tm
     assert (tmp_path / "first" / "model.safetensors").is_file()
 
 
+NAMED_TASKS = [*TASKS[:1], TaskConfig("slots", TASKS[1].type, labels=TASKS[1].labels, branch="tagging"), *TASKS[2:]]
+
+
+def named(encoder, config, tasks=NAMED_TASKS):
+    torch.manual_seed(3)
+    model = MultiTaskModel.from_encoder(encoder, tasks, branches={"tagging": 1})
+    model.add_adapter(config)
+    with torch.no_grad():
+        for parameter in model.adapter_weights():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    return model.eval()
+
+
+def test_branches_and_tasks_have_an_adapter_each_that_is_saved_merged_and_exported(encoder, tmp_path):
+    config = {"tagging": {"r": 2, "target_modules": ["query"]}, "mood": {"r": 4, "lora_alpha": 16}}
+    model = named(encoder, config)
+    assert model.config.branches == {"tagging": 1, "mood": 2}
+    ranks = {(n.split(".")[1], p.shape[0]) for n, p in model.named_parameters() if "lora_A" in n}
+    assert ranks == {("tagging", 2), ("mood", 4)}
+    assert {m.scaling["default"] for n, m in model.named_modules() if n.endswith("query") and "mood" in n} == {4.0}
+    expected = answers(model)
+    model.save_pretrained(tmp_path / "adapter")
+    loaded = MultiTaskModel.from_pretrained(tmp_path / "adapter")
+    assert_same(expected, answers(loaded))
+    model.disable_adapters()
+    without = answers(model)
+    assert {task for task in expected if not torch.allclose(expected[task], without[task])} == {"slots", "mood"}
+    merged = loaded.merge_and_unload()
+    assert_same(expected, answers(merged), rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        stock = merged.to_transformers("mood")(**BATCH).logits
+    torch.testing.assert_close(stock, expected["mood"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"tagging": {"rank": 2}}, r"peft.tagging: LORA has no option 'rank'"),
+        ({"taging": {"r": 2}}, "'taging' is no branch and no task. Did you mean 'tagging'"),
+        ({"mood": {"target_modules": ["qery"]}}, r"peft.mood: target_modules=.*'qery'.* fits none of its layers"),
+        ({"mood": {}, "intent": {"type": "IA3"}}, "'intent' and 'mood' differ in their type"),
+        ({"mood": {}, "intent": {"lora_dropout": 0.1}}, "'intent' and 'mood' differ in lora_dropout: 0.1, 0.0"),
+        ({"mood": {"rank_pattern": {"query": 3}}}, "rank_pattern says by layer what r"),
+        ({"slots": {"r": 2}}, "task 'slots' shares the branch 'tagging' with 'tags'"),
+    ],
+)
+def test_adapters_by_name_that_cannot_be_are_refused_and_leave_the_model_as_it_was(config, words, encoder):
+    tags = TaskConfig("tags", "token-classification", labels=["O", "B"], branch="tagging")
+    model = MultiTaskModel.from_encoder(encoder, [*NAMED_TASKS, tags], branches={"tagging": 1})
+    before, names = model.config.to_dict(), list(model.state_dict())
+    with pytest.raises(ValueError, match=words):
+        model.add_adapter(config)
+    assert (model.config.to_dict(), list(model.state_dict())) == (before, names)
+    assert not model.has_adapters
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, TrainerCallback
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
 from hf_mtl.trainer._adapting import adapted
@@ -67,6 +67,30 @@ def test_adapters_and_heads_learn_and_nothing_else_and_resuming_equals_not_stopp
     resumed = adapting(callbacks=[again], save_strategy="no", **strategy)
     resumed.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-2"))
     assert sorted(again.weights) == [3, 4]
+    assert_equal(again.weights, digests.weights)
+
+
+def test_the_adapter_of_a_task_learns_in_steps_of_its_dataset_alone_and_resumes(adapting, tmp_path):
+    kept = {}
+
+    class Keeps(TrainerCallback):
+        def on_step_end(self, args, state, control, model=None, **kwargs):
+            kept[state.global_step] = weights(model)
+
+    by_name = {"mood": {"r": 2}, "similarity": {"r": 4}}
+    digests, again = Digests(), Digests()
+    given = {"batching": "homogeneous", "sampling": "round-robin"}
+    trainer = adapting(by_name, [Keeps(), digests], save_steps=2, **given)
+    kept[0] = weights(trainer.model)
+    trainer.train()
+    learned = [
+        {n.split(".")[1] for n, v in kept[step].items() if "lora_" in n and not torch.equal(v, kept[step - 1][n])}
+        for step in range(1, 5)
+    ]
+    assert all(len(names) <= 1 for names in learned)
+    assert set().union(*learned) == {"mood", "similarity"}
+    resumed = adapting(by_name, [again], save_strategy="no", **given)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "out" / "checkpoint-2"))
     assert_equal(again.weights, digests.weights)
 
 

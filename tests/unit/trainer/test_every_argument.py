@@ -398,6 +398,8 @@ def test_parallelism_of_other_kinds_than_data_is_refused(tmp_path):
     for name in ("tp_size", "cp_size"):
         with pytest.raises(ValueError, match=f"{name}=2 is not supported"):
             make(tmp_path, parallelism_config=ParallelismConfig(**{name: 2}))
+    with pytest.raises(ValueError, match="fsdp needs GPUs"):
+        make(tmp_path, fsdp=True)
 
 
 def test_accelerator_config_is_honoured_where_it_is_not_refused(tmp_path):
