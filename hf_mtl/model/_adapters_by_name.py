@@ -131,8 +131,9 @@ def joined(model: Any, configs: Mapping[str, Any], branches: Mapping[str, str]) 
 
 
 def _prefix(model: nn.Module, branch: str) -> str:
-    layers: Any = model.get_submodule("branches")
-    return next(name for name, module in model.named_modules() if module is layers[branch])
+    branches: Any = model.get_submodule("branches")
+    layers = branches[branch]
+    return next(name for name, module in model.named_modules() if module is layers)
 
 
 def _targets(model: nn.Module, prefix: str, config: Any, name: str) -> list[str]:
