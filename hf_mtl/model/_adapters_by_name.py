@@ -133,7 +133,8 @@ def joined(model: Any, configs: Mapping[str, Any], branches: Mapping[str, str]) 
 def _prefix(model: nn.Module, branch: str) -> str:
     branches: Any = model.get_submodule("branches")
     layers = branches[branch]
-    return next(name for name, module in model.named_modules() if module is layers)
+    found: str = next(name for name, module in model.named_modules() if module is layers)
+    return found
 
 
 def _targets(model: nn.Module, prefix: str, config: Any, name: str) -> list[str]:
