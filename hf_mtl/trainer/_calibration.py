@@ -25,7 +25,7 @@ from hf_mtl.metrics import (
 )
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._labelled_outputs import item_probabilities
-from hf_mtl.trainer._reading_outputs import read_outputs
+from hf_mtl.trainer._reading_outputs import joined_outputs
 from hf_mtl_light.description import coverage_key
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.numerics import calibrated as divided
@@ -91,14 +91,12 @@ def calibrate_tasks(
     """
     model: MultiTaskModel = trainer.accelerator.unwrap_model(trainer.model)
     names = calibratable_tasks(model, tasks, coverages)
-    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for name, (logits, targets, _) in read_outputs(trainer, datasets, names, lambda outputs: outputs.items()):
-        found.setdefault(name, []).append((logits, targets))
-    calibrated = {}
-    for name in (name for name in names if name in found):
-        logits, targets = (np.concatenate(columns) for columns in zip(*found[name], strict=True))
-        if len(logits):
-            calibrated[name] = calibrate_task(model, name, logits, targets, coverages)
+    found = joined_outputs(trainer, datasets, names, lambda outputs: outputs.items()[:2])
+    calibrated = {
+        name: calibrate_task(model, name, logits, targets, coverages)
+        for name, (logits, targets) in found.items()
+        if len(logits)
+    }
     if not calibrated:
         raise UserError(
             "No row labels a task with probabilities, so there is nothing to calibrate. Such tasks of the model: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from transformers import ProgressCallback, Trainer
 
@@ -14,7 +15,7 @@ from hf_mtl.trainer._batch_judge import masked_tokens
 from hf_mtl.trainer._labelled_outputs import LabelledOutputs
 from hf_mtl.trainer._row_reader import RowReader
 
-__all__ = ["read_outputs"]
+__all__ = ["joined_outputs", "read_outputs"]
 
 Found = TypeVar("Found")
 
@@ -48,6 +49,26 @@ def read_outputs(
             if isinstance(callback, ProgressCallback) and callback.prediction_bar is not None:
                 callback.prediction_bar.close()
                 callback.prediction_bar = None
+
+
+def joined_outputs(
+    trainer: Trainer,
+    datasets: Mapping[str, LabelledDataset],
+    names: Sequence[str],
+    read: Callable[[LabelledOutputs], Sequence[np.ndarray]],
+) -> dict[str, tuple[np.ndarray, ...]]:
+    """Return what is read of each task's outputs over all rows, for the tasks that some row labels, in their order.
+
+    Args:
+        trainer: The trainer.
+        datasets: The datasets.
+        names: The tasks.
+        read: See `read_outputs`: arrays, whose first axis is joined over the batches.
+    """
+    found: dict[str, list[Sequence[np.ndarray]]] = {}
+    for name, columns in read_outputs(trainer, datasets, names, read):
+        found.setdefault(name, []).append(columns)
+    return {name: tuple(map(np.concatenate, zip(*found[name], strict=True))) for name in names if name in found}
 
 
 def _outputs(

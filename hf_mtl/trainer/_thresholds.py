@@ -17,7 +17,7 @@ from hf_mtl.heads import SequenceClassificationHead, own_thresholds
 from hf_mtl.metrics import MultilabelF1, best_thresholds
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._labelled_outputs import LabelledOutputs
-from hf_mtl.trainer._reading_outputs import read_outputs
+from hf_mtl.trainer._reading_outputs import joined_outputs
 from hf_mtl_light.errors import UserError
 
 __all__ = ["TunedThresholds", "check_tuning", "labelled_tasks", "tune_task", "tune_tasks"]
@@ -58,13 +58,8 @@ def tune_tasks(trainer: Trainer, datasets: Mapping[str, LabelledDataset], how: s
     """
     model: MultiTaskModel = trainer.accelerator.unwrap_model(trainer.model)
     names = [name for name, head in model.task_heads.items() if _is_tunable(head)]
-    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for name, columns in read_outputs(trainer, datasets, names, _scores_and_flags):
-        found.setdefault(name, []).append(columns)
-    tuned = {}
-    for name in (name for name in names if name in found):
-        scores, flags = (np.concatenate(columns) for columns in zip(*found[name], strict=True))
-        tuned[name] = tune_task(model, name, scores, flags, how)
+    found = joined_outputs(trainer, datasets, names, _scores_and_flags)
+    tuned = {name: tune_task(model, name, scores, flags, how) for name, (scores, flags) in found.items()}
     if not tuned:
         raise UserError(
             "No row labels a multi-label task, so there are no thresholds to tune. Multi-label tasks of the model: "
