@@ -161,9 +161,11 @@ def export_onnx(
         scores: dict[str, TaskScores] = {}
         if check is not None:
             was_training = model.training
-            torch_answers = make_answerer(model, tokenizer, tasks=names, image_processor=image_processor)
-            scores = compare_scores(torch_answers, OnnxPredictor(unfinished).answerer(), heads, check)
-            model.train(was_training)
+            try:
+                torch_answers = make_answerer(model, tokenizer, tasks=names, image_processor=image_processor)
+                scores = compare_scores(torch_answers, OnnxPredictor(unfinished).answerer(), heads, check)
+            finally:
+                model.train(was_training)
             check_scores(scores, most_lost)
         write_text_whole(unfinished / "README.md", onnx_card(chosen, precision, scores))
         size = sum(path.stat().st_size for path in unfinished.glob("*.onnx*"))

@@ -7,13 +7,12 @@ from typing import Any
 
 from hf_mtl.data import MultiTaskCollator
 from hf_mtl.hub import shareable_arguments
-from hf_mtl.inference import predict
 from hf_mtl.model import MultiTaskModel
 from hf_mtl.model_card import CardFacts, DatasetFacts, ResultFacts
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
+from hf_mtl.trainer._card_answers import card_answers
 from hf_mtl.trainer._card_pictures import answered_pictures
 from hf_mtl.trainer._scoring import ScoredRows
-from hf_mtl_light.inference import NotFiniteError
 
 __all__ = ["facts_of_training"]
 
@@ -105,11 +104,4 @@ def _examples(
     texts = args.card_examples or [_EXAMPLE]
     if collator.tokenizer is None:
         return []
-    was_training = model.training
-    try:
-        answers = list(predict(model, collator.tokenizer, texts, max_length=args.max_length))
-    except NotFiniteError:  # the card says nothing then; an evaluation does
-        return []
-    finally:
-        model.train(was_training)
-    return list(zip(texts, answers, strict=True))
+    return card_answers(model, collator, texts, max_length=args.max_length)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hf_mtl.data import MultiTaskCollator, PictureError, read_picture
-from hf_mtl.inference import predict
 from hf_mtl.model import MultiTaskModel
+from hf_mtl.trainer._card_answers import card_answers
 from hf_mtl_light.errors import UserError
-from hf_mtl_light.inference import NotFiniteError
 
 __all__ = ["answered_pictures", "check_card_pictures"]
 
@@ -42,12 +41,5 @@ def answered_pictures(
         return []
     reading = [name for name, head in model.task_heads.items() if "image" in head.modalities()]
     rows = [{"image": _read(path)} for path in paths]
-    was_training = model.training
-    try:
-        given = {"tasks": reading, "image_processor": collator.image_processor}
-        answers = list(predict(model, collator.tokenizer, rows, **given))
-    except NotFiniteError:
-        return []
-    finally:
-        model.train(was_training)
-    return [(row["image"], answer) for row, answer in zip(rows, answers, strict=True)]
+    found = card_answers(model, collator, rows, tasks=reading, image_processor=collator.image_processor)
+    return [(row["image"], answer) for row, answer in found]
