@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -94,10 +95,12 @@ class _Command(TyperCommand):
     """Finds a mistake in the keys of a recipe before it runs: torch and Transformers take seconds to import."""
 
     def invoke(self, ctx: Any) -> Any:
-        if ctx.params.get("recipe") is not None:
+        recipe = ctx.params.get("recipe")
+        # A pipe can be read once, and the command reads it.
+        if recipe is not None and not Path(recipe).is_fifo():
             from hf_mtl.recipe import check_keys
 
-            check_keys(ctx.params["recipe"], ctx.params.get("overrides") or [])
+            check_keys(recipe, ctx.params.get("overrides") or [])
         return super().invoke(ctx)
 
 

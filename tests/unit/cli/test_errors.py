@@ -1,9 +1,11 @@
 """What a user can mend is one line; a bug keeps its traceback, in a file."""
 
 import json
+import os
 import re
 import stat
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from typer.testing import CliRunner
@@ -55,6 +57,16 @@ def test_a_bug_keeps_its_traceback_in_a_file(monkeypatch, tmp_path, kind, where)
     assert "Traceback" in text
     assert "in load" in text
     assert "hf_aaa" not in text
+
+
+def test_a_recipe_that_comes_through_a_pipe_is_read_once(tmp_path):
+    pipe = tmp_path / "recipe.yaml"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_text, args=("encoder: x\ndatasets: {}\ntraning: {}\n",), daemon=True)
+    writer.start()
+    result = CliRunner().invoke(app, ["train", str(pipe), "--dry-run"])
+    assert result.exit_code == 2
+    assert "unknown key 'traning'. Did you mean 'training'?" in result.stderr
 
 
 def test_the_place_decides_whether_a_library_or_this_package_is_wrong():
