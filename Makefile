@@ -121,7 +121,7 @@ build/notebooks/bin/python: $(INSTALLED)
 	cp build/notebooks/purelib $$(build/notebooks/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_tests.pth
 
 
-# The inner loop: less than a minute of one core, chosen by tests/conftest.py.
+# The inner loop: less than a minute of one core; tests/fast.txt names its files.
 fast: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m fast tests/unit hf_mtl hf_mtl_light
 
