@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test test-light test-demo test-trackers docs examples fast lint upstream bench clean
+.PHONY: help demo test tests test-light test-demo test-trackers docs examples fast lint style types upstream bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -55,8 +55,12 @@ demo: $(DEMO_INSTALLED)
 	$(VENV)/bin/hf-mtl predict runs/demo examples/demo/sentences.jsonl -o runs/demo/answers.jsonl
 	$(PYTHON) examples/demo/show.py runs/demo/answers.jsonl
 
+# Types are checked while the tests run, which leave a sixth of two cores idle.
+test: style
+	$(MAKE) --no-print-directory --jobs 2 types tests
+
 # Several test processes share the cores, so each gets one thread: torch's own threads would only fight over them.
-test: lint
+tests: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(PYTEST_ARGS)
 
 # Not a part of make test: it needs pip's index.
@@ -125,9 +129,13 @@ build/notebooks/bin/python: $(INSTALLED)
 fast: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m fast tests/unit hf_mtl hf_mtl_light
 
-lint: $(INSTALLED)
+lint: style types
+
+style: $(INSTALLED)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
+
+types: $(INSTALLED)
 	$(PYTHON) -m mypy --strict
 
 # Not a part of make test: it needs pip's index. Nothing of what it fetches is kept in the repository.
