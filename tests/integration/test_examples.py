@@ -50,7 +50,10 @@ CASES = {
     "train_in_python": Case("ENCODER OUTPUT", ('"polarity"',)),
 }
 #: Scripts that other tests run.
-ELSEWHERE = {"production_with_onnx": "make examples, on the demo's model; tests/unit/export runs the same calls"}
+ELSEWHERE = {
+    "production_with_onnx": "make examples, on the demo's model; tests/unit/export runs the same calls",
+    "spark": "tests/unit/inference/test_spark.py, whole by make test-spark",
+}
 
 
 def test_every_script_has_a_case():
