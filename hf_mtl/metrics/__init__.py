@@ -33,6 +33,7 @@ from hf_mtl.metrics._base import StreamingMetric
 from hf_mtl.metrics._brier_score import BrierScore
 from hf_mtl.metrics._coco_detection import CocoDetection
 from hf_mtl.metrics._conformal import conformal_sets, conformal_threshold
+from hf_mtl.metrics._confusion import Cells, ClassMetric
 from hf_mtl.metrics._expected_calibration_error import ExpectedCalibrationError, calibration_bins
 from hf_mtl.metrics._f1 import F1
 from hf_mtl.metrics._input_kinds import INPUT_KINDS, InputKind, RowKind
@@ -46,7 +47,7 @@ from hf_mtl.metrics._negative_log_likelihood import NegativeLogLikelihood
 from hf_mtl.metrics._pearson import Pearson
 from hf_mtl.metrics._per_target import PerTarget
 from hf_mtl.metrics._quadratic_weighted_kappa import QuadraticWeightedKappa
-from hf_mtl.metrics._row_statistics import RowStatistic
+from hf_mtl.metrics._row_statistics import RowStatistic, mean_of_rows
 from hf_mtl.metrics._seqeval import Seqeval
 from hf_mtl.metrics._spans import lenient_spans
 from hf_mtl.metrics._spearman import Spearman
@@ -54,6 +55,7 @@ from hf_mtl.metrics._squad import Squad
 from hf_mtl.metrics._tag_accuracy import TagAccuracy
 from hf_mtl.metrics._temperature import best_temperature, negative_log_likelihoods, threshold_at_temperature
 from hf_mtl.metrics._thresholds import best_threshold, best_thresholds
+from hf_mtl.metrics._value_metric import ValueMetric
 from hf_mtl_light.errors import UserError
 
 __all__ = [
@@ -62,6 +64,8 @@ __all__ = [
     "METRICS",
     "Accuracy",
     "BrierScore",
+    "Cells",
+    "ClassMetric",
     "CocoDetection",
     "ExpectedCalibrationError",
     "InputKind",
@@ -81,6 +85,7 @@ __all__ = [
     "Squad",
     "StreamingMetric",
     "TagAccuracy",
+    "ValueMetric",
     "best_temperature",
     "best_threshold",
     "best_thresholds",
@@ -90,6 +95,7 @@ __all__ = [
     "conformal_threshold",
     "lenient_spans",
     "load_metric",
+    "mean_of_rows",
     "negative_log_likelihoods",
     "threshold_at_temperature",
 ]

@@ -55,7 +55,16 @@ class ConfusionMetric(StreamingMetric, Generic[LabelT]):
 
 
 class ClassMetric(ConfusionMetric[int]):
-    """Check class ids and count the pairs they form."""
+    """Check class ids and count the pairs they form. A subclass writes ``_score``.
+
+    >>> class WithinOne(ClassMetric):
+    ...     def _score(self, cells):
+    ...         pairs = zip(cells.predictions, cells.references, cells.counts, strict=True)
+    ...         close = sum(count for p, r, count in pairs if abs(p - r) <= 1)
+    ...         return {"within_one": close / sum(cells.counts)}
+    >>> WithinOne().compute(predictions=[0, 2], references=[1, 0])
+    {'within_one': 0.5}
+    """
 
     input_kind = "classes"
 
