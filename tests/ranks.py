@@ -13,7 +13,7 @@ import torch
 from hf_mtl import MultiTaskTrainingArguments
 from tests.warm import Script, run_together
 
-__all__ = ["arguments", "rank_and_folder", "run_on_ranks", "save"]
+__all__ = ["arguments", "launch_on_ranks", "rank_and_folder", "run_on_ranks", "save"]
 
 
 def run_on_ranks(ranks: int, code: str, folder: Path, allowed: str = "", seconds: int = 240) -> list[Any]:
@@ -31,10 +31,8 @@ def run_on_ranks(ranks: int, code: str, folder: Path, allowed: str = "", seconds
     """
     file = folder / "on_ranks.py"
     file.write_text(code)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    shared = {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared = {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks)}
+    shared.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=_free_port())
     each = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)] if ranks > 1 else [{}]
     scripts = [
         Script(file, [str(folder)], folder / f"rank{rank}.txt", environment={"OMP_NUM_THREADS": "1", **own})
@@ -47,6 +45,32 @@ def run_on_ranks(ranks: int, code: str, folder: Path, allowed: str = "", seconds
         warned = [line for line in done.stderr.splitlines() if "reducer.cpp" in line or "nn/parallel" in line]
         assert [line for line in warned if not allowed or allowed not in line] == []
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(ranks)]
+
+
+def launch_on_ranks(ranks: int, code: str, folder: Path, seconds: int = 240) -> list[Any]:
+    """Do what `run_on_ranks` does by ``accelerate launch``, whose ranks are forked: it sets their variables itself.
+
+    Raises:
+        AssertionError: If a process fails or hangs.
+    """
+    (folder / "on_ranks.py").write_text(code)
+    (folder / "launch.py").write_text("from accelerate.commands.launch import main\nmain()\n")
+    # Without --multi_gpu accelerate starts several processes on CPUs by MPI only. The rest are its defaults.
+    command = f"--multi_gpu --num_processes {ranks} --num_machines 1 --mixed_precision no --dynamo_backend no"
+    arguments = [*command.split(), "--main_process_port", _free_port(), str(folder / "on_ranks.py"), str(folder)]
+    # torchrun's options, which accelerate has not: run the script in forks, where all is imported.
+    environment = {"OMP_NUM_THREADS": "1", "PET_RUN_PATH": "1", "PET_START_METHOD": "fork"}
+    [done] = run_together(
+        [Script(folder / "launch.py", arguments, folder / "launch.txt", environment=environment)], seconds
+    )
+    assert not done.returncode, done.stderr
+    return [torch.load(folder / f"rank{rank}.pt") for rank in range(ranks)]
+
+
+def _free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
 
 
 def rank_and_folder() -> tuple[int, Path]:
