@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test tests test-light test-demo test-trackers test-spark docs examples fast lint style types upstream bench clean
+.PHONY: help demo test tests test-light test-demo test-trackers test-spark test-sharded docs examples fast lint style types upstream bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "make test-demo the page of hf-mtl demo, in an environment with Gradio; needs pip's index"
 	@echo "make test-trackers TensorBoard, trackio, MLflow and W&B, read back; needs pip's index"
 	@echo "make test-spark examples/spark.py on a local Spark; needs Java and pip's index"
+	@echo "make test-sharded FSDP2 on two processes, which accelerate is made to shard on CPUs"
 	@echo "make docs    the documentation as a site, build/site/index.html; its tools come through pip's index, once"
 	@echo "make examples the scripts of examples/, on the demo's model and on data that they make"
 	@echo "make upstream Transformers' own test suites on our model; fetches them through pip; 10 to 20 minutes"
@@ -100,6 +101,10 @@ build/spark/bin/python: $(INSTALLED) setup.cfg
 # Not a part of make test: it needs Java and pip's index. PySpark 4 warns of pandas 3.
 test-spark: build/spark/bin/python
 	PYTHONPATH=. OMP_NUM_THREADS=1 build/spark/bin/python -m pytest tests/unit/inference/test_spark.py -W default
+
+# Not a part of make test: it takes 20 seconds and overrides what is private to accelerate.
+test-sharded: $(INSTALLED)
+	HF_MTL_TEST_SHARDED=1 OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/unit/trainer/test_sharded.py
 
 # Only the first build asks pip's index; the site is built from files alone, and a link that leads nowhere fails it.
 build/site-tools/bin/python:
