@@ -3,7 +3,8 @@
 PYTHON3 ?= python3
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-# Rewritten whenever the environment was brought up to date: with what the demo needs, and with what the tests need.
+# Rewritten whenever the environment was brought up to date: with torch, what the demo needs, what the tests need.
+TORCH_INSTALLED := $(VENV)/installed-torch
 DEMO_INSTALLED := $(VENV)/installed-demo
 INSTALLED := $(VENV)/installed
 # Not compiled: Python compiles what is imported, which is a small part, at the first import.
@@ -39,16 +40,19 @@ help:
 	@echo "make bench   every benchmark; BENCH_ARGS='--encoder FOLDER --data FOLDER', or --quick, which needs neither"
 	@echo "make clean   remove the environment, caches and what the demo made"
 
-$(DEMO_INSTALLED): setup.cfg pyproject.toml light/pyproject.toml constraints.txt
-	$(PYTHON3) -m venv $(VENV)
 # torch comes first and exactly: the newest build that a looser range allows may bring gigabytes of CUDA libraries.
+$(TORCH_INSTALLED): setup.cfg pyproject.toml light/pyproject.toml constraints.txt
+	$(PYTHON3) -m venv $(VENV)
 	$(PIP_INSTALL) torch==2.13.0
+	touch $@
+
+$(DEMO_INSTALLED): $(TORCH_INSTALLED)
 	$(PIP_INSTALL) --editable light --editable ".[demo]"
 	touch $@
 
-$(INSTALLED): $(DEMO_INSTALLED)
+$(INSTALLED): $(TORCH_INSTALLED)
 	$(PIP_INSTALL) --editable light --editable ".[dev,cleanlab,demo,gradients,peft,onnx,report,serve,sweep,vision]"
-	touch $@
+	touch $(DEMO_INSTALLED) $@
 
 demo: $(DEMO_INSTALLED)
 	$(PYTHON) examples/demo/prepare.py
@@ -57,7 +61,7 @@ demo: $(DEMO_INSTALLED)
 	$(VENV)/bin/hf-mtl predict runs/demo examples/demo/sentences.jsonl -o runs/demo/answers.jsonl
 	$(PYTHON) examples/demo/show.py runs/demo/answers.jsonl
 
-# Types are checked while the tests run, which leave a sixth of two cores idle.
+# Types are checked while the tests run: alone, the check would leave all cores but one idle for a minute.
 test: style
 	$(MAKE) --no-print-directory --jobs 2 types tests
 
