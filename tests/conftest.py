@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import gc
 import os
 
 # Before any Hugging Face library is imported: nothing in the tests may reach for a network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from typing import TYPE_CHECKING
+
 import pytest
-import torch
 from hypothesis import settings
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import AutoModel, PreTrainedTokenizerFast
 
 from tests import inner_loop
-from tests.encoders import tiny_config
 from tests.hostile.counts import lines_of_counts
+
+# Imported where they are used: the process that hands tests out to others runs none, and needs none of them.
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 # No deadlines: shared machines pause. The seed is fixed so that a run's verdict is the code's, not the day's.
 settings.register_profile("suite", deadline=None, max_examples=25, derandomize=True)
@@ -29,16 +30,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(inner_loop)
 
 
-def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what was imported, which is there until the end.
-
-    accelerate collects garbage at the beginning of each training. To look through all objects of the libraries took
-    half a second of a core, more than the steps of a small training.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 _WORDS = (  # noqa: SIM905  # one string reads better than a hundred literals
     "[PAD] [UNK] [CLS] [SEP] [MASK] a b c d e f g h i j k l m n o p q r s t u v w x y z ##a ##b ##c ##d "
     "##e ##f ##g ##h ##i ##j ##k ##l ##m ##n ##o ##p ##q ##r ##s ##t ##u ##v ##w ##x ##y ##z good bad "
@@ -48,6 +39,9 @@ _WORDS = (  # noqa: SIM905  # one string reads better than a hundred literals
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """Build a lower-casing WordPiece tokenizer whose pieces cover every lower-case word."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
     backend = Tokenizer(models.WordPiece({w: i for i, w in enumerate(_WORDS)}, unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -80,6 +74,11 @@ def tokenizer():
 
 @pytest.fixture(scope="session")
 def encoder_folder(tmp_path_factory, tokenizer):
+    import torch
+    from transformers import AutoModel
+
+    from tests.encoders import tiny_config
+
     folder = tmp_path_factory.mktemp("encoder")
     torch.manual_seed(0)
     AutoModel.from_config(tiny_config("bert")).save_pretrained(folder)
