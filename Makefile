@@ -30,7 +30,7 @@ help:
 	@echo "make fast    the tests of the inner loop, less than a minute"
 	@echo "make lint    ruff check, ruff format --check, mypy --strict"
 	@echo "make test-light the wheel of hf-mtl-light, installed alone: its size, no torch, the same answers; needs pip's index"
-	@echo "make test-demo the page of hf-mtl demo, in an environment with Gradio; needs pip's index"
+	@echo "make test-demo the page of hf-mtl demo and of a Space, with Gradio, in Chromium where it is installed; needs pip's index"
 	@echo "make test-trackers TensorBoard, trackio, MLflow and W&B, read back; needs pip's index"
 	@echo "make test-spark examples/spark.py on a local Spark; needs Java and pip's index"
 	@echo "make test-sharded FSDP2 on two processes, which accelerate is made to shard on CPUs"
@@ -76,7 +76,7 @@ test-light: $(INSTALLED)
 # An environment with Gradio that sees the packages of the tests: Gradio would move some of their versions.
 build/gradio/bin/python: $(INSTALLED) setup.cfg
 	$(PYTHON) -m venv build/gradio
-	build/gradio/bin/python -m pip install --quiet "gradio>=6"
+	build/gradio/bin/python -m pip install --quiet "gradio>=6" playwright
 	$(PYTHON) -c "import sysconfig; print(sysconfig.get_path('purelib'))" > build/gradio/purelib
 	cp build/gradio/purelib $$(build/gradio/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_tests.pth
 

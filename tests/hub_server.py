@@ -461,7 +461,7 @@ _ROUTES = [
     ("GET", f"/api/{_KIND}/{_ID}/refs", Handler.refs),
     ("POST", f"/api/{_KIND}/{_ID}/branch/(?P<name>.+)", Handler.branch),
     ("POST", f"/api/{_KIND}/{_ID}/tag/(?P<rev>.+)", Handler.tag),
-    ("GET", f"/{_ID}/resolve/(?P<rev>refs/[^/]+/[^/]+|[^/]+)/(?P<path>.+)", Handler.resolve),
+    ("GET", f"/(?:spaces/)?{_ID}/resolve/(?P<rev>refs/[^/]+/[^/]+|[^/]+)/(?P<path>.+)", Handler.resolve),
     ("GET", "/_cdn/(?P<blob>[0-9a-f]{64})", Handler.cdn),
 ]
 
