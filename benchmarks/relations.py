@@ -20,31 +20,20 @@ from generated import inputs
 from reporting import parse, report
 from scipy.stats import spearmanr
 from sharing import SETS
-from transformers import AutoModel, AutoTokenizer
 from validation import recipe
 
 from hf_mtl.recipe import Recipe
 from hf_mtl.relations import Relations, RelationsPlan
 
-#: Short trainings: small batches, short rows, and of the encoder's lowest layers all but the first.
-_SHORT = {"per_device_train_batch_size": 16, "learning_rate": 5e-4, "max_length": 32}
+#: Short trainings: small batches and short rows.
+_SHORT = {"per_device_train_batch_size": 16, "learning_rate": 1e-3, "max_length": 32}
 
 
 def twelve(options: Namespace, work: Path) -> Recipe:
     """Return the recipe of all tasks."""
     names = ["trec", "rte", "wikigold"] if options.quick else list(SETS["twelve"])
-    found = recipe(options, {name: SETS["twelve"][name] for name in names}, work)
-    training = {**found.training, **_SHORT, "frozen_layers": 1}
-    training.pop("max_steps", None)
-    return found.model_copy(update={"training": training, "encoder": lowest_layers(options, work / "encoder")})
-
-
-def lowest_layers(options: Namespace, place: Path) -> str:
-    """Save the encoder's lowest layers, and return their folder."""
-    if not place.exists():
-        AutoTokenizer.from_pretrained(options.encoder).save_pretrained(place)
-        AutoModel.from_pretrained(options.encoder, num_hidden_layers=options.layers).save_pretrained(place)
-    return str(place)
+    tasks = {name: SETS["twelve"][name] for name in names}
+    return recipe(options, tasks, work, changes={**_SHORT, "frozen_layers": options.frozen})
 
 
 def measured(
@@ -65,8 +54,10 @@ def pairs(options: Namespace, tasks: Recipe, work: Path) -> None:
         half = measured(options, tasks, work, "pairs", score)
         more = measured(options, tasks, work, "pairs", score, options.pairs)
         done, plain = half.completion, rank_0(half.measured)
-        rows.append([score, "left out one by one", int(done.is_measured.sum()), done.rank])
-        rows[-1] += figures(done.error, done.rank_0_error, done.sign_accuracy, done.rank_0_sign_accuracy, done.spread)
+        rows.append([score, "pairs left out one by one", int(done.is_measured.sum()), done.rank])
+        rows[-1] += figures(
+            done.error, done.rank_0_error, done.sign_accuracy, done.rank_0_sign_accuracy, done.mean_error
+        )
         later = ~np.isnan(more.measured) & ~done.is_measured
         if later.any():
             truth, known = more.measured[later], half.measured[done.is_measured]
@@ -125,7 +116,7 @@ def report_table(title: str, found: Relations) -> None:
     cells = [["" if math.isnan(value) else f"{value:+.1f}" for value in row] for row in found.measured.tolist()]
     rows = [[name, *row] for name, row in zip(found.tasks, cells, strict=True)]
     report(title, ["gain of", *(f"with {name}" for name in found.tasks)], rows, json.loads(json.dumps(found.to_dict())))
-    print("groups:", "; ".join(", ".join(group) for group in found.recommendation.groups))
+    print(found.verdict)
 
 
 def main() -> None:
@@ -137,14 +128,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="where runs are kept")
     parser.add_argument("--rows", type=int, default=320, help="the most training rows of a dataset")
     parser.add_argument("--test-rows", type=int, default=150, help="the most test rows of a dataset")
-    parser.add_argument("--steps", type=int, default=40, help="optimizer steps for each dataset of a run")
-    parser.add_argument("--layers", type=int, default=3, help="how many of the encoder's layers there are")
-    parser.add_argument("--pairs", type=int, default=45, help="how many of the pairs are measured at last")
+    parser.add_argument("--steps", type=int, default=30, help="optimizer steps for each dataset of a run")
+    parser.add_argument("--frozen", type=int, default=4, help="how many of the encoder's layers stay as they are")
+    parser.add_argument("--pairs", type=int, default=33, help="how many of the pairs are measured at last")
     parser.add_argument("--epochs", type=float, default=3.0, help="without effect: runs are as long as --steps says")
     options = parser.parse_args()
     with inputs(parser, options) as folder:
         if options.quick:
-            options.steps, options.pairs = 1, 3
+            options.steps, options.pairs, options.frozen = 1, 3, 1
         work = options.work or Path(folder)
         tasks = twelve(options, work)
         for name in options.measure:

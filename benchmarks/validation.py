@@ -49,8 +49,17 @@ METRICS = ["expected_calibration_error", "brier_score", "negative_log_likelihood
 COVERAGES = (0.8, 0.9, 0.95)
 
 
-def recipe(options: Namespace, tasks: Mapping[str, Task], place: Path, metrics: bool = False) -> Recipe:
-    """Return a recipe of some tasks on the first rows of each dataset, shuffled, written under a folder."""
+def recipe(
+    options: Namespace,
+    tasks: Mapping[str, Task],
+    place: Path,
+    metrics: bool = False,
+    changes: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """Return a recipe of some tasks on the first rows of each dataset, shuffled, written under a folder.
+
+    `changes` are arguments of the training in place of the usual ones.
+    """
     datasets: dict[str, Any] = {}
     limits = {"train": options.rows, "validation": 500, "test": options.test_rows}
     for name, task in tasks.items():
@@ -76,6 +85,7 @@ def recipe(options: Namespace, tasks: Mapping[str, Task], place: Path, metrics: 
         "report_to": "none",
         "use_cpu": True,
         **({"max_steps": 2} if options.quick else {}),
+        **(changes or {}),
     }
     with_metrics = {
         name: {"metrics": [*main.get(task.kind, ["accuracy" if name != "emotions" else "multilabel_f1"]), *METRICS]}

@@ -141,11 +141,10 @@ def _gain_text(found: Relations, i: int, j: int) -> str:
 
 
 def _summary(found: Relations) -> str:
-    done, advice = found.completion, found.recommendation
-    groups = "; ".join(", ".join(group) for group in advice.groups)
+    done = found.completion
     return (
         f"A gain of 1 is {found.unit}; (completed).\n"
-        f"Completion, on entries left out: rank {done.rank}, error {done.error:.2f}, sign right in "
-        f"{done.sign_accuracy:.0%}; rank 0: {done.rank_0_error:.2f}, {done.rank_0_sign_accuracy:.0%}; their mean in "
-        f"place of all: {done.spread:.2f}.\nGroups that should share: {groups}\n\n{found.fragment}"
+        f"Completion, on pairs left out: rank {done.rank}, error {done.error:.2f}, sign right in "
+        f"{done.sign_accuracy:.0%}; rank 0: {done.rank_0_error:.2f}, {done.rank_0_sign_accuracy:.0%}; the mean of the "
+        f"others in place of all: {done.mean_error:.2f}.\n{found.verdict}\n\n{found.fragment}"
     )

@@ -18,11 +18,15 @@ from hf_mtl.recipe._schema import RecipeKeys
 from hf_mtl.recipe._training import changed_arguments, make_arguments
 from hf_mtl.recipe._yaml import apply_overrides, read_yaml
 from hf_mtl.trainer import MultiTaskTrainingArguments
+from hf_mtl_light.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["ReadRecipe"]
+
+#: What a copy may have in place of the recipe's: no argument follows from it.
+_COPIED = {"datasets", "tasks", "branches", "only"}
 
 
 class ReadRecipe(RecipeKeys):
@@ -114,6 +118,19 @@ class ReadRecipe(RecipeKeys):
         except RecipeError as error:
             # A mistake in a row is the data's own: the message names dataset and row.
             raise (sourced(error, self._source, self._overridden) if error.where else error) from error.__cause__
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with other datasets, tasks or branches, which are not checked.
+
+        Raises:
+            ValueError: If another value is given: arguments were read from those, and would stay as they are.
+        """
+        if wrong := sorted({*(update or {})} - _COPIED):
+            raise UserError(
+                f"A copy of a recipe cannot have another {wrong[0]!r}: it was read and checked before. Change the "
+                "values, and read them with Recipe.from_dict."
+            )
+        return super().model_copy(update=update, deep=deep)
 
     def training_arguments(self, **changes: Any) -> MultiTaskTrainingArguments:
         """Return the arguments of the training.

@@ -15,7 +15,7 @@ _RANKS = (0, 1, 2, 3)
 #: Of values whose deviation is 1.
 _RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _SWEEPS = 30
-#: Entries that are left out one by one; of more, so many groups.
+#: Pairs that are left out one by one; of more, so many groups.
 _FOLDS = 100
 
 
@@ -28,12 +28,14 @@ class Completion:
         is_measured: [T, T] bool.
         rank: The rank that was chosen, 0 to 3; 0: mean, row and column alone.
         ridge: The ridge that was chosen, for values whose deviation is 1.
-        error: Root mean squared error on entries left out, in units of the table.
+        error: Root mean squared error on pairs left out, both directions together, in units of the table.
         rank_0_error: The same of rank 0 with its best ridge.
+        mean_error: The same of one number in place of all, the mean of the entries that are not left out.
+        is_better_than_mean: Whether the squared errors are smaller than those of the mean by more than the standard
+            error of their difference.
         sign_accuracy: The part of entries left out whose sign is right, in [0, 1]; entries of 0 have none. NaN where
             all are 0.
         rank_0_sign_accuracy: The same of rank 0.
-        spread: Standard deviation of the measured entries, the error of their mean.
     """
 
     table: np.ndarray
@@ -42,9 +44,10 @@ class Completion:
     ridge: float
     error: float
     rank_0_error: float
+    mean_error: float
+    is_better_than_mean: bool
     sign_accuracy: float
     rank_0_sign_accuracy: float
-    spread: float
 
 
 def complete(measured: np.ndarray, features: np.ndarray | None = None) -> Completion:
@@ -53,8 +56,9 @@ def complete(measured: np.ndarray, features: np.ndarray | None = None) -> Comple
     .. math:: \hat G_{ij} = \mu + a_i + b_j + u_i^\top v_j
 
     by alternating least squares with a ridge. Rank (0 to 3) and ridge are those of the smallest squared error on
-    entries left out, one by one, or in 100 groups where there are more. A higher rank is taken only where its squared
-    errors are smaller by more than the standard error of their difference.
+    pairs left out, one by one, or in 100 groups where there are more. Both directions of a pair are left out together,
+    since one run measures both. A higher rank is taken only where its squared errors are smaller by more than the
+    standard error of their difference.
 
     Args:
         measured: [T, T], NaN where nothing was measured; the diagonal is not read.
@@ -78,9 +82,8 @@ def complete(measured: np.ndarray, features: np.ndarray | None = None) -> Comple
     scale = float(values[known].std()) or 1.0
     filled = np.where(known, values, 0.0) / scale
     truth = filled[known]
-    order = np.random.default_rng(0).permutation(len(entries))
-    folds = np.empty(len(entries), dtype=np.int64)
-    folds[order] = np.arange(len(entries)) % _FOLDS
+    _, pairs = np.unique(entries.min(1) * len(values) + entries.max(1), return_inverse=True)
+    folds = (np.random.default_rng(0).permutation(pairs.max() + 1) % _FOLDS)[pairs]
     weights = np.repeat(known[None], folds.max() + 1, axis=0).astype(np.float64)
     weights[folds, entries[:, 0], entries[:, 1]] = 0.0
     best: dict[int, tuple[float, np.ndarray]] = {}
@@ -89,23 +92,41 @@ def complete(measured: np.ndarray, features: np.ndarray | None = None) -> Comple
             found = _predicted(*_fitted(filled, weights, rank, ridge))[folds, entries[:, 0], entries[:, 1]]
             if rank not in best or ((found - truth) ** 2).mean() < ((best[rank][1] - truth) ** 2).mean():
                 best[rank] = ridge, found
+    squares = {rank: (found - truth) ** 2 for rank, (_, found) in best.items()}
     rank = 0
     for other in _RANKS[1:]:
-        gained = (best[rank][1] - truth) ** 2 - (best[other][1] - truth) ** 2
-        if gained.mean() > gained.std(ddof=1) / len(gained) ** 0.5:
+        if _is_less(squares[other], squares[rank], pairs):
             rank = other
+    rest, counts = truth.sum() - np.bincount(folds, truth)[folds], len(truth) - np.bincount(folds)[folds]
+    mean_squares = (rest / counts - truth) ** 2
     fit = _fitted(filled, known[None].astype(np.float64), rank, best[rank][0])
     if features is not None:
         fit = _with_features(fit, known, np.asarray(features, dtype=np.float64))
     table = np.where(known, values, _predicted(*fit)[0] * scale)
     np.fill_diagonal(table, np.nan)
-    errors = {r: scale * float(((best[r][1] - truth) ** 2).mean() ** 0.5) for r in (rank, 0)}
     has_sign = truth != 0
-    signs = {
-        r: float((np.sign(best[r][1]) == np.sign(truth))[has_sign].mean()) if has_sign.any() else math.nan
+    signs = [
+        float((np.sign(best[r][1]) == np.sign(truth))[has_sign].mean()) if has_sign.any() else math.nan
         for r in (rank, 0)
-    }
-    return Completion(table, known, rank, best[rank][0], errors[rank], errors[0], signs[rank], signs[0], scale)
+    ]
+    return Completion(
+        table=table,
+        is_measured=known,
+        rank=rank,
+        ridge=best[rank][0],
+        error=scale * float(squares[rank].mean() ** 0.5),
+        rank_0_error=scale * float(squares[0].mean() ** 0.5),
+        mean_error=scale * float(mean_squares.mean() ** 0.5),
+        is_better_than_mean=_is_less(squares[rank], mean_squares, pairs),
+        sign_accuracy=signs[0],
+        rank_0_sign_accuracy=signs[1],
+    )
+
+
+def _is_less(squares: np.ndarray, others: np.ndarray, pairs: np.ndarray) -> bool:
+    """Return whether squared errors [E] are less than others by more than a standard error, pair by pair."""
+    gained = np.bincount(pairs, others - squares)
+    return bool(gained.sum() > gained.std(ddof=1) * len(gained) ** 0.5)
 
 
 _Fit = tuple[np.ndarray, np.ndarray, np.ndarray]

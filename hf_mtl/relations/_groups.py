@@ -27,7 +27,7 @@ def group_gain(table: np.ndarray, groups: Sequence[Sequence[int]]) -> float:
     for group in groups:
         own = table[np.ix_(group, group)]
         if len(group) > 1:
-            total += float((own.sum() - np.trace(own)) / (len(group) - 1))
+            total += float(own[~np.eye(len(group), dtype=bool)].sum() / (len(group) - 1))
     return total
 
 

@@ -19,6 +19,7 @@ from hf_mtl.relations._features import task_features
 from hf_mtl.relations._gradients import gradient_gains
 from hf_mtl.relations._relations import Relations
 from hf_mtl.relations._subsets import choose_pairs, choose_subsets, least_sets, pair_gains, subset_gains
+from hf_mtl.relations._support import steady_spread
 from hf_mtl.report import read_run
 from hf_mtl.validation import Run, count_done, earlier_run, is_greater_better, mark_of, run_all, scores_of, tasks_alone
 from hf_mtl_light.errors import UserError
@@ -252,7 +253,7 @@ def _spread(alone: np.ndarray) -> np.ndarray:
     """
     scale = np.maximum(np.abs(alone.mean(axis=1)), 0.01)
     variance = (alone / scale[:, None]).var(axis=1, ddof=1)
-    found: np.ndarray = scale * np.maximum(np.sqrt((variance + np.median(variance)) / 2), _LEAST_SPREAD)
+    found: np.ndarray = scale * np.maximum(steady_spread(variance), _LEAST_SPREAD)
     return found
 
 

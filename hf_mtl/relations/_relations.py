@@ -11,6 +11,7 @@ import numpy as np
 
 from hf_mtl.relations._completion import Completion, complete
 from hf_mtl.relations._recommend import Recommendation, recommend
+from hf_mtl.relations._support import reasons_against
 
 __all__ = ["Relations"]
 
@@ -28,8 +29,10 @@ class Relations:
             square of all gains.
         measured: [T, T] gain of row from column, NaN where it was not measured.
         completion: The table with the gaps filled, and what the filling is worth.
-        recommendation: Groups, tasks to leave out and weights.
+        recommendation: Groups, tasks to leave out and weights; empty where the measurements support no grouping. What
+            the table would suggest all the same is ``recommend(completion.table, tasks)``.
         fragment: The recommendation as lines of a recipe.
+        reasons: Why no grouping is supported; empty where one is.
     """
 
     measure: str
@@ -41,6 +44,7 @@ class Relations:
     completion: Completion
     recommendation: Recommendation
     fragment: str
+    reasons: list[str]
 
     @classmethod
     def of_gains(
@@ -69,6 +73,11 @@ class Relations:
         """
         completion = complete(measured, features)
         advice = recommend(completion.table, tasks)
+        numbers = [[list(tasks).index(task) for task in group] for group in advice.groups]
+        seeds = None if alone is None else alone.shape[1]
+        reasons = reasons_against(completion, numbers, is_trained=measure != "gradients", seeds=seeds)
+        if reasons:
+            advice = Recommendation([], [], {})
         return cls(
             measure=measure,
             score=score,
@@ -78,8 +87,16 @@ class Relations:
             measured=measured,
             completion=completion,
             recommendation=advice,
-            fragment=advice.fragment(datasets=datasets),
+            fragment="" if reasons else advice.fragment(datasets=datasets),
+            reasons=reasons,
         )
+
+    @property
+    def verdict(self) -> str:
+        """What is recommended, in a sentence."""
+        if self.reasons:
+            return f"No grouping is supported by these measurements: {'; '.join(self.reasons)}."
+        return f"Groups that should share: {'; '.join(', '.join(group) for group in self.recommendation.groups)}"
 
     @property
     def unit(self) -> str:
@@ -90,7 +107,8 @@ class Relations:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``relations.json`` holds; null where nothing was measured."""
-        keys = ("rank", "ridge", "error", "rank_0_error", "sign_accuracy", "rank_0_sign_accuracy", "spread")
+        keys = ("rank", "ridge", "error", "rank_0_error", "mean_error", "is_better_than_mean")
+        signs = ("sign_accuracy", "rank_0_sign_accuracy")
         return {
             "measure": self.measure,
             "score": self.score,
@@ -103,7 +121,11 @@ class Relations:
             },
             "measured": _plain(self.measured),
             "completed": _plain(self.completion.table),
-            "completion": {key: None if math.isnan(value := getattr(self.completion, key)) else value for key in keys},
+            "completion": {
+                key: None if math.isnan(value := getattr(self.completion, key)) else value for key in (*keys, *signs)
+            },
+            "recommendation": self.verdict,
+            "reasons": self.reasons,
             "groups": self.recommendation.groups,
             "left_out": self.recommendation.left_out,
             "weights": self.recommendation.weights,

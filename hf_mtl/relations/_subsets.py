@@ -36,7 +36,7 @@ def choose_pairs(size: int, wanted: int | None, seed: int) -> list[Subset]:
     all_pairs: list[Subset] = list(combinations(range(size), 2))
     others = [all_pairs[k] for k in generator.permutation(len(all_pairs)) if all_pairs[k] not in covering]
     count = math.ceil(len(all_pairs) / 2) if wanted is None else wanted
-    return sorted([*covering, *others][: max(count, len(covering))])
+    return [*covering, *others][: max(count, len(covering))]
 
 
 def choose_subsets(size: int, wanted: int | None, seed: int) -> list[Subset]:
@@ -62,7 +62,7 @@ def choose_subsets(size: int, wanted: int | None, seed: int) -> list[Subset]:
             chosen[subset] = None
             used[list(subset)] += 1
             tries = 0
-    return sorted(chosen)
+    return list(chosen)
 
 
 def pair_gains(size: int, scores: Mapping[Subset, Mapping[int, float]]) -> np.ndarray:

@@ -27,7 +27,19 @@ _STATE = "trainer_state.json"
 _SPLITS = {"validation": "eval", "test": "test"}
 #: What of a table of gains is shown.
 _RELATIONS = frozenset(
-    ("measure", "score", "unit", "tasks", "measured", "completed", "completion", "groups", "left_out", "fragment")
+    {
+        "measure",
+        "score",
+        "unit",
+        "tasks",
+        "measured",
+        "completed",
+        "completion",
+        "recommendation",
+        "groups",
+        "left_out",
+        "fragment",
+    }
 )
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 

@@ -24,15 +24,16 @@ def relations_section(run: Run) -> str:
     found = run.relations
     if not found:
         return ""
-    tasks = [task for group in found["groups"] for task in group]
+    tasks = [task for group in found["groups"] for task in group] or found["tasks"]
     order = [found["tasks"].index(task) for task in tasks]
     measured, completed = (_table(found[name])[np.ix_(order, order)] for name in ("measured", "completed"))
     sizes = [len(group) for group in found["groups"]]
     lines = [
         f"What the task of a row gains when the task of a column is trained with it, by {found['measure']}, in its "
-        f"{found['score']}. A gain of 1 is {found['unit']}. In brackets: completed, not measured. Frames: groups "
-        "that should share.",
+        f"{found['score']}. A gain of 1 is {found['unit']}. In brackets: completed, not measured."
+        + (" Frames: groups that should share." if found["groups"] else ""),
         _worth(found["completion"]),
+        found["recommendation"],
     ]
     if found["left_out"]:
         lines.append(f"Better left out: {', '.join(found['left_out'])}.")
@@ -51,9 +52,9 @@ def _worth(completion: Mapping[str, Any]) -> str:
     signs = [completion[key] for key in ("sign_accuracy", "rank_0_sign_accuracy")]
     right = ["-" if value is None else f"{value:.0%}" for value in signs]
     return (
-        f"The completion, on entries left out: rank {completion['rank']}, error {completion['error']:.2f}, sign right "
-        f"in {right[0]}; rank 0: {completion['rank_0_error']:.2f}, {right[1]}; their mean in place of all: "
-        f"{completion['spread']:.2f}."
+        f"The completion, on pairs left out: rank {completion['rank']}, error {completion['error']:.2f}, sign right "
+        f"in {right[0]}; rank 0: {completion['rank_0_error']:.2f}, {right[1]}; the mean of the others in place of "
+        f"all: {completion['mean_error']:.2f}."
     )
 
 

@@ -307,6 +307,14 @@ def test_numbers_in_training_may_be_written_as_texts(values):
     assert (args.learning_rate, args.num_train_epochs, args.max_steps) == (1e-4, 2.0, 3)
 
 
+@pytest.mark.parametrize("key", ["training", "encoder", "sampling", "methods"])
+def test_a_copy_with_values_that_it_would_not_train_with_is_refused(values, key):
+    read = Recipe.from_dict(values)
+    with pytest.raises(ValueError, match=f"another {key!r}.*Recipe.from_dict"):
+        read.model_copy(update={"only": [], key: {"learning_rate": 1.0}})
+    assert read.model_copy().training_arguments().learning_rate == read.training_arguments().learning_rate
+
+
 def test_a_mistake_in_an_override_names_the_override(values, folder):
     with pytest.raises(RecipeError) as caught:
         Recipe.load(write_recipe(folder, values), ["training.learning_rat=1"])

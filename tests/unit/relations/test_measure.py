@@ -1,6 +1,6 @@
 """Gains measured by runs of some tasks together: equal rows, runs that are kept, and what the command says."""
 
-import itertools
+import html
 import json
 
 import datasets
@@ -86,15 +86,17 @@ def test_relate_says_what_it_will_train_and_which_tasks_should_share_and_continu
     assert "2 of them are done" in shown
     assert len(calls) == 3 + 6
     assert calls[2] == calls[3]  # begun, stopped, and trained again
-    for word in ("opinion", "with slots", "(", "Completion, on entries left out: rank", "Groups that should share:"):
+    for word in ("opinion", "with slots", "(", "Completion, on pairs left out: rank"):
         assert word in shown
     found = json.loads((tmp_path / "out" / "relations.json").read_text())
     table = np.array(found["measured"], dtype=float)
     assert np.isfinite(table).sum() == 4
     assert np.isfinite(np.array(found["completed"], dtype=float)).sum() == 6
-    assert sorted(itertools.chain(*found["groups"])) == ["opinion", "slots", "stars"]
-    assert found["fragment"].strip() in shown
-    Recipe.from_dict({**values, **yaml.safe_load(found["fragment"])})
+    # Runs of a step measure nothing, and the command says so.
+    assert found["recommendation"].startswith("No grouping is supported by these measurements: ")
+    assert found["recommendation"] in shown
+    assert (found["groups"], found["left_out"], found["fragment"]) == ([], [], "")
+    assert html.escape(found["recommendation"]) in call("report", "out", "-o", "-").stdout
     assert not list((tmp_path / "out").rglob("*.safetensors"))
     assert "8 of them are done" in call("relate", *options, "--dry-run").stdout
     first = (tmp_path / "out" / "relations.json").read_bytes()
@@ -114,6 +116,7 @@ def test_gradients_of_one_run_or_of_an_earlier_one_say_which_tasks_help_which(va
     assert "1 run, 6 steps in all." in call(*options, "--steps", 3, "--dry-run").stdout
     shown = call(*options, "--steps", 3).stdout
     assert "A gain of 1 is the root mean square of all gains" in shown
+    assert "No grouping is supported by these measurements: gradients say what single steps do" in shown
     found = json.loads((tmp_path / "out" / "relations.json").read_text())
     table = np.array(found["measured"], dtype=float)
     assert np.isfinite(table).sum() == 6  # opinion and stars share rows, slots has its own

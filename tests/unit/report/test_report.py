@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
 from hf_mtl.cli import app
-from hf_mtl.relations import Relations
+from hf_mtl.relations import Relations, recommend
 from hf_mtl.report import read_run, render_report
 from hf_mtl.trainer import calibrate_task, write_calibration
 from tests import warm
@@ -246,7 +246,11 @@ def test_recipe_says_what_was_asked_for_and_which_dataset_labels_which_task(tmp_
 def test_a_table_of_gains_is_a_matrix_and_a_calibration_a_diagram_of_each_task_with_or_without_a_log(tmp_path):
     names = ["a", "b", "<c>"]
     gains = np.array([[np.nan, 1.5, np.nan], [2.0, np.nan, -0.5], [0.25, -3.0, np.nan]])
-    found = Relations.of_gains(gains, names, measure="subsets", score="loss", datasets={name: [name] for name in names})
+    found = Relations.of_gains(gains, names, measure="subsets", score="loss")
+    assert found.reasons  # five gains support nothing; the page of those that do is looked at
+    advice = recommend(found.completion.table, names)
+    fragment = advice.fragment(datasets={name: [name] for name in names})
+    found = dataclasses.replace(found, reasons=[], recommendation=advice, fragment=fragment)
     (tmp_path / "relations.json").write_text(json.dumps(found.to_dict()))
     model = model_without_dropout([TaskConfig(name, "sentiment", labels=["x", "y"]) for name in ("a", "b")])
     generator = np.random.default_rng(0)
@@ -264,6 +268,7 @@ def test_a_table_of_gains_is_a_matrix_and_a_calibration_a_diagram_of_each_task_w
     filled = found.completion.table[0, 2]
     for words in (
         "by subsets, in its loss",
+        "Groups that should share: a, b; ",
         ">+1.5</text>",
         ">-3.0</text>",
         f">({filled:+.1f})</text>",
