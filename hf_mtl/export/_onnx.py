@@ -20,7 +20,7 @@ from hf_mtl.export._folder import written_whole
 from hf_mtl.export._graph import TracedModel, needed, write_graph
 from hf_mtl.export._pictures import describe_pixels, made_up_pictures
 from hf_mtl.export._quantize import quantize_int8
-from hf_mtl.export._scores import TaskScores, check_scores, compare_scores
+from hf_mtl.export._scores import TaskScores, check_scores, compare_scores, score_all
 from hf_mtl.heads import Head
 from hf_mtl.inference import make_answerer
 from hf_mtl.model import MultiTaskModel, refuse_adapters
@@ -123,6 +123,14 @@ def export_onnx(
         raise UserError(
             f"Task {of_pictures[0]!r}: quantize={quantize!r} is for tasks of texts. Leave it out for pictures."
         )
+    expected = {}
+    if check is not None:
+        was_training = model.training
+        try:
+            answerer = make_answerer(model, tokenizer, tasks=names, image_processor=image_processor)
+            expected = score_all(answerer, heads, check)
+        finally:
+            model.train(was_training)
     precision = quantize or "float32"
     facts: dict[str, Any] = {"inputs": [], "max_length": 0, "pad_token_id": 0}
     batches: list[Any] = []
@@ -160,12 +168,7 @@ def export_onnx(
         write_text_whole(unfinished / "tasks.json", description.to_json())
         scores: dict[str, TaskScores] = {}
         if check is not None:
-            was_training = model.training
-            try:
-                torch_answers = make_answerer(model, tokenizer, tasks=names, image_processor=image_processor)
-                scores = compare_scores(torch_answers, OnnxPredictor(unfinished).answerer(), heads, check)
-            finally:
-                model.train(was_training)
+            scores = compare_scores(expected, OnnxPredictor(unfinished).answerer(), heads, check)
             check_scores(scores, most_lost)
         write_text_whole(unfinished / "README.md", onnx_card(chosen, precision, scores))
         size = sum(path.stat().st_size for path in unfinished.glob("*.onnx*"))

@@ -17,8 +17,10 @@ from hf_mtl.trainer import TaskScorer
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference import Answerer
 
-__all__ = ["TaskScores", "check_scores", "compare_scores", "score_rows"]
+__all__ = ["TaskScores", "check_scores", "compare_scores", "score_all", "score_rows"]
 
+#: By task its main metric, the rows scored and the score.
+Scores = dict[str, tuple[str, int, float]]
 #: Rows that are answered at a time.
 _ROWS = 512
 
@@ -42,9 +44,7 @@ class TaskScores:
     lost: float
 
 
-def score_rows(
-    answerer: Answerer, heads: Mapping[str, Head], datasets: Mapping[str, Dataset]
-) -> dict[str, tuple[str, int, float]]:
+def score_rows(answerer: Answerer, heads: Mapping[str, Head], datasets: Mapping[str, Dataset]) -> Scores:
     """Return for each task that a dataset labels its main metric, the rows scored and the score.
 
     Args:
@@ -80,20 +80,26 @@ def score_rows(
     }
 
 
-def compare_scores(
-    model: Answerer, graph: Answerer, heads: Mapping[str, Head], datasets: Mapping[str, Dataset]
-) -> dict[str, TaskScores]:
-    """Score model and graph on the same rows: see `score_rows`.
+def score_all(model: Answerer, heads: Mapping[str, Head], datasets: Mapping[str, Dataset]) -> Scores:
+    """Score a model, all of whose tasks must be labelled: see `score_rows`.
 
     Raises:
-        ValueError: If a task of the graph has no labelled rows: its answers would be unchecked.
+        ValueError: If a task has no labelled rows: the answers of its graph would be unchecked.
     """
-    ours, theirs = (score_rows(answerer, heads, datasets) for answerer in (model, graph))
-    if missing := [name for name in heads if name not in ours]:
+    found = score_rows(model, heads, datasets)
+    if missing := [name for name in heads if name not in found]:
         raise UserError(
             f"Tasks {listed(missing)}: no dataset of the check has rows with their labels. Add such rows, or export "
             "the other tasks."
         )
+    return found
+
+
+def compare_scores(
+    ours: Scores, graph: Answerer, heads: Mapping[str, Head], datasets: Mapping[str, Dataset]
+) -> dict[str, TaskScores]:
+    """Score a graph on the rows that its model was scored on: see `score_all`."""
+    theirs = score_rows(graph, heads, datasets)
     found = {}
     for name, (metric, rows, score) in ours.items():
         sign = -1 if metric in METRICS and not METRICS[metric].greater_is_better else 1

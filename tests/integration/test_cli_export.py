@@ -22,7 +22,7 @@ TASKS = [
 def model_folder(tmp_path_factory, tokenizer):
     folder = tmp_path_factory.mktemp("model")
     torch.manual_seed(0)
-    model = MultiTaskModel.from_encoder(tiny_encoder(), TASKS)
+    model = MultiTaskModel.from_encoder(tiny_encoder(num_hidden_layers=1), TASKS)
     for parameter in model.heads.parameters():  # clear decisions
         parameter.data.add_(torch.randn_like(parameter) * 0.5)
     model.save_pretrained(folder)

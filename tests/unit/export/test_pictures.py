@@ -33,7 +33,10 @@ PICTURES = [read_picture(value) for value in colours(5)["image"]]
 
 
 def model_of(tasks, family="dinov2"):
-    encoders = {"text": tiny_encoder(), "image": tiny_image_encoder(family)}
+    encoders = {
+        "text": tiny_encoder(num_hidden_layers=1),
+        "image": tiny_image_encoder(family, num_hidden_layers=1),
+    }
     torch.manual_seed(1)
     with_texts = any(task.type == "sentiment" for task in tasks)
     model = MultiTaskModel.from_encoder(encoders if with_texts else encoders["image"], tasks)

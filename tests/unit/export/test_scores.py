@@ -4,7 +4,7 @@ import pytest
 from datasets import Dataset
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
-from hf_mtl.export._scores import TaskScores, check_scores, compare_scores, score_rows
+from hf_mtl.export._scores import TaskScores, check_scores, compare_scores, score_all, score_rows
 from hf_mtl.inference import make_answerer
 from tests.encoders import tiny_encoder
 
@@ -46,8 +46,8 @@ def test_rows_are_scored_as_the_trainer_scores_them(model, tokenizer, tmp_path):
 def test_a_task_without_labelled_rows_is_named(model, tokenizer):
     answerer = make_answerer(model, tokenizer)
     with pytest.raises(ValueError, match="Tasks 'tags': no dataset of the check"):
-        compare_scores(answerer, answerer, model.task_heads, {"texts": DATA["texts"]})
-    same = compare_scores(answerer, answerer, model.task_heads, DATA)
+        score_all(answerer, model.task_heads, {"texts": DATA["texts"]})
+    same = compare_scores(score_all(answerer, model.task_heads, DATA), answerer, model.task_heads, DATA)
     assert {task.lost for task in same.values()} == {0.0}
 
 

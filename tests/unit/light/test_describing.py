@@ -94,7 +94,7 @@ def test_head_of_ones_own_with_known_answers_leaves_under_its_own_type(tmp_path,
     pytest.importorskip("onnxruntime", reason="needs the extra onnx")
     pytest.importorskip("onnxscript", reason="needs the extra onnx")
     task = TaskConfig("feel", "mood", labels=["bad", "good"])
-    model = MultiTaskModel.from_encoder(tiny_encoder(), [task], heads={"mood": Mood})
+    model = MultiTaskModel.from_encoder(tiny_encoder(num_hidden_layers=1), [task], heads={"mood": Mood})
     export_onnx(model, tokenizer, tmp_path / "out")
     answer = OnnxPredictor(tmp_path / "out")("bob is good", top_k=1)["feel"]
     assert list(answer) == ["label", "score", "scores", "polarity"]
