@@ -21,13 +21,16 @@ from typing import Any
 
 from contestants import PAIR
 from contestants import TASKS as SIX
+from datasets import Dataset
 from generated import inputs
 from real_data import Task, load_folder, task_config
 from reporting import parse, report, run_missing
 from stock import StockRun
 from transformers import AutoTokenizer, set_seed
 
-from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
+from hf_mtl.distillation import store_predictions
+from hf_mtl.validation import cross_validate
 
 TAGGING = "token-classification"
 SETS: dict[str, dict[str, Task]] = {
@@ -123,6 +126,44 @@ def stock(options: argparse.Namespace, task: Task, seed: int, work: str) -> dict
     return {"values": [side.test(trainer)[task.metric]], "seconds": seconds, "parameters": parameters}
 
 
+def prepared(
+    options: argparse.Namespace, tasks: Mapping[str, Task], branch_of: Callable[[Task], str | None] | None = None
+) -> tuple[list[TaskConfig], dict[str, dict[str, Dataset]]]:
+    """Return the tasks and their rows by split as hf_mtl takes them."""
+    configs, splits = [], {"train": {}, "validation": {}, "test": {}}
+    for name, task in tasks.items():
+        parts = load_folder(Path(options.data) / task.folder, **limits(options))
+        configs.append(task_config(name, task, parts, branch=branch_of(task) if branch_of else None))
+        renamed = {**task.renamed, task.target: name}
+        for split, rows in splits.items():
+            rows[name] = parts[split].select_columns(list(renamed)).rename_columns(renamed)
+    return configs, splits
+
+
+def trained(
+    options: argparse.Namespace,
+    configs: Sequence[TaskConfig],
+    splits: Mapping[str, Mapping[str, Dataset]],
+    layers: int,
+    extra: Mapping[str, Any],
+    seed: int,
+    work: str,
+) -> MultiTaskTrainer:
+    """Train one model for some tasks, on the rows of theirs."""
+    branches = {config.branch: layers for config in configs if config.branch}
+    own = [config.name for config in configs]
+    set_seed(seed)
+    trainer = MultiTaskTrainer(
+        MultiTaskModel.from_encoder(options.encoder, configs, branches=branches or None),
+        MultiTaskTrainingArguments(**training_arguments(options, work, seed), seed=seed, max_length=256, **extra),
+        {name: splits["train"][name] for name in own},
+        {name: splits["validation"][name] for name in own},
+        AutoTokenizer.from_pretrained(options.encoder),
+    )
+    trainer.train()
+    return trainer
+
+
 def ours(
     options: argparse.Namespace,
     tasks: Mapping[str, Task],
@@ -133,31 +174,67 @@ def ours(
     work: str,
 ) -> dict[str, Any]:
     """Train one model for some tasks and test it."""
-    configs, splits, branches = [], {"train": {}, "validation": {}, "test": {}}, {}
-    for name, task in tasks.items():
-        parts = load_folder(Path(options.data) / task.folder, **limits(options))
-        branch = branch_of(task) if branch_of else None
-        if branch is not None:
-            branches[branch] = layers
-        configs.append(task_config(name, task, parts, branch=branch))
-        renamed = {**task.renamed, task.target: name}
-        for split, rows in splits.items():
-            rows[name] = parts[split].select_columns(list(renamed)).rename_columns(renamed)
-    set_seed(seed)
-    trainer = MultiTaskTrainer(
-        MultiTaskModel.from_encoder(options.encoder, configs, branches=branches or None),
-        MultiTaskTrainingArguments(**training_arguments(options, work, seed), seed=seed, max_length=256, **extra),
-        splits["train"],
-        splits["validation"],
-        AutoTokenizer.from_pretrained(options.encoder),
-    )
+    configs, splits = prepared(options, tasks, branch_of)
     started = time.perf_counter()
-    trainer.train()
+    trainer = trained(options, configs, splits, layers, extra, seed, work)
     seconds = time.perf_counter() - started
     test = trainer.evaluate(splits["test"], metric_key_prefix="test")
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     values = [test[f"test_{name}_{task.metric}"] for name, task in tasks.items()]
     return {"values": values, "seconds": seconds, "parameters": parameters}
+
+
+def by_singles(options: argparse.Namespace, tasks: Mapping[str, Task], seed: int, work: str) -> Path:
+    """Train one model a task, and store what each thinks of its own training rows."""
+    configs, splits = prepared(options, tasks)
+    teachers, file = {}, Path(work) / f"singles-{seed}.parquet"
+    for config in configs:
+        teachers[config.name] = str(Path(work) / f"single-{seed}-{config.name}")
+        trained(options, [config], splits, 0, {}, seed, work).save_model(teachers[config.name])
+    store_predictions(teachers, splits["train"], configs, file, max_length=256, progress=False)
+    return file
+
+
+def by_folds(options: argparse.Namespace, tasks: Mapping[str, Task], seed: int, work: str) -> Path:
+    """Train one model of all tasks for each of three folds, and store what each thinks of the rows it has not seen."""
+    configs, splits = prepared(options, tasks)
+    datasets: dict[str, Any] = {}
+    for name in tasks:
+        files = {split: str(Path(work) / f"{name}-{split}.parquet") for split in ("train", "validation")}
+        for split, file in files.items():
+            splits[split][name].to_parquet(file)
+        columns = {column: column for column in splits["train"][name].column_names}
+        datasets[name] = {"load": {"path": "parquet", "data_files": files}, "columns": columns}
+    own = {config.name: {k: v for k, v in config.to_dict().items() if k in ("type", "labels")} for config in configs}
+    training = {**training_arguments(options, work, seed), "seed": seed, "max_length": 256}
+    recipe = {"encoder": options.encoder, "datasets": datasets, "tasks": own, "training": training}
+    folder = Path(work) / f"folds-{seed}"
+    cross_validate(recipe, folder, folds=3, progress=False)
+    return folder / "oof.parquet"
+
+
+def distilled(
+    options: argparse.Namespace,
+    tasks: Mapping[str, Task],
+    answers: Callable[[argparse.Namespace, Mapping[str, Task], int, str], Path],
+    annealing: str,
+    seed: int,
+    work: str,
+) -> dict[str, Any]:
+    """Train one model of all tasks from teachers' stored answers; its seconds include theirs."""
+    started = time.perf_counter()
+    method = {"distillation": {"teachers": str(answers(options, tasks, seed, work)), "annealing": annealing}}
+    before = time.perf_counter() - started
+    found = ours(options, tasks, None, 0, {"methods": method}, seed, work)
+    return {**found, "seconds": found["seconds"] + before}
+
+
+#: Sides of one model that learns from teachers: whose answers, and whether the teacher's share falls.
+DISTILLED = {
+    f"distilled, {name}, {annealing}": (answers, annealing)
+    for name, answers in (("singles", by_singles), ("folds", by_folds))
+    for annealing in ("linear", "constant")
+}
 
 
 def planned(options: argparse.Namespace, work: str) -> dict[tuple[Any, ...], Callable[[], dict[str, Any]]]:
@@ -178,6 +255,9 @@ def planned(options: argparse.Namespace, work: str) -> dict[tuple[Any, ...], Cal
         for side in options.only:
             if side in SHARED:
                 add(side, list(tasks), seed, partial(ours, options, tasks, *SHARED[side], seed, work))
+                continue
+            if side in DISTILLED:
+                add(side, list(tasks), seed, partial(distilled, options, tasks, *DISTILLED[side], seed, work))
                 continue
             for name, task in tasks.items():
                 if side == "stock":
@@ -227,7 +307,9 @@ def main() -> None:
     parser = parse(__doc__)
     parser.add_argument("--set", choices=SETS, default="six")
     parser.add_argument("--seeds", type=int, nargs="*", default=[1])
-    parser.add_argument("--only", nargs="*", choices=[*SINGLE, *SHARED], default=["stock", "alone", "plain"])
+    parser.add_argument(
+        "--only", nargs="*", choices=[*SINGLE, *SHARED, *DISTILLED], default=["stock", "alone", "plain"]
+    )
     parser.add_argument("--rows", type=int, default=100_000, help="the most training rows of a task")
     parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
@@ -240,7 +322,11 @@ def main() -> None:
         return
     with inputs(parser, options) as folder:
         if options.quick:
-            options.rows, options.epochs, options.only = 40, 1.0, ["stock", "alone", "plain", "tagging 1"]
+            options.rows, options.epochs, options.only = (
+                40,
+                1.0,
+                ["stock", "alone", "plain", "tagging 1", "distilled, folds, linear"],
+            )
         output = options.output or Path(folder) / "sharing.jsonl"
         run_missing(output, planned(options, folder), KEYS)
         show(output)
