@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test tests test-light test-demo test-trackers test-spark test-sharded docs examples fast lint style types upstream bench clean
+.PHONY: help demo test tests test-light test-demo test-trackers test-spark test-sharded test-tensorflow docs examples fast lint style types upstream bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo "make test-trackers TensorBoard, trackio, MLflow and W&B, read back; needs pip's index"
 	@echo "make test-spark examples/spark.py on a local Spark; needs Java and pip's index"
 	@echo "make test-sharded FSDP2 on two processes, which accelerate is made to shard on CPUs"
+	@echo "make test-tensorflow SavedModels, made and opened by TensorFlow; needs pip's index"
 	@echo "make docs    the documentation as a site, build/site/index.html; its tools come through pip's index, once"
 	@echo "make examples the scripts of examples/, on the demo's model and on data that they make"
 	@echo "make upstream Transformers' own test suites on our model; fetches them through pip; 10 to 20 minutes"
@@ -109,6 +110,16 @@ test-spark: build/spark/bin/python
 # Not a part of make test: it takes 20 seconds and overrides what is private to accelerate.
 test-sharded: $(INSTALLED)
 	HF_MTL_TEST_SHARDED=1 OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/unit/trainer/test_sharded.py
+
+# TensorFlow alone: it would move versions of the tests' environment.
+build/tensorflow/bin/python:
+	$(PYTHON3) -m venv build/tensorflow
+	build/tensorflow/bin/python -m pip install --quiet "tensorflow-cpu>=2.21" "onnx>=1.18"
+
+# Not a part of make test: it needs pip's index, and takes minutes.
+test-tensorflow: $(INSTALLED) build/tensorflow/bin/python
+	HF_MTL_TEST_TENSORFLOW=$(CURDIR)/build/tensorflow/bin/python OMP_NUM_THREADS=1 \
+		$(PYTHON) -m pytest tests/unit/export/test_tensorflow.py
 
 # Only the first build asks pip's index; the site is built from files alone, and a link that leads nowhere fails it.
 build/site-tools/bin/python:

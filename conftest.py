@@ -8,6 +8,9 @@ import pytest
 
 from tests.conftest import encoder_folder, tokenizer  # noqa: F401  # fixtures of the suite, here for doctests
 
+#: Run by a Python that has TensorFlow, which the tests' environment has not.
+collect_ignore = ["hf_mtl/export/_saved_model/convert.py", "hf_mtl/export/_saved_model/operators.py"]
+
 # Until all is imported: what is imported is there until the end, and to look through it again and again took a quarter
 # of the time until the first test.
 gc.disable()

@@ -71,6 +71,11 @@ class OnnxPredictor:
         self.tokenizer = self._read_tokenizer() if description.inputs else None
 
     def _opened(self, file: str) -> Any:
+        if file.endswith(".pb"):
+            raise UserError(
+                f"{str(self._folder)!r} holds a SavedModel of TensorFlow, and answers are made of an ONNX graph. Write "
+                "one with hf-mtl export MODEL OUT --to onnx."
+            )
         with library_errors_name(str(self._folder / file)):
             return _needed("onnxruntime").InferenceSession(
                 str(self._folder / file), self._options, providers=self._providers

@@ -1,4 +1,4 @@
-"""``hf-mtl export``: a task as a stock Transformers folder, or all tasks as one ONNX graph."""
+"""``hf-mtl export``: a task as a stock Transformers folder, or all tasks as an ONNX graph or a SavedModel."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hf_mtl_light.errors import UserError
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from hf_mtl.data import Row
     from hf_mtl.export import OnnxReport
     from hf_mtl.model import MultiTaskModel
 
@@ -23,6 +24,7 @@ __all__ = ["export"]
 class _Form(str, Enum):
     transformers = "transformers"
     onnx = "onnx"
+    tensorflow = "tensorflow"
 
 
 class _Quantization(str, Enum):
@@ -34,13 +36,13 @@ def export(
     output: Path = typer.Argument(metavar="OUT", help="The folder to write.", show_default=False),
     to: _Form = typer.Option(..., "--to", help="What to write.", show_default=False),
     task: list[str] | None = typer.Option(
-        None, help="The task; ONNX takes several (repeat it), all by default.", show_default=False
+        None, help="The task; graphs take several (repeat it), all by default.", show_default=False
     ),
     quantize: _Quantization | None = typer.Option(
         None, help="Weights in 8 bits: a quarter of the size, faster on CPUs. ONNX only.", show_default=False
     ),
     texts: Path | None = typer.Option(
-        None, help="Texts to compare graph and model on, as hf-mtl predict reads them. ONNX only.", show_default=False
+        None, help="Texts to compare graph and model on, as hf-mtl predict reads them.", show_default=False
     ),
     check: Path | None = typer.Option(
         None,
@@ -55,21 +57,32 @@ def export(
         help="The most hundredths of its metric that a task may lose there, else nothing is written: 1 by default.",
         show_default=False,
     ),
+    tensorflow_python: Path | None = typer.Option(
+        None,
+        help="The Python of an environment with tensorflow and onnx, which SavedModels are made in; this one by "
+        "default. TensorFlow only.",
+        show_default=False,
+    ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier export in OUT."),
 ) -> None:
-    """Write a task as a stock Transformers model, or all tasks as one ONNX graph.
+    """Write a task as a stock Transformers model, or all tasks as one ONNX graph or one SavedModel of TensorFlow.
 
-    The one loads where hf-mtl is not installed, the other answers where torch is not (hf_mtl_light.OnnxPredictor). OUT
-    appears whole or not at all.
+    The first loads where hf-mtl is not installed, the others answer where torch is not (hf_mtl_light.OnnxPredictor).
+    OUT appears whole or not at all.
     """
     from hf_mtl.cli._files import check_readable
     from hf_mtl.cli._model import image_processor_of, load_model
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
-    from hf_mtl.export import check_folder, export_transformers
+    from hf_mtl.export import check_folder, export_tensorflow, export_transformers
 
-    for name, value in (("--quantize", quantize), ("--texts", texts), ("--check", check)):
-        if to is _Form.transformers and value is not None:
-            raise UserError(f"{name} is for --to onnx. Leave it out.")
+    for name, value, forms in (
+        ("--quantize", quantize, ["onnx"]),
+        ("--texts", texts, ["onnx", "tensorflow"]),
+        ("--check", check, ["onnx"]),
+        ("--tensorflow-python", tensorflow_python, ["tensorflow"]),
+    ):
+        if value is not None and to.value not in forms:
+            raise UserError(f"{name} is for --to {' and --to '.join(forms)}. Leave it out.")
     if check is None and (most_lost is not None or split is not Split.validation):
         name = "--split" if most_lost is None else "--most-lost"
         raise UserError(f"{name} is for --check RECIPE. Give the recipe, or leave it out.")
@@ -78,7 +91,7 @@ def export(
     check_folder(output, overwrite, source=model)
     with quiet_libraries():
         loaded, tokenizer = load_model(model, merge_adapters=True)
-        names = _task_names(task, list(loaded.task_heads), several=to is _Form.onnx)
+        names = _task_names(task, list(loaded.task_heads), several=to is not _Form.transformers)
         console = stdout_console()
         if to is _Form.transformers:
             processor = image_processor_of(loaded)
@@ -93,6 +106,11 @@ def export(
             if most_lost is not None:
                 judged["most_lost"] = most_lost
         try:
+            if to is _Form.tensorflow:
+                given = {"tasks": names, "texts": _rows(texts), "python": tensorflow_python, "overwrite": overwrite}
+                _show(export_tensorflow(loaded, tokenizer, output, **given))  # type: ignore[arg-type]
+                console.print(f"SavedModel, tokenizer and tasks.json are in {output}", markup=False, soft_wrap=True)
+                return
             processor = image_processor_of(loaded)
             report = _export_onnx(loaded, tokenizer, output, names, quantize, texts, overwrite, processor, **judged)
         except ImportError as error:
@@ -124,29 +142,35 @@ def _export_onnx(
     image_processor: object,
     **judged: Any,
 ) -> OnnxReport:
-    from hf_mtl.cli._reading import BadRow, RowReader
     from hf_mtl.export import export_onnx
 
-    rows = None
-    if texts is not None:
-        rows = []
-        for read in RowReader(texts):
-            if isinstance(read, BadRow):
-                raise UserError(read.message)
-            rows.append(read.row)
-        if not rows:
-            raise UserError(f"{texts}: holds no texts.")
     return export_onnx(
         model,  # type: ignore[arg-type]
         tokenizer,  # type: ignore[arg-type]
         output,
         tasks=names,
         quantize=None if quantize is None else quantize.value,
-        texts=rows,
+        texts=_rows(texts),
         overwrite=overwrite,
         image_processor=image_processor,
         **judged,
     )
+
+
+def _rows(texts: Path | None) -> list[Row] | None:
+    """Return the texts to compare on."""
+    from hf_mtl.cli._reading import BadRow, RowReader
+
+    if texts is None:
+        return None
+    rows = []
+    for read in RowReader(texts):
+        if isinstance(read, BadRow):
+            raise UserError(read.message)
+        rows.append(read.row)
+    if not rows:
+        raise UserError(f"{texts}: holds no texts.")
+    return rows
 
 
 def _labelled(model: MultiTaskModel, names: list[str], recipe: Path, split: Split) -> dict[str, Dataset]:

@@ -10,7 +10,7 @@ from hf_mtl.configuration import TaskConfig
 from hf_mtl.export._scores import TaskScores
 from hf_mtl.heads import kind_of
 
-__all__ = ["onnx_card", "stock_card"]
+__all__ = ["onnx_card", "stock_card", "tensorflow_card"]
 
 
 def stock_card(task: TaskConfig, class_name: str) -> str:
@@ -44,6 +44,19 @@ def onnx_card(tasks: Sequence[TaskConfig], precision: str, scores: Mapping[str, 
         "read.\n\n"
         "```python\nfrom hf_mtl_light import OnnxPredictor  # needs onnxruntime, tokenizers, numpy\n\n"
         f'predictor = OnnxPredictor("path/of/this/folder")\n```\n\n{lines}\n{_table(scores or {})}'
+    )
+
+
+def tensorflow_card(tasks: Sequence[TaskConfig]) -> str:
+    """Return the card of a SavedModel."""
+    lines = "\n".join(f"- `{task.name}` ({task.type}). {_labels(task)}" for task in tasks)
+    return (
+        "---\nlibrary_name: keras\ntags: [hf-mtl, tf]\n---\n\n"
+        f"# {', '.join(task.name for task in tasks)}\n\nOne SavedModel of TensorFlow (float32) that answers all tasks "
+        "in one pass, exported from a multi-task model with hf-mtl. Its signature takes token ids; `tasks.json` says "
+        "how inputs and logits are to be read.\n\n"
+        '```python\nimport tensorflow as tf\n\nserve = tf.saved_model.load("path/of/this/folder").signatures'
+        f'["serving_default"]\n```\n\n{lines}\n'
     )
 
 

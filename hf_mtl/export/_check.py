@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from hf_mtl.data import MultiTaskCollator, Row
 from hf_mtl.export._graph import TracedModel
 from hf_mtl_light import TaskDescription
 
-__all__ = ["Agreement", "compare", "made_up_batches"]
+__all__ = ["Agreement", "batches_of", "compare", "made_up_batches"]
 
 Batch = dict[str, torch.Tensor]
 
@@ -60,6 +61,16 @@ def made_up_batches(inputs: Sequence[str], vocabulary: int, longest: int, specia
         given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
         batches.append({name: given[name] for name in inputs})
     return batches
+
+
+def batches_of(
+    collator: MultiTaskCollator, texts: Sequence[Row] | None, inputs: Sequence[str], vocabulary: int
+) -> list[Batch]:
+    """Return batches of texts, 32 each, or of random tokens where there are none: see `made_up_batches`."""
+    if texts is None:
+        return made_up_batches(inputs, vocabulary, collator.max_length, collator.tokenizer.all_special_ids)
+    encoded = (collator.encode(texts[start : start + 32])[0] for start in range(0, len(texts), 32))
+    return [{name: batch[name] for name in inputs} for batch in encoded]
 
 
 def compare(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
@@ -15,7 +14,7 @@ from hf_mtl._names import listed
 from hf_mtl.data import MultiTaskCollator, Row, check_processors, longest_input
 from hf_mtl.encoder import check_finite
 from hf_mtl.export._card import onnx_card
-from hf_mtl.export._check import Agreement, compare, made_up_batches
+from hf_mtl.export._check import Agreement, batches_of, compare
 from hf_mtl.export._folder import written_whole
 from hf_mtl.export._graph import TracedModel, needed, write_graph
 from hf_mtl.export._pictures import describe_pixels, made_up_pictures
@@ -43,7 +42,7 @@ LEAST_AGREEMENT = 0.8
 
 @dataclass(frozen=True)
 class OnnxReport:
-    """What an export to ONNX wrote, and how it compares with the model.
+    """What an export of a graph wrote, to ONNX or TensorFlow, and how it compares with the model.
 
     Args:
         tasks: For each task its largest difference and its equal decisions.
@@ -151,7 +150,7 @@ def export_onnx(
                 "truncation_side": tokenizer.truncation_side,
                 "vocabulary": vocabulary_digest(tokenizer.backend_tokenizer),
             }
-            batches = _batches(collator, texts, inputs, model.config.get_text_config().vocab_size)
+            batches = batches_of(collator, texts, inputs, model.config.get_text_config().vocab_size)
             found |= compare(traced, session, [_description(heads[name]) for name in of_texts], batches)
             tokenizer.save_pretrained(unfinished)
         if of_pictures:
@@ -201,14 +200,6 @@ def _graph(
 
 def _id(value: Any) -> int | None:
     return None if value is None else int(value)
-
-
-def _batches(
-    collator: MultiTaskCollator, texts: Sequence[Row] | None, inputs: Sequence[str], vocabulary: int
-) -> list[dict[str, torch.Tensor]]:
-    if texts is None:
-        return made_up_batches(inputs, vocabulary, collator.max_length, collator.tokenizer.all_special_ids)
-    return [collator.encode(texts[start : start + 32])[0] for start in range(0, len(texts), 32)]
 
 
 def _description(head: Head) -> TaskDescription:

@@ -17,6 +17,8 @@ WRITERS = {
     "hf_mtl/cli/_model.py": ({"save_pretrained"}, "writes in a folder whose files are moved when whole"),
     "hf_mtl/export/_graph.py": ({"save"}, "writes in a folder that is renamed when it is whole"),
     "hf_mtl/export/_quantize.py": ({"quantize_dynamic"}, "writes in a folder that is renamed when it is whole"),
+    "hf_mtl/export/_saved_model/convert.py": ({"savez"}, "writes in a folder that is renamed when it is whole"),
+    "hf_mtl/export/_tensorflow.py": ({"savez"}, "writes in a folder that is renamed when it is whole"),
     "hf_mtl/hub/_clean.py": ({"copyfile", "link"}, "makes a copy to upload, which nobody else reads"),
     "hf_mtl/hub/_model.py": ({"copyfile", "save_pretrained"}, "adds to a copy to upload, which nobody else reads"),
     "hf_mtl/model/_adapter_folder.py": (
