@@ -1,5 +1,7 @@
 """Accuracy of class ids."""
 
+from sklearn.metrics import accuracy_score
+
 from hf_mtl.metrics._confusion import Cells, ClassMetric
 from hf_mtl.metrics._row_statistics import RowStatistic, mean_of_rows
 
@@ -22,4 +24,5 @@ class Accuracy(ClassMetric):
         return mean_of_rows(lambda p, r: p == r) if key == "accuracy" else None
 
     def _score(self, cells: Cells[int]) -> dict[str, float]:
-        return {"accuracy": cells.accuracy()}
+        accuracy = accuracy_score(cells.references, cells.predictions, sample_weight=cells.counts)
+        return {"accuracy": float(accuracy)}

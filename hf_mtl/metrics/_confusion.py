@@ -33,26 +33,6 @@ class Cells(Generic[LabelT]):
     predictions: list[LabelT]
     counts: list[int]
 
-    def accuracy(self) -> float:
-        """Return the share of items that are right."""
-        cells = zip(self.references, self.predictions, self.counts, strict=True)
-        return sum(count for true, predicted, count in cells if true == predicted) / sum(self.counts)
-
-    def sums(self) -> Numbers:
-        """Return right, predicted and true items of each class that occurs, [1, 3 C], as `f1_by_class` takes them.
-
-        scikit-learn's own scores take 2 ms each to look at what they are given, whatever its size.
-        """
-        labels: dict[Any, int] = {
-            label: number for number, label in enumerate(sorted({*self.references, *self.predictions}))
-        }
-        right, predicted, true = np.zeros((3, len(labels)))
-        for reference, prediction, count in zip(self.references, self.predictions, self.counts, strict=True):
-            true[labels[reference]] += count
-            predicted[labels[prediction]] += count
-            right[labels[reference]] += count * (reference == prediction)
-        return np.concatenate([right, predicted, true])[None]
-
 
 class ConfusionMetric(StreamingMetric, Generic[LabelT]):
     """Count (reference, prediction) pairs and score the counts.
@@ -131,10 +111,3 @@ def f1_by_class(sums: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     """Return [S, C]: F1, predicted rows and true rows of each class."""
     right, predicted, true = np.split(sums, 3, axis=1)
     return divided(2 * right, predicted + true), predicted, true
-
-
-def macro_f1(sums: Numbers) -> Numbers:
-    """Return [S]: the mean F1 of the classes that occur."""
-    f1, predicted, true = f1_by_class(sums)
-    occurs = predicted + true > 0
-    return divided((f1 * occurs).sum(1), occurs.sum(1).astype(np.float64))

@@ -1,6 +1,9 @@
 """F1 of class ids, averaged over classes in three ways."""
 
-from hf_mtl.metrics._confusion import Cells, ClassMetric, counts_of_classes, f1_by_class, macro_f1
+import numpy as np
+from sklearn.metrics import f1_score
+
+from hf_mtl.metrics._confusion import Cells, ClassMetric, counts_of_classes, f1_by_class
 from hf_mtl.metrics._row_statistics import Numbers, RowStatistic, divided, mean_of_rows
 
 
@@ -25,16 +28,24 @@ class F1(ClassMetric):
         """Return what single rows add to a score: see `StreamingMetric.row_statistic`."""
         if key == "f1_micro":  # for one class per row the accuracy
             return mean_of_rows(lambda p, r: p == r)
-        value = {"f1_macro": macro_f1, "f1_weighted": _weighted}.get(key)
+        value = {"f1_macro": _macro, "f1_weighted": _weighted}.get(key)
         return None if value is None else counts_of_classes(num_classes, value)
 
     def _score(self, cells: Cells[int]) -> dict[str, float]:
-        sums = cells.sums()
         return {
-            "f1_macro": float(macro_f1(sums)[0]),
-            "f1_micro": cells.accuracy(),
-            "f1_weighted": float(_weighted(sums)[0]),
+            f"f1_{average}": float(
+                f1_score(
+                    cells.references, cells.predictions, average=average, sample_weight=cells.counts, zero_division=0.0
+                )
+            )
+            for average in ("macro", "micro", "weighted")
         }
+
+
+def _macro(sums: Numbers) -> Numbers:
+    f1, predicted, true = f1_by_class(sums)
+    occurs = predicted + true > 0
+    return divided((f1 * occurs).sum(1), occurs.sum(1).astype(np.float64))
 
 
 def _weighted(sums: Numbers) -> Numbers:

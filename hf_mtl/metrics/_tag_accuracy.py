@@ -1,8 +1,9 @@
 """Accuracy and F1 of single tags, such as parts of speech."""
 
 import numpy.typing as npt
+from sklearn.metrics import accuracy_score, f1_score
 
-from hf_mtl.metrics._confusion import Cells, ConfusionMetric, macro_f1
+from hf_mtl.metrics._confusion import Cells, ConfusionMetric
 from hf_mtl.metrics._row_statistics import RowStatistic, share_of_items
 from hf_mtl.metrics._tag_rows import paired_tag_rows
 from hf_mtl_light.errors import UserError
@@ -34,7 +35,11 @@ class TagAccuracy(ConfusionMetric[str]):
         return len(rows)
 
     def _score(self, cells: Cells[str]) -> dict[str, float]:
-        return {"accuracy": cells.accuracy(), "f1_macro": float(macro_f1(cells.sums())[0])}
+        scored = {"y_true": cells.references, "y_pred": cells.predictions, "sample_weight": cells.counts}
+        return {
+            "accuracy": float(accuracy_score(**scored)),
+            "f1_macro": float(f1_score(**scored, average="macro", zero_division=0.0)),
+        }
 
     def _result(self) -> dict[str, float]:
         if not self._counts:
