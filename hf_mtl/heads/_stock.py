@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -223,6 +223,43 @@ class PlainClassifier(nn.Module):
         return logits
 
 
+class _StockLayers(NamedTuple):
+    """What a stock class puts on its encoder.
+
+    Args:
+        stock: The stock model, without its encoder.
+        encoder_name: The encoder's name in it.
+        pooler: The encoder's pooler, where the class reads one.
+        activation: What follows it, where the family keeps the two apart.
+    """
+
+    stock: PreTrainedModel
+    encoder_name: str
+    pooler: nn.Module | None
+    activation: nn.Module | None
+
+
+#: Layers without values, by all that they depend on: to build a stock model takes ten times as long as to copy them.
+_known_layers: dict[tuple[Any, ...], _StockLayers] = {}
+
+
+def _stock_layers(kind: StockKind, config: PreTrainedConfig) -> _StockLayers:
+    """Return what the stock class of a config puts on its encoder, on the meta device and without values."""
+    key = kind, type(config), config.to_json_string(use_diff=False), torch.get_default_dtype()
+    if key not in _known_layers:
+        if len(_known_layers) > 64:
+            _known_layers.clear()
+        stock = _built(stock_class(kind, config), config)
+        if kind == "mask":
+            tie_output(stock)
+        name = encoder_name(stock)
+        encoder = stock._modules.pop(name)
+        is_pooled = kind in ("sequence", "choice")
+        pooler, activation = (getattr(encoder, n, None) if is_pooled else None for n in ("pooler", "pooler_activation"))
+        _known_layers[key] = _StockLayers(stock, name, pooler, None if pooler is None else activation)
+    return copy.deepcopy(_known_layers[key])
+
+
 def _built(cls: type[PreTrainedModel], config: PreTrainedConfig) -> PreTrainedModel:
     """Return a stock model without values, whose encoder will be put aside: of its layers one is built, if possible."""
     layers = getattr(config, "num_hidden_layers", None)
@@ -272,15 +309,7 @@ class StockClassifier(nn.Module):
             kind == "token" or not has_encoder_alone(config)
         )
         if known:
-            stock = _built(stock_class(kind, config), config)
-            if kind == "mask":
-                tie_output(stock)
-            self._encoder_name = encoder_name(stock)
-            encoder = stock._modules.pop(self._encoder_name)
-            pooler = getattr(encoder, "pooler", None)
-            if kind in ("sequence", "choice") and pooler is not None:
-                self.pooler = pooler
-                self.pooler_activation = getattr(encoder, "pooler_activation", None)
+            stock, self._encoder_name, self.pooler, self.pooler_activation = _stock_layers(kind, config)
             # What `forward` marks padding by, for classes that look for a text's last token in its ids.
             stock.config.pad_token_id = _PADDING
             # Activation checkpointing asks each model inside of a model for its embeddings; some look into theirs.
