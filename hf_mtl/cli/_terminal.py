@@ -9,17 +9,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import datasets
-from datasets.utils import logging as datasets_logging
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
 from rich.console import Console, ConsoleOptions
 from rich.segment import Segment
 from tqdm.auto import tqdm
-from transformers.utils import logging as transformers_logging
 
 from hf_mtl_light.text import terminal_text
 
-__all__ = ["is_terminal", "quiet_libraries", "stdout_console", "write_line"]
+__all__ = ["is_terminal", "quiet_libraries", "showing_records", "stdout_console", "write_line"]
 
 
 def is_terminal() -> bool:
@@ -55,8 +51,32 @@ class _Lines(logging.Handler):
 
 
 @contextmanager
+def showing_records() -> Iterator[None]:
+    """Show records of ``hf_mtl`` as lines, and none of the libraries' warnings; undone at the end."""
+    own, handler = logging.getLogger("hf_mtl"), _Lines()
+    level = own.level
+    own.addHandler(handler)
+    own.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", module=r"(torch|transformers|datasets|accelerate|huggingface_hub|sklearn)\b"
+            )
+            yield
+    finally:
+        own.setLevel(level)
+        own.removeHandler(handler)
+
+
+@contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Show records of ``hf_mtl`` and silence the libraries' logs, bars and warnings; undone at the end."""
+    # Seconds to import, which commands without a model do not spend.
+    import datasets
+    from datasets.utils import logging as datasets_logging
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
+    from transformers.utils import logging as transformers_logging
+
     with ExitStack() as undo:
         undo.callback(transformers_logging.set_verbosity, transformers_logging.get_verbosity())
         transformers_logging.set_verbosity(logging.CRITICAL)
@@ -72,12 +92,5 @@ def quiet_libraries() -> Iterator[None]:
         if not datasets.are_progress_bars_disabled():
             undo.callback(datasets.enable_progress_bars)
             datasets.disable_progress_bars()
-        own = logging.getLogger("hf_mtl")
-        handler = _Lines()
-        own.addHandler(handler)
-        undo.callback(own.removeHandler, handler)
-        undo.callback(own.setLevel, own.level)
-        own.setLevel(logging.INFO)
-        undo.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", module=r"(torch|transformers|datasets|accelerate|huggingface_hub|sklearn)\b")
+        undo.enter_context(showing_records())
         yield

@@ -19,14 +19,14 @@ def report(
 ) -> None:
     """Draw a training run as one HTML page: losses, metrics, shares, weights, cosines, results."""
     from hf_mtl.cli._files import STANDARD, check_writable, write_whole
-    from hf_mtl.cli._terminal import quiet_libraries, stdout_console
+    from hf_mtl.cli._terminal import showing_records, stdout_console
     from hf_mtl.report import read_run, render_report
 
     if not run.is_dir():
         raise UserError(f"{run}: {'is a file, not a run folder' if run.exists() else 'no such folder'}.")
     path = run / "report.html" if output is None else output
     check_writable(path)
-    with quiet_libraries():
+    with showing_records():
         try:
             page = render_report(read_run(run))
         except ImportError as error:

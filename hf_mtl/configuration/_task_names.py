@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-
-from torch import nn
+from functools import cache
 
 from hf_mtl_light.errors import UserError
 
@@ -24,7 +23,14 @@ _ENCODED = "task_x3a_"
 _UNSAFE = re.compile(r"[./()\[\]\\]")
 _ESCAPED = re.compile(r"[^A-Za-z0-9_-]|_(?=x)")
 _ESCAPE = re.compile(r"_x([0-9a-f]+)_")
-_MODULE_DICT = frozenset(dir(nn.ModuleDict()))
+
+
+@cache
+def _of_module_dict() -> frozenset[str]:
+    """Return what a module cannot be called; the command line reads tasks without torch."""
+    from torch import nn
+
+    return frozenset(dir(nn.ModuleDict()))
 
 
 def check_task_names(names: Sequence[str]) -> None:
@@ -60,7 +66,8 @@ def module_key(name: str) -> str:
     >>> module_key("intent"), module_key("score (0-5)"), module_key("keys")
     ('intent', 'task_x3a_score_x20__x28_0-5_x29_', 'task_x3a_keys')
     """
-    if name == name.strip() and not _UNSAFE.search(name) and name not in _MODULE_DICT and not name.startswith(_ENCODED):
+    is_plain = name == name.strip() and not _UNSAFE.search(name) and not name.startswith(_ENCODED)
+    if is_plain and name not in _of_module_dict():
         return name
     return _ENCODED + _ESCAPED.sub(lambda match: f"_x{ord(match.group()):x}_", name)
 

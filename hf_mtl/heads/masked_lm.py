@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import TaskConfig, default_metrics
 from hf_mtl.encoder import States
 from hf_mtl.heads._base import Head
 from hf_mtl.heads._divergence import class_divergence
@@ -106,7 +106,7 @@ class MaskedLmHead(Head):
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
         """Return the share of masked tokens that are predicted right; `scores_of_loss` adds the perplexity."""
-        return ("masked_accuracy",), "masked_accuracy"
+        return default_metrics(task, "masked-lm")
 
     @classmethod
     def scores_of_loss(cls, loss: float) -> dict[str, float]:

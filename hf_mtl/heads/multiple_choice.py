@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hf_mtl._names import listed
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import TaskConfig, default_metrics
 from hf_mtl.heads._divergence import group_divergence, group_softmax
 from hf_mtl.heads._labels import LabelError, LabelledRow, shortened
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
@@ -68,7 +68,7 @@ class MultipleChoiceHead(SequenceHead):
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
         """Return the accuracy."""
-        return ("accuracy",), "accuracy"
+        return default_metrics(task, "multiple-choice")
 
     @classmethod
     def stock_problem_type(cls, task: TaskConfig) -> None:

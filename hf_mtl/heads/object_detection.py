@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig
 from transformers.loss.loss_for_object_detection import generalized_box_iou
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import TaskConfig, default_metrics
 from hf_mtl.encoder import ImageStates, States
 from hf_mtl.heads._assignment import assign
 from hf_mtl.heads._base import Head
@@ -145,7 +145,7 @@ class ObjectDetectionHead(Head):
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
         """Return the COCO metrics."""
-        return ("coco_detection",), "map"
+        return default_metrics(task, "object-detection")
 
     # Labels
 

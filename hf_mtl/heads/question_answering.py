@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import TaskConfig, default_metrics
 from hf_mtl.heads._divergence import group_divergence, group_softmax
 from hf_mtl.heads._labels import LabelError, LabelledRow
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
@@ -120,7 +120,7 @@ class QuestionAnsweringHead(TokenHead):
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
         """Return SQuAD's exact match and F1."""
-        return ("squad",), "f1"
+        return default_metrics(task, "question-answering")
 
     @classmethod
     def stock_problem_type(cls, task: TaskConfig) -> None:

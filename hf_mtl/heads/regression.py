@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import TaskConfig, default_metrics
 from hf_mtl.heads._divergence import number_divergence
 from hf_mtl.heads._labels import LabelError, shortened
 from hf_mtl.heads._numerics import as_array, at_least_float32
@@ -77,7 +77,7 @@ class RegressionHead(SequenceHead):
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
         """Return the two correlations and the mean absolute error; of several targets the means over them."""
-        return ("pearson", "spearman", "mean_absolute_error"), "pearson"
+        return default_metrics(task, "regression")
 
     @classmethod
     def stock_problem_type(cls, task: TaskConfig) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedConfig
 
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import TaskConfig, default_metrics
 from hf_mtl.heads._balanced import learn_class_weights
 from hf_mtl.heads._divergence import class_divergence
 from hf_mtl.heads._numerics import at_least_float32, cross_entropy_sum
@@ -112,7 +112,7 @@ class SentimentHead(SequenceHead):
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
         """Return accuracy, F1 and the kappa that punishes distant mistakes more."""
-        return ("accuracy", "f1", "quadratic_weighted_kappa"), "accuracy"
+        return default_metrics(task, "sentiment")
 
     @classmethod
     def learn(cls, task: TaskConfig, values: Iterable[Any]) -> TaskConfig:

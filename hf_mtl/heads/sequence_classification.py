@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from hf_mtl.configuration import TaskConfig
+from hf_mtl.configuration import TaskConfig, default_metrics
 from hf_mtl.heads._balanced import learn_class_weights, learn_pos_weight
 from hf_mtl.heads._divergence import class_divergence, label_divergence
 from hf_mtl.heads._labels import LabelError, label_index, shortened
@@ -57,7 +57,7 @@ class SequenceClassificationHead(SequenceHead):
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
         """Return accuracy and F1; multi-label: F1 over labels."""
-        return (("multilabel_f1",), "f1_micro") if cls.is_multi_label(task) else (("accuracy", "f1"), "accuracy")
+        return default_metrics(task, "sequence-classification")
 
     @classmethod
     def learn(cls, task: TaskConfig, values: Iterable[Any]) -> TaskConfig:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import BALANCED, TaskConfig
+from hf_mtl.configuration import BALANCED, TaskConfig, default_metrics
 from hf_mtl.heads._balanced import learn_class_weights
 from hf_mtl.heads._divergence import class_divergence
 from hf_mtl.heads._labels import LabelError, label_index
@@ -136,7 +136,7 @@ class TokenClassificationHead(TokenHead):
     @classmethod
     def default_metrics(cls, task: TaskConfig) -> tuple[tuple[str, ...], str]:
         """Return entity F1; for plain tags the accuracy."""
-        return (("tag_accuracy",), "accuracy") if cls.scheme(task) == "plain" else (("seqeval",), "f1")
+        return default_metrics(task, "token-classification")
 
     @classmethod
     def stock_problem_type(cls, task: TaskConfig) -> None:

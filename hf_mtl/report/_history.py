@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import yaml
-from transformers import TrainingArguments
 
 from hf_mtl._names import listed
 from hf_mtl._options import described
-from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads import head_class
+from hf_mtl.configuration import TaskConfig, default_metrics
 from hf_mtl.report._metrics import split_metrics, without_details
 from hf_mtl_light.errors import UserError
 
 __all__ = ["Run", "Series", "read_run"]
 
 _STATE = "trainer_state.json"
+#: The default of Transformers' training arguments, which to import takes seconds.
+_SEED = 42
 #: What results are of, and the prefix of their keys.
 _SPLITS = {"validation": "eval", "test": "test"}
 #: What of a table of gains is shown.
@@ -248,9 +248,9 @@ def _main_metrics(
         wanted = None
         if task is not None:
             try:
-                wanted = head_class(task).main_metric(task)
-            except ValueError:  # a type of the user's own, which this process does not know
-                wanted = task.main_metric
+                wanted = task.main_metric or default_metrics(task)[1]
+            except KeyError:  # a type of the user's own
+                wanted = None
         if wanted not in computed:
             wanted = next((key for key in computed if key not in ("loss", "score")), None)
         if wanted is not None:
@@ -279,7 +279,7 @@ def _facts(
     if _is_number(epoch) and epoch:
         facts["epochs"] = f"{epoch:.3g}"
     # training_args.json holds what differs from the defaults.
-    seed = training.get("seed", arguments.get("seed", TrainingArguments.seed if arguments else None))
+    seed = training.get("seed", arguments.get("seed", _SEED if arguments else None))
     if seed is not None:
         facts["seed"] = str(seed)
     for fact, section, key, argument in (

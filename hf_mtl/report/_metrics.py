@@ -6,9 +6,16 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.metrics import METRICS
 
-__all__ = ["split_metrics", "without_details"]
+__all__ = ["DETAIL_KEYS", "split_metrics", "without_details"]
+
+#: The `detail_keys` of the library's metrics, which to import takes seconds.
+DETAIL_KEYS = frozenset(
+    (
+        *("precision", "recall", "f1", "support", "exact_match", "map"),
+        *("pearson", "spearman", "mean_absolute_error", "mean_squared_error"),
+    )
+)
 
 #: What an evaluation reports of all tasks together.
 _GENERAL = ("loss", "score", "runtime", "samples", "samples_per_second", "steps_per_second", "jit_compilation_time")
@@ -51,7 +58,6 @@ def without_details(metrics: Mapping[str, float], task: TaskConfig | None) -> di
     """
     labels = [] if task is None else [str(label) for label in task.labels or ()]
     named = {*labels, *(label.partition("-")[2] or label for label in labels)}
-    kinds = {key for metric in METRICS.values() for key in metric.detail_keys}
-    details = {f"{label}_{kind}" for label in named for kind in kinds}
+    details = {f"{label}_{key}" for label in named for key in DETAIL_KEYS}
     kept = (task.main_metric,) if task is not None else ()
     return {key: value for key, value in metrics.items() if key not in details or key in kept}

@@ -13,6 +13,7 @@ from transformers import (
 )
 
 from hf_mtl import MultiTaskConfig, MultiTaskModel, TaskConfig
+from hf_mtl.configuration import default_metrics
 from hf_mtl.heads import HEADS
 from hf_mtl.heads.crf_tagging import FIRST
 from tests.encoders import FAMILIES, tiny_config, tiny_encoder
@@ -104,6 +105,14 @@ def model(family):
 def run(model, only=slice(None), **kwargs):
     with torch.no_grad():
         return model(input_ids=INPUT_IDS[only], attention_mask=MASK[only], **kwargs)
+
+
+def test_reports_know_the_metrics_of_every_task_type():
+    plain = [
+        TaskConfig("plain", type, labels=["a", "b"] if head.takes_labels else None) for type, head in HEADS.items()
+    ]
+    for task in [*TASKS, *plain]:
+        assert default_metrics(task) == HEADS[task.type].default_metrics(task)
 
 
 def test_saved_and_loaded_model_answers_bit_for_bit(model, tmp_path):

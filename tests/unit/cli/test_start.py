@@ -1,5 +1,6 @@
 """The command line answers what needs no model without importing torch."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,25 @@ RECIPES = {
     "type.yaml": "encoder: a\ndatasets: {one: {load: {path: csv}, columns: text}}",
     "syntax.yaml": "encoder: a\ndatasets: {one: [",
 }
+#: A run folder of two tasks, one of a type of the user's own.
+RUN = {
+    "run/config.json": {
+        "model_type": "multi-task",
+        "encoder_config": {"model_type": "bert", "num_hidden_layers": 2},
+        "tasks": [
+            {"name": "mood", "type": "sentiment", "labels": ["bad", "good"]},
+            {"name": "count", "type": "own", "labels": None},
+        ],
+    },
+    "run/trainer_state.json": {
+        "global_step": 4,
+        "max_steps": 4,
+        "log_history": [
+            *({"step": step, "loss": 1 / step, "loss/mood": 1 / step, "rows/reviews": 8} for step in (1, 2, 3, 4)),
+            {"step": 4, "eval_mood_f1": 0.25, "eval_mood_accuracy": 0.5, "eval_count_error": 2, "eval_score": 0.5},
+        ],
+    },
+}
 #: Arguments, and words of what is then printed.
 QUICK = {
     "help": (["--help"], "Commands:"),
@@ -26,7 +46,23 @@ QUICK = {
     "a file that is no YAML": (["data", "syntax.yaml"], "syntax.yaml: line 2"),
     "an override": (["train", "key.yaml", "modle=b"], "key.yaml: unknown key 'modle'. Did you mean 'model'?"),
     "no file": (["evaluate", "runs/a", "none.yaml"], "none.yaml"),
+    "a report": (["report", "run", "-o", "-"], "<title>run"),
+    "no run": (["report", "none"], "none: no such folder"),
 }
+#: Runs each command in one process, and prints what it printed and which of the large libraries were imported.
+_ALL = """
+import contextlib, io, json, sys
+sys.argv[0] = "hf-mtl"
+from hf_mtl.cli import main
+found = {}
+for name, arguments in json.loads(sys.argv[1]).items():
+    sys.argv[1:] = arguments
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), contextlib.suppress(SystemExit):
+        main()
+    found[name] = printed.getvalue(), sorted({"torch", "transformers", "datasets"} & {*sys.modules})
+print(json.dumps(found))
+"""
 
 
 def _run(code, *arguments, folder=None):
@@ -41,21 +77,24 @@ def _run(code, *arguments, folder=None):
     )
 
 
-@pytest.mark.parametrize("name", QUICK)
-def test_what_needs_no_model_imports_neither_torch_nor_transformers(name, tmp_path):
-    arguments, words = QUICK[name]
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("quick")
+    (folder / "run").mkdir()
     for file, text in RECIPES.items():
-        (tmp_path / file).write_text(text)
-    code = (
-        "import atexit, sys\n"
-        "sys.argv[0] = 'hf-mtl'\n"
-        "atexit.register(lambda: print('imported', *{'torch', 'transformers', 'datasets'} & {*sys.modules}))\n"
-        "from hf_mtl.cli import main\n"
-        "main()\n"
-    )
-    done = _run(code, *arguments, folder=tmp_path)
-    assert words in done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "imported"
+        (folder / file).write_text(text)
+    for file, values in RUN.items():
+        (folder / file).write_text(json.dumps(values))
+    done = _run(_ALL, json.dumps({name: arguments for name, (arguments, _) in QUICK.items()}), folder=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_what_needs_no_model_imports_neither_torch_nor_transformers(name, found):
+    printed, imported = found[name]
+    assert QUICK[name][1] in printed
+    assert imported == []
 
 
 def test_the_names_of_the_package_are_there_on_the_command_line_too():

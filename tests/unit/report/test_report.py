@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import yaml
 from datasets import Dataset
+from transformers import TrainingArguments
 from typer.testing import CliRunner
 
 from hf_mtl import MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
 from hf_mtl.cli import app
+from hf_mtl.metrics import METRICS
 from hf_mtl.relations import Relations, recommend
-from hf_mtl.report import read_run, render_report
+from hf_mtl.report import _history, read_run, render_report
+from hf_mtl.report._metrics import DETAIL_KEYS
 from hf_mtl.trainer import calibrate_task, write_calibration
 from tests import warm
 from tests.conftest import make_tokenizer
@@ -307,6 +310,11 @@ def test_folders_without_a_log_are_refused_in_one_line(tmp_path, content, words)
     assert words in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "report.html").exists()
+
+
+def test_what_a_report_knows_without_importing_it_is_so():
+    assert {key for metric in METRICS.values() for key in metric.detail_keys} == DETAIL_KEYS
+    assert TrainingArguments.seed == _history._SEED
 
 
 def test_missing_folder_and_missing_extra_are_named(tmp_path, monkeypatch):
