@@ -8,7 +8,10 @@ import json
 import logging
 import os
 import shutil
+import signal
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -103,7 +106,7 @@ def run_all(runs: Sequence[Run], folder: Path, *, parallel: int = 1, progress: b
     """Train those of the runs that are not done.
 
     A run that was killed continues from its last checkpoint, if it has one; else it begins again. What is done is kept
-    whatever happens to the others.
+    whatever happens to the others. Ctrl-C ends the processes, too.
 
     Args:
         runs: The runs.
@@ -133,10 +136,31 @@ def run_all(runs: Sequence[Run], folder: Path, *, parallel: int = 1, progress: b
         cores = max(1, (os.cpu_count() or 1) // parallel)
         with parallel_config(backend="loky", n_jobs=parallel, inner_max_num_threads=cores):
             jobs = Parallel(return_as="generator_unordered", batch_size=1)
-            for name, steps in jobs(delayed(_train_apart)(run, folder) for run in pending):
-                bar.begin(name)
-                bar.add(steps)
-                bar.end()
+            with _ignoring_interrupts():  # as the processes do that begin here: Ctrl-C reaches them, too
+                found = jobs(delayed(_train_apart)(run, folder) for run in pending)
+            try:
+                for name, steps in found:
+                    bar.begin(name)
+                    bar.add(steps)
+                    bar.end()
+            except BaseException:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of runs that are not waited for
+                    found.close()  # ends the processes
+                raise
+
+
+@contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C in this process and in those that it begins, which keep to that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _train_apart(run: Run, folder: Path) -> tuple[str, int]:

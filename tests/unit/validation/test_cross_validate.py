@@ -3,19 +3,26 @@
 import json
 import math
 import os
+import re
 import signal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from scipy import stats
+from typer.testing import CliRunner
 
+from hf_mtl.cli import app
 from hf_mtl.data import StoredPredictions
 from hf_mtl.recipe import Recipe
 from hf_mtl.relations import RelationsPlan
 from hf_mtl.trainer import MultiTaskTrainer
 from hf_mtl.validation import Comparison, CrossValidation, cross_validate, normalised, read_oof
+from hf_mtl.validation._progress import RunsBar
 
 
 def test_each_row_is_answered_once_by_the_model_that_did_not_see_it(values, tmp_path):
@@ -115,7 +122,9 @@ def test_a_killed_one_resumes_with_the_folds_that_are_missing_to_the_same_files(
     assert len(trained) == 1, "a whole one trains nothing"
 
 
-def test_folds_in_processes_are_those_of_one_process(values, tmp_path):
+def test_folds_in_processes_are_those_of_one_process_and_end_at_an_interrupt(values, tmp_path, monkeypatch):
+    recipe_file = tmp_path / "recipe.yaml"
+    recipe_file.write_text(yaml.safe_dump(values), encoding="utf-8")
     cross_validate(values, "one", folds=2)
     cross_validate(values, "two", folds=2, parallel=2)
     for name in FILES:
@@ -127,6 +136,24 @@ def test_folds_in_processes_are_those_of_one_process(values, tmp_path):
     for plan in (Comparison.plan(recipe, 1), RelationsPlan.plan(recipe, steps=1)):
         plan.run("many", parallel=2)
         assert plan.done("many") == len(plan.runs)
+    # Ctrl-C reaches them, too: they leave it to this process, which ends them and keeps what is done.
+    end, ignored = RunsBar.end, []
+
+    def stopped(self):
+        end(self)
+        for process in psutil.Process().children(recursive=True):
+            if "LokyProcess" in " ".join(process.cmdline()):
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                ignored.append(int(re.search(r"SigIgn:\s*(\w+)", status)[1], 16) >> (signal.SIGINT - 1) & 1)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(RunsBar, "end", stopped)
+    result = CliRunner().invoke(app, ["cv", str(recipe_file), "--folds", "4", "--parallel", "2", "-o", "stopped"])
+    assert result.exit_code == 130
+    assert ignored == [1, 1]
+    done = re.search(r"(\d) of 4 folds are kept: the same command continues.", result.stderr)[1]
+    assert 1 <= int(done) < 4
+    assert not [p for p in psutil.Process().children() if "LokyProcess" in " ".join(p.cmdline()) and p.is_running()]
 
 
 def test_a_folder_with_other_folds_trains_them_again_and_one_with_other_files_is_refused(values, tmp_path):
