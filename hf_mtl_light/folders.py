@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,13 +25,14 @@ _WEIGHTS = re.compile(
 
 
 @contextmanager
-def files_replaced(folder: Path) -> Iterator[Path]:
+def files_replaced(folder: Path, removed: Callable[[Path], Iterable[str]] | None = None) -> Iterator[Path]:
     """Yield where a model's files are written: a folder that holds a model already gets all of them at once.
 
     Without a model there is none to be mixed with the new one: files go straight to their places then.
 
     Args:
         folder: The model's folder; it need not exist.
+        removed: From the folder of the new files to the names of others that go with the old model.
     """
     finish_replacing(folder)
     if not (folder / "config.json").exists():
@@ -40,7 +41,7 @@ def files_replaced(folder: Path) -> Iterator[Path]:
     staging = staging_in(folder)
     try:
         yield staging
-        replace_files(staging, folder)
+        replace_files(staging, folder, () if removed is None else removed(staging))
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -173,9 +173,9 @@ def save_changed(
 
     ``calibrated`` is what a calibration changed, and ``made`` how the model came to be, in Markdown, for the card.
     """
+    from hf_mtl.model import HISTORY, JUDGED, RESULTS
     from hf_mtl.model_card import CardFacts, write_card, write_section
-    from hf_mtl.recipe import RECIPE
-    from hf_mtl.trainer import RESULTS, TRAINING_LOG, write_calibration
+    from hf_mtl.trainer import write_calibration
 
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file. Name a folder.")
@@ -196,6 +196,6 @@ def save_changed(
         # this is not the same model changed.
         origin = model.config.name_or_path
         is_changed = Path(origin).resolve() == target.resolve() if origin else False
-        replace_files(staging, target, RESULTS if is_changed else (*RESULTS, *TRAINING_LOG, RECIPE))
+        replace_files(staging, target, (*RESULTS, *JUDGED, *(() if is_changed else HISTORY)))
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -130,7 +130,8 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _clear(folder: Path) -> None:
     """Remove an earlier run's checkpoints, and its results where it left no model; what else is there stays."""
-    from hf_mtl.trainer import RESULTS, TRAINING_LOG, remove_checkpoints
+    from hf_mtl.model import RESULTS, TRAINING_LOG
+    from hf_mtl.trainer import remove_checkpoints
 
     remove_checkpoints(folder, _checkpoints(folder))
     if not (folder / "config.json").exists():

@@ -14,6 +14,7 @@ from hf_mtl.configuration import Modality
 from hf_mtl.encoder import check_finite
 from hf_mtl.model._adapter_folder import check_not_base, save_adapted
 from hf_mtl.model._adapters import refuse_adapters
+from hf_mtl.model._beside import is_multi_task, model_replaced
 from hf_mtl_light.errors import MissingExtraError, UserError
 from hf_mtl_light.folders import files_replaced
 
@@ -32,6 +33,7 @@ class ShareableModel(PreTrainedModel):
         """Save the model: see ``transformers.PreTrainedModel.save_pretrained``.
 
         A folder that holds a model gets all of the new one's files at once: killed meanwhile, it holds the old model.
+        Results and log of another model in the folder go with it, and its card is rewritten.
 
         Args:
             save_directory: The folder.
@@ -58,7 +60,7 @@ class ShareableModel(PreTrainedModel):
             state_dict = kwargs.get("state_dict", args[1] if len(args) > 1 else None)
             weights = self.state_dict() if state_dict is None else state_dict
             check_finite(weights.items(), f"The model cannot be saved in {str(save_directory)!r}")
-            with files_replaced(Path(save_directory)) as new:
+            with model_replaced(Path(save_directory), self) as new:
                 self._save_with_code(new, self_contained, *args, **kwargs)
         else:  # one of several processes, of which the first writes
             self._save_with_code(save_directory, self_contained, *args, **kwargs)
@@ -96,8 +98,8 @@ class ShareableModel(PreTrainedModel):
             modality: Which, ``"text"`` or ``"image"``; ``None``: the only one.
 
         Raises:
-            ValueError: If the model has adapters, lacks the encoder, has two and none is named, or a weight is infinite
-                or not a number.
+            ValueError: If the model has adapters, lacks the encoder, has two and none is named, the folder holds a
+                multi-task model, or a weight is infinite or not a number.
         """
         refuse_adapters(self, "save_encoder")
         encoders: Mapping[Modality, PreTrainedModel] = self.encoders
@@ -107,6 +109,10 @@ class ShareableModel(PreTrainedModel):
             raise UserError(
                 f"save_encoder(folder, {modality!r}): the model has encoders of {listed(encoders)}. Name one of them: "
                 f"save_encoder(folder, {next(iter(encoders))!r})."
+            )
+        if is_multi_task(Path(folder)):
+            raise UserError(
+                f"{str(folder)!r} holds a multi-task model, which an encoder would replace. Name another folder."
             )
         check_finite(encoders[modality].state_dict().items(), f"The encoder cannot be saved in {str(folder)!r}")
         with files_replaced(Path(folder)) as new:

@@ -101,7 +101,7 @@ def write_card(
     path = Path(path)
     before = path if earlier is None else Path(earlier)
     existing = read_card(before)
-    if existing is not None and not (before.parent / "sharing.json").exists():
+    if existing is not None and not (path.parent / "sharing.json").exists():
         existing = _SHARING.sub("", existing)  # of the model that lay there
     try:
         text = render_card(facts, existing, model_id=model_id)
@@ -236,7 +236,7 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
             {
                 "name": _linked(data.name, f"datasets/{data.hub_id}") if data.hub_id else markdown_text(data.name),
                 "rows": "a stream" if data.rows is None else f"{data.rows:,}",
-                "share": f"{data.share:.1%}",
+                "share": data.share_text or f"{data.share:.1%}",
                 "tasks": ", ".join(map(cell_text, data.tasks)),
             }
             for data in facts.datasets
@@ -247,7 +247,7 @@ def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:
         "augmentation": facts.augmentation,
         "average": facts.average,
         "methods": facts.methods,
-        "steps": f"{facts.steps:,}" if facts.steps else None,
+        "steps": facts.steps_text,
         "arguments": {
             key: markdown_text(json.dumps(redacted(value, key), ensure_ascii=False))
             for key, value in facts.arguments.items()

@@ -31,9 +31,10 @@ class DatasetFacts:
     Args:
         name: Its name in the training.
         rows: Its training rows; ``None``: of a stream, which are not counted.
-        share: Its share of an epoch's rows, in [0, 1].
+        share: Its share of the rows when training began, in [0, 1].
         tasks: Names of the tasks that it labels.
         hub_id: Its id on the Hub; ``None`` if it is not from there.
+        share_text: Its share in words, where it is not the same from the first step to the last.
     """
 
     name: str
@@ -41,6 +42,7 @@ class DatasetFacts:
     share: float
     tasks: Sequence[str]
     hub_id: str | None = None
+    share_text: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class CardFacts:
         methods: The training methods, where there were some.
         arguments: Training arguments that differ from the defaults.
         steps: Optimizer steps of the training.
+        kept_step: The step after which the weights were kept, where it is not the last.
         results: How well it answers.
         examples: Texts and its answers to them.
         pictures: Pictures of Pillow and its answers to them.
@@ -122,6 +125,7 @@ class CardFacts:
     methods: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     steps: int | None = None
+    kept_step: int | None = None
     results: Sequence[ResultFacts] = ()
     examples: Sequence[tuple[str, Mapping[str, Any]]] = ()
     pictures: Sequence[tuple[Any, Mapping[str, Any]]] = ()
@@ -133,6 +137,15 @@ class CardFacts:
     def head(self, task: TaskConfig) -> type[Head]:
         """Return the head class of a task, to be asked what its type is like."""
         return self.heads.get(task.name) or kind_of(task)
+
+    @property
+    def steps_text(self) -> str | None:
+        """The steps in words; ``None``: there were none."""
+        if not self.steps:
+            return None
+        kept = self.kept_step
+        is_last = kept is None or kept == self.steps
+        return f"{self.steps:,}" if is_last else f"{self.steps:,}; the weights are those after step {kept:,}"
 
     @classmethod
     def of_model(cls, model: Any, name: str, **more: Any) -> CardFacts:

@@ -121,7 +121,7 @@ This model was not evaluated when this card was written.
 
 <!-- hf_mtl:begin training -->
 {% if datasets -%}
-| dataset | rows | share of an epoch | tasks |
+| dataset | rows | share of training | tasks |
 |---|--:|--:|---|
 {% for dataset in datasets -%}
 | {{ dataset.name }} | {{ dataset.rows }} | {{ dataset.share }} | {{ dataset.tasks }} |

@@ -10,9 +10,8 @@ from transformers import AutoImageProcessor, Pipeline
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.inference import Answerer, make_answerer
-from hf_mtl.model import MultiTaskModel
+from hf_mtl.model import MultiTaskModel, model_replaced
 from hf_mtl_light.errors import UserError
-from hf_mtl_light.folders import files_replaced
 from hf_mtl_light.inference import RecentAnswerers, answer_inputs, options_by_task
 
 __all__ = ["MultiTaskPipeline"]
@@ -135,7 +134,7 @@ class MultiTaskPipeline(Pipeline):
         """Write the model, its tokenizer and its image processor; the pipeline itself comes with hf_mtl."""
         if kwargs.get("push_to_hub"):
             kwargs.setdefault("repo_id", Path(save_directory).absolute().name)
-        with files_replaced(Path(save_directory)) as new:
+        with model_replaced(Path(save_directory), self.model) as new:
             for saved in (self.model, self.tokenizer, self.image_processor):
                 if saved is not None:
                     saved.save_pretrained(new, **kwargs)

@@ -55,11 +55,8 @@ from hf_mtl.trainer._summary import SummaryCallback, share_text
 from hf_mtl.trainer._thresholds import TunedThresholds, check_tuning, tune_task
 from hf_mtl.trainer._trainer import MultiTaskTrainer
 from hf_mtl.trainer._types import described_kinds, kinds_of_fields
-from hf_mtl.trainer._whole import RESULTS, TRAINING_LOG
 
 __all__ = [
-    "RESULTS",
-    "TRAINING_LOG",
     "CalibratedTask",
     "DivergenceError",
     "LabelledOutputs",

@@ -13,6 +13,7 @@ from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._card_answers import card_answers
 from hf_mtl.trainer._card_pictures import answered_pictures
 from hf_mtl.trainer._scoring import ScoredRows
+from hf_mtl.trainer._summary import share_text
 
 __all__ = ["facts_of_training"]
 
@@ -48,7 +49,7 @@ def facts_of_training(
     collator: MultiTaskCollator,
     summary: Sequence[Mapping[str, Any]],
     strategies: Mapping[str, str],
-    steps: int,
+    steps: tuple[int, int | None],
     scored_rows: Mapping[str, Mapping[str, Mapping[str, ScoredRows]]],
 ) -> CardFacts:
     """Return what a card says.
@@ -61,7 +62,8 @@ def facts_of_training(
         collator: Turned rows into batches.
         summary: What `MultiTaskTrainer.summary` returns.
         strategies: What `MultiTaskTrainer.strategies` returns.
-        steps: Steps of the optimizer that were trained.
+        steps: Steps of the optimizer that were trained, and after which of them the weights were kept, where not after
+            the last.
         scored_rows: What evaluations found: by prefix, task and dataset.
     """
     ids = fields.get("dataset_ids", {})
@@ -80,12 +82,14 @@ def facts_of_training(
                 item["share"],
                 [task["name"] for task in item["tasks"]],
                 ids.get(item["dataset"]),
+                share_text(item),
             )
             for item in summary
         ],
         **strategies,
         arguments={key: value for key, value in shared.items() if not key.startswith(_NOT_ON_CARD)},
-        steps=steps or None,
+        steps=steps[0] or None,
+        kept_step=steps[1],
         results=[
             ResultFacts(task, dataset, _SPLITS.get(prefix, prefix), hub_id=ids.get(dataset), **vars(scored))
             for prefix, tasks in scored_rows.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,6 @@ import torch
 from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import Trainer
 from transformers.trainer_utils import PredictionOutput, speed_metrics
 
 from hf_mtl._names import listed, nearest
@@ -23,6 +22,8 @@ from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._averaging import Averages
 from hf_mtl.trainer._batch_judge import BatchJudge
 from hf_mtl.trainer._calibration import CalibratedTask, calibrate_tasks
+from hf_mtl.trainer._callbacks import CallbackTrainer
+from hf_mtl.trainer._constant_labels import ScoreRemarks
 from hf_mtl.trainer._construction import refuse_ignored_keys
 from hf_mtl.trainer._plain_model import PlainModels
 from hf_mtl.trainer._row_reader import RowReader
@@ -35,7 +36,7 @@ from hf_mtl_light.errors import UserError
 __all__ = ["EvaluatingTrainer"]
 
 
-class EvaluatingTrainer(Trainer):
+class EvaluatingTrainer(CallbackTrainer):
     """Transformers' trainer that scores a `MultiTaskModel`, answers by it, and tunes and searches by its scores."""
 
     args: MultiTaskTrainingArguments
@@ -58,6 +59,10 @@ class EvaluatingTrainer(Trainer):
         """The model without what distributed training wraps around it."""
         model: MultiTaskModel = self._plain_models(self.model)
         return model
+
+    @cached_property
+    def _score_remarks(self) -> ScoreRemarks:
+        return ScoreRemarks()
 
     @cached_property
     def _plain_models(self) -> PlainModels:
@@ -167,6 +172,9 @@ class EvaluatingTrainer(Trainer):
         start = time.time()
         scorers = self._filled_scorers(datasets, answers)
         scores = {name: scorer.compute(details) for name, scorer in scorers.items() if scorer.rows}
+        for name, found in scores.items() if self.is_world_process_zero() else ():
+            labelled_by = [dataset for dataset, rows in datasets.items() if name in rows.tasks]
+            self._score_remarks.say(name, labelled_by, scorers[name].constants, found)
         if not self.is_in_train and self.is_world_process_zero():
             by_task = {name: scorers[name].by_dataset(found["score"]) for name, found in scores.items()}
             self._scored_rows[prefix] = by_task
@@ -242,12 +250,20 @@ class EvaluatingTrainer(Trainer):
         refuse_ignored_keys("ignore_keys", ignore_keys)
         self._memory_tracker.start()
         datasets = self._checked_columns(test_dataset, "test", needs_labels=False)
+        if not datasets:
+            raise UserError("Prediction needs a test_dataset, such as {'sst2': dataset}.")
         answers: dict[str, list[dict[str, Any]]] = {name: [] for name in datasets}
         with self._averages.held_by(self._plain_model):
             metrics = self._pass(datasets, metric_key_prefix, answers=answers)
             self.control = self.callback_handler.on_predict(self.args, self.state, self.control, metrics or {})
         self._memory_tracker.stop_and_update_metrics(metrics)
         return PredictionOutput(predictions=answers, label_ids=None, metrics=metrics)  # type: ignore[arg-type]
+
+    def _forget_scores(self, tasks: Collection[str] | None = None) -> None:
+        """Forget what evaluations found, of some tasks or of all: the model is no longer the one that was scored."""
+        for by_task in self._scored_rows.values():
+            for name in [name for name in by_task if tasks is None or name in tasks]:
+                del by_task[name]
 
     # What scores on labelled rows decide.
 
@@ -269,6 +285,7 @@ class EvaluatingTrainer(Trainer):
             ValueError: If no row labels a multi-label task, or ``how`` is neither.
         """
         tuned = tune_tasks(self, self._named_datasets(eval_dataset, "validation"), how)
+        self._forget_scores(tuned)
         self.tuned_thresholds.update(tuned)
         return tuned
 
@@ -298,8 +315,11 @@ class EvaluatingTrainer(Trainer):
             ValueError: If a task has no probabilities to calibrate, no row labels one that has, or the coverage is out
                 of its range, or for no task.
         """
+        check_types(tasks=tasks, coverage=coverage)
         coverages = [coverage] if isinstance(coverage, (int, float)) else coverage or []
         calibrated = calibrate_tasks(self, self._named_datasets(eval_dataset, "validation"), tasks, coverages)
+        scorers = self._scorers(self._eval_datasets)
+        self._forget_scores([name for name in calibrated if name not in scorers or scorers[name].of_probabilities])
         self.calibrated_tasks.update(calibrated)
         return calibrated
 
@@ -334,9 +354,10 @@ class EvaluatingTrainer(Trainer):
         check_types(hp_space=hp_space, compute_objective=compute_objective)
         given = self.args
         self.args = copy.copy(given)  # trials write into it
+        space: Any = trial_space(hp_space, given)
         try:
             return super().hyperparameter_search(
-                trial_space(hp_space), compute_objective or score_of, n_trials, direction, backend, hp_name, **kwargs
+                space, compute_objective or score_of, n_trials, direction, backend, hp_name, **kwargs
             )
         finally:
             self.args = given

@@ -8,19 +8,39 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitInfo
-from transformers.trainer_utils import HubStrategy
+from transformers import TrainerState
+from transformers.trainer_utils import HubStrategy, SaveStrategy
 from transformers.utils import logging
 
-from hf_mtl.hub import add_code, clean_copy, push_folder
+from hf_mtl.hub import add_code, clean_copy, create_repo, push_folder
 from hf_mtl.model_card import address_card
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 
-__all__ = ["report_failed", "staged", "staged_checkpoint", "upload"]
+__all__ = ["make_repo", "progress_message", "report_failed", "staged", "staged_checkpoint", "upload"]
 
 logger = logging.get_logger(__name__)
 
 #: Within the output folder: what is being uploaded. Checkpoints come and go meanwhile.
 _PUSHED = "_pushed"
+
+
+def make_repo(args: MultiTaskTrainingArguments, token: str | None, private: bool | None) -> str:
+    """Make the repository of a training, and return its id.
+
+    Args:
+        args: The training arguments.
+        token: The token; ``None``: that of the arguments.
+        private: Whether it is private; ``None``: as the arguments say.
+    """
+    name = args.hub_model_id or Path(args.output_dir or "").absolute().name
+    private = private if private is not None else args.hub_private_repo
+    return create_repo(name, private=private, token=token if token is not None else args.hub_token)
+
+
+def progress_message(args: MultiTaskTrainingArguments, state: TrainerState) -> str:
+    """Return the message of a commit while training runs."""
+    by_steps = args.save_strategy == SaveStrategy.STEPS
+    return f"Training in progress, {f'step {state.global_step}' if by_steps else f'epoch {int(state.epoch or 0)}'}"
 
 
 def staged(folder: Path, output: Path, model_id: str, *, self_contained: bool = False) -> Path:

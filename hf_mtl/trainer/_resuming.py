@@ -12,6 +12,7 @@ from torch import nn
 from transformers import TrainingArguments
 
 from hf_mtl._names import listed
+from hf_mtl.trainer._types import check_types
 from hf_mtl.trainer._whole import checkpoints_in, fault_of
 from hf_mtl_light.errors import UserError
 
@@ -27,8 +28,10 @@ def whole_checkpoint(wanted: Any, args: TrainingArguments, warn: Callable[[str],
         warn: Says what is passed over, or missing.
 
     Raises:
-        ValueError: If the checkpoint named is cut, or none of those in the output folder is whole.
+        TypeError: If it is neither.
+        ValueError: If the checkpoint named is cut or does not exist, or none of those in the output folder is whole.
     """
+    check_types(resume_from_checkpoint=wanted)
     output = Path(args.output_dir or "")
     if wanted is True:
         found = _faults(output, args.world_size)
@@ -51,6 +54,8 @@ def whole_checkpoint(wanted: Any, args: TrainingArguments, warn: Callable[[str],
             others = [n for n, other in checkpoints_in(output).items() if fault_of(other) is None]
             remedy = f"Resume from checkpoint-{max(others)}, which is whole" if others else "Train from the start"
             raise UserError(f"Cannot resume from {wanted}: {fault}. {remedy}.")
+    elif wanted:
+        raise UserError(f"No checkpoint at {str(wanted)!r}: there is no such folder.")
     if wanted and os.path.isdir(wanted):
         ranks = args.world_size
         files = ["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]

@@ -6,25 +6,27 @@ import dataclasses
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from huggingface_hub import HfApi
 from torch import nn
-from transformers.trainer_utils import HubStrategy, SaveStrategy
+from transformers.trainer_utils import HubStrategy
 from transformers.utils.hub import PushInProgress
 
 from hf_mtl.balancers import Balancer
 from hf_mtl.data import vocabulary_mark
-from hf_mtl.hub import ARGUMENTS_FILE, create_repo, shareable_arguments
+from hf_mtl.hub import ARGUMENTS_FILE, shareable_arguments
+from hf_mtl.model import JUDGED, RESULTS, TRAINING_LOG
 from hf_mtl.model_card import write_card
 from hf_mtl.samplers import DatasetSampler
 from hf_mtl.samplers.plan import SamplingRules
 from hf_mtl.trainer._adapting import check_kind, loaded_adapters
 from hf_mtl.trainer._calibration_card import write_calibration
 from hf_mtl.trainer._card_facts import facts_of_training
+from hf_mtl.trainer._card_fields import card_fields
 from hf_mtl.trainer._checkpoint_files import (
     UNFINISHED,
     clear,
@@ -36,11 +38,10 @@ from hf_mtl.trainer._checkpoint_files import (
 )
 from hf_mtl.trainer._divergence import DivergenceError, check_finite_weights
 from hf_mtl.trainer._evaluation import EvaluatingTrainer
-from hf_mtl.trainer._pushes import report_failed, staged, staged_checkpoint, upload
+from hf_mtl.trainer._pushes import make_repo, progress_message, report_failed, staged, staged_checkpoint, upload
 from hf_mtl.trainer._resuming import check_loaded, whole_checkpoint
 from hf_mtl.trainer._strategies import describe_strategies
-from hf_mtl.trainer._whole import JUDGED, RESULTS, TRAINING_LOG
-from hf_mtl_light.errors import UserError
+from hf_mtl.trainer._types import check_types
 from hf_mtl_light.folders import replace_files
 from hf_mtl_light.outputs import write_text_whole
 
@@ -66,6 +67,8 @@ class SavingTrainer(EvaluatingTrainer):
     saved_beside: Mapping[str, str] = MappingProxyType({})
     #: Files of results that this trainer wrote.
     _own_results: frozenset[str] = frozenset()
+    #: The step after which the weights were as they are now, where a training kept those of an earlier step.
+    _kept_step: int | None = None
     #: Whether a checkpoint is being written aside.
     _staging = False
 
@@ -100,6 +103,9 @@ class SavingTrainer(EvaluatingTrainer):
         checkpoint = whole_checkpoint(resume_from_checkpoint, self.args, self._warn)
         if checkpoint and os.path.isdir(checkpoint):
             self._match_training(Path(checkpoint))
+        # What was measured and written of the model as it was says nothing of the one that it becomes.
+        self._own_results, self._kept_step = frozenset(), None
+        self._forget_scores()
         return super().train(checkpoint, *args, **kwargs)
 
     def check_resumable(self, checkpoint: Any = True) -> None:
@@ -128,6 +134,7 @@ class SavingTrainer(EvaluatingTrainer):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_best_model(self) -> None:
+        self._kept_step = self.state.best_global_step
         if not loaded_adapters(self._plain_model, self.state.best_model_checkpoint):
             super()._load_best_model()
 
@@ -144,6 +151,11 @@ class SavingTrainer(EvaluatingTrainer):
             warnings.warn(message, stacklevel=4)
 
     # Saving
+
+    def _forget_scores(self, tasks: Collection[str] | None = None) -> None:
+        super()._forget_scores(tasks)
+        if tasks is None or tasks:
+            self._own_results &= {"train_results.json", "trainer_state.json"}
 
     def _get_output_dir(self, trial: Any) -> str:
         folder: str = super()._get_output_dir(trial)
@@ -238,6 +250,7 @@ class SavingTrainer(EvaluatingTrainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save model, tokenizer and card: see ``transformers.Trainer.save_model``."""
+        check_types(output_dir=output_dir)
         with self._averages.held_by(self._plain_model):
             super().save_model(output_dir, _internal_call)
 
@@ -277,20 +290,14 @@ class SavingTrainer(EvaluatingTrainer):
             output_dir: The folder, in place of the one of the arguments.
 
         Raises:
-            ValueError: If an argument is given that is refused.
+            TypeError: If an argument has another type.
+            ValueError: If one is given that is refused, or a dataset is named that does not exist.
         """
-        refused = {"tasks": tasks, "dataset_tags": dataset_tags, "dataset": dataset, "dataset_args": dataset_args}
-        for key, value in refused.items():
-            if value is not None:
-                raise UserError(
-                    f"create_model_card({key}=...): the card names each task and dataset itself. Leave it out; "
-                    "give the datasets' ids on the Hub as dataset_ids={'name of the dataset': 'owner/id'}."
-                )
-        given: dict[str, Any] = {"language": language, "license": license, "tags": tags, "encoder": finetuned_from}
-        for name in ("language", "tags"):
-            given[name] = [given[name]] if isinstance(given[name], str) else given[name]
-        given |= {"model_name": model_name, "dataset_ids": dataset_ids}
-        self._card_fields.update({name: value for name, value in given.items() if value is not None})
+        given: dict[str, Any] = {"language": language, "license": license, "tags": tags, "model_name": model_name}
+        given |= {"finetuned_from": finetuned_from, "tasks": tasks, "dataset_tags": dataset_tags, "dataset": dataset}
+        given |= {"dataset_args": dataset_args, "dataset_ids": dataset_ids}
+        self._card_fields.update(card_fields([item["dataset"] for item in self.summary()], given))
+        check_types(output_dir=output_dir)
         folder = Path(output_dir if output_dir is not None else self.args.output_dir or "")
         folder.mkdir(parents=True, exist_ok=True)
         self._write_card(folder / "README.md", folder)
@@ -310,7 +317,7 @@ class SavingTrainer(EvaluatingTrainer):
                 self.data_collator,
                 self.summary(),
                 self.strategies(),
-                self.state.global_step,
+                (self.state.global_step, self._kept_step),
                 self._scored_rows,
             )
             write_card(path, facts, earlier=folder / "README.md")
@@ -320,11 +327,7 @@ class SavingTrainer(EvaluatingTrainer):
         """Make the repository: see ``transformers.Trainer.init_hf_repo``."""
         if not self.is_world_process_zero():
             return
-        args = self.args
-        name = args.hub_model_id or Path(args.output_dir or "").absolute().name
-        private = private if private is not None else args.hub_private_repo
-        token = token if token is not None else args.hub_token
-        self.hub_model_id = create_repo(name, private=private, token=token)  # type: ignore[assignment]  # as there
+        self.hub_model_id = make_repo(self.args, token, private)  # type: ignore[assignment]  # as there
         self.push_in_progress = None
 
     def push_to_hub(
@@ -384,10 +387,7 @@ class SavingTrainer(EvaluatingTrainer):
         self.callback_handler.on_push_begin(self.args, self.state, self.control)
         self.create_model_card()
         copy = staged_checkpoint(checkpoint, args, str(self.hub_model_id))
-        step = f"epoch {int(self.state.epoch or 0)}"
-        if args.save_strategy == SaveStrategy.STEPS:
-            step = f"step {self.state.global_step}"
-        job = HfApi().run_as_future(upload, copy, str(self.hub_model_id), args, f"Training in progress, {step}")
+        job = HfApi().run_as_future(upload, copy, str(self.hub_model_id), args, progress_message(args, self.state))
         if self.push_in_progress is None or self.push_in_progress.is_done():
             report_failed(self.push_in_progress)
             self.push_in_progress = PushInProgress([job])  # type: ignore[arg-type]  # its annotation lacks the list

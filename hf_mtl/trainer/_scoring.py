@@ -21,6 +21,7 @@ from hf_mtl.metrics import (
     bootstrap_interval,
     load_metric,
 )
+from hf_mtl.trainer._constant_labels import ConstantLabels
 from hf_mtl_light.errors import UserError
 
 __all__ = ["Metric", "ScoredRows", "TaskScorer", "join_scores"]
@@ -89,6 +90,8 @@ class TaskScorer:
                 self.modules.append(metric)
             else:
                 self.functions.append(metric)
+        #: Whether its labels differ from one another.
+        self.constants = ConstantLabels(task, head.targets(task))
         self._kept: tuple[list[Any], list[Any]] = ([], [])
         self.loss_sum, self.items, self.rows = 0.0, 0, 0
         #: What rows add to the main score; ``None`` where it is no function of sums over rows.
@@ -142,6 +145,7 @@ class TaskScorer:
         self._add_sums(predictions, references, datasets or ())
         self.rows += len(references)
         predictions, references = self.head.comparable(predictions, references)
+        self.constants.add(references)
         for module in self.modules:
             module.add_batch(predictions=predictions, references=references)
         if probabilities is not None and len(probabilities[0]):

@@ -12,6 +12,7 @@ __all__ = ["LAYERS", "OVERRIDDEN"]
 #: The classes between Transformers' trainer and `MultiTaskTrainer`, each the only parent of the next, and what follows
 #: from the order. What needs no method of Transformers' is no layer but an object or a function that a layer calls.
 LAYERS = {
+    "CallbackTrainer": "takes callbacks, and nothing else for one",
     "EvaluatingTrainer": "scores, answers, tunes and searches by scores; the rest reads what it found",
     "SavingTrainer": "writes aside what Transformers saves, with card and arguments; resumes, and pushes",
     "MultiTaskTrainer": "adds to a checkpoint what its training keeps, before it is put in place",

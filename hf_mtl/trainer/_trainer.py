@@ -47,6 +47,7 @@ from hf_mtl.trainer._optimizer_names import matched_by_name, save_parameter_name
 from hf_mtl.trainer._refused import refuse_unused
 from hf_mtl.trainer._saving import SavingTrainer
 from hf_mtl.trainer._scoring import Metric
+from hf_mtl.trainer._search import set_chosen
 from hf_mtl.trainer._speed import SpeedCallback
 from hf_mtl.trainer._step_loss import CountingCollator, StepCounts, StepRecord
 from hf_mtl.trainer._strategies import choose_strategies
@@ -189,8 +190,7 @@ class MultiTaskTrainer(SavingTrainer):
         self.summary()
         self.add_callback(SummaryCallback(self.summary, self.strategies))
         self.add_callback(FreezingCallback(self._plain_model, self._train_datasets))
-        self._averages = Averages(self._plain_models)
-        speed = SpeedCallback(self.accelerator.unwrap_model)
+        self._averages, speed = Averages(self._plain_models), SpeedCallback(self.accelerator.unwrap_model)
         for callback in (self._averages, DivergenceCallback(), speed, EmbeddingNoise(self._plain_models)):
             self.add_callback(callback)
 
@@ -236,6 +236,7 @@ class MultiTaskTrainer(SavingTrainer):
     def _hp_search_setup(self, trial: Any) -> None:
         super()._hp_search_setup(trial)
         if self.hp_search_backend is not None and trial is not None:
+            set_chosen(self.args, self.hp_space)
             self._choose_strategies()
 
     def _choose_strategies(self) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from numbers import Integral, Real
 from types import NoneType
@@ -28,6 +29,30 @@ def _is_callback(value: Any) -> bool:
 
 def _are_callbacks(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(map(_is_callback, value))
+
+
+def _is_path_or_bool(value: Any) -> bool:
+    return isinstance(value, (str, os.PathLike, bool, np.bool_))
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(text, str) for text in value)
+
+
+def _are_one_or_more_texts(value: Any) -> bool:
+    return isinstance(value, str) or _are_texts(value)
+
+
+def _are_one_or_more_numbers(value: Any) -> bool:
+    return isinstance(value, Real) or (isinstance(value, (list, tuple)) and all(isinstance(x, Real) for x in value))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts_by_name(value: Any) -> bool:
+    return isinstance(value, Mapping) and _are_texts([*value, *value.values()])
 
 
 def _are_optimizers(value: Any) -> bool:
@@ -54,7 +79,7 @@ def _is_image_processor(value: Any) -> bool:
     return callable(value) and hasattr(value, "save_pretrained")
 
 
-#: Argument of the trainer -> whether a value is of its type, and what is.
+#: Argument of the trainer or one of its methods -> whether a value is of its type, and what is.
 _EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "model": (
         lambda value: isinstance(value, nn.Module),
@@ -72,18 +97,33 @@ _EXPECTED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "check_data": (lambda value: isinstance(value, bool), "True or False"),
     "hp_space": (callable, "a function from a trial to values of arguments"),
     "compute_objective": (callable, "a function from metrics to a number"),
+    "callback": (_is_callback, "a TrainerCallback, an object or a class, such as EarlyStoppingCallback()"),
+    "resume_from_checkpoint": (_is_path_or_bool, "a checkpoint's folder, or True for the newest one"),
+    "tasks": (_are_texts, "a list of names of tasks, such as ['mood']"),
+    "coverage": (_are_one_or_more_numbers, "a number such as 0.9, or a list of them"),
+    "output_dir": (lambda value: isinstance(value, (str, os.PathLike)), "a folder"),
+    "language": (_are_one_or_more_texts, "a code such as 'en', or a list of them"),
+    "tags": (_are_one_or_more_texts, "a text, or a list of texts"),
+    "license": (_is_text, "the id of a licence, such as 'apache-2.0'"),
+    "model_name": (_is_text, "a text"),
+    "finetuned_from": (_is_text, "the encoder's id on the Hub"),
+    "dataset_ids": (_are_texts_by_name, "a mapping such as {'name of the dataset': 'owner/id'}"),
 }
 
 
-def check_types(**given: Any) -> None:
-    """Check arguments of a trainer; ``None`` stands for one that is not given.
+def check_types(*, needed: Collection[str] = ("optimizers",), **given: Any) -> None:
+    """Check arguments of a trainer or one of its methods; ``None`` stands for one that is not given.
+
+    Args:
+        needed: Names of those that may not be ``None``.
+        given: The arguments by name.
 
     Raises:
         TypeError: If one is of another type; the message says what is expected.
     """
     for name, value in given.items():
         fits, expected = _EXPECTED[name]
-        if (value is not None or name == "optimizers") and not fits(value):
+        if (value is not None or name in needed) and not fits(value):
             raise UserTypeError(f"{name} must be {expected}; found {_shown(value)}.")
 
 

@@ -10,12 +10,9 @@ from pathlib import Path
 
 __all__ = [
     "AVERAGING",
-    "JUDGED",
     "PARAMETER_NAMES",
-    "RESULTS",
     "STREAMS",
     "TRAINED_ON",
-    "TRAINING_LOG",
     "checkpoints_in",
     "fault_of",
     "flush",
@@ -33,11 +30,6 @@ AVERAGING = "averaging.safetensors"
 #: Where the streams of a training are read from again.
 STREAMS = "streams.json"
 _JSON = (_STATE, "config.json", "balancer.json", TRAINED_ON, PARAMETER_NAMES, STREAMS)
-#: What lies beside a model of its scores, and of how it was trained.
-RESULTS = ("all_results.json", "train_results.json", "eval_results.json", "test_results.json")
-TRAINING_LOG = (_STATE, "report.html")
-#: And what it was compared with and calibrated by, which does not hold for other weights.
-JUDGED = ("sharing.json", "relations.json", "calibration.json")
 # Transformers' own mark of a save before preemption (enable_jit_checkpoint) that was not finished.
 _SENTINEL = "checkpoint-is-incomplete.txt"
 

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -11,8 +12,11 @@ from transformers import AutoTokenizer
 
 from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.export import export_onnx, export_transformers
+from hf_mtl.model import HISTORY, JUDGED, RESULTS
+from hf_mtl.model_card import CardFacts, ResultFacts, write_card
 from hf_mtl.pipelines import MultiTaskPipeline
 from hf_mtl.trainer._checkpoint_files import write_results
+from hf_mtl_light.errors import UserError
 from tests.encoders import tiny_encoder
 from tests.killed import states_at_kills
 
@@ -38,6 +42,26 @@ def loaded_encoder(folder):
 
 def loaded_pipeline(folder):
     return *loaded_model(folder), len(AutoTokenizer.from_pretrained(folder))
+
+
+def beside(folder):
+    """Return what lies in a run's folder and says something of its model, and what the card says of scores."""
+    card = (folder / "README.md").read_text()
+    names = {path.name for path in folder.iterdir()}
+    return names & {*RESULTS, *JUDGED, *HISTORY}, "| accuracy | 0.900 |" in card, "by hand" in card
+
+
+def make_run(folder, labels=("bad", "good")):
+    """Write a model into a folder as a training leaves it, and return the model."""
+    model = make_model(list(labels))
+    model.save_pretrained(folder)
+    for name in (*RESULTS, *JUDGED, *HISTORY):
+        (folder / name).write_text("{}")
+    found = [ResultFacts("mood", "films", "test", "accuracy", 0.9, 50)]
+    write_card(folder / "README.md", CardFacts.of_model(model, "mine", results=found))
+    with (folder / "README.md").open("a") as file:
+        file.write("\nby hand\n")
+    return model
 
 
 def loaded_results(folder):
@@ -104,6 +128,56 @@ def test_a_statistic_that_is_not_finite_is_refused_as_a_weight_is(tmp_path):
     model.encoder.register_buffer("running_mean", torch.tensor([0.0, math.inf]))
     with pytest.raises(ValueError, match=r"cannot be saved.*'encoder\.running_mean'"):
         model.save_pretrained(tmp_path)
+
+
+def other_weights(model, tokenizer):
+    with torch.no_grad():
+        model.get_input_embeddings().weight.add_(1)
+    return model
+
+
+#: What is saved over a run, and which of its files must be gone then.
+OVER = {
+    "another model": (
+        lambda model, tokenizer: other_weights(make_model(["good", "bad"]), tokenizer),
+        {*RESULTS, *JUDGED, *HISTORY},
+    ),
+    "a pipeline of another": (
+        lambda model, tokenizer: MultiTaskPipeline(other_weights(make_model(["good", "bad"]), tokenizer), tokenizer),
+        {*RESULTS, *JUDGED, *HISTORY},
+    ),
+    "the same, loaded and trained further": (other_weights, {*RESULTS, *JUDGED}),
+    "the same with other labels": (
+        lambda model, tokenizer: model.replace_task(TaskConfig("mood", "sentiment", labels=["poor", "good"])) or model,
+        {*RESULTS, *JUDGED},
+    ),
+    "the same": (lambda model, tokenizer: model, set()),
+}
+
+
+@pytest.mark.parametrize("what", OVER)
+def test_scores_and_log_of_a_run_go_with_its_model(tmp_path, tokenizer, what):
+    make, gone = OVER[what]
+    folder = tmp_path / "run"
+    make_run(folder)
+    model = make(MultiTaskModel.from_pretrained(folder), tokenizer)
+    save, states = partial(model.save_pretrained, folder), []
+    if what == "another model":
+        states = states_at_kills(folder, tmp_path / "states", save)
+    else:
+        save()
+    left = {*RESULTS, *JUDGED, *HISTORY} - gone
+    assert beside(folder) == (left, not gone, True)
+    for number, killed in enumerate(states):
+        is_new = list(loaded_model(killed)[0]) == ["good", "bad"]
+        assert beside(killed)[:2] == ((left, False) if is_new else ({*RESULTS, *JUDGED, *HISTORY}, True)), number
+
+
+def test_an_encoder_does_not_replace_a_multi_task_model(tmp_path):
+    model = make_run(tmp_path / "run")
+    with pytest.raises(UserError, match="holds a multi-task model"):
+        model.save_encoder(tmp_path / "run")
+    assert beside(tmp_path / "run")[1:] == (True, True)
 
 
 def test_results_are_old_or_new(tmp_path):

@@ -1,6 +1,7 @@
 """Every argument of the trainer's constructor is honoured, or refused in words."""
 
 import inspect
+import re
 
 import pytest
 import torch
@@ -214,6 +215,44 @@ def test_loops_of_transformers_say_what_takes_their_place(build, data):
 def test_what_the_card_knows_is_not_asked_for(build, name):
     with pytest.raises(ValueError, match="dataset_ids="):
         build().create_model_card(**{name: "a"})
+
+
+#: Methods, arguments of other types than their own, and words of the error.
+CALLS = [
+    *(("add_callback", {"callback": value}, "callback must be") for value in ("x", None, int)),
+    *(("pop_callback", {"callback": value}, "callback must be") for value in ("x", int)),
+    ("remove_callback", {"callback": 3}, "callback must be"),
+    ("remove_callback", {"callback": TrainerCallback()}, "none of the trainer's callbacks"),
+    *(("train", {"resume_from_checkpoint": value}, "resume_from_checkpoint must be") for value in (3, {"a": 1})),
+    ("check_resumable", {"checkpoint": 3}, "resume_from_checkpoint must be"),
+    ("check_resumable", {"checkpoint": "nobody"}, "'nobody'"),
+    *(("predict", {"test_dataset": value}, "needs a test_dataset") for value in (None, {})),
+    *(("calibrate", {"tasks": value}, "tasks must be a list") for value in ("mood", 3)),
+    *(("calibrate", {"coverage": value}, "coverage must be a number") for value in ("0.9", ["0.9"])),
+    *(("save_model", {"output_dir": value}, "output_dir must be") for value in (3, ["a"])),
+    *(
+        ("create_model_card", {name: value}, f"{name} must be")
+        for name, value in {
+            **dict.fromkeys(["language", "license", "tags", "model_name", "finetuned_from", "output_dir"], 3),
+            "dataset_ids": ["a"],
+        }.items()
+    ),
+    ("create_model_card", {"dataset_ids": {"snips": 3}}, "dataset_ids must be a mapping"),
+    ("create_model_card", {"dataset_ids": {"snip": "a/b"}}, "no training dataset 'snip'.*'snips'"),
+]
+
+
+def test_an_object_of_another_type_is_refused_by_the_method_that_is_given_it(build):
+    trainer = build(trainer_kwargs={"callbacks": [Noted]})
+    before = list(trainer.callback_handler.callbacks)
+    for method, given, words in CALLS:
+        with pytest.raises(UserError) as caught:
+            pytest.fail(f"{method}({given}) returned {getattr(trainer, method)(**given)}")
+        assert re.search(words, str(caught.value))
+    assert trainer.callback_handler.callbacks == before
+    assert trainer._card_fields == {}
+    trainer.remove_callback(Noted)
+    assert trainer.pop_callback(Noted) is None
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])

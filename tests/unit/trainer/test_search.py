@@ -1,9 +1,13 @@
 """Searches: every trial trains with its own arguments, and the trainer is afterwards what it was."""
 
+import copy
+
 import pytest
 import torch
+from transformers.trainer_utils import HPSearchBackend
 
-from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, UserError
+from hf_mtl.trainer._search import trial_space
 from tests.encoders import tiny_encoder
 from tests.trainers import TASKS, make_data
 
@@ -100,6 +104,58 @@ def test_a_search_continues_from_its_storage(trainer, tmp_path):
     search(trainer, choices, n_trials=2, **storage)
     study = optuna.load_study(study_name="rates", storage=storage["storage"])
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 3
+
+
+#: Values that a trial trains with as they are, although they have another type than the default, and more.
+REACHING = [
+    {"warmup_steps": 0.1},
+    {"eval_steps": 0.5, "eval_strategy": "steps"},
+    {"num_train_epochs": 2},
+    {"max_steps": 8},
+    {"lr_scheduler_type": "cosine"},
+    {"optim": "adafactor"},
+    {"head_learning_rate": {"mood": 1e-3}},
+    {"sampling": "temperature", "sampling_options": {"temperature": 2.0}},
+    {"average": {"kind": "ema"}},
+    {"methods": {"r-drop": {"alpha": 0.5}}},
+    {"augmentation": {"word-deletion": {"p": 0.5}}},
+    {"freeze_encoder": True, "unfreeze_at_step": 2},
+    {"frozen_heads": ["mood"]},
+]
+#: Values that no trial can have, and words of the error; what a space may return besides mappings of arguments.
+REFUSED = [
+    ({"freeze_encoder": "no"}, "freeze_encoder must be true or false, found 'no'"),
+    ({"max_steps": 2.7}, "max_steps must be a whole number"),
+    ({"learning_rate": "1e-3"}, "learning_rate must be a number, found '1e-3'"),
+    ({"learning_rate": -1.0}, "learning_rate must be at least 0"),
+    ({"learning_rate": float("nan")}, "learning_rate"),
+    ({"per_device_train_batch_size": 0}, "at least 1"),
+    ({"batching": "heterogeneous"}, "batching must be one of"),
+    ({"sampling_options": {"temprature": 2}}, "no option 'temprature'"),
+    ({"methods": ["r-drop"]}, "methods"),
+    ({"unfreeze_at_step": 2}, "without effect"),
+    ({"label_smoothing_factor": 0.1}, "not supported"),
+    ([("learning_rate", 1e-3)], "must return a mapping"),
+    (None, "must return a mapping"),
+]
+
+
+def test_values_reach_a_trial_as_they_are_or_are_refused(trainer):
+    trainer.hp_search_backend = HPSearchBackend.OPTUNA
+    given = trainer.args
+
+    def ask(values):
+        trainer.args = copy.copy(given)
+        trainer.hp_space = trial_space(lambda trial: values, given)
+        trainer._hp_search_setup(optuna.trial.FixedTrial({}))
+
+    for values in REACHING:
+        ask(values)
+        reached = {name: getattr(trainer.args, name) for name in values}
+        assert reached == ({"average": {"kind": "ema", "decay": 0.999}} if "average" in values else values)
+    for values, words in REFUSED:
+        with pytest.raises(UserError, match=words):
+            ask(values)
 
 
 @pytest.mark.parametrize(
