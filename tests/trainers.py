@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -32,6 +33,11 @@ def _sentences(count: int, seed: int) -> list[list[str]]:
 
 def make_data(scale: int = 1) -> dict[str, Dataset]:
     """Return 24, 16 and 8 rows, times ``scale``."""
+    return dict(_made_data(scale))
+
+
+@functools.cache
+def _made_data(scale: int) -> dict[str, Dataset]:
     first, second, third = _sentences(24 * scale, 1), _sentences(16 * scale, 2), _sentences(8 * scale, 3)
     intents = ["play" if "play" in row else "book" if "book" in row else "none" for row in first]
     moods = ["good" if row.count("good") >= row.count("bad") else "bad" for row in second]

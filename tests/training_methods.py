@@ -80,7 +80,7 @@ def gradients(folder: Path, size: int, accumulation: int, **kwargs: Any) -> list
     """Train two steps in float64 without dropout; return the gradients of each."""
     keeper = _Gradients()
     trainer = MultiTaskTrainer(
-        model_without_dropout().double(),
+        model_without_dropout(num_hidden_layers=1).double(),
         arguments(
             folder,
             batching="mixed",

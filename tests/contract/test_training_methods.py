@@ -140,7 +140,7 @@ def test_parameters_get_no_gradient_from_the_search_for_a_perturbation(name):
 def trained(folder, resume=None, **kwargs):
     """Train four steps with dropout, in float32."""
     torch.manual_seed(3)
-    model = MultiTaskModel.from_encoder(tiny_encoder(), TASKS)
+    model = MultiTaskModel.from_encoder(tiny_encoder(num_hidden_layers=1), TASKS)
     args = arguments(folder, max_steps=4, per_device_train_batch_size=8, logging_steps=2, **kwargs)
     trainer = MultiTaskTrainer(model, args, make_data(), None, make_tokenizer())
     trainer.train(resume_from_checkpoint=resume)

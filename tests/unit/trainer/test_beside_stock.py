@@ -126,13 +126,16 @@ def tokenised(rows):
     return Dataset.from_list([dict(one) for one in encoded])
 
 
+STOCK_ROWS, STOCK_EVALUATED = tokenised(ROWS), tokenised(EVALUATED)
+
+
 def both(folder, scenario):
     """Return this trainer and Transformers', with equal weights, arguments and rows."""
     arguments = {"use_cpu": True, "disable_tqdm": True, "logging_steps": 1, "learning_rate": 1e-2, "seed": 3}
     arguments |= {"per_device_train_batch_size": 4, "save_strategy": "no", "num_train_epochs": 1, **scenario}
     torch.manual_seed(5)
     # The draws of dropout depend on padding, so there are none; what is compared is the rest.
-    encoder = tiny_encoder(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    encoder = tiny_encoder(num_hidden_layers=1, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     model = MultiTaskModel.from_encoder(encoder, [TASK], unpad=False)
     stock_model = model.to_transformers("mood")
     # With it BERT's loss is divided by the accumulation steps once, as it should.
@@ -151,8 +154,8 @@ def both(folder, scenario):
         stock_model,
         TrainingArguments(str(folder / "stock"), **stock_arguments),
         DataCollatorWithPadding(TOKENIZER),
-        tokenised(ROWS),
-        tokenised(EVALUATED),
+        STOCK_ROWS,
+        STOCK_EVALUATED,
         TOKENIZER,
     )
     stock.order = own.get_train_dataloader().batch_sampler
