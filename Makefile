@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo test tests test-light test-demo test-trackers test-spark test-sharded test-tensorflow docs examples fast lint style types upstream bench clean
+.PHONY: help demo test tests test-light test-demo test-trackers test-spark test-sharded test-deepspeed test-tensorflow docs examples fast lint style types upstream bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo "make test-trackers TensorBoard, trackio, MLflow and W&B, read back; needs pip's index"
 	@echo "make test-spark examples/spark.py on a local Spark; needs Java and pip's index"
 	@echo "make test-sharded FSDP2 on two processes, which accelerate is made to shard on CPUs"
+	@echo "make test-deepspeed DeepSpeed on two processes; needs a C++ compiler and pip's index"
 	@echo "make test-tensorflow SavedModels, made and opened by TensorFlow; needs pip's index"
 	@echo "make docs    the documentation as a site, build/site/index.html; its tools come through pip's index, once"
 	@echo "make examples the scripts of examples/, on the demo's model and on data that they make"
@@ -110,6 +111,18 @@ test-spark: build/spark/bin/python
 # Not a part of make test: it takes 20 seconds and overrides what is private to accelerate.
 test-sharded: $(INSTALLED)
 	HF_MTL_TEST_SHARDED=1 OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/unit/trainer/test_sharded.py
+
+# An environment with DeepSpeed that sees the packages of the tests; it compiles an operator when it is first used.
+build/deepspeed/bin/python: $(INSTALLED) setup.cfg
+	$(PYTHON) -m venv build/deepspeed
+	$(PYTHON) -c "import sysconfig; print(sysconfig.get_path('purelib'))" > build/deepspeed/purelib
+	cp build/deepspeed/purelib $$(build/deepspeed/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_tests.pth
+	build/deepspeed/bin/python -m pip install --quiet setuptools wheel ninja
+	build/deepspeed/bin/python -m pip install --quiet --no-build-isolation "deepspeed>=0.19"
+
+# Not a part of make test: it needs a C++ compiler and pip's index.
+test-deepspeed: build/deepspeed/bin/python
+	PYTHONPATH=. OMP_NUM_THREADS=1 build/deepspeed/bin/python -m pytest tests/unit/trainer/test_deepspeed.py -W default
 
 # TensorFlow alone: it would move versions of the tests' environment.
 build/tensorflow/bin/python:

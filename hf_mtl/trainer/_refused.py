@@ -7,13 +7,14 @@ lists both.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from transformers import TrainingArguments
 from transformers.debug_utils import DebugOption
 from transformers.training_args import OptimizerNames
 
-from hf_mtl_light.errors import UserError
+from hf_mtl_light.errors import MissingExtraError, UserError
 
 __all__ = ["REFUSED", "check_values", "refuse_unused"]
 
@@ -120,6 +121,7 @@ def check_values(args: TrainingArguments) -> None:
 
     Raises:
         UserError: If a number is too small, or a list is a text.
+        ImportError: If DeepSpeed is asked for and missing.
     """
     for name, least in _LEAST.items():
         value = getattr(args, name)
@@ -129,6 +131,11 @@ def check_values(args: TrainingArguments) -> None:
         value = getattr(args, name)
         if isinstance(value, str):
             raise UserError(f"{name} must be a list, found the text {value!r}. Write {name}=[{value!r}].")
+    if args.deepspeed and find_spec("deepspeed") is None:
+        raise MissingExtraError(
+            "deepspeed needs the package of this name, which is not installed. Install it (pip install deepspeed), or "
+            "leave deepspeed out."
+        )
 
 
 def refuse_unused(args: TrainingArguments) -> None:
@@ -201,11 +208,17 @@ def _refuse_parallelism(args: TrainingArguments) -> None:
             "fsdp needs GPUs: on CPUs accelerate would leave it out without a word, and train whole copies. Leave it "
             "out, or train on GPUs."
         )
-    if args.fsdp and getattr(args, "batching", "") == "mixed":
+    for name in ("fsdp", "deepspeed"):
+        if getattr(args, name) and getattr(args, "batching", "") == "mixed":
+            raise UserError(
+                f"{name} with batching='mixed' is not supported: a process that has no rows of a task computes no "
+                "gradient of its head, and those that all processes have are exchanged. Leave batching out: steps are "
+                "then of one dataset."
+            )
+    if args.deepspeed and args.hf_deepspeed_config.is_zero3():
         raise UserError(
-            "fsdp with batching='mixed' is not supported: a process that has no rows of a task computes no gradient of "
-            "its head, and FSDP exchanges those that all processes have. Leave batching out: steps are then of one "
-            "dataset."
+            "deepspeed with ZeRO stage 3 is not supported: models would be made of weights that are split before they "
+            "are read. Set zero_optimization: {stage: 2}, or use fsdp."
         )
     config = args.parallelism_config
     for size in ("tp_size", "cp_size", "sp_size"):
