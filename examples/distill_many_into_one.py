@@ -2,7 +2,7 @@
 # requires-python = ">=3.10"
 # dependencies = ["hf-mtl"]
 # ///
-"""Train one model a task, store what they think of the training rows, and train one model of all tasks from it.
+"""Train one model a task, store their answers to the training rows, and train one model of all tasks from it.
 
     python examples/distill_many_into_one.py OUTPUT [ENCODER]
 

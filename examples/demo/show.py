@@ -15,7 +15,7 @@ from rich.text import Text
 
 
 def in_words(answer: Any) -> str:
-    """Return one task's answer in words."""
+    """Describe one task's answer."""
     if isinstance(answer, list):
         return "; ".join(f"{entity['entity_group']} {entity['word']!r}" for entity in answer) or "nothing found"
     polarity = f", polarity {answer['polarity']:+.2f}" if "polarity" in answer else ""

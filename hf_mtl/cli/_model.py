@@ -153,7 +153,7 @@ def idle_trainer(
 
 
 def one_pass(data: Mapping[str, Dataset], tasks: Sequence[str], args: MultiTaskTrainingArguments) -> str:
-    """Return in words what one pass over the rows that label some tasks takes."""
+    """Describe what one pass over the rows that label some tasks takes."""
     counts = {name: len(rows) for name, rows in data.items() if any(task in rows.column_names for task in tasks)}
     size = args.per_device_eval_batch_size
     batches = sum(-(-count // size) for count in counts.values())

@@ -1,4 +1,4 @@
-"""The two tables of the command line: what will be trained, and how well it went."""
+"""The two tables of the command line: what will be trained, and the scores."""
 
 from __future__ import annotations
 

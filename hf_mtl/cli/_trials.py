@@ -40,7 +40,7 @@ DATABASE = "trials.db"
 BEST = "best.yaml"
 #: The folder of the trial that is being trained.
 SCRATCH = "trial"
-#: So many trials are trained to their end before any is stopped early.
+#: The number of trials that are trained to their end before any is stopped early.
 _WHOLE_TRIALS = 5
 
 

@@ -10,7 +10,7 @@ __all__ = ["MODALITIES", "Modality", "modality"]
 
 #: What an encoder, or a task, reads.
 Modality = Literal["text", "image"]
-#: Each in words.
+#: How each is described.
 MODALITIES: dict[Modality, str] = {"text": "texts", "image": "pictures"}
 
 

@@ -20,7 +20,7 @@ class Numbers:
     """What a field may hold.
 
     Args:
-        range: The range of a number, in words.
+        range: The range of a number, as text.
         holds: Whether a finite number lies in it.
         word: A word that may replace the numbers.
         one_for_all: Whether one number may stand for all labels.

@@ -165,7 +165,7 @@ def _program(traced: TracedModel) -> torch.onnx.ONNXProgram:
 
 @contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Silence what torch and onnxruntime remark on every export: missing torchvision, axis names, preprocessing."""
+    """Silence what torch and onnxruntime log on every export: missing torchvision, axis names, preprocessing."""
     before = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -176,7 +176,7 @@ class Head(TaskType, nn.Module):
         raise NotImplementedError
 
     def divergence_sum(self, logits_a: torch.Tensor, logits_b: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Return how far two answers to the same items lie apart, summed over the items that have a label, a scalar.
+        """Return how far two answers to the same items differ, summed over the items that have a label, a scalar.
 
         It is the mean of the Kullback-Leibler divergences in both directions, in nats (regression: the squared
         difference, in squared standard deviations), of the probabilities that `loss_sum` judges: 0 for equal answers,
@@ -192,7 +192,7 @@ class Head(TaskType, nn.Module):
             TypeError: If the type does not define it.
         """
         raise UserTypeError(
-            f"Task {self.task.name!r}: {type(self).__name__} does not say how far two answers lie apart. Define "
+            f"Task {self.task.name!r}: {type(self).__name__} does not say how far two answers differ. Define "
             "divergence_sum(logits_a, logits_b, labels) beside its loss_sum."
         )
 

@@ -1,4 +1,4 @@
-"""Models on the Hub: what goes along, how it gets there whole, and code that runs without this package.
+"""Models on the Hub: what is included, how it gets there whole, and code that runs without this package.
 
 `clean_copy` takes from a folder what may be shared and drops what describes the machine it was made on.
 `push_folder` uploads it in one commit, so that a repository holds all of a push or nothing of it. `write_code` adds

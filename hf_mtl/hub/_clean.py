@@ -63,7 +63,7 @@ def clean_copy(folder: str | Path, into: str | Path, *, with_training_state: boo
     Args:
         folder: The folder of a model, or of a checkpoint.
         into: Where the copy goes; it is made.
-        with_training_state: Whether what a training resumes from goes along.
+        with_training_state: Whether what a training resumes from is included.
 
     Returns:
         The names of the files.

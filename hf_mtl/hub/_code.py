@@ -27,7 +27,7 @@ AUTO_MAP = {
     "AutoModel": "hf_mtl_model.MultiTaskModel",
 }
 
-#: The packages whose sources go along.
+#: The packages whose sources are included.
 _PACKAGES = ("hf_mtl", "hf_mtl_light")
 _IMPORT = re.compile(r"\bfrom\s+hf_mtl(?:_light)?(?P<path>(?:\.\w+)*)\s+import\b")
 _HEADER = "# Written by hf_mtl {version} from {module}. Licence: Apache-2.0.\n"

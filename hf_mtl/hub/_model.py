@@ -84,8 +84,8 @@ def push_saved(
         folder: The folder.
         repo_id: ``user/name``, or ``name``.
         private: Whether a new repository is private.
-        self_contained: Whether the modelling code goes along.
-        endpoint: Whether what Inference Endpoints run goes along: see `write_endpoint`.
+        self_contained: Whether the modelling code is included.
+        endpoint: Whether what Inference Endpoints run is included: see `write_endpoint`.
         kwargs: Further arguments of `push_folder`.
 
     Raises:

@@ -59,7 +59,7 @@ def push_folder(
     create_pr: bool = False,
     kind: RepoKind = "model",
 ) -> CommitInfo:
-    """Upload all files of a folder to a repository that there is, in one commit.
+    """Upload all files of a folder to an existing repository, in one commit.
 
     Weights and code of an earlier push that the folder does not hold are removed by the same commit: a loader would
     read them along. A push that is repeated sends nothing twice.

@@ -40,7 +40,7 @@ class InferenceBatch:
 
 
 class InferenceCollator:
-    """Collates rows into `InferenceBatch`: what a `DataLoader` needs to hand rows and tensors on together.
+    """Collates rows into `InferenceBatch`: what a `DataLoader` needs to pass on rows and tensors together.
 
     Args:
         collator: Tokenises rows and encodes their labels.

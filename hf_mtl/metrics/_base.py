@@ -129,7 +129,7 @@ class StreamingMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate ships 
     def compute(
         self, *, predictions: npt.ArrayLike | None = None, references: npt.ArrayLike | None = None
     ) -> dict[str, float]:
-        """Return the scores of all rows added since the last call, and forget these rows.
+        """Return the scores of all rows added since the last call, and start from no rows.
 
         Args:
             predictions: A last batch to add first. Optional.

@@ -49,7 +49,7 @@ class ConfusionMetric(StreamingMetric, Generic[LabelT]):
     def _result(self) -> dict[str, float]:
         references, predictions = (list(side) for side in zip(*self._counts, strict=True))
         with warnings.catch_warnings():
-            # scikit-learn takes the cells for rows and wonders at so many classes in so few of them.
+            # scikit-learn takes the cells for rows, and warns of many classes in few of them.
             warnings.filterwarnings("ignore", message="The number of unique classes is greater", category=UserWarning)
             return self._score(Cells(references, predictions, list(self._counts.values())))
 

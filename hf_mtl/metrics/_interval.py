@@ -23,7 +23,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     r"""Return the percentile interval of a score that is a function of sums over rows.
 
-    R rows are drawn with replacement from the R that there are; the score of each resample is computed from its sums;
+    R rows are drawn with replacement from these R; the score of each resample is computed from its sums;
     the interval holds the middle ``level`` of these scores. Rows, not tokens or spans, are what was drawn when the data
     were collected, so a sentence's spans stay together. Rows that are alike are drawn as one kind, by its number:
     :math:`n \sim \text{Multinomial}(R, m / R)` for kinds of :math:`m` rows each is the same draw, and cheap.

@@ -16,7 +16,7 @@ Column = npt.NDArray[np.float64]
 
 
 class ValueMetric(StreamingMetric):
-    """Check pairs of numbers and hand them on as float64 columns [R]. A subclass writes ``_add_values``."""
+    """Check pairs of numbers and pass them on as float64 columns [R]. A subclass writes ``_add_values``."""
 
     input_kind = "values"
 

@@ -38,7 +38,7 @@ class ShareableModel(PreTrainedModel):
         Args:
             save_directory: The folder.
             args: Passed on.
-            self_contained: Whether the modelling code goes along, so that ``AutoModel.from_pretrained(...,
+            self_contained: Whether the modelling code is included, so that ``AutoModel.from_pretrained(...,
                 trust_remote_code=True)`` loads the model where hf_mtl is not installed.
             kwargs: Passed on. ``push_to_hub=True`` pushes to ``repo_id``, or to the folder's name.
 
@@ -135,14 +135,14 @@ class ShareableModel(PreTrainedModel):
     ) -> Any:
         """Upload the model with its tokenizer and card, in one commit.
 
-        Of a model that was loaded from a folder, the card, the training arguments and the results of that folder go
-        along. Names of files and folders of this machine do not.
+        Of a model that was loaded from a folder, the card, the training arguments and the results of that folder are
+        included. Names of files and folders of this machine do not.
 
         Args:
             repo_id: ``user/name``, or ``name`` in one's own namespace; made if there is none.
             tokenizer: The tokenizer; ``None`` takes the one of the folder or repository that the model, or its
                 encoder, was loaded from.
-            self_contained: Whether the modelling code goes along: see `save_pretrained`.
+            self_contained: Whether the modelling code is included: see `save_pretrained`.
             commit_message: The commit's first line.
             commit_description: The commit's further text.
             private: Whether a new repository is private; ``None``: as the account has it.
@@ -196,7 +196,7 @@ def _code_map(model: Any) -> dict[str, str]:
     for name, head in model.task_heads.items():
         if not type(head).__module__.startswith("hf_mtl."):
             raise UserError(
-                f"Task {name!r}: its head {type(head).__name__} is not part of hf_mtl, so its code cannot go along. "
+                f"Task {name!r}: its head {type(head).__name__} is not part of hf_mtl, so its code cannot be included. "
                 "Save without self_contained, and have users pass heads={...} to from_pretrained."
             )
     return dict(AUTO_MAP)

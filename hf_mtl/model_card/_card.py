@@ -46,7 +46,7 @@ def render_card(facts: CardFacts, existing: str | None = None, *, model_id: str 
 
     Args:
         facts: What it says.
-        existing: The card that there is: what lies outside of marked sections is kept.
+        existing: The existing card: what lies outside of marked sections is kept.
         model_id: The name by which the snippets load the model; ``None``: the model's name.
 
     Raises:
@@ -90,13 +90,13 @@ def _merged(old: str, new: str) -> str:
 def write_card(
     path: str | Path, facts: CardFacts, *, model_id: str | None = None, earlier: str | Path | None = None
 ) -> None:
-    """Write a card, keeping what a person wrote into the one that there is.
+    """Write a card, keeping what a person wrote into the existing one.
 
     Args:
         path: The file, ``README.md`` of the model's folder.
         facts: What the card says.
         model_id: See `render_card`.
-        earlier: The card that there is; ``None``: the file itself.
+        earlier: The existing card; ``None``: the file itself.
     """
     path = Path(path)
     before = path if earlier is None else Path(earlier)
@@ -120,7 +120,7 @@ def read_card(path: str | Path) -> str | None:
 
 
 def write_section(path: str | Path, name: str, title: str, text: str) -> None:
-    """Write a section into a card that there is, in place of what it held; later saves keep it.
+    """Write a section into an existing card, in place of what it held; later saves keep it.
 
     Args:
         path: The card.
@@ -142,7 +142,7 @@ def write_section(path: str | Path, name: str, title: str, text: str) -> None:
 
 
 def add_tags(path: str | Path, tags: Iterable[str]) -> None:
-    """Add tags to a card that there is."""
+    """Add tags to an existing card."""
     tags = list(tags)
     if tags:
         card = ModelCard.load(path, ignore_metadata_errors=True)
@@ -173,7 +173,7 @@ def address_card(path: str | Path, model_id: str, *, self_contained: bool = Fals
     write_text_whole(Path(path), _SECTION.sub(addressed, text))
 
 
-# The facts in words
+# The facts as text
 
 
 def _words(facts: CardFacts, model_id: str | None) -> dict[str, Any]:

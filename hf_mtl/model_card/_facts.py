@@ -34,7 +34,7 @@ class DatasetFacts:
         share: Its share of the rows when training began, in [0, 1].
         tasks: Names of the tasks that it labels.
         hub_id: Its id on the Hub; ``None`` if it is not from there.
-        share_text: Its share in words, where it is not the same from the first step to the last.
+        share_text: Its share as text, where it is not the same from the first step to the last.
     """
 
     name: str
@@ -140,7 +140,7 @@ class CardFacts:
 
     @property
     def steps_text(self) -> str | None:
-        """The steps in words; ``None``: there were none."""
+        """The steps as text; ``None``: there were none."""
         if not self.steps:
             return None
         kept = self.kept_step

@@ -184,7 +184,7 @@ def _column(task: str) -> str:
 
 
 def _with_constants(found: Any, constants: Mapping[str, Any]) -> Any:
-    """Return rows with a column for each constant; before a slice, since an added column forgets a row's number."""
+    """Return rows with a column for each constant; before a slice, since an added column loses a row's number."""
     if isinstance(found, DatasetDict | IterableDatasetDict):
         return type(found)({name: _with_constants(rows, constants) for name, rows in found.items()})
     if isinstance(found, IterableDataset) and constants:

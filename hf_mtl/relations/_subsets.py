@@ -44,7 +44,7 @@ def choose_subsets(size: int, wanted: int | None, seed: int) -> list[Subset]:
 
     Args:
         size: The number of tasks, at least 4.
-        wanted: How many; ``None``: twice as many as tasks, or all that there are.
+        wanted: How many; ``None``: twice as many as tasks, or all.
         seed: Names the choice.
     """
     sizes = [k for k in _SIZES if k < size]

@@ -106,7 +106,7 @@ def check_names(
     Args:
         where: The option, for messages.
         named: What is given for each dataset.
-        sizes: The datasets that there are.
+        sizes: All datasets.
         all_of_them: Whether each must be named.
 
     Raises:

@@ -30,7 +30,7 @@ _VOLATILE = (
     *("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures", "use_cache"),
     *("pad_token_id", "bos_token_id", "eos_token_id"),
 )
-#: How far the scales of regression labels may lie apart: ratio of standard deviations, means in standard deviations.
+#: How far the scales of regression labels may differ: ratio of standard deviations, means in standard deviations.
 _RATIO, _DISTANCE = 2.0, 1.0
 
 

@@ -113,7 +113,7 @@ def _joined_branches(models: Sequence[MultiTaskModel]) -> TaskModules:
 
 
 def _difference(one: MultiTaskModel, other: MultiTaskModel) -> str:
-    """Return in words where two encoders part."""
+    """Describe where two encoders differ."""
     families = [" and ".join(e.config.model_type for e in model.encoders.values()) for model in (one, other)]
     if families[0] != families[1]:
         return f"families {families[0]!r} and {families[1]!r}"

@@ -87,7 +87,7 @@ class SamplingFeedback(TrainerCallback):
         self._datasets = set(record.datasets) if self._homogeneous else self._tasks.keys()
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Hand the step's losses on, summed over ranks."""
+        """Pass on the step's losses, summed over ranks."""
         losses = {} if self._record is None else self._record.means()
         found = {name: [losses[task] for task in self._tasks[name] if task in losses] for name in self._datasets}
         self.plan.end_step(state.global_step, {name: sum(of) / len(of) for name, of in found.items() if of})

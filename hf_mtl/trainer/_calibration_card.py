@@ -17,7 +17,7 @@ __all__ = ["write_calibration"]
 
 
 def write_calibration(card: Path, model: MultiTaskModel, calibrated: Mapping[str, CalibratedTask]) -> None:
-    """Write what the calibrations changed into a card that there is, and beside it, for the report.
+    """Write what the calibrations changed into an existing card, and beside it, for the report.
 
     Without any that hold both stay as they are. ``calibration.json`` holds the fields of `CalibratedTask` by task.
 

@@ -17,7 +17,7 @@ def allow_unused_heads(built: dict[str, Any], args: TrainingArguments) -> None:
     checkpointing, where the reentrant kind, no longer its default, breaks it: then such a step would fail. The other
     way, to touch every head with a term of weight zero, is no faster (benchmarks/results/unused_heads.md), and it gives
     heads without rows on any rank a gradient of zeros: AdamW would let their weights decay, unlike in one process.
-    Where the first batch has rows for all heads, torch remarks once that it found none unused: it may be ignored.
+    Where the first batch has rows for all heads, torch warns once that it found none unused, which may be ignored.
 
     Args:
         built: Arguments of the accelerator.

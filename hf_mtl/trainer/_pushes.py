@@ -50,7 +50,7 @@ def staged(folder: Path, output: Path, model_id: str, *, self_contained: bool = 
         folder: The model's folder.
         output: The output folder, in which the copy is made.
         model_id: The model's id on the Hub.
-        self_contained: Whether the modelling code goes along.
+        self_contained: Whether the modelling code is included.
     """
     (output / _PUSHED).mkdir(parents=True, exist_ok=True)
     copy = Path(tempfile.mkdtemp(dir=output / _PUSHED))

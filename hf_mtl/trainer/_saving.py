@@ -271,7 +271,7 @@ class SavingTrainer(EvaluatingTrainer):
         dataset_ids: Mapping[str, str] | None = None,
         output_dir: str | None = None,
     ) -> None:
-        """Write the model card, or bring the one that there is up to date; what a person wrote into it stays.
+        """Write the model card, or update the existing one; what a person wrote into it stays.
 
         Later saves keep to what was said here.
 
@@ -350,7 +350,7 @@ class SavingTrainer(EvaluatingTrainer):
             token: The token, in place of ``args.hub_token``.
             revision: The branch, in place of ``args.hub_revision``; made if there is none.
             private: Whether a new repository is private, in place of ``args.hub_private_repo``.
-            self_contained: Whether the modelling code goes along: see `hf_mtl.MultiTaskModel.save_pretrained`.
+            self_contained: Whether the modelling code is included: see `hf_mtl.MultiTaskModel.save_pretrained`.
             kwargs: Arguments of `create_model_card`.
 
         Returns:

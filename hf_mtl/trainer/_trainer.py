@@ -167,7 +167,7 @@ class MultiTaskTrainer(SavingTrainer):
         self.data_collator: MultiTaskCollator = data_collator or make_collator(
             self._plain_model, tokenizer, args.max_length, seed=args.seed_of_rows, image_processor=image_processor
         )
-        # `compute_loss` divides by the items of the whole step; a trainer that believes the model to take loss
+        # `compute_loss` divides by the items of the whole step; a trainer that expects the model to take loss
         # arguments does not divide by the accumulation steps once more.
         self.model_accepts_loss_kwargs = True
         self._passed = sampler, balancer

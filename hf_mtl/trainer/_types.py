@@ -149,7 +149,7 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 
 def described_kinds(kinds: Sequence[Any]) -> str:
-    """Return types in words.
+    """Describe types.
 
     >>> described_kinds((int, NoneType))
     'a whole number or null'

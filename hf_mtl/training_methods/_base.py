@@ -107,8 +107,8 @@ class TrainingMethod(Configurable):
         for task, head in heads.items():
             if self.takes(task) and self.compares_answers and type(head).divergence_sum is Head.divergence_sum:
                 raise UserError(
-                    f"method {name!r}, task {task!r}: {type(head).__name__} does not say how far two answers lie "
-                    "apart. Define its divergence_sum, or name the tasks that the method is for: tasks: [...]."
+                    f"method {name!r}, task {task!r}: {type(head).__name__} does not say how far two answers "
+                    "differ. Define its divergence_sum, or name the tasks that the method is for: tasks: [...]."
                 )
             if self.takes(task) and self.moves_embeddings and head.modality() == "image":
                 raise UserError(

@@ -97,7 +97,7 @@ class MicroBatch:
         return torch.stack([self.weights[name] * losses[name].double() for name in self.heads]).sum()
 
     def divergences(self, other: Any, of: Any = None) -> dict[str, torch.Tensor]:
-        """Return how far each task's answers of two passes lie apart, each its part of the mean over the step.
+        """Return how far each task's answers of two passes differ, each its part of the mean over the step.
 
         Args:
             other: What `again` returned.

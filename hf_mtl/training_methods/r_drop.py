@@ -3,7 +3,7 @@ r"""R-Drop: two passes with other dropout masks are to give the same answers.
 .. math:: \tfrac12 (L_1 + L_2) + \alpha D(p_1, p_2)
 
 with :math:`D` the mean of the Kullback-Leibler divergences in both directions, for any type of task that says how far
-two answers lie apart.
+two answers differ.
 
 Source: L. Wu et al., R-Drop: Regularized Dropout for Neural Networks, NeurIPS 2021, eq. 4 (with the mean of both
 losses in place of their sum, so that the learning rate keeps its meaning). With ``noise``: A. Aghajanyan et al., Better

@@ -3,7 +3,7 @@ r"""SMART: answers to a row are to change little where the row is moved against 
 .. math:: L(x) + \alpha \max_{\|\delta\| \le \epsilon} D(f(x), f(x + \delta))
 
 The maximum is approached by gradient ascent of the divergence itself, which needs no label's value; at :math:`\delta =
-0` its gradient vanishes, so the ascent starts from noise. Every type of task that says how far two answers lie apart
+0` its gradient vanishes, so the ascent starts from noise. Every type of task that says how far two answers differ
 can have it, tagging too.
 
 Source: H. Jiang et al., SMART: Robust and Efficient Fine-Tuning for Pre-trained Natural Language Models through

@@ -1,4 +1,4 @@
-"""How far two answers lie apart, against torch's own distributions and against all sequences written out."""
+"""How far two answers differ, against torch's own distributions and against all sequences written out."""
 
 import itertools
 
@@ -105,5 +105,5 @@ def test_a_type_without_divergence_is_named_with_the_remedy():
 
     task = TaskConfig("mood", "plain", labels=["bad", "good"])
     head = head_class(task, {"plain": Plain})(task, tiny_config("bert"))
-    with pytest.raises(TypeError, match="Task 'mood': Plain does not say how far two answers lie apart"):
+    with pytest.raises(TypeError, match="Task 'mood': Plain does not say how far two answers differ"):
         head.divergence_sum(torch.zeros(1, 2), torch.zeros(1, 2), torch.zeros(1))
