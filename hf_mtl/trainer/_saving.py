@@ -1,11 +1,10 @@
-"""What the trainer saves, resumes from and shares: checkpoints and models are whole or not there."""
+"""What the trainer saves and shares: checkpoints and models are whole or not there."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
-import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +22,6 @@ from hf_mtl.model import JUDGED, RESULTS, TRAINING_LOG
 from hf_mtl.model_card import write_card
 from hf_mtl.samplers import DatasetSampler
 from hf_mtl.samplers.plan import SamplingRules
-from hf_mtl.trainer._adapting import check_kind, loaded_adapters
 from hf_mtl.trainer._calibration_card import write_calibration
 from hf_mtl.trainer._card_facts import facts_of_training
 from hf_mtl.trainer._card_fields import card_fields
@@ -37,9 +35,8 @@ from hf_mtl.trainer._checkpoint_files import (
     write_results,
 )
 from hf_mtl.trainer._divergence import DivergenceError, check_finite_weights
-from hf_mtl.trainer._evaluation import EvaluatingTrainer
 from hf_mtl.trainer._pushes import make_repo, progress_message, report_failed, staged, staged_checkpoint, upload
-from hf_mtl.trainer._resuming import check_loaded, whole_checkpoint
+from hf_mtl.trainer._resuming_trainer import ResumingTrainer
 from hf_mtl.trainer._strategies import describe_strategies
 from hf_mtl.trainer._types import check_types
 from hf_mtl_light.folders import replace_files
@@ -48,11 +45,10 @@ from hf_mtl_light.outputs import write_text_whole
 __all__ = ["SavingTrainer"]
 
 
-class SavingTrainer(EvaluatingTrainer):
+class SavingTrainer(ResumingTrainer):
     """Transformers' trainer whose checkpoints are written aside and renamed when they are whole.
 
-    ``resume_from_checkpoint=True`` resumes from the newest whole checkpoint, whoever wrote it, and names those that
-    it passes over. A model card is written at every save; what is pushed is a clean copy, in one commit.
+    A model card is written at every save; what is pushed is a clean copy, in one commit.
     """
 
     sampler: DatasetSampler
@@ -65,10 +61,6 @@ class SavingTrainer(EvaluatingTrainer):
     _card_fields: dict[str, Any]
     #: Texts, by the name of their file, that are saved with the model, such as the recipe that it was trained by.
     saved_beside: Mapping[str, str] = MappingProxyType({})
-    #: Files of results that this trainer wrote.
-    _own_results: frozenset[str] = frozenset()
-    #: The step after which the weights were as they are now, where a training kept those of an earlier step.
-    _kept_step: int | None = None
     #: Whether a checkpoint is being written aside.
     _staging = False
 
@@ -79,76 +71,6 @@ class SavingTrainer(EvaluatingTrainer):
     def strategies(self) -> dict[str, str]:
         """Return sampler, balancer and, where there are some, methods, augmentation and average, with options."""
         return describe_strategies(self.sampler, self.sampling_rules, self.balancer, self.args)
-
-    @property
-    def _output(self) -> Path:
-        return Path(self.args.output_dir or "")
-
-    # Resuming
-
-    def train(self, resume_from_checkpoint: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Train, from the start or from a checkpoint: see ``transformers.Trainer.train``.
-
-        Args:
-            resume_from_checkpoint: A checkpoint's folder, or ``True``: the newest whole one of the output folder.
-            args: Passed on.
-            kwargs: Passed on.
-
-        Raises:
-            ValueError: If the checkpoint named is cut, or none of those in the output folder is whole.
-        """
-        if self.args.local_process_index == 0:
-            clear(self._output)
-        self.accelerator.wait_for_everyone()
-        checkpoint = whole_checkpoint(resume_from_checkpoint, self.args, self._warn)
-        if checkpoint and os.path.isdir(checkpoint):
-            self._match_training(Path(checkpoint))
-        # What was measured and written of the model as it was says nothing of the one that it becomes.
-        self._own_results, self._kept_step = frozenset(), None
-        self._forget_scores()
-        return super().train(checkpoint, *args, **kwargs)
-
-    def check_resumable(self, checkpoint: Any = True) -> None:
-        """Check that a checkpoint is whole and of this very training; nothing is changed on disk.
-
-        Args:
-            checkpoint: A checkpoint's folder, or ``True``: the newest whole one of the output folder.
-
-        Raises:
-            ValueError: If it is cut, or was trained on something else; the message names what.
-        """
-        found = whole_checkpoint(checkpoint, self.args, self._warn)
-        if found and os.path.isdir(found):
-            self._match_training(Path(found))
-
-    def _match_training(self, checkpoint: Path) -> None:
-        """Refuse a checkpoint of another training; called before anything of it is loaded."""
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        # Transformers' own method warns, and trains on with weights that were never loaded.
-        check_loaded(self._plain_model, load_result)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        check_kind(self._plain_model, resume_from_checkpoint)
-        if not loaded_adapters(self._plain_model, resume_from_checkpoint):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-
-    def _load_best_model(self) -> None:
-        self._kept_step = self.state.best_global_step
-        if not loaded_adapters(self._plain_model, self.state.best_model_checkpoint):
-            super()._load_best_model()
-
-    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        # Transformers looks whether training is over after a step, not before one: resumed from a checkpoint of the
-        # last step it would train one step too many, where that step is not the end of an epoch.
-        if self.state.global_step >= self.state.max_steps:
-            self.control.should_training_stop = True
-        else:
-            super()._run_epoch(*args, **kwargs)
-
-    def _warn(self, message: str) -> None:
-        if self.is_world_process_zero():
-            warnings.warn(message, stacklevel=4)
 
     # Saving
 

@@ -14,7 +14,8 @@ __all__ = ["LAYERS", "OVERRIDDEN"]
 LAYERS = {
     "CallbackTrainer": "takes callbacks, and nothing else for one",
     "EvaluatingTrainer": "scores, answers, tunes and searches by scores; the rest reads what it found",
-    "SavingTrainer": "writes aside what Transformers saves, with card and arguments; resumes, and pushes",
+    "ResumingTrainer": "loads whole checkpoints of this very training alone, before anything is trained or saved",
+    "SavingTrainer": "writes aside what Transformers saves, with card and arguments, and pushes",
     "MultiTaskTrainer": "adds to a checkpoint what its training keeps, before it is put in place",
 }
 

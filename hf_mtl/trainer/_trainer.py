@@ -203,7 +203,7 @@ class MultiTaskTrainer(SavingTrainer):
     def train(
         self, resume_from_checkpoint: Any = None, trial: Any = None, ignore_keys_for_eval: list[str] | None = None
     ) -> Any:
-        """Train, from the start or from a checkpoint; then tune and calibrate: see `SavingTrainer.train`."""
+        """Train, from the start or from a checkpoint; then tune and calibrate: see `ResumingTrainer.train`."""
         refuse_ignored_keys("ignore_keys_for_eval", ignore_keys_for_eval)
         result = super().train(resume_from_checkpoint, trial)
         mark_trained(self._plain_model, self._train_datasets)
