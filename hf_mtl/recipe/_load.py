@@ -18,6 +18,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import INPUT_COLUMNS
 from hf_mtl.data import SPLIT_NAMES, sample_of_stream, written_stream
 from hf_mtl.recipe._encodings import check_texts, wrong_encoding
+from hf_mtl.recipe._headers import check_headers
 from hf_mtl.recipe._missing import as_written, with_numbers
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on, one_line
 from hf_mtl.recipe._paths import load_arguments
@@ -59,6 +60,7 @@ def load_source(name: str, source: DatasetRecipe, folder: Path, keep: str | None
     where = f"datasets.{name}"
     load = load_arguments(source.load, folder, f"{where}.load")
     check_width(load, f"{where}.load")
+    check_headers(load, f"{where}.load", source.columns)
     written = as_written(load)
     found, is_written = _read(load, written, f"{where}.load")
     columns = {**source.columns, **{_column(task): task for task in source.constants}}
@@ -147,6 +149,11 @@ def _reason(load: Mapping[str, Any], error: Exception) -> str:
         return "there are no rows. Leave the dataset out, or fill it."
     # "An error occurred while generating the dataset" hides what happened.
     cause = error.__cause__ if isinstance(error, datasets.exceptions.DatasetGenerationError) else None
+    if isinstance(cause or error, OverflowError):
+        return (
+            f"cannot load {load['path']!r}: a whole number has more than 64 bits. Where it is an id, load the other "
+            "columns alone, such as load: {usecols: [...]}."
+        )
     return f"cannot load {load['path']!r}: {one_line(cause or error)}"
 
 
