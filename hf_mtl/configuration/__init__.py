@@ -47,22 +47,23 @@ __all__ = [
     "value_text",
 ]
 
-#: What needs torch and Transformers, and where it lies: the command line reads tasks without them.
-_LATER = {
-    "MODALITIES": "_modality",
-    "MOST_MISSING": "_untrusted",
-    "Modality": "_modality",
-    "MultiTaskConfig": "_config",
-    "check_built": "_untrusted",
-    "check_values": "_untrusted",
-    "checked_weights": "_untrusted",
-    "modality": "_modality",
-}
+#: What needs torch and Transformers: the command line reads tasks without them.
+_LATER = frozenset(
+    (
+        *("MODALITIES", "MOST_MISSING", "Modality", "MultiTaskConfig"),
+        *("check_built", "check_values", "checked_weights", "modality"),
+    )
+)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'hf_mtl.configuration' has no attribute {name!r}")
-    from importlib import import_module
+    # Statements, not names of modules: where this code lies beside a model, in one folder, these are rewritten.
+    from hf_mtl.configuration._config import MultiTaskConfig
+    from hf_mtl.configuration._modality import MODALITIES, Modality, modality
+    from hf_mtl.configuration._untrusted import MOST_MISSING, check_built, check_values, checked_weights
 
-    return getattr(import_module(f"hf_mtl.configuration.{_LATER[name]}"), name)
+    of_tasks = {"MultiTaskConfig": MultiTaskConfig, "MODALITIES": MODALITIES, "Modality": Modality}
+    of_strangers = {"MOST_MISSING": MOST_MISSING, "check_built": check_built, "check_values": check_values}
+    return {**of_tasks, **of_strangers, "checked_weights": checked_weights, "modality": modality}[name]
