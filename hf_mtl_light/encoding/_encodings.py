@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import unicodedata
 from collections.abc import Sequence
@@ -10,12 +11,14 @@ from typing import Any, TypeAlias
 
 from hf_mtl_light.encoding._locks import lock_of
 from hf_mtl_light.encoding._rows import Row
+from hf_mtl_light.encoding._tokenizer import FileTokenizer
 from hf_mtl_light.encoding._word_numbers import number_given_words, number_words, word_spans
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.words import RawTokens, WordMap, trimmed
 
 __all__ = [
     "Tokenizer",
+    "call_tokenizer",
     "check_tokenizer",
     "encode_rows",
     "is_word_aware",
@@ -91,12 +94,38 @@ def encode_rows(tokenizer: Tokenizer, rows: Sequence[Row], **how: Any) -> tuple[
     names: list[str] = []
     for is_pair, chosen in kinds.items():
         pairs = [rows[i].text_pair for i in chosen] if is_pair else None
-        with lock_of(tokenizer):
-            batch = tokenizer([text_of(rows[i]) for i in chosen], text_pair=pairs, **how)
+        batch = call_tokenizer(tokenizer, [text_of(rows[i]) for i in chosen], pairs, **how)
         names = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch]
         for i, encoding in zip(chosen, batch.encodings, strict=True):
             encodings[i] = encoding
     return encodings, names
+
+
+def call_tokenizer(tokenizer: Tokenizer, texts: str | list[str], pairs: Any, **how: Any) -> Any:
+    """Call a tokenizer that a caller's own threads may use meanwhile, without our lock.
+
+    What it truncates and pads to is its state: where that is another's after the call, it may have been during it.
+    Then a copy is asked, which no one else has. A copy for every call would cost 40 ms and the vocabulary's memory.
+
+    Args:
+        tokenizer: A fast tokenizer.
+        texts: A text, or several.
+        pairs: The second text, or texts; ``None``: there are none.
+        how: Arguments of the tokenizer, such as ``truncation`` and ``max_length``.
+
+    Returns:
+        What the tokenizer returned.
+    """
+    with lock_of(tokenizer):
+        batch = tokenizer(texts, text_pair=pairs, **how)
+        if isinstance(tokenizer, FileTokenizer):  # it holds its state for as long as a call takes
+            return batch
+        truncation, padding = tokenizer.backend_tokenizer.truncation, tokenizer.backend_tokenizer.padding
+    given = None if truncation is None else (truncation["max_length"], truncation["stride"])
+    wanted = (how["max_length"], how.get("stride", 0)) if how.get("truncation") else None
+    if padding is None and given == wanted:
+        return batch
+    return copy.deepcopy(tokenizer)(texts, text_pair=pairs, **how)
 
 
 def text_of(row: Row) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hf_mtl_light.encoding._encodings import (
     Tokenizer,
+    call_tokenizer,
     check_tokenizer,
     encode_rows,
     padding_id,
@@ -15,7 +16,6 @@ from hf_mtl_light.encoding._encodings import (
     text_of,
     word_map_of,
 )
-from hf_mtl_light.encoding._locks import lock_of
 from hf_mtl_light.encoding._readings import choice_words, encode_choices, encode_contexts
 from hf_mtl_light.encoding._rows import Row
 from hf_mtl_light.errors import UserError
@@ -177,15 +177,15 @@ class WindowEncoder:
             second = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence == 1]
             if len(second) > self._half:
                 row = replace(row, text_pair=row.text_pair[: encoding.offsets[second[self._half - 1]][1]])
-        with lock_of(self.tokenizer):
-            batch = self.tokenizer(
-                text_of(row),
-                text_pair=row.text_pair,
-                truncation="only_first",
-                max_length=self.max_length,
-                stride=self.stride,
-                return_overflowing_tokens=True,
-            )
+        batch = call_tokenizer(
+            self.tokenizer,
+            text_of(row),
+            row.text_pair,
+            truncation="only_first",
+            max_length=self.max_length,
+            stride=self.stride,
+            return_overflowing_tokens=True,
+        )
         of_windows = list(batch.encodings)
         # Places of the first text's tokens in each window.
         texts = [[i for i, sequence in enumerate(of_window.sequence_ids) if sequence == 0] for of_window in of_windows]

@@ -47,6 +47,22 @@ def test_one_pipeline_answers_threads_as_it_answers_one_after_the_other(model, t
     assert found == expected
 
 
+def test_a_thread_that_uses_the_tokenizer_by_itself_changes_no_answer(model, tokenizer, monkeypatch):
+    expected = [list(predict(model, tokenizer, TEXTS, **options)) for options in ({}, {"max_length": 16, "stride": 2})]
+    kind = type(tokenizer)
+    set_state = kind.set_truncation_and_padding
+
+    def set_and_disturbed(self, **kwargs):
+        set_state(self, **kwargs)
+        if self is tokenizer:  # as another thread's call would, before this one goes to work
+            self.backend_tokenizer.enable_truncation(3)
+            self.backend_tokenizer.enable_padding()
+
+    monkeypatch.setattr(kind, "set_truncation_and_padding", set_and_disturbed)
+    assert len(tokenizer(TEXTS[1])["input_ids"]) == 3, "the tokenizer is disturbed"
+    assert [list(predict(model, tokenizer, TEXTS, **o)) for o in ({}, {"max_length": 16, "stride": 2})] == expected
+
+
 def test_predict_and_answerers_share_a_tokenizer_and_a_model(model, tokenizer):
     plain = [{k: v for k, v in options.items() if k != "aggregation_strategy"} for options in OPTIONS]
     answerers = {repr(options): make_answerer(model, tokenizer, **options) for options in plain}
