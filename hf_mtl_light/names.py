@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 __all__ = ["listed", "nearest"]
@@ -21,7 +22,13 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     >>> nearest("sentment", ["intent", "sentiment"])
     " Did you mean 'sentiment'?"
     """
-    close = difflib.get_close_matches(str(name), list(valid), n=1, cutoff=0.6)
+    valid = list(valid)
+    composed = unicodedata.normalize("NFC", str(name))
+    for other in valid:
+        if other != name and unicodedata.normalize("NFC", str(other)) == composed:
+            # They look the same: files of one machine may spell an accent as a letter and a mark.
+            return f" Did you mean {other!r}, whose characters are composed in another form? Copy it from there."
+    close = difflib.get_close_matches(str(name), valid, n=1, cutoff=0.6)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
