@@ -158,7 +158,7 @@ examples: demo $(INSTALLED) build/notebooks/bin/python
 	set -e; for notebook in first_training errors_and_calibration; do \
 		build/notebooks/bin/jupytext --quiet --to notebook --output build/examples/$$notebook.ipynb \
 			examples/notebooks/$$notebook.py; \
-		(cd build/examples && ENCODER=../../examples/demo/data/encoder \
+		(cd build/examples && PYTHONPATH=$(CURDIR) ENCODER=../../examples/demo/data/encoder \
 			../notebooks/bin/jupyter-execute --inplace $$notebook.ipynb); \
 	done
 
