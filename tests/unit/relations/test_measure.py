@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from hf_mtl.cli import app
 from hf_mtl.cli.relate import gain_table
 from hf_mtl.recipe import Recipe
-from hf_mtl.relations import Relations, RelationsPlan, relate, task_features
+from hf_mtl.relations import Relations, RelationsPlan, relate, subset_gains, task_features
 from hf_mtl.relations._measure import _spread
 from hf_mtl.trainer import MultiTaskTrainer
 from tests.unit.validation.recipes import small_recipe, write_recipe_data
@@ -139,13 +139,32 @@ def test_gradients_of_one_run_or_of_an_earlier_one_say_which_tasks_help_which(va
     assert np.abs(features[new] - features[0]).max() > 0.5
 
 
-def test_subsets_are_trained_like_pairs(values):
+def test_subsets_are_trained_like_pairs_and_read_as_sums_of_gains(values, tmp_path):
     values["datasets"]["talks2"] = {**values["datasets"]["talks"], "columns": {"words": "tokens", "marks": "places"}}
-    plan = RelationsPlan.plan(Recipe.from_dict(values), measure="subsets", steps=2, seeds=3)
-    assert len(plan.runs) == 3 * 4 + 4
+    recipe = Recipe.from_dict(values)
+    assert len(RelationsPlan.plan(recipe, measure="subsets", seeds=3).runs) == 3 * 4 + 4
+    plan = RelationsPlan.plan(recipe, measure="subsets", score="loss", steps=1, budget=2 * 4 + 2)
     for members, run in plan.together:
         assert len(members) == len(run.prepared.tasks) == 3
-        assert run.steps == 2 * len(run.prepared.train)
+        assert run.steps == len(run.prepared.train)
+    found = plan.run("out", progress=False)
+
+    def score(name, task):
+        (folder,) = (tmp_path / "out").glob(f"{name}-*")
+        return -json.loads((folder / "test_results.json").read_text())[f"test_{task}_loss"]
+
+    assert found.alone.tolist() == [[score(f"{task}-{seed}", task) for seed in (42, 43)] for task in found.tasks]
+    gains = {
+        members: {
+            i: (score("+".join(found.tasks[j] for j in members) + "-42", found.tasks[i]) - found.alone[i].mean())
+            / found.spread[i]
+            for i in members
+        }
+        for members, _ in plan.together
+    }
+    assert found.measured == pytest.approx(subset_gains(4, gains), nan_ok=True)
+    assert np.isfinite(found.completion.table).sum() == 12
+    assert json.loads((tmp_path / "out" / "relations.json").read_text())["measure"] == "subsets"
 
 
 def test_a_table_that_is_too_wide_becomes_a_short_one():
