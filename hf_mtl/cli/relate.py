@@ -136,15 +136,18 @@ def _short_table(found: Relations) -> Table:
 
 
 def _gain_text(found: Relations, i: int, j: int) -> str:
-    text = f"{found.completion.table[i, j]:+.1f}"
+    gain = found.completion.table[i, j]
+    text = f"{gain:+.1f}" if abs(gain) >= 0.05 else "0.0"
     return f"({text})" if math.isnan(found.measured[i, j]) else text
 
 
 def _summary(found: Relations) -> str:
     done = found.completion
+    own = f"error {done.error:.2f}, sign right in {done.sign_accuracy:.0%}"
+    rank_0 = f" Rank 0: error {done.rank_0_error:.2f}, sign right in {done.rank_0_sign_accuracy:.0%}."
+    besides = rank_0 if done.rank else ""
     return (
         f"A gain of 1 is {found.unit}; (completed).\n"
-        f"Completion, on pairs left out: rank {done.rank}, error {done.error:.2f}, sign right in "
-        f"{done.sign_accuracy:.0%}; rank 0: {done.rank_0_error:.2f}, {done.rank_0_sign_accuracy:.0%}; the mean of the "
-        f"others in place of all: {done.mean_error:.2f}.\n{found.verdict}\n\n{found.fragment}"
+        f"The completion has rank {done.rank}, chosen on pairs left out: {own}.{besides} The mean of the others in "
+        f"place of all: error {done.mean_error:.2f}.\n{found.verdict}\n\n{found.fragment}"
     )

@@ -49,12 +49,14 @@ def _table(rows: Sequence[Sequence[float | None]]) -> np.ndarray:
 
 
 def _worth(completion: Mapping[str, Any]) -> str:
-    signs = [completion[key] for key in ("sign_accuracy", "rank_0_sign_accuracy")]
-    right = ["-" if value is None else f"{value:.0%}" for value in signs]
+    def shown(name: str) -> str:
+        right = completion[f"{name}sign_accuracy"]
+        return f"error {completion[f'{name}error']:.2f}, sign right in {'-' if right is None else f'{right:.0%}'}"
+
+    rank_0 = "" if completion["rank"] == 0 else f" Rank 0: {shown('rank_0_')}."
     return (
-        f"The completion, on pairs left out: rank {completion['rank']}, error {completion['error']:.2f}, sign right "
-        f"in {right[0]}; rank 0: {completion['rank_0_error']:.2f}, {right[1]}; the mean of the others in place of "
-        f"all: {completion['mean_error']:.2f}."
+        f"The completion has rank {completion['rank']}, chosen on pairs left out: {shown('')}.{rank_0} The mean of "
+        f"the others in place of all: error {completion['mean_error']:.2f}."
     )
 
 
@@ -76,7 +78,7 @@ def draw_gains(
     from hf_mtl.report._figures import RC, colour_of, figure_svg, matrix_axes
 
     size = len(tasks)
-    cell = max(0.34, 0.6 - 0.02 * size)  # inches
+    cell = max(0.36, min(0.6, 7 / size))  # inches
     margin = 0.058 * max(len(printable(task, 20)) for task in tasks) + 0.12
     # Of some strong entries the others must not turn pale.
     limit = max(float(np.nanquantile(np.abs(completed), 0.9)), 1e-9) if np.isfinite(completed).any() else 1.0
@@ -87,8 +89,9 @@ def draw_gains(
             strength = 0.7 * min(abs(gain) / limit, 1.0)
             colour = colour_of(0 if gain >= 0 else 1)
             axes.add_patch(Rectangle((column, row), 1, 1, facecolor=colour, alpha=strength, linewidth=0))
-            text = f"{gain:+.1f}" if known else f"({gain:+.1f})"
-            axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7 if size <= 8 else 5.5)
+            text = f"{gain:+.1f}" if abs(gain) >= 0.05 else "0.0"
+            text = text if known else f"({text})"
+            axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=7 if cell >= 0.45 else 5.5)
         start = 0
         for length in sizes:
             if length > 1:

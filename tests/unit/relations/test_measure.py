@@ -86,7 +86,7 @@ def test_relate_says_what_it_will_train_and_which_tasks_should_share_and_continu
     assert "2 of them are done" in shown
     assert len(calls) == 3 + 6
     assert calls[2] == calls[3]  # begun, stopped, and trained again
-    for word in ("opinion", "with slots", "(", "Completion, on pairs left out: rank"):
+    for word in ("opinion", "with slots", "(", "The completion has rank"):
         assert word in shown
     found = json.loads((tmp_path / "out" / "relations.json").read_text())
     table = np.array(found["measured"], dtype=float)
