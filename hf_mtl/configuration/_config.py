@@ -23,16 +23,6 @@ from hf_mtl_light.errors import UserError, UserKeyError
 
 __all__ = ["MultiTaskConfig"]
 
-#: Fields of a task under the names that earlier configs saved them by.
-_FORMER_NAMES = {"share_with": "tied_to"}
-
-
-def _with_present_names(values: Any) -> Any:
-    """Return a saved task's fields by their present names."""
-    if not isinstance(values, Mapping):
-        return values
-    return {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
-
 
 def _encoder_config(name: str, given: Any) -> PreTrainedConfig | None:
     """Return an encoder's config of its dict form.
@@ -125,8 +115,7 @@ class MultiTaskConfig(PreTrainedConfig):
             _check_modalities(self.encoder_config, self.image_encoder_config)
         super().__post_init__(**kwargs)
         self.tasks = [
-            task if isinstance(task, TaskConfig) else TaskConfig.from_dict(_with_present_names(task))
-            for task in listed_tasks(self.tasks)
+            task if isinstance(task, TaskConfig) else TaskConfig.from_saved(task) for task in listed_tasks(self.tasks)
         ]
         check_task_names([task.name for task in self.tasks])
         check_ties(self.tasks)

@@ -23,6 +23,8 @@ _MULTI_LABEL = "multi_label_classification"
 _PROBLEM_TYPES = ("single_label_classification", _MULTI_LABEL)
 #: The type that says its problem type by its name.
 _MULTI_LABEL_TYPE = "multi-label-classification"
+#: Fields under the names that earlier configs saved them by.
+_FORMER_NAMES = {"share_with": "tied_to"}
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,13 @@ class TaskConfig:
             if name not in values:
                 raise UserError(f"Task {values.get('name', '?')!r}: {name} is missing.")
         return cls(**values)
+
+    @classmethod
+    def from_saved(cls, values: Mapping[str, Any]) -> TaskConfig:
+        """Build a task from what a saved config holds, fields under earlier names included: see `from_dict`."""
+        if isinstance(values, Mapping):
+            values = {_FORMER_NAMES.get(name, name): value for name, value in values.items()}
+        return cls.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults, as JSON knows them."""

@@ -124,7 +124,7 @@ def add_code(folder: Path) -> None:
     config = folder / "config.json"
     values = json.loads(config.read_text(encoding="utf-8"))
     for task in values.get("tasks", ()):
-        head_class(TaskConfig.from_dict(task))  # refuses custom types: their code is elsewhere
+        head_class(TaskConfig.from_saved(task))  # refuses custom types: their code is elsewhere
     write_code(folder)
     text = json.dumps({**values, "auto_map": AUTO_MAP}, indent=2, sort_keys=True, ensure_ascii=False)
     write_text_whole(config, f"{text}\n")

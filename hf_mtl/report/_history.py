@@ -233,7 +233,7 @@ def _read_first(places: Any, name: str) -> dict[str, Any]:
 def _tasks_of(config: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> dict[str, TaskConfig | None]:
     """Return the tasks of a model's config; without one, those whose losses were logged."""
     if isinstance(config.get("tasks"), list):
-        tasks = [TaskConfig.from_dict(values) for values in config["tasks"]]
+        tasks = [TaskConfig.from_saved(values) for values in config["tasks"]]
         return {task.name: task for task in tasks}
     return dict.fromkeys(key.partition("/")[2] for entry in log for key in entry if key.startswith("loss/"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 from hf_mtl import MultiTaskModel
+from hf_mtl.hub._model import add_code
+from hf_mtl.report import read_run
 
 SAVED = Path(__file__).parent.parent.parent / "fixtures" / "saved_models"
 NAMES = sorted(folder.name for folder in SAVED.iterdir())
@@ -36,3 +40,15 @@ def test_an_earlier_model_loads_whole_and_answers_bit_for_bit(name, unpad):
         if is_same_machine:
             assert torch.equal(logits, expected[prefix + task]), task
         torch.testing.assert_close(logits, expected[prefix + task], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_earlier_model_is_reported_and_gets_its_code(name, tmp_path):
+    folder = shutil.copytree(SAVED / name, tmp_path / name)
+    (folder / "trainer_state.json").write_text(
+        json.dumps({"global_step": 1, "log_history": [{"step": 1, "loss": 1.0}]})
+    )
+    names = [task["name"] for task in json.loads((folder / "config.json").read_text())["tasks"]]
+    assert list(read_run(folder).tasks) == names
+    add_code(folder)
+    assert "auto_map" in json.loads((folder / "config.json").read_text())
