@@ -148,7 +148,12 @@ def test_folds_in_processes_are_those_of_one_process_and_end_at_an_interrupt(val
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(RunsBar, "end", stopped)
-    result = CliRunner().invoke(app, ["cv", str(recipe_file), "--folds", "4", "--parallel", "2", "-o", "stopped"])
+    command = ["cv", str(recipe_file), "--folds", "4", "--parallel", "2", "-o", "stopped"]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs this with "&"
+    try:
+        result = CliRunner().invoke(app, command)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
     assert ignored == [1, 1]
     done = re.search(r"(\d) of 4 folds are kept: the same command continues.", result.stderr)[1]
