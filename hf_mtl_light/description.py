@@ -116,6 +116,9 @@ class TaskDescription:
         conformal_thresholds: For ``"softmax"`` of rows, from a coverage such as ``"0.9"`` to the probability from which
             a label belongs to a row's set.
         reads: What it reads of a row: ``"text"``, or ``"image"``, whose output is one of ``picture_model``.
+        nms_threshold: For objects: of two boxes of a label with a larger intersection over union the better one is
+            answered, in [0, 1].
+        max_boxes: For objects, the most boxes of a picture that are answered, at least 1.
 
     Raises:
         ValueError: If a field does not hold what it must.
@@ -135,6 +138,8 @@ class TaskDescription:
     temperature: float = 1.0
     conformal_thresholds: Mapping[str, float] = field(default_factory=dict)
     reads: str = "text"
+    nms_threshold: float = 0.6
+    max_boxes: int = 100
 
     def __post_init__(self) -> None:
         for name, choices in (("level", _LEVELS), ("function", _FUNCTIONS), ("reads", _READINGS)):
@@ -159,6 +164,11 @@ class TaskDescription:
             raise UserError(
                 f"Task {self.name!r}: {len(self.thresholds)} thresholds for {len(self.labels)} labels. Give one each."
             )
+        overlap, most = self.nms_threshold, self.max_boxes
+        if isinstance(overlap, bool) or not isinstance(overlap, (int, float)) or not 0 <= overlap <= 1:
+            raise UserError(f"Task {self.name!r}: nms_threshold must be a number in [0, 1], found {overlap!r}.")
+        if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+            raise UserError(f"Task {self.name!r}: max_boxes must be a whole number of at least 1, found {most!r}.")
         if self.function == "none":
             for name in ("mean", "std"):
                 value = getattr(self, name)

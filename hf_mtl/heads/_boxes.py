@@ -1,4 +1,4 @@
-"""Boxes of objects in pictures: how datasets write them, and which of many predicted ones to keep."""
+"""Boxes of objects in pictures: how datasets write them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from hf_mtl._names import listed
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads._labels import LabelError, label_index, shortened
 
-__all__ = ["BOX_FORMATS", "Objects", "as_columns", "keep_best", "read_objects"]
+__all__ = ["BOX_FORMATS", "Objects", "as_columns", "read_objects"]
 
 #: What the four numbers of a box are. ``"coco"``: left, top, width and height; ``"pascal_voc"``: left, top, right and
 #: bottom, all in pixels; ``"yolo"``: the centre, width and height, as fractions of the picture.
@@ -160,38 +158,3 @@ def _corners(box: Any, number: int, size: tuple[int, int], box_format: str) -> t
         )
     width, height = size
     return (a - c / 2) * width, (b - d / 2) * height, (a + c / 2) * width, (b + d / 2) * height
-
-
-def keep_best(
-    boxes: np.ndarray, scores: np.ndarray, least: Sequence[float], overlap: float, most: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the boxes to keep, best first: non-maximum suppression for each label by itself.
-
-    Args:
-        boxes: [P, 4]: left, top, right and bottom.
-        scores: [P, C].
-        least: C scores, below which a label is not answered.
-        overlap: Of two boxes of a label with more intersection over union than this the better one is kept.
-        most: How many are kept.
-
-    Returns:
-        [K, 4] boxes, [K] scores and [K] numbers of labels.
-    """
-    found: list[tuple[float, int, int]] = []
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    for label in range(scores.shape[1]):
-        own = scores[:, label]
-        # No more than these can be kept; stable, so that of equal scores the first comes first.
-        order = np.argsort(-own, kind="stable")
-        order = order[own[order] >= least[label]][: 10 * most]
-        kept = 0
-        while len(order) and kept < most:
-            best, order = order[0], order[1:]
-            found.append((float(own[best]), label, int(best)))
-            kept += 1
-            corners = np.minimum(boxes[order, 2:], boxes[best, 2:]) - np.maximum(boxes[order, :2], boxes[best, :2])
-            shared = corners.clip(min=0).prod(1)
-            order = order[shared <= overlap * (area[order] + area[best] - shared)]
-    chosen = sorted(found, key=lambda item: -item[0])[:most]
-    places = [place for _, _, place in chosen]
-    return boxes[places], np.array([score for score, _, _ in chosen]), np.array([n for _, n, _ in chosen], dtype=int)

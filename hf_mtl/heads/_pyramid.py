@@ -102,7 +102,7 @@ class DetectionLayers(nn.Module):
             # Distances of the sides from the centre. Linear for large ones: exponents would explode at a high rate.
             distances = functional.softplus(wide) * edges.repeat(2)
             boxes = torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], -1)
-            found.append(torch.cat([boxes, centres.expand(len(boxes), -1, -1), labels.to(wide.dtype)], -1))
+            found.append(torch.cat([boxes, centres.expand(boxes.shape[0], -1, -1), labels.to(wide.dtype)], -1))
         return torch.cat(found, 1)
 
 

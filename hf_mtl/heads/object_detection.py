@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -18,19 +17,19 @@ from hf_mtl.configuration import TaskConfig, default_metrics
 from hf_mtl.encoder import ImageStates, States
 from hf_mtl.heads._assignment import assign
 from hf_mtl.heads._base import Head
-from hf_mtl.heads._boxes import BOX_FORMATS, keep_best, read_objects
+from hf_mtl.heads._boxes import BOX_FORMATS, read_objects
 from hf_mtl.heads._labels import LabelError, LabelledRow
 from hf_mtl.heads._numerics import as_array
 from hf_mtl.heads._pyramid import STRIDES, DetectionLayers
-from hf_mtl_light.answering import AnswerOptions
+from hf_mtl_light.answering import FIRST_LABEL, ObjectAnswers
+from hf_mtl_light.description import TaskDescription
 from hf_mtl_light.errors import UserError
-from hf_mtl_light.numerics import sigmoid
 from hf_mtl_light.words import Reading, WordMap
 
 __all__ = ["ObjectDetectionHead", "ObjectDetectionOptions"]
 
 #: Columns of the logits before those of the labels: the box, and the centre of the place.
-_BOX, _POINT, _FIRST_LABEL = slice(0, 4), slice(4, 6), 6
+_BOX, _POINT = slice(0, 4), slice(4, 6)
 #: How much the boxes count in the loss, and how much the labels: each place of an object has a loss of them, about
 #: five places in all, its box has one.
 _BOX_WEIGHT, _LABEL_WEIGHT = 2.0, 0.2
@@ -108,7 +107,6 @@ class ObjectDetectionHead(Head):
     reads: ClassVar[Reading] = "image"
     labels_objects = True
     hub_task = "object-detection"
-    beyond_graphs = "boxes that overlap are joined after a pass, which OnnxPredictor does not do"
     labels_phrase = "boxes of"
     Options: ClassVar[type] = ObjectDetectionOptions
 
@@ -203,7 +201,7 @@ class ObjectDetectionHead(Head):
         return total
 
     def _picture_loss(self, picture: torch.Tensor, objects: torch.Tensor) -> torch.Tensor:
-        boxes, of_labels = picture[:, _BOX], picture[:, _FIRST_LABEL:]
+        boxes, of_labels = picture[:, _BOX], picture[:, FIRST_LABEL:]
         scores = of_labels.detach().sigmoid()
         targets = torch.zeros_like(scores)
         box_loss = boxes.sum() * 0.0
@@ -223,72 +221,33 @@ class ObjectDetectionHead(Head):
 
     # Answers
 
+    @classmethod
+    def describe(cls, task: TaskConfig) -> TaskDescription:
+        """Return how boxes are made of logits: see `TaskType.describe`."""
+        options = cls.options(task)
+        labels = task.labels or ()
+        return TaskDescription(
+            name=task.name,
+            type=task.type,
+            level="sequence",
+            function="sigmoid",
+            labels=labels,
+            thresholds=[options.score_threshold] * len(labels),
+            answers="objects",
+            reads="image",
+            nms_threshold=options.nms_threshold,
+            max_boxes=options.max_boxes,
+        )
+
+    @classmethod
+    def is_calibratable(cls, task: TaskConfig) -> bool:
+        """Return that it is not: scores are those of places, most of which have no object."""
+        return False
+
     def predictions(self, logits: torch.Tensor, words: Sequence[WordMap]) -> list[Any]:
         """Return the boxes of each row, best first, their scores and the numbers of their labels."""
         least = [_SCORED] * self.task.num_labels
         return [
             {"boxes": boxes.tolist(), "scores": scores.tolist(), "labels": labels.tolist()}
-            for boxes, scores, labels in _found(self.task, as_array(logits), words, least)
+            for boxes, scores, labels in ObjectAnswers.found(self.describe(self.task), as_array(logits), words, least)
         ]
-
-    @classmethod
-    def answer_options(cls, task: TaskConfig) -> frozenset[str]:
-        """Return that thresholds and a number of boxes may be asked for."""
-        return frozenset({"thresholds", "top_k"})
-
-    @classmethod
-    def answers(
-        cls, task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], options: AnswerOptions | None = None
-    ) -> list[Any]:
-        """Return the objects of each row, best first: see `TaskType.answers`."""
-        options = options or AnswerOptions()
-        least = _thresholds(task, options)
-        most = options.top_k if isinstance(options.top_k, int) else None
-        assert task.labels is not None
-        found = []
-        for boxes, scores, labels in _found(task, logits, words, least):
-            rounded = np.rint(boxes).astype(int).tolist()
-            objects = [
-                {"label": task.labels[label], "score": score, "box": dict(zip(_SIDES, box, strict=True))}
-                for box, score, label in zip(rounded, scores.tolist(), labels.tolist(), strict=True)
-            ]
-            found.append(objects[:most])
-        return found
-
-    @classmethod
-    def answer_fields(cls, task: TaskConfig, options: AnswerOptions | None = None) -> Any:
-        """Return what an answer holds: see `TaskType.answer_fields`."""
-        return [{"label": str, "score": float, "box": dict.fromkeys(_SIDES, int)}]
-
-
-_SIDES = ("xmin", "ymin", "xmax", "ymax")
-
-
-def _thresholds(task: TaskConfig, options: AnswerOptions) -> list[float]:
-    """Return the least score of each label: what is asked for; with ``top_k`` none; else the task's own."""
-    own = ObjectDetectionHead.options(task).score_threshold if options.top_k is None else 0.0
-    given, labels = options.thresholds, task.labels or ()
-    if not isinstance(given, Mapping):
-        return [float(own if given is None else given)] * len(labels)
-    for name in given:
-        if name not in labels:
-            raise UserError(
-                f"Task {task.name!r}: a threshold is given for {name!r}, which is none of its labels."
-                f"{nearest(name, labels)} Labels: {listed(labels)}."
-            )
-    return [float(given.get(label, own)) for label in labels]
-
-
-def _found(
-    task: TaskConfig, logits: np.ndarray, words: Sequence[WordMap], least: Sequence[float]
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return the boxes of each row in pixels of its picture, their scores and the numbers of their labels."""
-    options = ObjectDetectionHead.options(task)
-    found = []
-    for picture, word_map in zip(logits, words, strict=True):
-        assert word_map.picture_size is not None, "pictures are read with their size"
-        size = np.array(word_map.picture_size * 2, dtype=np.float64)
-        boxes = picture[:, _BOX].astype(np.float64).clip(0, 1) * size
-        scores = sigmoid(picture[:, _FIRST_LABEL:].astype(np.float64))
-        found.append(keep_best(boxes, scores, least, options.nms_threshold, options.max_boxes))
-    return found

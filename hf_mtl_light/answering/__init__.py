@@ -12,6 +12,7 @@ from hf_mtl_light.answering._options import STRATEGIES, AnswerOptions, best_firs
 from hf_mtl_light.answering.label import LabelAnswers
 from hf_mtl_light.answering.labels import LabelsAnswers
 from hf_mtl_light.answering.numbers import NumberAnswers
+from hf_mtl_light.answering.objects import FIRST_LABEL, ObjectAnswers, keep_best
 from hf_mtl_light.answering.scale import ScaleAnswers
 from hf_mtl_light.answering.tags import TagAnswers
 from hf_mtl_light.description import TaskDescription
@@ -19,6 +20,7 @@ from hf_mtl_light.errors import UserError
 from hf_mtl_light.names import listed
 
 __all__ = [
+    "FIRST_LABEL",
     "KINDS",
     "STRATEGIES",
     "AnswerOptions",
@@ -27,10 +29,12 @@ __all__ = [
     "LabelAnswers",
     "LabelsAnswers",
     "NumberAnswers",
+    "ObjectAnswers",
     "ScaleAnswers",
     "TagAnswers",
     "answers_of",
     "best_first",
+    "keep_best",
     "set_threshold",
     "threshold_of",
 ]
@@ -42,6 +46,7 @@ KINDS: dict[str, type[Answers]] = {
     "scale": ScaleAnswers,
     "tags": TagAnswers,
     "numbers": NumberAnswers,
+    "objects": ObjectAnswers,
 }
 
 

@@ -92,6 +92,24 @@ def test_a_damaged_picture_is_named(both):
         OnnxPredictor(both[0])([PICTURES[0], {"image": b"no picture"}])
 
 
+def test_a_graph_answers_boxes_as_the_pipeline_does_and_no_stock_class_is_named_in_its_place(tmp_path):
+    shapes = TaskConfig("shapes", "object-detection", labels=["red", "blue"], options={"channels": 8, "max_boxes": 9})
+    model = model_of([shapes, TASKS[1]])
+    model.heads["shapes"].classifier.label_output.bias.data.add_(4.5)  # scores on both sides of thresholds
+    with pytest.raises(ValueError, match=r"Task 'shapes': no stock .* Export to ONNX"):
+        model.to_transformers("shapes")
+    report = export_onnx(model, None, tmp_path / "out", image_processor=image_processor())
+    assert report.tasks["shapes"].difference < 1e-4
+    sizes = [(40, 20), (9, 31), (32, 32), (1, 1), (64, 50)]
+    rows = [picture.resize(size) for picture, size in zip(PICTURES, sizes, strict=True)]
+    pipe = MultiTaskPipeline(model, image_processor=image_processor(), device="cpu")
+    predictor = OnnxPredictor(tmp_path / "out", threads=1)
+    for asked in ({}, {"top_k": 3}, {"thresholds": {"shapes": 0.52}}, {"thresholds": {"shapes": {"blue": 1.0}}}):
+        asked = {"tasks": ["shapes"], **asked}
+        agree(predictor(rows, **asked), pipe(rows, **asked))
+    assert any(row["shapes"] for row in predictor(rows))
+
+
 WITHOUT_TORCH = """
 import json, sys
 for name in ("torch", "transformers", "datasets", "hf_mtl"):

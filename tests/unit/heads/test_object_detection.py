@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.heads import HEADS, LabelError, Objects
 from hf_mtl.heads._assignment import assign
-from hf_mtl.heads._boxes import keep_best, read_objects
-from hf_mtl_light.answering import AnswerOptions
+from hf_mtl.heads._boxes import read_objects
+from hf_mtl_light.answering import AnswerOptions, keep_best
 from hf_mtl_light.words import WordMap
 from tests.image_encoders import IMAGE_FAMILIES, pictures, tiny_image_encoder
 

@@ -13,7 +13,6 @@ from transformers import BitImageProcessorPil
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
 from hf_mtl.data import LabelledDataset, check_rows, infer_tasks
-from hf_mtl.export import export_onnx
 from hf_mtl.heads import HEADS, draw_boxes
 from hf_mtl.hub import clean_copy
 from hf_mtl.validation import errors
@@ -197,15 +196,6 @@ def test_an_image_processor_that_cuts_pictures_is_refused(tmp_path):
     processor = BitImageProcessorPil(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32})
     with pytest.raises(ValueError, match=r"Task 'shapes' finds boxes in whole pictures.*do_center_crop"):
         MultiTaskTrainer(model_of(SHAPES), args, {"photos": squares(4)}, image_processor=processor)
-
-
-def test_no_export_that_is_refused_recommends_another_that_is(tmp_path):
-    model = model_of(SHAPES)
-    for export in (lambda: model.to_transformers("shapes"), lambda: export_onnx(model, None, tmp_path / "graph")):
-        with pytest.raises(ValueError, match="Task 'shapes'") as caught:
-            export()
-        assert "Export to ONNX" not in str(caught.value)
-        assert "--to transformers" not in str(caught.value)
 
 
 def test_boxes_are_those_of_the_picture_seen_upright():
