@@ -116,8 +116,9 @@ def _places(features: torch.Tensor, like: torch.Tensor) -> tuple[torch.Tensor, t
 
 
 def _norm(channels: int) -> nn.Module:
-    # Of each picture by itself: what else is in a batch changes nothing.
-    return nn.GroupNorm(math.gcd(channels, 16), channels)
+    # Of each picture by itself: what else is in a batch changes nothing. Two features or more in a group: of one alone,
+    # a level with one place would keep nothing.
+    return nn.GroupNorm(math.gcd(channels, 16, channels // 2), channels)
 
 
 def _level(size: int, channels: int, stride: float) -> nn.Module:

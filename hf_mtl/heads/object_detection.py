@@ -50,7 +50,7 @@ class ObjectDetectionOptions:
         max_boxes: The most boxes of a picture that are answered or scored, at least 1.
         strides: The levels of the feature pyramid: edges of their places in patches, some of 0.5, 1 and 2. Small
             objects need 0.5, which takes the most time.
-        channels: Features of the pyramid, at least 1.
+        channels: Features of the pyramid, at least 2.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -73,10 +73,10 @@ class ObjectDetectionOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
                 raise UserError(f"option {name} must be a number in [0, 1], found {value!r}.")
-        for name in ("max_boxes", "channels"):
+        for name, least in (("max_boxes", 1), ("channels", 2)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UserError(f"option {name} must be a whole number of at least 1, found {value!r}.")
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise UserError(f"option {name} must be a whole number of at least {least}, found {value!r}.")
         is_list = isinstance(self.strides, (list, tuple))
         if not is_list or not self.strides or not set(self.strides) <= set(STRIDES):
             raise UserError(

@@ -12,6 +12,7 @@ from hf_mtl import MultiTaskModel, TaskConfig
 from hf_mtl.heads import HEADS, LabelError, Objects
 from hf_mtl.heads._assignment import assign
 from hf_mtl.heads._boxes import read_objects
+from hf_mtl.heads._pyramid import _norm
 from hf_mtl_light.answering import AnswerOptions, keep_best
 from hf_mtl_light.words import WordMap
 from tests.image_encoders import IMAGE_FAMILIES, pictures, tiny_image_encoder
@@ -237,3 +238,9 @@ def test_one_label_is_enough():
     task = TaskConfig("shapes", "object-detection", labels=["cell"], options={"channels": 8, "strides": [1]})
     model = MultiTaskModel.from_encoder(tiny_image_encoder(), [task])
     assert model(pixel_values=pictures(1)).logits["shapes"].shape == (1, 4, 7)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 8, 16, 128])
+def test_one_place_alone_keeps_what_it_found(channels):
+    norm = _norm(channels)
+    assert not torch.equal(norm(torch.arange(float(channels)).view(1, -1, 1, 1)), norm(torch.zeros(1, channels, 1, 1)))
