@@ -21,6 +21,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Telling forked data loaders not to use the tokenizer's threads; without it every fork warns.
 export TOKENIZERS_PARALLELISM := false
 
+PURELIB := -c "import sysconfig; print(sysconfig.get_path('purelib'))"
+# Lets an environment, its argument, import the packages of the tests' environment.
+see_tests = $(PYTHON) $(PURELIB) > $(1)/purelib && cp $(1)/purelib $$($(1)/bin/python $(PURELIB))/zz_tests.pth
+
 .PHONY: help demo test tests test-light test-demo test-trackers test-spark test-sharded test-deepspeed test-tensorflow docs examples fast lint style types upstream bench clean
 .DEFAULT_GOAL := help
 
@@ -79,8 +83,7 @@ test-light: $(INSTALLED)
 build/gradio/bin/python: $(INSTALLED) setup.cfg
 	$(PYTHON) -m venv build/gradio
 	build/gradio/bin/python -m pip install --quiet "gradio>=6" playwright
-	$(PYTHON) -c "import sysconfig; print(sysconfig.get_path('purelib'))" > build/gradio/purelib
-	cp build/gradio/purelib $$(build/gradio/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_tests.pth
+	$(call see_tests,build/gradio)
 
 # Not a part of make test: it needs pip's index. Gradio leaves event loops open, which is a warning there.
 test-demo: build/gradio/bin/python
@@ -90,8 +93,7 @@ test-demo: build/gradio/bin/python
 build/trackers/bin/python: $(INSTALLED) setup.cfg
 	$(PYTHON) -m venv build/trackers
 	build/trackers/bin/python -m pip install --quiet tensorboard trackio mlflow wandb
-	$(PYTHON) -c "import sysconfig; print(sysconfig.get_path('purelib'))" > build/trackers/purelib
-	cp build/trackers/purelib $$(build/trackers/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_tests.pth
+	$(call see_tests,build/trackers)
 
 # Not a part of make test: it needs pip's index.
 test-trackers: build/trackers/bin/python
@@ -101,8 +103,7 @@ test-trackers: build/trackers/bin/python
 build/spark/bin/python: $(INSTALLED) setup.cfg
 	$(PYTHON) -m venv build/spark
 	build/spark/bin/python -m pip install --quiet "pyspark>=4"
-	$(PYTHON) -c "import sysconfig; print(sysconfig.get_path('purelib'))" > build/spark/purelib
-	cp build/spark/purelib $$(build/spark/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_tests.pth
+	$(call see_tests,build/spark)
 
 # Not a part of make test: it needs Java and pip's index. PySpark 4 warns of pandas 3.
 test-spark: build/spark/bin/python
@@ -115,8 +116,7 @@ test-sharded: $(INSTALLED)
 # An environment with DeepSpeed that sees the packages of the tests; it compiles an operator when it is first used.
 build/deepspeed/bin/python: $(INSTALLED) setup.cfg
 	$(PYTHON) -m venv build/deepspeed
-	$(PYTHON) -c "import sysconfig; print(sysconfig.get_path('purelib'))" > build/deepspeed/purelib
-	cp build/deepspeed/purelib $$(build/deepspeed/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_tests.pth
+	$(call see_tests,build/deepspeed)
 	build/deepspeed/bin/python -m pip install --quiet setuptools wheel ninja
 	build/deepspeed/bin/python -m pip install --quiet --no-build-isolation "deepspeed>=0.19"
 
@@ -166,8 +166,7 @@ examples: demo $(INSTALLED) build/notebooks/bin/python
 build/notebooks/bin/python: $(INSTALLED)
 	$(PYTHON) -m venv build/notebooks
 	build/notebooks/bin/python -m pip install --quiet ipykernel jupytext nbclient
-	$(PYTHON) -c "import sysconfig; print(sysconfig.get_path('purelib'))" > build/notebooks/purelib
-	cp build/notebooks/purelib $$(build/notebooks/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_tests.pth
+	$(call see_tests,build/notebooks)
 
 
 # The inner loop: less than a minute of one core; tests/fast.txt names its files.
