@@ -185,7 +185,7 @@ def ours(
 
 
 def by_singles(options: argparse.Namespace, tasks: Mapping[str, Task], seed: int, work: str) -> Path:
-    """Train one model a task, and store what each thinks of its own training rows."""
+    """Train one model a task, and store its answers to the rows that it was trained on."""
     configs, splits = prepared(options, tasks)
     teachers, file = {}, Path(work) / f"singles-{seed}.parquet"
     for config in configs:
@@ -196,7 +196,7 @@ def by_singles(options: argparse.Namespace, tasks: Mapping[str, Task], seed: int
 
 
 def by_folds(options: argparse.Namespace, tasks: Mapping[str, Task], seed: int, work: str) -> Path:
-    """Train one model of all tasks for each of three folds, and store what each thinks of the rows it has not seen."""
+    """Train one model of all tasks for each of three folds, and store its answers to the rows that were left out."""
     configs, splits = prepared(options, tasks)
     datasets: dict[str, Any] = {}
     for name in tasks:

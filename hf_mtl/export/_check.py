@@ -17,6 +17,8 @@ from hf_mtl_light.answering import FIRST_LABEL
 __all__ = ["Agreement", "batches_of", "compare", "made_up_batches"]
 
 Batch = dict[str, torch.Tensor]
+#: The most that a float32 graph's logits may differ from torch's, where they lie in [-1, 1]; else in proportion.
+_FLOAT_BOUND = 1e-4
 
 
 @dataclass
@@ -39,6 +41,11 @@ class Agreement:
     def share(self) -> float:
         """The share of decisions that are the same, in [0, 1]."""
         return self.equal / self.decisions if self.decisions else 1.0
+
+    @property
+    def bound(self) -> float:
+        """The most that a logit of a float32 graph may differ."""
+        return _FLOAT_BOUND * max(1.0, self.largest)
 
 
 def made_up_batches(inputs: Sequence[str], vocabulary: int, longest: int, special: Sequence[int]) -> list[Batch]:

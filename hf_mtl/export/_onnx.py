@@ -32,8 +32,6 @@ from hf_mtl_light.outputs import write_text_whole
 
 __all__ = ["OnnxReport", "export_onnx"]
 
-#: The most that a float32 graph's logits may differ from torch's, where they lie in [-1, 1]; else in proportion.
-FLOAT_BOUND = 1e-4
 #: The most points of its metric that a task may lose on labelled rows.
 MOST_LOST = 1.0
 #: The least share of decisions that an int8 graph must share with torch, for each task.
@@ -234,12 +232,11 @@ def _description(head: Head) -> TaskDescription:
 
 def _judge(found: dict[str, Agreement], precision: str, least_agreement: float) -> None:
     for name, agreement in found.items():
-        bound = FLOAT_BOUND * max(1.0, agreement.largest)
-        if precision == "float32" and not agreement.difference <= bound:
+        if precision == "float32" and not agreement.difference <= agreement.bound:
             raise UserError(
                 f"Task {name!r}: the graph's logits differ from torch's by {agreement.difference:.2g}, more than "
-                f"{bound:.2g}, so it is not written. Please report the encoder's family and the versions of torch and "
-                "onnxruntime."
+                f"{agreement.bound:.2g}, so it is not written. Please report the encoder's family and the versions of "
+                "torch and onnxruntime."
             )
         if precision == "int8" and agreement.share < least_agreement:
             raise UserError(

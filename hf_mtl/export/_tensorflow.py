@@ -19,7 +19,7 @@ from hf_mtl.export._card import tensorflow_card
 from hf_mtl.export._check import batches_of, compare
 from hf_mtl.export._folder import check_folder, written_whole
 from hf_mtl.export._graph import TracedModel
-from hf_mtl.export._onnx import FLOAT_BOUND, OnnxReport, export_onnx
+from hf_mtl.export._onnx import OnnxReport, export_onnx
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.description import GraphDescription
 from hf_mtl_light.errors import MissingExtraError, UserError
@@ -83,12 +83,11 @@ def export_tensorflow(
         answers = _answers(program, unfinished, batches)
         found = compare(TracedModel(model, names, described.inputs), answers, described.tasks, batches)
         for name, agreement in found.items():
-            bound = FLOAT_BOUND * max(1.0, agreement.largest)
-            if not agreement.difference <= bound:
+            if not agreement.difference <= agreement.bound:
                 raise UserError(
                     f"Task {name!r}: TensorFlow's logits differ from torch's by {agreement.difference:.2g}, more than "
-                    f"{bound:.2g}, so nothing is written. Please report the encoder's family and the versions of torch "
-                    "and TensorFlow; export to ONNX until then."
+                    f"{agreement.bound:.2g}, so nothing is written. Please report the encoder's family and the "
+                    "versions of torch and TensorFlow; export to ONNX until then."
                 )
         for path in graph.iterdir():
             if path.name not in ("tasks.json", "README.md") and not path.name.startswith("model.onnx"):

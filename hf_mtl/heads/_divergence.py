@@ -1,4 +1,4 @@
-r"""how far two answers to the same items differ: the symmetric Kullback-Leibler divergence, and others.
+r"""How far two answers to the same items differ: the symmetric Kullback-Leibler divergence, and others.
 
 .. math:: \tfrac12 \bigl(KL(p \| q) + KL(q \| p)\bigr) = \tfrac12 \sum_c (p_c - q_c) (\log p_c - \log q_c)
 
