@@ -12,6 +12,7 @@ from rich.text import Text
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.heads import kind_of
 from hf_mtl.metrics import METRICS
+from hf_mtl.model import by_encoder
 from hf_mtl.surgery import Ingredient
 from hf_mtl.trainer import CalibratedTask, TunedThresholds, share_text
 
@@ -169,11 +170,13 @@ def head_table(model: Any) -> Table:
         branch = [head.task.branch or ""] if branches else []
         cells = (name, head.task.type, _labels(head.task), *branch, count, "yes" if name in frozen["heads"] else "")
         table.add_row(*map(Text, cells))
-    count = f"{sum(parameter.numel() for parameter in model.encoder.parameters()):,}"
-    layers = f"{frozen['layers']} layers" if frozen["layers"] else ""
-    held = "yes" if frozen["encoder"] or frozen["trunk"] else layers
     empty = [""] if branches else []
-    table.add_row(*map(Text, ("(encoder)", model.encoder.config.model_type, "", *empty, count, held)))
+    layers = by_encoder("layers", frozen["layers"], model.encoders, 0)
+    for modality, encoder in model.encoders.items():
+        count = f"{sum(parameter.numel() for parameter in encoder.parameters()):,}"
+        held = f"{layers[modality]} layers" if layers[modality] else ""
+        held = "yes" if frozen["encoder"] or frozen["trunk"] else held
+        table.add_row(*map(Text, ("(encoder)", encoder.config.model_type, "", *empty, count, held)))
     for name, top in model.branches.items():
         count = f"{sum(parameter.numel() for parameter in top.parameters()):,}"
         kind = f"top {len(top)} of {model.encoder.config.num_hidden_layers} layers"

@@ -44,7 +44,11 @@ def heads(
     ),
     renamed: list[str] | None = typer.Option(None, help="A label's old and new name: old=new.", show_default=False),
     encoder: bool = typer.Option(False, "--encoder", help="Freeze the whole encoder."),
-    layers: int = typer.Option(0, min=0, help="Freeze the embeddings and this many of the lowest layers."),
+    layers: list[str] | None = typer.Option(
+        None,
+        help="Freeze the embeddings and this many of the lowest layers; of one encoder among two: image=8.",
+        show_default=False,
+    ),
     seed: int = typer.Option(42, min=0, help="Seed of a new head's first weights."),
 ) -> None:
     """List a model's heads, or change them; what is not named stays bit for bit as it is."""
@@ -81,12 +85,20 @@ def heads(
             pairs = dict(_pair(text) for text in renamed or ())
             surgery.change_labels(loaded, given[0], listed or [], renamed=pairs)
         elif action is Action.freeze:
-            loaded.freeze(encoder=encoder, layers=layers, heads=given)
+            loaded.freeze(encoder=encoder, layers=_layers(layers or []), heads=given)
         elif action is Action.unfreeze:
             loaded.unfreeze()
         if output is not None and action is not Action.list:
             save_changed(loaded, tokenizer, output)
     stdout_console().print(head_table(loaded))
+
+
+def _layers(texts: list[str]) -> int | dict[str, int]:
+    pairs = dict(text.rpartition("=")[::2] for text in texts)
+    if any(not number.isdecimal() for number in pairs.values()) or ("" in pairs and len(texts) > 1):
+        raise UserError(f"--layers takes a number, or encoder=number for each encoder, found {' '.join(texts)!r}.")
+    numbers = {name: int(number) for name, number in pairs.items()}
+    return numbers.get("", 0) if "" in numbers or not numbers else numbers
 
 
 def _pair(text: str) -> tuple[str, str]:

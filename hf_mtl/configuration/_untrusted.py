@@ -14,6 +14,7 @@ from torch import nn
 from transformers.utils.hub import cached_file
 
 from hf_mtl._names import listed
+from hf_mtl.configuration._modality import MODALITIES
 from hf_mtl_light.errors import UserError
 
 __all__ = ["MOST_MISSING", "check_built", "check_values", "checked_weights"]
@@ -78,7 +79,13 @@ def _check_frozen(frozen: Any, tasks: Any) -> None:
     if frozen is None:
         return
     kinds: dict[str, Any] = {"encoder": bool, "trunk": bool, "layers": int, "heads": list}
-    if not isinstance(frozen, Mapping) or not all(isinstance(frozen.get(k, kind()), kind) for k, kind in kinds.items()):
+    layers = frozen.get("layers", 0) if isinstance(frozen, Mapping) else 0
+    by_encoder = layers if isinstance(layers, Mapping) else {"text": layers}
+    plain = {**frozen, "layers": 0} if isinstance(frozen, Mapping) else {"encoder": frozen}
+    if not (
+        all(isinstance(plain.get(name, kind()), kind) for name, kind in kinds.items())
+        and all(name in MODALITIES and isinstance(number, int) for name, number in by_encoder.items())
+    ):
         raise UserError(f"frozen must be a mapping of encoder, trunk, layers and heads, found {frozen!r}.")
     if unknown := sorted({*frozen} - {*kinds}):
         raise UserError(f"frozen: unknown field {unknown[0]!r}. Valid fields: {listed(kinds)}.")

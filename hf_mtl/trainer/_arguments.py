@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +23,7 @@ from hf_mtl.samplers import SAMPLERS, DatasetSampler, make_sampler
 from hf_mtl.samplers.plan import SamplingRules, StepShape
 from hf_mtl.trainer._averaging import AVERAGES, make_average
 from hf_mtl.trainer._idle import idle_arguments
+from hf_mtl.trainer._numbers_by_name import numbers_by_name
 from hf_mtl.trainer._refused import check_values, refuse_unused
 from hf_mtl.trainer._types import check_field_types
 from hf_mtl.training_methods import METHODS, make_methods
@@ -154,22 +153,23 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "JSON. Default, also of tasks that a mapping leaves out: ten times learning_rate."
         },
     )
-    encoder_layer_decay: float = field(
+    encoder_layer_decay: dict[str, float] | str | float | None = field(
         default=1.0,
         metadata={
             "help": "Factor of the learning rate from each encoder layer to the one below, in (0, 1]; 1 is the same "
-            "rate for all."
+            "rate for all. A number, or a mapping by what encoders read or its JSON."
         },
     )
     stream_buffer: int = field(
         default=1000,
         metadata={"help": "Rows of a stream (datasets.IterableDataset) that are held and shuffled at a time."},
     )
-    trunk_learning_rate: float | None = field(
+    trunk_learning_rate: dict[str, float] | str | float | None = field(
         default=None,
         metadata={
-            "help": "Learning rate of the encoder without its branches, which learn at learning_rate. Default: the "
-            "same for both."
+            "help": "Learning rate of the encoder without its branches, which learn at learning_rate. A number, or a "
+            "mapping by what encoders read or its JSON, such as '{\"image\": 1e-5}'. Default, also of encoders that "
+            "a mapping leaves out: learning_rate."
         },
     )
     freeze_encoder: bool = field(
@@ -182,9 +182,12 @@ class MultiTaskTrainingArguments(TrainingArguments):
             "help": "Leave the encoder as it is and train its branches and the heads: a branch is polished alone."
         },
     )
-    frozen_layers: int = field(
+    frozen_layers: dict[str, int] | str | int | None = field(
         default=0,
-        metadata={"help": "Leave the embeddings and this many of the encoder's lowest layers as they are; 0: none."},
+        metadata={
+            "help": "Leave the embeddings and this many of the encoder's lowest layers as they are; 0: none. A number, "
+            'or a mapping by what encoders read or its JSON, such as \'{"text": 2, "image": 8}\'.'
+        },
     )
     frozen_heads: list[str] | None = field(
         default=None, metadata={"help": "Names of tasks whose heads are left as they are."}
@@ -254,8 +257,6 @@ class MultiTaskTrainingArguments(TrainingArguments):
                 )
         self.sampling_options = parsed_options("sampling_options", self.sampling_options)
         self.make_sampler()  # finds wrong options now, not when training starts
-        if not 0 < self.encoder_layer_decay <= 1:
-            raise UserError(f"encoder_layer_decay must lie in (0, 1], found {self.encoder_layer_decay}.")
         self.balancing_options = parsed_options("balancing_options", self.balancing_options)
         self.make_balancer()
         self.augmentation = parsed_options("augmentation", self.augmentation) or None
@@ -264,22 +265,25 @@ class MultiTaskTrainingArguments(TrainingArguments):
         make_methods(self.methods)
         average = make_average(self.average)
         self.average = None if average is None else average.settings()
-        self._check_head_learning_rate()
+        self.head_learning_rate = numbers_by_name("head_learning_rate", self.head_learning_rate, "task")
+        self.trunk_learning_rate = numbers_by_name("trunk_learning_rate", self.trunk_learning_rate, "encoder")
+        decay = numbers_by_name("encoder_layer_decay", self.encoder_layer_decay, "encoder", 0, 1, above=True)
+        self.encoder_layer_decay = 1.0 if decay is None else decay
+        self.frozen_layers = numbers_by_name("frozen_layers", self.frozen_layers, "encoder", whole=True) or 0
         check_number("stream_buffer", self.stream_buffer, 1, whole=True)
-        if self.trunk_learning_rate is not None:
-            check_number("trunk_learning_rate", self.trunk_learning_rate, 0)
         if self.gradient_cosine_steps is not None and self.gradient_cosine_steps < 1:
             raise UserError(f"gradient_cosine_steps must be at least 1, found {self.gradient_cosine_steps}.")
-        for name in ("frozen_layers", "unfreeze_at_step"):
-            if (getattr(self, name) or 0) < 0:
-                raise UserError(f"{name} must be at least 0, found {getattr(self, name)}.")
         at = self.unfreeze_at_step or 0
+        if at < 0:
+            raise UserError(f"unfreeze_at_step must be at least 0, found {at}.")
         if not (0 <= at < 1 or at % 1 == 0):
             raise UserError(
                 "unfreeze_at_step must be a whole number of steps, or a fraction of all steps below 1, found "
                 f"{self.unfreeze_at_step}."
             )
-        frozen = (self.freeze_encoder, self.freeze_trunk, self.frozen_layers, self.frozen_heads)
+        layers = self.frozen_layers
+        some_layers = any(layers.values()) if isinstance(layers, Mapping) else layers
+        frozen = (self.freeze_encoder, self.freeze_trunk, some_layers, self.frozen_heads)
         if self.unfreeze_at_step is not None and not any(frozen):
             raise UserError(
                 f"unfreeze_at_step={self.unfreeze_at_step} would be without effect: nothing is frozen until then. Set "
@@ -311,23 +315,6 @@ class MultiTaskTrainingArguments(TrainingArguments):
             ImportError: If it needs a package that is missing.
         """
         return make_balancer(self.balancing, self.balancing_options)
-
-    def _check_head_learning_rate(self) -> None:
-        rate = self.head_learning_rate
-        if isinstance(rate, str):
-            with suppress(ValueError):
-                rate = json.loads(rate)
-        rates = rate if isinstance(rate, Mapping) else {"": 0.0 if rate is None else rate}
-        for name, value in rates.items():
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise UserError(
-                    f"head_learning_rate must be a number, or a mapping from tasks to numbers, found {rate!r}."
-                )
-            if not value >= 0:
-                raise UserError(
-                    f"head_learning_rate must be at least 0, found {value}{f' for task {name!r}' if name else ''}."
-                )
-        self.head_learning_rate = dict(rate) if isinstance(rate, Mapping) else rate
 
     def learning_rates_of_heads(self, tasks: Sequence[TaskConfig]) -> dict[str, float]:
         """Return the rate of the new layers of each head: given, or ten times the encoder's.

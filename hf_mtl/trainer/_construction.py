@@ -12,7 +12,7 @@ from transformers.utils import logging
 
 from hf_mtl.balancers import Balancer
 from hf_mtl.data import MultiTaskCollator
-from hf_mtl.model import MultiTaskModel
+from hf_mtl.model import MultiTaskModel, by_encoder
 from hf_mtl.samplers import DatasetSampler
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._card_pictures import check_card_pictures
@@ -184,8 +184,13 @@ def check_model(
         model: The model, where it will be trained.
 
     Raises:
-        ValueError: If the optimizer holds none of the model's parameters, or the encoder cannot forget activations.
+        ValueError: If the optimizer holds none of the model's parameters, the encoder cannot forget activations, or an
+            argument by encoder does not fit the model's.
     """
+    frozen: Any = args.frozen_layers
+    model._layers_by_encoder(frozen, "frozen_layers")
+    for name in ("encoder_layer_decay", "trunk_learning_rate"):
+        by_encoder(name, getattr(args, name), model.encoders, None)
     if args.activation_checkpointing and not model.supports_gradient_checkpointing:
         raise UserError(
             f"activation_checkpointing=True is not supported: encoders of the family "

@@ -70,7 +70,7 @@ class FreezingCallback(TrainerCallback):
         if at is None or state.global_step < (at * state.max_steps if at < 1 else at):
             wanted["encoder"] = wanted["encoder"] or args.freeze_encoder
             wanted["trunk"] = wanted["trunk"] or args.freeze_trunk
-            wanted["layers"] = max(wanted["layers"], args.frozen_layers)
+            wanted["layers"] = self._model._most_layers(wanted["layers"], args.frozen_layers)
             wanted["heads"] = sorted({*wanted["heads"], *(args.frozen_heads or ())})
         if wanted != self._model.frozen:
             self._model._set_frozen(wanted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import nn
 
 from hf_mtl.configuration import task_of_key
 from hf_mtl.encoder import num_layers
-from hf_mtl.model import MultiTaskModel
+from hf_mtl.model import MultiTaskModel, by_encoder
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 
 __all__ = ["rate_factor", "set_learning_rates", "split_learning_rates"]
@@ -46,59 +46,50 @@ def set_learning_rates(
         model: The model.
         args: The training arguments.
     """
-    depths, count = model.parameter_depths(), num_layers(model.encoder)
-    if model.image_encoder is not None:
-        # Rates fall from the top, and its layers may be more or fewer.
-        lifted = count - num_layers(model.image_encoder)
-        depths.update({parameter: depths[parameter] + lifted for parameter in model.image_encoder.parameters()})
-    trunk = [parameter for encoder in model.encoders.values() for parameter in encoder.parameters()]
-    split_learning_rates(
-        optimizer,
-        depths,
-        model.heads,
-        num_layers=count,
-        layer_decay=args.encoder_layer_decay,
-        head_learning_rates=args.learning_rates_of_heads(model.tasks),
-        trunk=() if args.trunk_learning_rate is None else trunk,
-        trunk_learning_rate=args.trunk_learning_rate or 0.0,
-    )
+    depths = model.parameter_depths()
+    # Whatever was given, arguments hold numbers, or mappings to numbers, once they are made.
+    decays: dict[str, Any] = by_encoder("encoder_layer_decay", args.encoder_layer_decay, model.encoders, 1.0)
+    trunk_rates: dict[str, Any] = by_encoder("trunk_learning_rate", args.trunk_learning_rate, model.encoders, None)
+    factors: dict[nn.Parameter, float] = {}
+    rates: dict[nn.Parameter, float] = {}
+    for kind, encoder in model.encoders.items():
+        # Rates fall from the top of each encoder.
+        decay, count = decays[kind], num_layers(encoder)
+        branches = model.branches.parameters() if encoder is model.encoder else ()
+        factors |= {p: rate_factor(depths[p], count, decay) for p in (*encoder.parameters(), *branches)}
+        if (rate := trunk_rates[kind]) is not None:
+            rates |= {p: rate * factors[p] for p in encoder.parameters()}
+    split_learning_rates(optimizer, factors, rates, model.heads, args.learning_rates_of_heads(model.tasks))
 
 
 def split_learning_rates(
     optimizer: torch.optim.Optimizer,
-    depths: Mapping[nn.Parameter, int],
+    factors: Mapping[nn.Parameter, float],
+    rates: Mapping[nn.Parameter, float],
     heads: nn.Module,
-    num_layers: int,
-    layer_decay: float,
     head_learning_rates: Mapping[str, float],
-    trunk: Iterable[nn.Parameter] = (),
-    trunk_learning_rate: float = 0.0,
 ) -> None:
     """Split the optimizer's groups so that heads and encoder layers have their own rates.
 
     Args:
         optimizer: A fresh optimizer, without state.
-        depths: How deep each parameter of the encoder and its branches lies: see `hf_mtl.encoder.layer_depth`.
+        factors: Factor of the optimizer's rate for parameters of encoders and branches.
+        rates: Rates of parameters that do not follow the optimizer's.
         heads: The heads, by task.
-        num_layers: The encoder's layers.
-        layer_decay: Factor from each layer to the one below, in (0, 1].
         head_learning_rates: Rate of each head's new layers, by task.
-        trunk: Parameters with a rate of the trunk, before its factor by depth.
-        trunk_learning_rate: That rate.
     """
-    factors = {id(p): rate_factor(depth, num_layers, layer_decay) for p, depth in depths.items()}
     # Poolers start from the checkpoint, like the encoder, so they learn at its rate.
-    rates = {
-        id(p): head_learning_rates[task_of_key(name.partition(".")[0])]
+    of_heads = {
+        p: head_learning_rates[task_of_key(name.partition(".")[0])]
         for name, p in heads.named_parameters()
         if ".classifier.pooler." not in name
     }
-    rates |= {id(p): trunk_learning_rate * factors[id(p)] for p in trunk}
+    own = {**rates, **of_heads}
     groups: list[dict[str, Any]] = []
     for group in optimizer.param_groups:
         by_rate: dict[float, list[nn.Parameter]] = {}
         for parameter in group["params"]:
-            rate = rates.get(id(parameter), group["lr"] * factors.get(id(parameter), 1.0))
+            rate = own.get(parameter, group["lr"] * factors.get(parameter, 1.0))
             by_rate.setdefault(rate, []).append(parameter)
         groups.extend({**group, "params": params, "lr": rate} for rate, params in by_rate.items())
     # The trainer logs the rate of the first group: let it be the nominal one.

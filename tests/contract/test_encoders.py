@@ -292,7 +292,7 @@ def test_mix_without_some_layers_still_weighs_one():
 def test_new_layers_of_heads_learn_at_the_heads_rate():
     model = MultiTaskModel.from_encoder(tiny_encoder(), [MIXED])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    split_learning_rates(optimizer, model.parameter_depths(), model.heads, 2, 1.0, dict.fromkeys(model.heads, 0.7))
+    split_learning_rates(optimizer, {}, {}, model.heads, dict.fromkeys(model.heads, 0.7))
     rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     head = model.task_heads["mixed"]
     assert {rates[id(p)] for p in (head.mix.scores, head.mix.gamma, head.pooling.query)} == {0.7}

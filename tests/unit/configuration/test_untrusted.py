@@ -79,6 +79,8 @@ def changed(config, path, value):
         ("tasks.0.options", 5, "config.json|options"),
         ("frozen", {"encoder": True, "heads": ["nope"]}, "frozen"),
         ("frozen", [1], "frozen"),
+        ("frozen", {"layers": {"sound": 1}}, "frozen"),
+        ("frozen", {"layers": {"text": "1"}}, "frozen"),
     ],
 )
 def test_config_that_asks_for_too_much_is_refused_by_the_fields_name(saved, load_with, path, value, words):

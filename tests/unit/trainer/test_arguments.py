@@ -36,7 +36,7 @@ def test_transformers_own_flag_goes_first(tmp_path):
         ({"sampling": "proportonal"}, "Did you mean 'proportional'"),
         ({"batching": "mixd"}, "Did you mean 'mixed'"),
         ({"precision": "bf16"}, "precision must be one of"),
-        ({"encoder_layer_decay": 0.0}, r"\(0, 1\]"),
+        ({"encoder_layer_decay": 0.0}, "a number above 0 and at most 1, found 0.0"),
         ({"trunk_learning_rate": -1.0}, "trunk_learning_rate must be a number of at least 0"),
         ({"head_learning_rate": -1.0}, "at least 0"),
     ],

@@ -29,7 +29,7 @@ def test_options_are_a_mapping_or_its_json(tmp_path):
         ({"loss_scaling": "log"}, "loss_scaling must be one of"),
         ({"gradient_cosine_steps": 0}, "at least 1"),
         ({"head_learning_rate": "a lot"}, "a mapping from tasks to numbers"),
-        ({"head_learning_rate": {"mood": -1.0}}, "at least 0, found -1.0 for task 'mood'"),
+        ({"head_learning_rate": {"mood": -1.0}}, "'mood' must be a number of at least 0, found -1.0"),
     ],
 )
 def test_wrong_arguments_are_refused(tmp_path, kwargs, words):

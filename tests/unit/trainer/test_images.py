@@ -5,8 +5,10 @@ import copy
 import pytest
 import torch
 from transformers import AutoImageProcessor
+from typer.testing import CliRunner
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
+from hf_mtl.cli import app
 from hf_mtl.training_methods import METHODS, AdversarialMethod
 from tests.encoders import tiny_encoder
 from tests.image_encoders import colours, image_processor, pictures, tiny_image_encoder
@@ -173,20 +175,122 @@ def test_methods_that_move_embeddings_are_for_texts(tmp_path, tokenizer, method)
     assert trainer.train().global_step == 4
 
 
-def test_rates_fall_from_the_top_of_each_encoder(tmp_path, tokenizer):
-    mood = [task for task in TASKS if task.name == "mood"]
-    model = model_of([*mood, COLOUR])
+#: Arguments -> the rate of each layer of the text encoder, and of the image encoder.
+RATES = {
+    "a decay": ({"encoder_layer_decay": 0.5}, [0.5, 1.0], [0.25, 0.5, 1.0]),
+    "a decay of one": ({"encoder_layer_decay": {"image": 0.5}}, [1.0, 1.0], [0.25, 0.5, 1.0]),
+    "a rate": ({"trunk_learning_rate": 0.1}, [0.1, 0.1], [0.1, 0.1, 0.1]),
+    "a rate each": ({"trunk_learning_rate": {"text": 0.2, "image": 0.1}}, [0.2, 0.2], [0.1, 0.1, 0.1]),
+    "a rate of one, as JSON": ({"trunk_learning_rate": '{"image": 0}'}, [1.0, 1.0], [0.0, 0.0, 0.0]),
+    "both": (
+        {"trunk_learning_rate": {"image": 0.1}, "encoder_layer_decay": {"text": 0.5, "image": 1}},
+        [0.5, 1.0],
+        [0.1, 0.1, 0.1],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def deeper(tokenizer):
+    """A trainer of a model whose encoder of pictures has a layer more than that of texts."""
+    model = model_of([*(task for task in TASKS if task.name == "mood"), COLOUR])
     model.image_encoder.encoder.layer.append(copy.deepcopy(model.image_encoder.encoder.layer[0]))
     model.image_encoder.config.num_hidden_layers = 3
-    data = {"sst": make_data()["sst"], "photos": colours(8)}
-    trainer = trainer_of(model, tmp_path, data, tokenizer, encoder_layer_decay=0.5, learning_rate=1.0)
+    return model, {"sst": make_data()["sst"], "photos": colours(8)}, tokenizer
+
+
+@pytest.mark.parametrize(("given", "of_texts", "of_pictures"), RATES.values(), ids=RATES)
+def test_rates_fall_from_the_top_of_each_encoder(tmp_path, deeper, given, of_texts, of_pictures):
+    model, data, tokenizer = deeper
+    trainer = trainer_of(model, tmp_path, data, tokenizer, learning_rate=1.0, **given)
     rates = {id(p): group["lr"] for group in trainer.create_optimizer().param_groups for p in group["params"]}
 
     def rates_of(layers):
-        return [{rates[id(p)] for p in layer.parameters()} for layer in layers]
+        return [rate for layer in layers for rate in {rates[id(p)] for p in layer.parameters()}]
 
-    assert rates_of(model.image_encoder.encoder.layer) == [{0.25}, {0.5}, {1.0}]
-    assert rates_of(model.encoder.encoder.layer) == [{0.5}, {1.0}]
+    assert rates_of(model.encoder.encoder.layer) == of_texts
+    assert rates_of(model.image_encoder.encoder.layer) == of_pictures
+    assert rates_of(model.heads.values()) == [1.0, 10.0, 10.0]  # the pooler, from the checkpoint; new layers
+
+
+#: What of a model with two layers for texts and three for pictures is frozen -> layers of each, what the config keeps.
+FROZEN = {
+    "a number": (2, (2, 2), 2),
+    "each": ({"text": 1, "image": 3}, (1, 3), {"text": 1, "image": 3}),
+    "one": ({"image": 3}, (0, 3), {"text": 0, "image": 3}),
+    "the same": ({"image": 1, "text": 1}, (1, 1), 1),
+    "none": ({"image": 0}, (0, 0), None),
+}
+
+
+@pytest.mark.parametrize(("layers", "expected", "kept"), FROZEN.values(), ids=FROZEN)
+def test_layers_are_frozen_by_encoder(tmp_path, deeper, layers, expected, kept):
+    def held(model):
+        stacks = (model.encoder.encoder.layer, model.image_encoder.encoder.layer)
+        return tuple(sum(not any(p.requires_grad for p in layer.parameters()) for layer in stack) for stack in stacks)
+
+    model = copy.deepcopy(deeper[0])
+    model.freeze(layers=layers)
+    assert held(model) == expected
+    assert next(model.image_encoder.embeddings.parameters()).requires_grad is (expected[1] == 0)
+    model.save_pretrained(tmp_path)
+    loaded = MultiTaskModel.from_pretrained(tmp_path)
+    assert held(loaded) == expected
+    assert (loaded.config.frozen or {}).get("layers") == kept
+    model.freeze(layers={"text": 2})  # what was frozen stays so
+    assert held(model) == (2, expected[1])
+    model.unfreeze()
+    assert held(model) == (0, 0)
+
+
+def test_the_command_line_freezes_layers_by_encoder(tmp_path, deeper):
+    for part in (deeper[0], deeper[2], image_processor()):
+        part.save_pretrained(tmp_path)
+    call = ["heads", str(tmp_path), "freeze", "-o", str(tmp_path)]
+    result = CliRunner().invoke(app, [*call, "--layers", "image=3", "--layers", "text=1"])
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.output.splitlines() if "(encoder)" in line]
+    assert [(words[1], words[-2]) for words in lines] == [("bert", "1"), ("dinov2", "3")]
+    assert MultiTaskModel.from_pretrained(tmp_path).frozen["layers"] == {"text": 1, "image": 3}
+    wrong = CliRunner().invoke(app, [*call, "--layers", "image"])
+    assert wrong.exit_code
+    assert "--layers takes a number, or encoder=number" in wrong.stderr
+
+
+def test_what_training_freezes_by_encoder_stays_and_the_rest_learns(tmp_path, deeper):
+    model, data, tokenizer = deeper
+    model, before = copy.deepcopy(model), weights(model)
+    frozen = {"frozen_layers": '{"image": 2}', "trunk_learning_rate": {"text": 0}, "weight_decay": 0.1}
+    trainer_of(model, tmp_path, data, tokenizer, **frozen, max_steps=3).train()
+    moved = {name for name, value in weights(model).items() if not torch.equal(value, before[name])}
+    assert not any(name.startswith("encoder.") or ".layer.0." in name or ".layer.1." in name for name in moved)
+    assert any(name.startswith("image_encoder.encoder.layer.2.") for name in moved)
+    assert model.config.frozen is None
+
+
+@pytest.mark.parametrize("name", ["frozen_layers", "trunk_learning_rate", "encoder_layer_decay"])
+def test_what_is_given_by_encoder_fits_the_encoders(tmp_path, deeper, name):
+    model, data, tokenizer = deeper
+    with pytest.raises(ValueError, match=f"{name} names 'picture', which no encoder.*Encoders: 'text', 'image'"):
+        trainer_of(model, tmp_path, data, tokenizer, **{name: {"picture": 1}})
+    alone = MultiTaskModel.from_encoder(tiny_image_encoder(), [COLOUR])
+    with pytest.raises(ValueError, match=f"{name} names 'text', which no encoder of the model.*Encoders: 'image'"):
+        trainer_of(alone, tmp_path, {"photos": data["photos"]}, **{name: {"text": 1}})
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        (3, "frozen_layers must lie between 0 and 2, the layers of the encoder of texts; a mapping"),
+        ({"image": 4}, "frozen_layers: 'image' must lie between 0 and 3, the layers of that encoder; found 4"),
+        ({"image": 1.5}, "frozen_layers: 'image' must be a whole number of at least 0, found 1.5"),
+        ("many", "frozen_layers must be a number, or a mapping from encoders to numbers, found 'many'"),
+    ],
+)
+def test_layers_that_encoders_lack_are_refused(tmp_path, deeper, layers, words):
+    model, data, tokenizer = deeper
+    with pytest.raises(ValueError, match=words):
+        trainer_of(model, tmp_path, data, tokenizer, frozen_layers=layers)
 
 
 @pytest.mark.parametrize("frozen", [{"encoder": True}, {"trunk": True}, {"layers": 2}])
