@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hf_mtl.demo._values import Kind, kinds_of, shown
+from hf_mtl.demo._values import Kind, applies, kinds_of, shown
 from hf_mtl_light.errors import MissingExtraError, UserError
 
 __all__ = ["make_demo"]
@@ -36,7 +36,7 @@ def make_demo(backend: Any, name: str, examples: Sequence[str] = _EXAMPLES) -> A
     kinds = kinds_of(answerer)
     reads = {name: answerer.heads[name].reads for name in kinds}
     has_text = any(reading != "image" for reading in reads.values())
-    has_picture = "image" in reads.values()
+    has_picture = any(reading in ("image", "joint") for reading in reads.values())
     names_labels = any("top_k" in answerer.heads[n].answer_options(t) for n, t in answerer.tasks.items())
     options = {"top_k": None} if names_labels else {}
 
@@ -46,7 +46,7 @@ def make_demo(backend: Any, name: str, examples: Sequence[str] = _EXAMPLES) -> A
             row["text_pair"] = pair
         if picture is not None:
             row["image"] = picture
-        asked = [name for name in kinds if (picture is not None if reads[name] == "image" else bool(text))]
+        asked = [name for name in kinds if applies(reads[name], text, picture)]
         if not asked:
             return [None] * len(kinds)
         own = options if any("top_k" in answerer.heads[n].answer_options(answerer.tasks[n]) for n in asked) else {}

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from hf_mtl_light.inference import Answerer
 
-__all__ = ["Kind", "kinds_of", "shown"]
+__all__ = ["Kind", "applies", "kinds_of", "shown"]
 
 #: ``bars``: probabilities of labels; ``entities``: spans of the text; ``boxes``: places in the picture; ``json``: else.
 Kind = Literal["bars", "entities", "boxes", "json"]
@@ -21,11 +21,30 @@ def kinds_of(answerer: Answerer) -> dict[str, Kind]:
             kinds[name] = "boxes"
         elif head.level == "token" and head.reads == "text":
             kinds[name] = "entities"
-        elif head.level == "sequence" and head.reads in ("text", "image") and "top_k" in head.answer_options(task):
+        elif (
+            head.level == "sequence"
+            and head.reads in ("text", "image", "joint")
+            and "top_k" in head.answer_options(task)
+        ):
             kinds[name] = "bars"
         else:
             kinds[name] = "json"
     return kinds
+
+
+def applies(reading: str, text: str | None, picture: Any) -> bool:
+    """Return whether a task can answer what was given.
+
+    Args:
+        reading: What its head reads.
+        text: The text, if any.
+        picture: The picture, if any.
+
+    >>> applies("image", "a text", None), applies("joint", "a text", None)
+    (False, True)
+    """
+    given = {"image": picture is not None, "joint": bool(text) or picture is not None}
+    return given.get(reading, bool(text))
 
 
 def shown(kind: Kind, answer: Any, text: str = "", picture: Any = None) -> Any:

@@ -15,6 +15,9 @@ from hf_mtl_light.names import listed
 
 __all__ = ["check_reads_pictures", "picture_from", "warming_rows"]
 
+#: What tasks read that answer pictures.
+_READ_PICTURES = {"image", "joint"}
+
 #: What is opened; Pillow knows formats that run other programs.
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
@@ -69,8 +72,8 @@ def check_reads_pictures(what: str, answerer: Answerer) -> None:
     Raises:
         UserError: If none of them reads pictures.
     """
-    if not any(answerer.heads[name].reads == "image" for name in answerer.names):
-        known = [name for name, head in answerer.heads.items() if head.reads == "image"]
+    known = [name for name, head in answerer.heads.items() if head.reads in _READ_PICTURES]
+    if not any(name in known for name in answerer.names):
         remedy = f"Ask one that does: {listed(known)}." if known else "The model reads texts; leave the picture out."
         raise UserError(f"{what}: it has a picture, and no task that is asked reads pictures. {remedy}")
 
@@ -79,7 +82,7 @@ def warming_rows(answerer: Answerer) -> list[Row]:
     """Return a row of each kind that the model reads."""
     readings = {head.reads for head in answerer.heads.values()}
     rows = [] if readings == {"image"} else [as_row("warm", 0)]
-    if "image" in readings:
+    if readings & _READ_PICTURES:
         from PIL import Image
 
         rows.append(as_row(Image.new("RGB", (64, 64)), len(rows)))

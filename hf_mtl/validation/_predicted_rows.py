@@ -135,7 +135,11 @@ def _named(kind: str, value: Any, head: Head) -> Any:
 def _losses(outputs: LabelledOutputs) -> list[float]:
     """Return each row's own loss; NaN where rows are several of the head's: questions and choices."""
     head, logits, labels = outputs.head, outputs.logits, outputs.labels
-    if head.reads not in ("text", "image") or len(labels) != len(outputs.rows) or len(logits) != len(outputs.rows):
+    if (
+        head.reads not in ("text", "image", "joint")
+        or len(labels) != len(outputs.rows)
+        or len(logits) != len(outputs.rows)
+    ):
         return [float("nan")] * len(outputs.rows)
     labels = labels.to(logits.device)
     # A token head takes flat tokens: one row's are its own.

@@ -1,18 +1,31 @@
 """Tasks that read the text and the picture of a row together: trained, scored, answered, saved, resumed."""
 
+import base64
+import io
 import json
 
 import pytest
 import torch
-from datasets import Dataset, Features, Image, Value
+from datasets import Dataset, Features, Image, Value, concatenate_datasets
+from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
-from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig, predict
+from hf_mtl import (
+    MultiTaskModel,
+    MultiTaskPipeline,
+    MultiTaskTrainer,
+    MultiTaskTrainingArguments,
+    TaskConfig,
+    predict,
+)
 from hf_mtl.cli import app
 from hf_mtl.data import read_picture
+from hf_mtl.demo import kinds_of, shown
 from hf_mtl.surgery import add_head
+from hf_mtl.validation import make_folds
 from tests.encoders import tiny_encoder
 from tests.image_encoders import colours, image_processor, pictures, tiny_image_encoder
+from tests.serving import ask, running
 
 INPUTS = ["text", "image"]
 LABELS = ["good red", "good green", "bad red", "bad green"]
@@ -206,3 +219,46 @@ def test_a_row_without_either_is_named(tmp_path, tokenizer):
     empty = data.map(lambda row, i: {"text": None, "image": None} if i == 5 else row, with_indices=True)
     with pytest.raises(ValueError, match="Dataset 'products', row 5: column 'text' is null"):
         trainer_of(model_of(TASKS[:2]), tmp_path, tokenizer, {"products": empty}).train()
+
+
+def test_rows_with_a_title_or_a_photo_in_common_lie_in_one_fold():
+    data = products(30, gaps=True)
+    found = make_folds({"products": data}, [KIND], 3)["products"]
+    assert set(found.tolist()) == {0, 1, 2}
+    photos = data.map(lambda row, i: {"text": f"title {i}"}, with_indices=True)
+    twice = concatenate_datasets([photos, photos])
+    found = make_folds({"products": twice}, [KIND], 3)["products"]
+    assert (found[:30] == found[30:]).all()
+
+
+def test_a_teacher_sees_the_text_and_the_picture_of_each_row(trained, tmp_path, tokenizer):
+    _, folder = trained
+    data = products(32, gaps=True).remove_columns(["price"])
+    wrong = data.map(lambda row: {"kind": LABELS[LABELS.index(row["kind"]) - 1]})
+    student = MultiTaskModel.from_pretrained(folder)
+    taught = {"distillation": {"teachers": str(folder), "tasks": ["kind"], "alpha": 1.0}}
+    given = {"methods": taught, "max_steps": 1, "logging_steps": 1, "precision": "float32"}
+    trainer = trainer_of(student, tmp_path, tokenizer, {"products": wrong}, **given)
+    trainer.train()
+    # Whatever the labels say, a student that answers as its teacher has nothing to learn.
+    assert trainer.state.log_history[0]["loss/kind"] > 1
+    assert trainer.state.log_history[0]["grad_norm"] < 1e-3
+
+
+def test_a_server_and_a_page_answer_a_text_a_picture_or_both(trained):
+    _, folder = trained
+    model = MultiTaskModel.from_pretrained(folder)
+    pipe = MultiTaskPipeline(model, AutoTokenizer.from_pretrained(folder), image_processor())
+    picture = read_picture(PHOTOS[0])
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    encoded = base64.b64encode(file.getvalue()).decode()
+    with running(pipe) as server:
+        for row in ({"text": "a good film"}, {"image": encoded}, {"text": "a good film", "image": encoded}):
+            status, answer, _ = ask(server, {"inputs": row})
+            assert status == 200, answer
+            expected = pipe({**row, **({"image": picture} if "image" in row else {})})
+            assert answer["kind"]["label"] == expected["kind"]["label"]
+            assert answer["price"] == pytest.approx(expected["price"], abs=1e-4)
+    assert kinds_of(pipe.answerer()) == {"kind": "bars", "price": "json"}
+    assert set(shown("bars", pipe({"image": picture}, top_k=None)["kind"])) == set(LABELS)

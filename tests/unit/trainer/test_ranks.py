@@ -16,6 +16,7 @@ ALL_TASKS = [
     TaskConfig("topic", "sequence-classification", labels=["film", "song"]),
     TaskConfig("ghost", "sequence-classification", labels=["a", "b"]),
     TaskConfig("colour", "image-classification", labels=["red", "green", "blue"]),
+    TaskConfig("kind", "sequence-classification", labels=["a", "b"], inputs=["text", "image"]),
 ]
 QUIET = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 #: (rows of a micro-batch, micro-batches) for each number of processes: always 32 rows.
@@ -34,7 +35,7 @@ class FirstGradients(TrainerCallback):
 
 def gradients(folder, size, accumulation, **kwargs):
     """Train one step in float64; return its gradients, its loss, and this process's rows of each task."""
-    keeper = FirstGradients()
+    keeper, titles = FirstGradients(), ["a good film", None, "a song"]
     trainer = MultiTaskTrainer(
         model_without_dropout(ALL_TASKS, image_encoder=tiny_image_encoder(**QUIET)).double(),
         arguments(
@@ -50,7 +51,7 @@ def gradients(folder, size, accumulation, **kwargs):
         {
             **make_data(),
             "rare": Dataset.from_dict({"text": ["good film", "bad song"], "topic": ["film", "song"]}),
-            "photos": colours(14),
+            "photos": colours(14).map(lambda row, i: {"text": titles[i % 3], "kind": "ab"[i % 2]}, with_indices=True),
         },
         None,
         make_tokenizer(),
@@ -127,5 +128,6 @@ def test_a_task_may_have_rows_on_one_rank_or_none(on_two_ranks, whole):
         assert {name: sum(counts[name] for counts in rows) for name in whole[2]} == whole[2]
     assert any("topic" in name for name in whole[0])
     assert any(name.startswith("image_encoder.") for name in whole[0])
-    assert whole[2]["colour"]
+    assert whole[2]["colour"] == whole[2]["kind"] > 0
+    assert any(name.startswith("heads.kind.") for name in whole[0])
     assert not any("ghost" in name for name in whole[0])
