@@ -66,7 +66,7 @@ def export_tensorflow(
     names = list(model.task_heads) if tasks is None else list(dict.fromkeys(tasks))
     for name in names:
         model.config.task(name)
-        if model.task_heads[name].modality() == "image":
+        if "image" in model.task_heads[name].modalities():
             raise UserError(
                 f"Task {name!r} reads pictures, and only tasks of texts are exported to TensorFlow. Choose those, or "
                 "export to ONNX."

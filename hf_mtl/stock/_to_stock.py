@@ -39,6 +39,11 @@ def to_stock(encoder: PreTrainedModel, head: Head) -> PreTrainedModel:
     """
     task, classifier = head.task, head.classifier
     problem_type = head.stock_problem_type(task)
+    if head.reads == "joint":
+        raise UserError(
+            f"Task {task.name!r}: it reads a text and a picture together, and has no stock form: Transformers has no "
+            "class for it with two encoders. Export the other tasks."
+        )
     if head.beyond_stock is not None:
         raise UserError(
             f"Task {task.name!r}: its head of {task.type} on an encoder of the family {encoder.config.model_type!r} "

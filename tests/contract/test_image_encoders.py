@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import AutoModelForImageClassification, CLIPConfig, SiglipConfig
 
-from hf_mtl import MultiTaskModel, TaskConfig
+from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
 from hf_mtl.surgery import add_head, change_labels
 from tests.encoders import tiny_encoder
-from tests.image_encoders import IMAGE_FAMILIES, pictures, tiny_image_encoder
+from tests.image_encoders import IMAGE_FAMILIES, colours, image_processor, pictures, tiny_image_encoder
 
 DIGIT = TaskConfig("digit", "image-classification", labels=["one", "two", "three"])
 MOOD = TaskConfig("mood", "sequence-classification", labels=["bad", "good"])
@@ -62,6 +62,24 @@ def test_a_saved_model_of_both_answers_bit_equal(family, tmp_path):
         expected, found = model(**batch).logits, loaded(**batch).logits
     assert {name: value.shape for name, value in found.items()} == {"mood": (1, 2), "digit": (2, 3)}
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize("family", IMAGE_FAMILIES)
+def test_resuming_equals_not_stopping_bit_for_bit(family, tmp_path):
+    colour = TaskConfig("colour", "image-classification", labels=["red", "green", "blue"])
+    data = {"photos": colours(6)}
+
+    def run(resume=None, **kwargs):
+        torch.manual_seed(0)
+        model = MultiTaskModel.from_encoder(tiny_image_encoder(family), [colour])
+        given = {"per_device_train_batch_size": 3, "max_steps": 2, "learning_rate": 1e-2, "use_cpu": True, **kwargs}
+        args = MultiTaskTrainingArguments(str(tmp_path), disable_tqdm=True, precision="float32", **given)
+        MultiTaskTrainer(model, args, data, image_processor=image_processor()).train(resume_from_checkpoint=resume)
+        return {name: value.clone() for name, value in model.state_dict().items()}
+
+    whole = run(save_strategy="steps", save_steps=1)
+    resumed = run(resume=str(tmp_path / "checkpoint-1"), save_strategy="no")
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
 
 
 @pytest.mark.parametrize("family", sorted(set(IMAGE_FAMILIES) - WITHOUT_STOCK))

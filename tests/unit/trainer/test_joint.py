@@ -21,6 +21,7 @@ from hf_mtl import (
 from hf_mtl.cli import app
 from hf_mtl.data import read_picture
 from hf_mtl.demo import kinds_of, shown
+from hf_mtl.export import export_onnx, export_tensorflow
 from hf_mtl.surgery import add_head
 from hf_mtl.validation import make_folds
 from tests.encoders import tiny_encoder
@@ -205,6 +206,21 @@ def test_mistakes_are_named(kind):
     given, message = WRONG[kind]
     with pytest.raises(ValueError, match=message):
         model_of([TaskConfig(**{**KIND.to_dict(), **given})])
+
+
+@pytest.mark.parametrize("export", ["onnx", "int8", "tensorflow", "stock"])
+def test_what_such_a_task_cannot_leave_as_says_so_before_any_work(export, trained, tmp_path, tokenizer):
+    model = MultiTaskModel.from_pretrained(trained[1])
+    given = {"image_processor": image_processor(), "tasks": ["kind"]}
+    calls = {
+        "onnx": lambda: export_onnx(model, tokenizer, tmp_path / "out", **given),
+        "int8": lambda: export_onnx(model, tokenizer, tmp_path / "out", quantize="int8", **given),
+        "tensorflow": lambda: export_tensorflow(model, tokenizer, tmp_path / "out", tasks=["kind"]),
+        "stock": lambda: model.to_transformers("kind"),
+    }
+    with pytest.raises(ValueError, match=r"Task 'kind'.* reads (a text and a picture together|pictures)"):
+        calls[export]()
+    assert not (tmp_path / "out").exists()
 
 
 def test_both_encoders_are_needed():
