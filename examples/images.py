@@ -6,8 +6,9 @@
 
     python examples/images.py OUTPUT [TEXT_ENCODER IMAGE_ENCODER]
 
-The encoders are Hub ids or folders; without them small random ones are made. It leaves the model, a stock model of the
-task of pictures, and ``answers.png``: some pictures with what the model says of them.
+The encoders are Hub ids or folders; without them small random ones are made. It leaves the model, a stock model of a
+task of pictures, and ``answers.png`` and ``boxes.png``: some pictures with what the model says of them, and some with
+the boxes that it finds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import random
 import sys
 from pathlib import Path
 
-from datasets import Dataset, Features, Image, Value
+from datasets import ClassLabel, Dataset, Features, Image, List, Value
 from PIL import Image as Picture
 from PIL import ImageDraw
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -34,14 +35,16 @@ from transformers import (
 )
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
+from hf_mtl.heads import draw_boxes
 
 PATTERNS, COLOURS = ("plain", "stripes", "bars"), ("red", "green", "blue")
 WORDS = ("a", "film", "that", "is", "was", "the", "song", "very", "good", "fine", "bad", "dull")
-EDGE = 32
+SHAPES = {"disc": ("maroon", "tomato"), "box": ("teal", "navy")}
 TASKS = [
     TaskConfig("pattern", "image-classification", labels=list(PATTERNS)),
     TaskConfig("colour", "image-classification", labels=list(COLOURS)),
     TaskConfig("mood", "sentiment", labels=["bad", "good"]),
+    TaskConfig("shapes", "object-detection", labels=list(SHAPES), options={"strides": [0.5], "channels": 32}),
 ]
 
 
@@ -58,8 +61,27 @@ def draw(pattern: str, colour: str, generator: random.Random) -> Picture.Image:
     return picture
 
 
+def draw_scene(generator: random.Random) -> tuple[Picture.Image, dict[str, list[object]]]:
+    """Return a picture of discs and boxes that do not touch, and its objects: left, top, width, height and kind."""
+    size = 96
+    picture = Picture.new("RGB", (size, size), (230, 228, 220))
+    pen = ImageDraw.Draw(picture)
+    objects: dict[str, list[object]] = {"bbox": [], "category": []}
+    for column, row in generator.sample([(0, 0), (0, 1), (1, 0), (1, 1)], generator.randint(1, 4)):
+        width, height = generator.randint(20, 40), generator.randint(20, 40)
+        kind = generator.choice([*SHAPES])
+        width, height = (width, width) if kind == "disc" else (width, height)
+        left = column * size // 2 + generator.randint(0, size // 2 - width)
+        top = row * size // 2 + generator.randint(0, size // 2 - height)
+        edges = (left, top, left + width, top + height)
+        (pen.ellipse if kind == "disc" else pen.rectangle)(edges, fill=generator.choice(SHAPES[kind]))
+        objects["bbox"].append([left, top, width, height])
+        objects["category"].append([*SHAPES].index(kind))
+    return picture, objects
+
+
 def make_data(rows: int, seed: int) -> dict[str, Dataset]:
-    """Return a dataset of pictures, with a pattern and a colour, and one of reviews, with a mood."""
+    """Return a dataset of pictures with a pattern and a colour, one of scenes with shapes, and one of reviews."""
     generator = random.Random(seed)
     signs: dict[str, list[object]] = {"image": [], "pattern": [], "colour": []}
     reviews: dict[str, list[object]] = {"text": [], "mood": []}
@@ -71,7 +93,14 @@ def make_data(rows: int, seed: int) -> dict[str, Dataset]:
         reviews["text"].append(f"the film was very {generator.choice(WORDS[8:10] if is_good else WORDS[10:])}")
         reviews["mood"].append("good" if is_good else "bad")
     features = Features({"image": Image(), "pattern": Value("string"), "colour": Value("string")})
-    return {"signs": Dataset.from_dict(signs, features=features), "reviews": Dataset.from_dict(reviews)}
+    drawn = [draw_scene(generator) for _ in range(rows // 2)]
+    scenes = {"image": [picture for picture, _ in drawn], "shapes": [objects for _, objects in drawn]}
+    found = {"bbox": List(List(Value("float32"), length=4)), "category": List(ClassLabel(names=list(SHAPES)))}
+    return {
+        "signs": Dataset.from_dict(signs, features=features),
+        "scenes": Dataset.from_dict(scenes, features=Features({"image": Image(), "shapes": found})),
+        "reviews": Dataset.from_dict(reviews),
+    }
 
 
 def make_encoders(folder: Path) -> dict[str, str]:
@@ -86,9 +115,9 @@ def make_encoders(folder: Path) -> dict[str, str]:
     BertModel(BertConfig(vocab_size=len(vocabulary), max_position_embeddings=32, **sizes)).save_pretrained(
         folder / "text"
     )
-    ViTImageProcessorPil(size={"height": EDGE, "width": EDGE}).save_pretrained(folder / "image")
+    ViTImageProcessorPil().save_pretrained(folder / "image")
     stages = {"num_stages": 3, "depths": [1, 1, 1], "hidden_sizes": [16, 32, 64], "patch_size": 2}
-    ConvNextModel(ConvNextConfig(image_size=EDGE, **stages)).save_pretrained(folder / "image")
+    ConvNextModel(ConvNextConfig(image_size=48, **stages)).save_pretrained(folder / "image")
     return {"text": str(folder / "text"), "image": str(folder / "image")}
 
 
@@ -102,17 +131,30 @@ def draw_answers(pictures: list[Picture.Image], answers: list[dict[str, dict[str
     sheet.save(file)
 
 
+def draw_found(pictures: list[Picture.Image], answers: list[dict[str, list[dict[str, object]]]], file: Path) -> None:
+    """Write some pictures side by side, with the boxes that the model finds."""
+    sheet = Picture.new("RGB", (200 * len(pictures), 196), "white")
+    for number, (picture, answer) in enumerate(zip(pictures, answers, strict=True)):
+        larger = picture.resize((192, 192))
+        boxes = [{**one, "box": {edge: 2 * at for edge, at in one["box"].items()}} for one in answer["shapes"]]
+        sheet.paste(draw_boxes(larger, boxes), (200 * number + 4, 2))
+    sheet.save(file)
+
+
 def main(output: str, *encoders: str) -> None:
     """Train, score, save, answer, and export."""
     folder = Path(output)
     set_seed(0)
     places = dict(zip(("text", "image"), encoders, strict=True)) if encoders else make_encoders(folder / "encoders")
+    # Boxes need the whole picture, so nothing of it is cut off.
+    edge = 112 if encoders else 48
+    whole = {"do_center_crop": False, "size": {"height": edge, "width": edge}}
     train, test = make_data(240, seed=1), make_data(60, seed=2)
     trainer = MultiTaskTrainer(
         MultiTaskModel.from_encoder(places, TASKS),
         MultiTaskTrainingArguments(
             str(folder / "model"),
-            num_train_epochs=5,
+            num_train_epochs=6,
             learning_rate=2e-3,
             per_device_train_batch_size=16,
             save_strategy="no",
@@ -122,17 +164,20 @@ def main(output: str, *encoders: str) -> None:
         train,
         test,
         AutoTokenizer.from_pretrained(places["text"]),
-        image_processor=AutoImageProcessor.from_pretrained(places["image"]),
+        image_processor=AutoImageProcessor.from_pretrained(places["image"], **whole),
     )
     trainer.train()
     trainer.save_model()
     scores = trainer.evaluate()
     for name in ("pattern", "colour", "mood"):
-        print(f"{name:6} accuracy {scores[f'eval_{name}_accuracy']:.3f}")
+        print(f"{name:7} accuracy {scores[f'eval_{name}_accuracy']:.3f}")
+    print(f"shapes  mAP@50   {scores['eval_shapes_map_50']:.3f}")
 
     pipe = pipeline("multi-task", model=str(folder / "model"))
     pictures = list(test["signs"].select(range(6))["image"])
-    draw_answers(pictures, pipe(pictures), folder / "answers.png")
+    draw_answers(pictures, pipe(pictures, tasks=["pattern", "colour"]), folder / "answers.png")
+    scenes = list(test["scenes"].select(range(4))["image"])
+    draw_found(scenes, pipe(scenes, tasks=["shapes"], thresholds=0.3), folder / "boxes.png")
     print(pipe({"text": "the film was very good", "image": pictures[0]}))
 
     # The task of pictures as a stock model, with the same answers.

@@ -39,7 +39,9 @@ CASES = {
         ("eval_cola_matthews_correlation", "eval_mrpc_f1", "eval_stsb_pearson", "eval_mnli_accuracy"),
         ("model.safetensors", "eval_results.json", *(f"predict_{name}.jsonl" for name in GLUE)),
     ),
-    "images": Case("OUTPUT", ("colour accuracy 1.000", "ConvNextForImageClassification"), ("answers.png",)),
+    "images": Case(
+        "OUTPUT", ("colour  accuracy 1.000", "ConvNextForImageClassification"), ("answers.png", "boxes.png")
+    ),
     "lora_on_a_decoder": Case(
         "OUTPUT",
         ("weights learn", "adapter: PlayMusic, [('Bob', 'artist')]", "merged: PlayMusic, [('Bob', 'artist')]"),
@@ -49,6 +51,8 @@ CASES = {
     "sweep_with_optuna": Case("ENCODER OUTPUT 2", ("best: trial", "trained again with it"), ("trials.db",)),
     "train_in_python": Case("ENCODER OUTPUT", ('"polarity"',)),
 }
+#: Packages without which a script is left out.
+NEEDED = {"images": ["faster_coco_eval"], "lora_on_a_decoder": ["peft"], "sweep_with_optuna": ["optuna"]}
 #: Scripts that other tests run.
 ELSEWHERE = {
     "production_with_onnx": "make examples, on the demo's model; tests/unit/export runs the same calls",
@@ -96,7 +100,7 @@ def test_every_notebook_is_run():
 @pytest.mark.parametrize("name", CASES)
 def test_a_script_runs(name, tmp_path, monkeypatch, encoder_folder, capsys):
     case = CASES[name]
-    for library in {"lora_on_a_decoder": ["peft"], "sweep_with_optuna": ["optuna"]}.get(name, []):
+    for library in NEEDED.get(name, []):
         pytest.importorskip(library)
     if name == "glue":
         make_glue(tmp_path / "data")
