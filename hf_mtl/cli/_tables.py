@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from hf_mtl.cli._head_table import labels_text
+from hf_mtl.cli._plain_table import plain_table
 from hf_mtl.configuration import TaskConfig
-from hf_mtl.heads import kind_of
 from hf_mtl.metrics import METRICS
-from hf_mtl.model import by_encoder
 from hf_mtl.surgery import Ingredient
 from hf_mtl.trainer import CalibratedTask, TunedThresholds, share_text
 
@@ -20,9 +19,7 @@ __all__ = [
     "answer_table",
     "calibration_text",
     "factor_table",
-    "head_table",
     "headlines",
-    "plain_table",
     "score_table",
     "soup_table",
     "training_table",
@@ -34,21 +31,6 @@ def headlines() -> list[str]:
     """Return the keys that tables show; those of single labels and entity types are in the JSON files."""
     keys = [key for metric in METRICS.values() for key in metric.headline_keys or metric.summary_keys]
     return list(dict.fromkeys([*keys, "perplexity", "loss"]))
-
-
-def plain_table(*columns: str, right: Sequence[str] = ()) -> Table:
-    """Return an empty table, some columns set right."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
-    return table
-
-
-def _labels(task: TaskConfig) -> str:
-    if not task.labels:
-        return kind_of(task).answer_phrase
-    first = ", ".join(task.labels[:3])
-    return f"{len(task.labels)}: {first}{', ...' if len(task.labels) > 3 else ''}"
 
 
 def training_table(summary: Sequence[Mapping[str, Any]], main_metrics: Mapping[str, str], width: int) -> Table:
@@ -71,7 +53,7 @@ def training_table(summary: Sequence[Mapping[str, Any]], main_metrics: Mapping[s
         first = [item["dataset"], rows, share_text(item)]
         for task in item["tasks"]:
             kind = task.type.removesuffix("-classification") if is_narrow else task.type
-            labels = str(len(task.labels or ()) or "-") if is_narrow else _labels(task)
+            labels = str(len(task.labels or ()) or "-") if is_narrow else labels_text(task)
             by_use = item["unlabelled"].get(task.name, {})
             missing = ["/".join(f"{by_use.get(use, 0):,}" for use in item["rows"])] * some
             cells = [*first, task.name, *missing, kind, labels, main_metrics[task.name]]
@@ -151,37 +133,6 @@ def calibration_text(calibrated: Mapping[str, CalibratedTask], tasks: Sequence[s
         for coverage, threshold in found.conformal_thresholds.items():
             lines.append(f"  sets with coverage {coverage}: labels with a score of at least {threshold:.4f}")
     return "\n".join(lines)
-
-
-def head_table(model: Any) -> Table:
-    """Return a line for each head of a model: type, labels, parameters, and whether it is frozen.
-
-    Args:
-        model: A `hf_mtl.MultiTaskModel`.
-    """
-    branches = model.config.branches or {}
-    columns = ["task", "type", "labels", *(["branch"] if branches else []), "parameters", "frozen"]
-    table = plain_table(*columns, right=("parameters",))
-    frozen = model.frozen
-    for name, head in model.task_heads.items():
-        owner = head.task.tied_to
-        own = sum(parameter.numel() for parameter in head.parameters())
-        count = f"{own:,}" if owner is None else f"those of {owner}"
-        branch = [head.task.branch or ""] if branches else []
-        cells = (name, head.task.type, _labels(head.task), *branch, count, "yes" if name in frozen["heads"] else "")
-        table.add_row(*map(Text, cells))
-    empty = [""] if branches else []
-    layers = by_encoder("layers", frozen["layers"], model.encoders, 0)
-    for modality, encoder in model.encoders.items():
-        count = f"{sum(parameter.numel() for parameter in encoder.parameters()):,}"
-        held = f"{layers[modality]} layers" if layers[modality] else ""
-        held = "yes" if frozen["encoder"] or frozen["trunk"] else held
-        table.add_row(*map(Text, ("(encoder)", encoder.config.model_type, "", *empty, count, held)))
-    for name, top in model.branches.items():
-        count = f"{sum(parameter.numel() for parameter in top.parameters()):,}"
-        kind = f"top {len(top)} of {model.encoder.config.num_hidden_layers} layers"
-        table.add_row(*map(Text, ("(branch)", kind, "", name, count, "yes" if frozen["encoder"] else "")))
-    return table
 
 
 def soup_table(ingredients: Sequence[Ingredient]) -> Table:

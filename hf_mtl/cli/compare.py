@@ -80,7 +80,7 @@ def _table(found: pd.DataFrame) -> Table:
     """Return a line for each task."""
     from rich.text import Text
 
-    from hf_mtl.cli._tables import plain_table
+    from hf_mtl.cli._plain_table import plain_table
 
     numbers = ("alone", "together", "difference", "95 % of rows", "std of seeds")
     table = plain_table("task", "metric", *numbers, "sharing", right=numbers)

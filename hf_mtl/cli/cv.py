@@ -69,7 +69,8 @@ def _table(scores: pd.DataFrame) -> Table:
     """Return a line for each task's main metric, and the others below it."""
     from rich.text import Text
 
-    from hf_mtl.cli._tables import headlines, plain_table
+    from hf_mtl.cli._plain_table import plain_table
+    from hf_mtl.cli._tables import headlines
 
     table = plain_table("task", "metric", "mean", "std", "95 % interval", right=("mean", "std", "95 % interval"))
     before = None

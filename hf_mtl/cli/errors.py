@@ -91,7 +91,7 @@ def errors(
 def _summary(found: Mapping[str, TaskErrors]) -> object:
     from rich.text import Text
 
-    from hf_mtl.cli._tables import plain_table
+    from hf_mtl.cli._plain_table import plain_table
     from hf_mtl_light.text import terminal_text
 
     table = plain_table("task", "rows", "wrong", "most confused", right=("rows", "wrong"))

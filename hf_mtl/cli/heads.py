@@ -52,11 +52,7 @@ def heads(
     seed: int = typer.Option(42, min=0, help="Seed of a new head's first weights."),
 ) -> None:
     """List a model's heads, or change them; what is not named stays bit for bit as it is."""
-    from transformers import set_seed
-
-    from hf_mtl import surgery
-    from hf_mtl.cli._model import load_model, save_changed
-    from hf_mtl.cli._tables import head_table
+    from hf_mtl.cli._head_table import ModelParts, head_table
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
 
     given = names or []
@@ -65,6 +61,15 @@ def heads(
     wanted = {Action.list: 0, Action.add: 1, Action.labels: 1, Action.rename: 2}.get(action)
     if wanted is not None and len(given) != wanted:
         raise UserError(f"{action.value} takes {wanted} name(s), found {len(given)}.")
+    if action is Action.list and (parts := ModelParts.of_folder(Path(model).expanduser())) is not None:
+        stdout_console().print(head_table(parts))
+        return
+
+    from transformers import set_seed
+
+    from hf_mtl import surgery
+    from hf_mtl.cli._model import load_model, save_changed
+
     listed = None if labels is None else [label.strip() for label in labels.split(",")]
     with quiet_libraries():
         loaded, tokenizer = load_model(model)
@@ -90,7 +95,7 @@ def heads(
             loaded.unfreeze()
         if output is not None and action is not Action.list:
             save_changed(loaded, tokenizer, output)
-    stdout_console().print(head_table(loaded))
+    stdout_console().print(head_table(ModelParts.of_model(loaded)))
 
 
 def _layers(texts: list[str]) -> int | dict[str, int]:

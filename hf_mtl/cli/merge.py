@@ -35,9 +35,10 @@ def merge(
     ),
 ) -> None:
     """Put the heads of several models on one encoder, which must be the same in all; or average whole models."""
+    from hf_mtl.cli._head_table import ModelParts, head_table
     from hf_mtl.cli._held_out import validation_scorer
     from hf_mtl.cli._model import load_model, save_changed
-    from hf_mtl.cli._tables import head_table, soup_table
+    from hf_mtl.cli._tables import soup_table
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.surgery import average_models, greedy_soup, merge_models
 
@@ -64,7 +65,7 @@ def merge(
         else:
             merged = average_models(each, factors, names=models) if average else merge_models(each)
         save_changed(merged, loaded[0][1], output, made=_made(models, average, factors, ingredients))
-    stdout_console().print(head_table(merged))
+    stdout_console().print(head_table(ModelParts.of_model(merged)))
 
 
 def _made(

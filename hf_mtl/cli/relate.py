@@ -113,7 +113,7 @@ def gain_table(found: Relations, width: int) -> Table:
     from rich.console import Console
     from rich.text import Text
 
-    from hf_mtl.cli._tables import plain_table
+    from hf_mtl.cli._plain_table import plain_table
 
     table = plain_table("gain of", *(f"with {name}" for name in found.tasks))
     for i, name in enumerate(found.tasks):
@@ -125,7 +125,7 @@ def gain_table(found: Relations, width: int) -> Table:
 def _short_table(found: Relations) -> Table:
     from rich.text import Text
 
-    from hf_mtl.cli._tables import plain_table
+    from hf_mtl.cli._plain_table import plain_table
 
     table = plain_table("gain of", "most with", "least with")
     for i, name in enumerate(found.tasks):

@@ -169,7 +169,7 @@ def _table(task: Sweep) -> Table:
     """Return a line for each finished trial, the best one marked."""
     from rich.text import Text
 
-    from hf_mtl.cli._tables import plain_table
+    from hf_mtl.cli._plain_table import plain_table
 
     short = [key.removeprefix("training.") for key in task.space.keys]
     table = plain_table(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hf_mtl.configuration._answer_phrases import A_NUMBER, ANSWER_PHRASES
 from hf_mtl.configuration._branches import check_branches
 from hf_mtl.configuration._default_metrics import default_metrics
 from hf_mtl.configuration._label_values import value_text
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from hf_mtl.configuration._untrusted import MOST_MISSING, check_built, check_values, checked_weights
 
 __all__ = [
+    "ANSWER_PHRASES",
+    "A_NUMBER",
     "BALANCED",
     "INPUT_COLUMNS",
     "MODALITIES",

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import Modality, TaskConfig
+from hf_mtl.configuration import A_NUMBER, Modality, TaskConfig
 from hf_mtl.heads._labels import LabelledRow
 from hf_mtl.heads._stock import StockKind
 from hf_mtl_light.answering import AnswerOptions, answers_of
@@ -58,7 +58,7 @@ class TaskType:
     #: The words before a task's labels where cards and tables say what it answers.
     labels_phrase: ClassVar[str] = "one of"
     #: What cards and tables say a task without labels answers.
-    answer_phrase: ClassVar[str] = "a number"
+    answer_phrase: ClassVar[str] = A_NUMBER
     #: Columns that a row needs besides its text, with an example of each.
     example_columns: ClassVar[Mapping[str, Any]] = {}
     #: Dataclass of the options that ``TaskConfig.options`` may hold.

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from hf_mtl.configuration import TaskConfig, default_metrics
+from hf_mtl.configuration import ANSWER_PHRASES, TaskConfig, default_metrics
 from hf_mtl.encoder import States
 from hf_mtl.heads._base import Head
 from hf_mtl.heads._divergence import class_divergence
@@ -67,7 +67,7 @@ class MaskedLmHead(Head):
     column_is_input = True
     takes_labels = False
     hub_task = "fill-mask"
-    answer_phrase = "tokens for masks"
+    answer_phrase = ANSWER_PHRASES["masked-lm"]
     names_classes = False
     beyond_graphs = "a graph would hold a logit for each token of the vocabulary at each token of a text"
     Options: ClassVar[type] = MaskedLmOptions

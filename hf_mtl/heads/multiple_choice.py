@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hf_mtl._names import listed
-from hf_mtl.configuration import TaskConfig, default_metrics
+from hf_mtl.configuration import ANSWER_PHRASES, TaskConfig, default_metrics
 from hf_mtl.heads._divergence import group_divergence, group_softmax
 from hf_mtl.heads._labels import LabelError, LabelledRow, shortened
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
@@ -46,7 +46,7 @@ class MultipleChoiceHead(SequenceHead):
     beyond_graphs = "each choice is a separate row, which OnnxPredictor does not make"
     takes_labels = False
     hub_task = "multiple-choice"
-    answer_phrase = "one of `choices`"
+    answer_phrase = ANSWER_PHRASES["multiple-choice"]
     example_columns: ClassVar[Mapping[str, Any]] = {"choices": ["A table is booked.", "A film is watched."]}
     names_classes = False
 

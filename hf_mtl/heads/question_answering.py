@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from hf_mtl.configuration import TaskConfig, default_metrics
+from hf_mtl.configuration import ANSWER_PHRASES, TaskConfig, default_metrics
 from hf_mtl.heads._divergence import group_divergence, group_softmax
 from hf_mtl.heads._labels import LabelError, LabelledRow
 from hf_mtl.heads._numerics import at_least_float32, log_sum_exp
@@ -90,7 +90,7 @@ class QuestionAnsweringHead(TokenHead):
     beyond_graphs = "answers are spans over all windows of a context, which OnnxPredictor does not cut"
     takes_labels = False
     hub_task = "question-answering"
-    answer_phrase = "a span of `text_pair`"
+    answer_phrase = ANSWER_PHRASES["question-answering"]
     example_columns: ClassVar[Mapping[str, Any]] = {"text_pair": "Nopi is a restaurant in London."}
     learns_from_labels = True
     Options: ClassVar[type] = QuestionAnsweringOptions

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 import hf_mtl
+from hf_mtl import MultiTaskModel, TaskConfig
+from hf_mtl.cli._head_table import ModelParts
+from tests.encoders import tiny_encoder
+from tests.image_encoders import tiny_image_encoder
 
 #: Recipes with a mistake.
 RECIPES = {
@@ -47,6 +51,7 @@ QUICK = {
     "an override": (["train", "key.yaml", "modle=b"], "key.yaml: unknown key 'modle'. Did you mean 'model'?"),
     "no file": (["evaluate", "runs/a", "none.yaml"], "none.yaml"),
     "a report": (["report", "run", "-o", "-"], "<title>run"),
+    "heads": (["heads", "model"], "sentiment"),
     "no run": (["report", "none"], "none: no such folder"),
 }
 #: Runs each command in one process, and prints what it printed and which of the large libraries were imported.
@@ -65,6 +70,10 @@ print(json.dumps(found))
 """
 
 
+def make_model():
+    return MultiTaskModel.from_encoder(tiny_encoder(), [TaskConfig("mood", "sentiment", labels=["bad", "good"])])
+
+
 def _run(code, *arguments, folder=None):
     environment = {**os.environ, "PYTHONPATH": str(Path(hf_mtl.__file__).parent.parent)}
     return subprocess.run(
@@ -81,6 +90,7 @@ def _run(code, *arguments, folder=None):
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("quick")
     (folder / "run").mkdir()
+    make_model().save_pretrained(folder / "model")
     for file, text in RECIPES.items():
         (folder / file).write_text(text)
     for file, values in RUN.items():
@@ -113,3 +123,51 @@ def test_the_names_of_the_package_are_there_on_the_command_line_too():
         "print(type(AutoConfig.for_model('multi-task')).__name__)\n"
     )
     assert _run(code).stdout == "MultiTaskConfig\n"
+
+
+#: Encoders whose weights' files differ: plain, with shared layers, with an embedding under two names, of pictures.
+@pytest.mark.parametrize("family", ["bert", "albert", "t5", "pictures"])
+def test_heads_are_listed_by_a_models_files_as_by_the_model(family, tmp_path):
+    labels = ["a", "b"]
+    branch = "moods" if family == "bert" else None
+    if family == "pictures":
+        encoder, tasks = tiny_image_encoder(), [TaskConfig("sign", "image-classification", labels=labels)]
+    else:
+        encoder = tiny_encoder(family)
+        tasks = [
+            TaskConfig("mood", "sentiment", labels=labels, branch=branch),
+            TaskConfig("score (0-5)", "regression", pooling="attention", layers=None if branch else "mix"),
+            TaskConfig("tone", "sentiment", labels=labels, tied_to="mood", branch=branch),
+        ]
+    model = MultiTaskModel.from_encoder(encoder, tasks, branches={branch: 1} if branch else None)
+    model.freeze(layers=1, heads=[tasks[0].name])
+    model.save_pretrained(tmp_path)
+    found = ModelParts.of_folder(tmp_path)
+    assert found == ModelParts.of_model(model)
+    parts = (*found.heads.values(), found.encoders[0][1], *(count for _, count in found.branches.values()))
+    assert sum(parts) == sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "damage", ["no config", "cut", "no weights", "another kind", "a head less", "a weight elsewhere"]
+)
+def test_what_files_do_not_say_is_left_to_loading(damage, tmp_path):
+    make_model().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert ModelParts.of_folder(tmp_path) is not None
+    if damage == "no config":
+        (tmp_path / "config.json").unlink()
+    elif damage == "no weights":
+        (tmp_path / "model.safetensors").unlink()
+    elif damage == "cut":
+        (tmp_path / "model.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes()[:-1])
+    else:
+        more = {"name": "more", "type": "sentiment", "labels": ["a", "b"]}
+        changed = {
+            "another kind": {"model_type": "bert"},
+            "a head less": {"tasks": [*config["tasks"], more]},
+            # Its last layer is the encoder's embedding, which the file holds once.
+            "a weight elsewhere": {"tasks": [{**config["tasks"][0], "type": "masked-lm"}]},
+        }[damage]
+        (tmp_path / "config.json").write_text(json.dumps({**config, **changed}))
+    assert ModelParts.of_folder(tmp_path) is None
