@@ -20,14 +20,14 @@ from hf_mtl_light.folders import finish_replacing
 if TYPE_CHECKING:
     from hf_mtl.model import MultiTaskModel
 
-__all__ = ["ModelParts", "head_table", "labels_text"]
+__all__ = ["ModelSizes", "head_table", "labels_text"]
 
 #: What layers keep beside their parameters.
 _BUFFERS = (".running_mean", ".running_var", ".num_batches_tracked", ".position_ids")
 
 
 @dataclass(frozen=True)
-class ModelParts:
+class ModelSizes:
     """What the table shows of a model.
 
     Args:
@@ -47,7 +47,7 @@ class ModelParts:
     branches: Mapping[str, tuple[int, int]]
 
     @classmethod
-    def of_model(cls, model: MultiTaskModel) -> ModelParts:
+    def of_model(cls, model: MultiTaskModel) -> ModelSizes:
         """Return what a model is of."""
         from hf_mtl.model import by_encoder
 
@@ -62,7 +62,7 @@ class ModelParts:
         )
 
     @classmethod
-    def of_folder(cls, folder: Path) -> ModelParts | None:
+    def of_folder(cls, folder: Path) -> ModelSizes | None:
         """Return what a saved model is of, by its config and the head of its weights' file.
 
         ``None`` for any other folder, of which loading it says more: adapters, two encoders, weights that two names
@@ -125,25 +125,25 @@ def labels_text(task: TaskConfig) -> str:
     return f"{len(task.labels)}: {first}{', ...' if len(task.labels) > 3 else ''}"
 
 
-def head_table(parts: ModelParts) -> Table:
+def head_table(sizes: ModelSizes) -> Table:
     """Return a line for each head of a model: type, labels, parameters, and whether it is frozen.
 
     Args:
-        parts: What the model is of.
+        sizes: What the model is of.
     """
-    branches, frozen = parts.branches, parts.frozen
+    branches, frozen = sizes.branches, sizes.frozen
     columns = ["task", "type", "labels", *(["branch"] if branches else []), "parameters", "frozen"]
     table = plain_table(*columns, right=("parameters",))
-    for task in parts.tasks:
-        count = f"{parts.heads[task.name]:,}" if task.tied_to is None else f"those of {task.tied_to}"
+    for task in sizes.tasks:
+        count = f"{sizes.heads[task.name]:,}" if task.tied_to is None else f"those of {task.tied_to}"
         branch = [task.branch or ""] if branches else []
         held = "yes" if task.name in frozen["heads"] else ""
         table.add_row(*map(Text, (task.name, task.type, labels_text(task), *branch, count, held)))
     empty = [""] if branches else []
-    for family, size, layers in parts.encoders:
+    for family, size, layers in sizes.encoders:
         held = "yes" if frozen["encoder"] or frozen["trunk"] else f"{layers} layers" if layers else ""
         table.add_row(*map(Text, ("(encoder)", family, "", *empty, f"{size:,}", held)))
     for name, (top, size) in branches.items():
-        kind = f"top {top} of {parts.layers} layers"
+        kind = f"top {top} of {sizes.layers} layers"
         table.add_row(*map(Text, ("(branch)", kind, "", name, f"{size:,}", "yes" if frozen["encoder"] else "")))
     return table

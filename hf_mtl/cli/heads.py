@@ -52,7 +52,7 @@ def heads(
     seed: int = typer.Option(42, min=0, help="Seed of a new head's first weights."),
 ) -> None:
     """List a model's heads, or change them; what is not named stays bit for bit as it is."""
-    from hf_mtl.cli._head_table import ModelParts, head_table
+    from hf_mtl.cli._head_table import ModelSizes, head_table
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
 
     given = names or []
@@ -61,8 +61,8 @@ def heads(
     wanted = {Action.list: 0, Action.add: 1, Action.labels: 1, Action.rename: 2}.get(action)
     if wanted is not None and len(given) != wanted:
         raise UserError(f"{action.value} takes {wanted} name(s), found {len(given)}.")
-    if action is Action.list and (parts := ModelParts.of_folder(Path(model).expanduser())) is not None:
-        stdout_console().print(head_table(parts))
+    if action is Action.list and (sizes := ModelSizes.of_folder(Path(model).expanduser())) is not None:
+        stdout_console().print(head_table(sizes))
         return
 
     from transformers import set_seed
@@ -95,7 +95,7 @@ def heads(
             loaded.unfreeze()
         if output is not None and action is not Action.list:
             save_changed(loaded, tokenizer, output)
-    stdout_console().print(head_table(ModelParts.of_model(loaded)))
+    stdout_console().print(head_table(ModelSizes.of_model(loaded)))
 
 
 def _layers(texts: list[str]) -> int | dict[str, int]:

@@ -25,7 +25,7 @@ def interpolate(
     ),
 ) -> None:
     """Interpolate a trained encoder with the pretrained one (WiSE-FT); the heads stay as they are."""
-    from hf_mtl.cli._head_table import ModelParts, head_table
+    from hf_mtl.cli._head_table import ModelSizes, head_table
     from hf_mtl.cli._held_out import validation_scorer
     from hf_mtl.cli._model import load_model, save_changed, shown_name
     from hf_mtl.cli._tables import factor_table
@@ -58,4 +58,4 @@ def interpolate(
             made=f"{shown_name(model)} with its encoder interpolated with the pretrained {shown_name(encoder)} "
             f"(WiSE-FT): {factor:g} of the trained weights, {1 - factor:.4g} of the pretrained ones.{chosen}",
         )
-    stdout_console().print(head_table(ModelParts.of_model(between)))
+    stdout_console().print(head_table(ModelSizes.of_model(between)))

@@ -35,7 +35,7 @@ def merge(
     ),
 ) -> None:
     """Put the heads of several models on one encoder, which must be the same in all; or average whole models."""
-    from hf_mtl.cli._head_table import ModelParts, head_table
+    from hf_mtl.cli._head_table import ModelSizes, head_table
     from hf_mtl.cli._held_out import validation_scorer
     from hf_mtl.cli._model import load_model, save_changed
     from hf_mtl.cli._tables import soup_table
@@ -65,7 +65,7 @@ def merge(
         else:
             merged = average_models(each, factors, names=models) if average else merge_models(each)
         save_changed(merged, loaded[0][1], output, made=_made(models, average, factors, ingredients))
-    stdout_console().print(head_table(ModelParts.of_model(merged)))
+    stdout_console().print(head_table(ModelSizes.of_model(merged)))
 
 
 def _made(

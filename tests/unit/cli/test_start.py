@@ -10,7 +10,7 @@ import pytest
 
 import hf_mtl
 from hf_mtl import MultiTaskModel, TaskConfig
-from hf_mtl.cli._head_table import ModelParts
+from hf_mtl.cli._head_table import ModelSizes
 from tests.encoders import tiny_encoder
 from tests.image_encoders import tiny_image_encoder
 
@@ -142,10 +142,10 @@ def test_heads_are_listed_by_a_models_files_as_by_the_model(family, tmp_path):
     model = MultiTaskModel.from_encoder(encoder, tasks, branches={branch: 1} if branch else None)
     model.freeze(layers=1, heads=[tasks[0].name])
     model.save_pretrained(tmp_path)
-    found = ModelParts.of_folder(tmp_path)
-    assert found == ModelParts.of_model(model)
-    parts = (*found.heads.values(), found.encoders[0][1], *(count for _, count in found.branches.values()))
-    assert sum(parts) == sum(parameter.numel() for parameter in model.parameters())
+    found = ModelSizes.of_folder(tmp_path)
+    assert found == ModelSizes.of_model(model)
+    counts = (*found.heads.values(), found.encoders[0][1], *(count for _, count in found.branches.values()))
+    assert sum(counts) == sum(parameter.numel() for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_heads_are_listed_by_a_models_files_as_by_the_model(family, tmp_path):
 def test_what_files_do_not_say_is_left_to_loading(damage, tmp_path):
     make_model().save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    assert ModelParts.of_folder(tmp_path) is not None
+    assert ModelSizes.of_folder(tmp_path) is not None
     if damage == "no config":
         (tmp_path / "config.json").unlink()
     elif damage == "no weights":
@@ -170,4 +170,4 @@ def test_what_files_do_not_say_is_left_to_loading(damage, tmp_path):
             "a weight elsewhere": {"tasks": [{**config["tasks"][0], "type": "masked-lm"}]},
         }[damage]
         (tmp_path / "config.json").write_text(json.dumps({**config, **changed}))
-    assert ModelParts.of_folder(tmp_path) is None
+    assert ModelSizes.of_folder(tmp_path) is None
