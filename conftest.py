@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import os
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +20,12 @@ collect_ignore = ["hf_mtl/export/_saved_model/convert.py", "hf_mtl/export/_saved
 # of the time until the first test.
 gc.disable()
 
+# Temporary folders are in memory where it is large enough: what is saved is flushed to the disk, whose time tests with
+# other processes beside them would wait for. A folder chosen by somebody stays.
+_MEMORY = Path("/dev/shm")
+if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 4 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
 
 def pytest_collection_finish() -> None:
     """Let the garbage collector run from here on, and pass over what was imported.
@@ -27,6 +37,20 @@ def pytest_collection_finish() -> None:
     gc.enable()
     if "torch" in sys.modules:
         _seed_no_absent_device()
+    if "accelerate" in sys.modules:
+        _look_for_packages_once()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Pass over what a file's tests have imported and made for all of them, once they have run.
+
+    Late in a run what tests import (compilers, exporters, optimizers) makes each of thousands of collections last a
+    tenth of a second.
+    """
+    if nextitem is not None and nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
 
 
 def _seed_no_absent_device() -> None:
@@ -40,6 +64,16 @@ def _seed_no_absent_device() -> None:
     for device, module in ((torch.cuda, torch.cuda.random), (torch.xpu, torch.xpu.random), (torch.mtia, torch.mtia)):
         if not device.is_available():
             module._lazy_call = lambda call, **kwargs: None  # type: ignore[attr-defined]
+
+
+def _look_for_packages_once() -> None:
+    """Let accelerate look for a package on the disk once.
+
+    It looks for one in each step, and for a dozen where a training begins: a twelfth of a short training.
+    """
+    from accelerate.utils import imports
+
+    imports._is_package_available = functools.cache(imports._is_package_available)
 
 
 @pytest.fixture(autouse=True)

@@ -35,6 +35,8 @@ def build(tmp_path, tokenizer, data):
         torch.manual_seed(5)
         kwargs = {"num_train_epochs": 1, "per_device_train_batch_size": 8, "batching": "mixed", **kwargs}
         kwargs = {"precision": "float32", **kwargs}
+        if not {"save_steps", "save_strategy"} & kwargs.keys():
+            kwargs["save_strategy"] = "no"  # a checkpoint costs as much as four steps
         arguments = MultiTaskTrainingArguments(
             str(tmp_path / "out"), use_cpu=True, disable_tqdm=True, logging_steps=1, **kwargs
         )
