@@ -93,12 +93,13 @@ class RayAnswerers:
 
     Raises:
         ImportError: If Ray is not installed.
+        ValueError: If Ray cannot be started.
     """
 
     def __init__(self, model: str, asked: Mapping[str, Any], actors: int | None = None) -> None:
         ray = _ray()
         if not ray.is_initialized():
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+            _start(ray)
         from ray.util import ActorPool
 
         count = actors or max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -165,6 +166,16 @@ def ray_predict(
     return given.map_batches(
         FolderAnswerer, fn_constructor_args=(model, asked), batch_size=batch_size, concurrency=actors
     )
+
+
+def _start(ray: Any) -> None:
+    try:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+    except Exception as error:  # Ray raises plain exceptions
+        raise UserError(
+            f"Ray could not be started, nothing was answered: {error} Where starting takes longer than Ray waits, "
+            "start it first (ray start --head), and run the same command with RAY_ADDRESS=auto."
+        ) from error
 
 
 def _ray() -> Any:

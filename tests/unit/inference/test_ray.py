@@ -1,6 +1,8 @@
 """Answers by actors of Ray are those of one process, byte for byte and in order; skipped where Ray is missing."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -45,11 +47,25 @@ def test_actors_without_ray_and_without_effect_are_refused(model, tmp_path, monk
     result = CliRunner().invoke(app, [*given, "--actors", "2"])
     assert result.exit_code != 0
     assert "--actors would be without effect" in result.output
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     result = CliRunner().invoke(app, [*given, "--engine", "ray"])
     assert result.exit_code != 0
     assert "pip install 'hf-mtl[ray]'" in result.output
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_ray_that_does_not_start_is_named_with_its_remedy(model, tmp_path, monkeypatch):
+    def init(**kwargs):
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init))
+    (tmp_path / "in.jsonl").write_text('{"text": "a"}\n')
+    given = ["predict", str(model), str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl"), "--engine", "ray"]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code != 0
+    assert "timed out during startup" in str(result.exception) + result.output
+    assert "ray start --head" in str(result.exception) + result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
 def test_the_file_of_a_cluster_is_that_of_one_process(model, tmp_path):
