@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 
 from hf_mtl import MultiTaskModel, TaskConfig
+from hf_mtl.export import export_onnx
 from hf_mtl.model import make_adapter_config
 from hf_mtl.surgery import (
     add_branch,
@@ -277,6 +278,7 @@ SURGERY = {
     "branch": lambda model: add_branch(model, "tagging", 1),
     "renamed branch": lambda model: rename_branch(model, "tagging", "other"),
     "stock model": lambda model: model.to_transformers("intent"),
+    "ONNX": lambda model: export_onnx(model, None, "never"),
     "encoder": lambda model: model.save_encoder("never"),
     "code": lambda model: model.save_pretrained("never", self_contained=True),
     "second adapter": lambda model: model.add_adapter(LORA),
@@ -284,11 +286,13 @@ SURGERY = {
 }
 
 
+@pytest.mark.parametrize("by_name", [False, True], ids=["one for all", "by name"])
 @pytest.mark.parametrize("act", SURGERY.values(), ids=list(SURGERY))
-def test_what_would_lose_adapters_says_to_merge_them(act, encoder, tmp_path, monkeypatch):
+def test_what_would_lose_adapters_says_to_merge_them(act, by_name, encoder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    model = named(encoder, {"tagging": {"r": 2}, "mood": {"r": 4}}) if by_name else adapted(encoder)
     with pytest.raises(ValueError, match=r"merge_and_unload|from_pretrained\(folder\) loads"):
-        act(adapted(encoder))
+        act(model)
     assert not list(tmp_path.iterdir())
 
 
