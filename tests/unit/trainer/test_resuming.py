@@ -1,7 +1,6 @@
 """Resuming at any step equals not stopping, and reads nothing twice."""
 
 import re
-from itertools import product
 
 import pytest
 import torch
@@ -52,7 +51,7 @@ def assert_equal(found, expected):
 @pytest.mark.parametrize("batching", ["mixed", "homogeneous"])
 def test_weights_are_bit_equal_from_whichever_step_training_resumes(build, unbroken, tmp_path, batching):
     expected = unbroken(batching=batching)
-    for step in range(1, STEPS):
+    for step in (1, 4, 5, 6, 7):  # in an epoch, before its last batch, at its end, in the next one
         found = resumed(build, tmp_path, step, batching=batching)
         assert sorted(found) == list(range(step + 1, STEPS + 1))
         assert_equal(found, expected)
@@ -70,7 +69,7 @@ def test_weights_are_bit_equal_with_accumulation(build, unbroken, tmp_path, accu
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 def test_weights_are_bit_equal_with_loader_workers(build, unbroken, tmp_path):
     expected = unbroken()
-    for workers, step in product((1, 2, 3), (2, 7)):
+    for workers, step in ((1, 2), (2, 5), (3, 7)):
         found = resumed(build, tmp_path, step, dataloader_num_workers=workers)
         assert sorted(found) == list(range(step + 1, STEPS + 1))
         assert_equal(found, expected)

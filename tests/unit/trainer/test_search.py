@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalW
 
 def new_model(trial=None):
     torch.manual_seed(5)
-    return MultiTaskModel.from_encoder(tiny_encoder(), TASKS)
+    return MultiTaskModel.from_encoder(tiny_encoder(num_hidden_layers=1), TASKS)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def trainer(tmp_path, tokenizer):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     arguments = MultiTaskTrainingArguments(
         str(tmp_path / "out"),
-        max_steps=4,
+        max_steps=2,
         eval_strategy="steps",
         eval_steps=2,
         save_strategy="no",
@@ -51,14 +51,15 @@ def search(trainer, values, n_trials=None, **kwargs):
     )
 
 
+#: None of the values is what the trainer has: one that a trial ignored would show.
 SPACES = {
-    "sampling": ["uniform", "proportional", "bandit"],
-    "balancing": ["equal", "uncertainty", "fixed"],
-    "batching": ["mixed", "homogeneous"],
+    "sampling": ["uniform", "bandit"],
+    "balancing": ["equal", "uncertainty"],
+    "batching": ["mixed"],
     "learning_rate": [1e-4, 1e-2],
     "head_learning_rate": [1e-4, 1e-2],
-    "freeze_encoder": [True, False],
-    "per_device_train_batch_size": [4, 8],
+    "freeze_encoder": [True],
+    "per_device_train_batch_size": [4],
 }
 
 
@@ -68,11 +69,10 @@ def test_every_trial_equals_a_training_with_its_argument(trainer, tmp_path, toke
     assert best.hyperparameters.keys() == {name}
     assert trainer.args.sampling == "proportional"
     value = best.hyperparameters[name]
+    assert getattr(trainer.args, name) != value
     arguments = MultiTaskTrainingArguments(
         str(tmp_path / "alone"),
-        max_steps=4,
-        eval_strategy="steps",
-        eval_steps=2,
+        max_steps=2,
         save_strategy="no",
         precision="float32",
         use_cpu=True,
