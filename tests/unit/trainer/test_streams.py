@@ -177,8 +177,9 @@ _SCRIPT = """
 from tests.ranks import rank_and_folder, save
 from tests.unit.trainer.test_streams import on_ranks
 
-rank, folder = rank_and_folder()
-save(rank, folder, on_ranks(folder))
+if __name__ == "__main__":  # workers read the script again
+    rank, folder = rank_and_folder()
+    save(rank, folder, on_ranks(folder))
 """
 
 
@@ -188,21 +189,29 @@ def on_ranks(folder):
     from tests.conftest import make_tokenizer
     from tests.trainers import model_without_dropout
 
-    found = []
-    for resume in (None, str(folder / "checkpoint-2")):
-        given = {"use_cpu": True, "disable_tqdm": True, "precision": "float32", "max_steps": 4, "save_steps": 2}
-        args = MultiTaskTrainingArguments(str(folder), batching="mixed", optim="sgd", stream_buffer=BUFFER, **given)
-        args.per_device_train_batch_size = 8 // args.world_size
-        model = model_without_dropout().double()
-        trainer = MultiTaskTrainer(model, args, streams("snips", "sst"), None, make_tokenizer())
-        trainer.train(resume_from_checkpoint=resume)
-        found.append({name: value.detach() for name, value in model.named_parameters()})
+    found = {}
+    for workers in (0, 2):
+        for checkpoint in (None, folder / f"{workers}" / "checkpoint-2"):
+            given = {"use_cpu": True, "disable_tqdm": True, "precision": "float32", "max_steps": 4, "save_steps": 2}
+            given.update(batching="mixed", optim="sgd", stream_buffer=BUFFER, dataloader_num_workers=workers)
+            given["dataloader_multiprocessing_context"] = "fork" if workers else None  # a forked rank would not fork
+            args = MultiTaskTrainingArguments(str(folder / f"{workers}"), **given)
+            args.per_device_train_batch_size = 8 // args.world_size
+            model = model_without_dropout().double()
+            trainer = MultiTaskTrainer(model, args, streams("snips", "sst"), None, make_tokenizer())
+            if checkpoint is not None:
+                places = json.loads((checkpoint / "streams.json").read_text())
+                assert any(place["block"] > 0 for place in places.values())
+            trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+            trained = {name: value.detach() for name, value in model.named_parameters()}
+            found["resumed" if checkpoint else "unbroken", workers] = trained
     return found
 
 
-def test_two_ranks_train_on_the_rows_of_one_and_resume_bit_equal(tmp_path):
+def test_two_ranks_train_on_the_rows_of_one_and_resume_bit_equal_with_and_without_workers(tmp_path):
     one = on_ranks(tmp_path / "one")
-    for whole, resumed in [one, *run_on_ranks(2, _SCRIPT, tmp_path, allowed="did not find any unused parameters")]:
-        assert all(torch.equal(value, whole[name]) for name, value in resumed.items())
-        for name, value in whole.items():
-            assert torch.allclose(value, one[0][name], rtol=1e-7, atol=1e-9), name
+    for found in (one, *run_on_ranks(2, _SCRIPT, tmp_path, allowed="did not find any unused parameters")):
+        for (_, workers), weights in found.items():
+            for name, value in weights.items():
+                assert torch.equal(value, found["unbroken", 0][name]), (workers, name)
+                assert torch.allclose(value, one["unbroken", 0][name], rtol=1e-7, atol=1e-9), (workers, name)
