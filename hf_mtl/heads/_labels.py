@@ -76,6 +76,10 @@ def label_index(task: TaskConfig, value: Any, row: int) -> int:
             " The column holds numbers without names. Name them, so that they cannot be taken in the wrong order: "
             f"labels={{{value_text(value)}: '...', ...}}, or cast it to ClassLabel(names=[...])."
         )
+        numbers = {int(label): label for label in labels if label.isdecimal() and len(label) < _LONGEST}
+        if value in numbers and len(numbers) == len(labels):
+            # A reader of files took "01" for a number.
+            hint = f" The file's column was read as numbers. Say which label each stands for: labels={numbers!r}."
     near = nearest(name[:_LONGEST], labels)
     if not near and not hint and len(name) <= _LONGEST:
         hint = f" Add it to the labels, or say which it stands for: label_values={{{name!r}: '...'}}."

@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from hf_mtl import TaskConfig
+from hf_mtl.heads._labels import LabelError, label_index
 from hf_mtl.recipe import Recipe, RecipeError
 from tests.unit.recipe.recipe_files import write_recipe
 
@@ -204,3 +205,11 @@ def test_a_trained_model_reads_the_values_that_it_was_given_names_for(values, fo
     assert len(Recipe.from_dict(recipe).prepare_for([saved], "test")["d"]) == 4
     written = Recipe.load(prepared.write(folder)).prepare()
     assert written.tasks == prepared.tasks
+
+
+def test_labels_that_a_file_turned_into_numbers_are_named_with_the_mapping_that_loads_them():
+    task = TaskConfig("code", "sequence-classification", labels=["01", "02"])
+    with pytest.raises(LabelError, match=r"label 1 .*'01', '02'.*labels=\{1: '01', 2: '02'\}"):
+        label_index(task, 1, 0)
+    with pytest.raises(LabelError, match=r"labels=\{7: '...', ...\}"):
+        label_index(task, 7, 0)
