@@ -15,6 +15,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,17 +81,30 @@ def by_task(task: Task) -> str:
     return f"{task.folder}_{task.target}"
 
 
-#: Sides of one model: which branch a task reads and how many layers it has, and arguments of the training.
-SHARED: dict[str, tuple[Callable[[Task], str | None] | None, int, dict[str, Any]]] = {
-    "plain": (None, 0, {}),
-    **{f"tagging {k}": (tagging_alone, k, {}) for k in (1, 2, 3)},
-    **{f"families {k}": (by_family, k, {}) for k in (1, 2, 3)},
-    **{f"tasks {k}": (by_task, k, {}) for k in (1, 2, 3)},
-    "tail": (None, 0, {"average": {"kind": "tail"}}),
-    "ema": (None, 0, {"average": {"kind": "ema"}}),
-    "tagging 2, tail": (tagging_alone, 2, {"average": {"kind": "tail"}}),
-    "families 1, tail": (by_family, 1, {"average": {"kind": "tail"}}),
-    "tagging 2, lower rate": (tagging_alone, 2, {"encoder_layer_decay": 0.9}),
+@dataclass(frozen=True)
+class OneModel:
+    """A side of one model: which branch a task reads, its layers, and arguments of the training."""
+
+    branch_of: Callable[[Task], str | None] = lambda task: None
+    layers: int = 0
+    #: Whether a task of several labels sums its loss over them: by default that is their mean, which is small.
+    summed_labels: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+TAIL = {"average": {"kind": "tail"}}
+SHARED = {
+    "plain": OneModel(),
+    **{f"tagging {k}": OneModel(tagging_alone, k) for k in (1, 2, 3)},
+    **{f"families {k}": OneModel(by_family, k) for k in (1, 2, 3)},
+    **{f"tasks {k}": OneModel(by_task, k) for k in (1, 2, 3)},
+    "tail": OneModel(arguments=TAIL),
+    "ema": OneModel(arguments={"average": {"kind": "ema"}}),
+    "tagging 2, tail": OneModel(tagging_alone, 2, arguments=TAIL),
+    "families 1, tail": OneModel(by_family, 1, arguments=TAIL),
+    "tagging 2, lower rate": OneModel(tagging_alone, 2, arguments={"encoder_layer_decay": 0.9}),
+    "summed labels": OneModel(summed_labels=True),
+    "tagging 2, tail, summed labels": OneModel(tagging_alone, 2, True, TAIL),
 }
 
 
@@ -127,13 +141,16 @@ def stock(options: argparse.Namespace, task: Task, seed: int, work: str) -> dict
 
 
 def prepared(
-    options: argparse.Namespace, tasks: Mapping[str, Task], branch_of: Callable[[Task], str | None] | None = None
+    options: argparse.Namespace, tasks: Mapping[str, Task], side: OneModel = SHARED["plain"]
 ) -> tuple[list[TaskConfig], dict[str, dict[str, Dataset]]]:
     """Return the tasks and their rows by split as hf_mtl takes them."""
     configs, splits = [], {"train": {}, "validation": {}, "test": {}}
     for name, task in tasks.items():
         parts = load_folder(Path(options.data) / task.folder, **limits(options))
-        configs.append(task_config(name, task, parts, branch=branch_of(task) if branch_of else None))
+        config = task_config(name, task, parts, branch=side.branch_of(task))
+        if side.summed_labels and task.problem_type == "multi_label_classification":
+            config = replace(config, weight=float(config.num_labels))
+        configs.append(config)
         renamed = {**task.renamed, task.target: name}
         for split, rows in splits.items():
             rows[name] = parts[split].select_columns(list(renamed)).rename_columns(renamed)
@@ -167,16 +184,14 @@ def trained(
 def ours(
     options: argparse.Namespace,
     tasks: Mapping[str, Task],
-    branch_of: Callable[[Task], str | None] | None,
-    layers: int,
-    extra: Mapping[str, Any],
+    side: OneModel,
     seed: int,
     work: str,
 ) -> dict[str, Any]:
     """Train one model for some tasks and test it."""
-    configs, splits = prepared(options, tasks, branch_of)
+    configs, splits = prepared(options, tasks, side)
     started = time.perf_counter()
-    trainer = trained(options, configs, splits, layers, extra, seed, work)
+    trainer = trained(options, configs, splits, side.layers, side.arguments, seed, work)
     seconds = time.perf_counter() - started
     test = trainer.evaluate(splits["test"], metric_key_prefix="test")
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
@@ -225,7 +240,7 @@ def distilled(
     started = time.perf_counter()
     method = {"distillation": {"teachers": str(answers(options, tasks, seed, work)), "annealing": annealing}}
     before = time.perf_counter() - started
-    found = ours(options, tasks, None, 0, {"methods": method}, seed, work)
+    found = ours(options, tasks, OneModel(arguments={"methods": method}), seed, work)
     return {**found, "seconds": found["seconds"] + before}
 
 
@@ -254,7 +269,7 @@ def planned(options: argparse.Namespace, work: str) -> dict[tuple[Any, ...], Cal
     for seed in options.seeds:
         for side in options.only:
             if side in SHARED:
-                add(side, list(tasks), seed, partial(ours, options, tasks, *SHARED[side], seed, work))
+                add(side, list(tasks), seed, partial(ours, options, tasks, SHARED[side], seed, work))
                 continue
             if side in DISTILLED:
                 add(side, list(tasks), seed, partial(distilled, options, tasks, *DISTILLED[side], seed, work))
@@ -263,7 +278,7 @@ def planned(options: argparse.Namespace, work: str) -> dict[tuple[Any, ...], Cal
                 if side == "stock":
                     run = partial(stock, options, task, seed, work)
                 else:
-                    run = partial(ours, options, {name: task}, None, 0, SINGLE[side], seed, work)
+                    run = partial(ours, options, {name: task}, OneModel(arguments=SINGLE[side]), seed, work)
                 add(side, [name], seed, run)
     return runs
 
