@@ -69,7 +69,7 @@ def compare(
 
 def _plan_text(plan: Comparison, done: int) -> str:
     alone = ", ".join(f"{task} {runs[0].steps:,}" for task, runs in plan.alone.items())
-    kept = f" {done} of them are done." if done else ""
+    kept = f" Already done: {done}." if done else ""
     return (
         f"{len(plan.runs)} runs with {len(plan.seeds)} seed{'s' if len(plan.seeds) > 1 else ''}, {plan.steps:,} steps "
         f"in all.{kept}\n  together: {plan.together[0].steps:,} steps\n  alone: {alone}"

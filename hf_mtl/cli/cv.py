@@ -61,7 +61,7 @@ def cv(
 def _plan_text(plan: CrossValidation, done: int) -> str:
     steps = sorted({run.steps for run in plan.runs})
     each = " to ".join(f"{count:,}" for count in (steps if len(steps) == 1 else (steps[0], steps[-1])))
-    kept = f" {done} of them are done." if done else ""
+    kept = f" Already done: {done}." if done else ""
     return f"{len(plan.runs)} folds of {each} steps, {plan.steps:,} in all.{kept}"
 
 

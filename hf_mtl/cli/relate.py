@@ -97,7 +97,7 @@ def _plan_text(plan: RelationsPlan, done: int) -> str:
     if plan.earlier is not None:
         return f"No runs: the gradients of {plan.earlier} are read."
     count, tasks, together = len(plan.runs), len(plan.prepared.tasks), len(plan.together)
-    kept = f" {done} of them are done." if done else ""
+    kept = f" Already done: {done}." if done else ""
     text = f"{count} run{'s' if count > 1 else ''}, {plan.steps:,} steps in all.{kept}"
     if plan.measure == "gradients":
         return f"{text}\n  gradients: all {tasks} tasks together"

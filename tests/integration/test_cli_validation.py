@@ -55,7 +55,7 @@ def test_cv_keeps_what_is_done_through_an_interrupt_and_continues(recipe, tmp_pa
     result = call("cv", recipe, "--folds", 2, "-o", "cv", code=130)
     assert "1 of 2 folds are kept: the same command continues." in result.stderr
     result = call("cv", recipe, "--folds", 2, "-o", "cv")
-    assert "1 of them are done" in result.stdout
+    assert "Already done: 1." in result.stdout
     assert len(calls) == 3
     for word in ("opinion", "slots", "mean of the main metrics", "95 % interval"):
         assert word in result.stdout
@@ -95,7 +95,7 @@ def test_compare_says_what_it_will_train_and_what_sharing_did_and_continues(reci
         assert word in result.stdout
     names = {path.name.partition("-")[0] for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")}
     assert names == {"together", "alone", "comparison.csv", "comparison.json"}
-    assert "4 of them are done" in call(*command, "--dry-run").stdout
+    assert "Already done: 4." in call(*command, "--dry-run").stdout
     assert "no test or validation row" in call("compare", recipe, code=2).stderr
     # The run that was there before is of the same recipe and rows; another recipe leaves it as it is.
     assert "What sharing did is in the report and the card of run, too." in result.stdout

@@ -83,7 +83,7 @@ def test_relate_says_what_it_will_train_and_which_tasks_should_share_and_continu
     assert set(tmp_path.rglob("*")) == before
     assert "2 of 8 runs are kept: the same command continues." in call("relate", *options, code=130).stderr
     shown = call("relate", *options).stdout
-    assert "2 of them are done" in shown
+    assert "Already done: 2." in shown
     assert len(calls) == 3 + 6
     assert calls[2] == calls[3]  # begun, stopped, and trained again
     for word in ("opinion", "with slots", "(", "The completion has rank"):
@@ -98,7 +98,7 @@ def test_relate_says_what_it_will_train_and_which_tasks_should_share_and_continu
     assert (found["groups"], found["left_out"], found["fragment"]) == ([], [], "")
     assert html.escape(found["recommendation"]) in call("report", "out", "-o", "-").stdout
     assert not list((tmp_path / "out").rglob("*.safetensors"))
-    assert "8 of them are done" in call("relate", *options, "--dry-run").stdout
+    assert "Already done: 8." in call("relate", *options, "--dry-run").stdout
     first = (tmp_path / "out" / "relations.json").read_bytes()
     call("relate", *options)
     assert (tmp_path / "out" / "relations.json").read_bytes() == first
