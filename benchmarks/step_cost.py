@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,22 +62,24 @@ def step_trainer(options: argparse.Namespace, clock: Any, changes: Mapping[str, 
     Args:
         options: The benchmark's ``encoder``, ``work`` and ``steps``.
         clock: A callback with the time after each step in ``ends``, in seconds.
-        changes: Training arguments.
+        changes: Training arguments; ``branch_layers`` is how many layers of its own the task of tags has.
         given: Arguments of the trainer.
     """
     set_seed(1)
+    arguments = {"batching": "mixed", **changes}
+    layers = arguments.pop("branch_layers", 0)
+    tasks = [replace(task, branch="tagging") if layers and task.name == "slots" else task for task in TASKS]
     return MultiTaskTrainer(
-        MultiTaskModel.from_encoder(options.encoder, TASKS),
+        MultiTaskModel.from_encoder(options.encoder, tasks, branches={"tagging": layers} if layers else None),
         MultiTaskTrainingArguments(
             options.work,
             per_device_train_batch_size=BATCH_SIZE // changes.get("gradient_accumulation_steps", 1),
-            batching="mixed",
             max_steps=options.steps,
             use_cpu=True,
             save_strategy="no",
             disable_tqdm=True,
             precision="float32",
-            **changes,
+            **arguments,
         ),
         rows(BATCH_SIZE * options.steps // 3 + 1),
         processing_class=AutoTokenizer.from_pretrained(options.encoder),
