@@ -26,6 +26,7 @@ class TaskFacts:
         num_classes: C; 1 for regression.
         weight: The task's own factor, ``TaskConfig.weight``, at least 0.
         loss_scale: What the task's loss is divided by before a balancer sees it, above 0.
+        rows: Training rows of the datasets that label it, at least 1; of a stream, the rows that the training draws.
     """
 
     name: str
@@ -33,6 +34,7 @@ class TaskFacts:
     num_classes: int = 2
     weight: float = 1.0
     loss_scale: float = 1.0
+    rows: int = 1
 
 
 @dataclass(frozen=True)

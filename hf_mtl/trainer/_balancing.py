@@ -80,6 +80,7 @@ class TaskBalancing:
         accelerator: Whose process this is.
         prepare: Puts a batch where the model computes.
         reduce: Sums a float64 tensor over ranks.
+        rows: Training rows of each of these tasks.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class TaskBalancing:
         accelerator: Accelerator,
         prepare: Callable[[dict[str, Any]], dict[str, Any]],
         reduce: Callable[[torch.Tensor], torch.Tensor],
+        rows: Mapping[str, int],
     ) -> None:
         self.balancer = balancer
         self._args, self._accelerator = args, accelerator
@@ -106,6 +108,7 @@ class TaskBalancing:
                 num_classes=1 if head.is_regression else head.task.num_labels,
                 weight=head.task.weight,
                 loss_scale=self._loss_scale(head),
+                rows=rows[name],
             )
             for name, head in heads.items()
         }

@@ -13,7 +13,7 @@ from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._summary import training_summary
 from hf_mtl_light.errors import UserError
 
-__all__ = ["make_batch_sampler", "summary_of"]
+__all__ = ["make_batch_sampler", "rows_of_tasks", "summary_of"]
 
 
 def make_batch_sampler(
@@ -56,6 +56,20 @@ def make_batch_sampler(
             "leaves it out. Lower per_device_train_batch_size."
         )
     return batches
+
+
+def rows_of_tasks(datasets: Mapping[str, LabelledDataset], rules: SamplingRules) -> dict[str, int]:
+    """Return for each task with training rows how many its datasets have, those that ``max_rows`` leaves.
+
+    Args:
+        datasets: The training datasets.
+        rules: The sampling's rules.
+    """
+    rows: dict[str, int] = {}
+    for name, size in rules.limited({name: dataset.size for name, dataset in datasets.items()}).items():
+        for task in datasets[name].tasks:
+            rows[task] = rows.get(task, 0) + size
+    return rows
 
 
 def summary_of(

@@ -37,7 +37,7 @@ from hf_mtl.trainer._construction import (
 from hf_mtl.trainer._data_checks import check_training, mark_trained, rows_checked
 from hf_mtl.trainer._data_parallel import allow_unused_heads
 from hf_mtl.trainer._divergence import DivergenceCallback
-from hf_mtl.trainer._drawing import make_batch_sampler, summary_of
+from hf_mtl.trainer._drawing import make_batch_sampler, rows_of_tasks, summary_of
 from hf_mtl.trainer._embedding_noise import EmbeddingNoise
 from hf_mtl.trainer._freezing import FreezingCallback
 from hf_mtl.trainer._label_statistics import learn_from_labels
@@ -248,10 +248,10 @@ class MultiTaskTrainer(SavingTrainer):
 
     def _start_balancing(self) -> None:
         """Begin a training: balancer and log are empty."""
-        labelled = {task for dataset in self._train_datasets.values() for task in dataset.tasks}
-        heads = {name: head for name, head in self._plain_model.task_heads.items() if name in labelled}
+        rows = rows_of_tasks(self._train_datasets, self.sampling_rules)
+        heads = {name: head for name, head in self._plain_model.task_heads.items() if name in rows}
         self._balancing = TaskBalancing(
-            self.balancer, heads, self.args, self.accelerator, self._prepare_inputs, self._sum_over_ranks
+            self.balancer, heads, self.args, self.accelerator, self._prepare_inputs, self._sum_over_ranks, rows
         )
 
     def get_train_dataloader(self) -> DataLoader[Any]:

@@ -104,6 +104,15 @@ def test_a_balancer_of_ones_own(tmp_path):
     assert balancer.seen[4].state == {"factor": 1.0}
 
 
+def test_a_balancer_knows_the_rows_of_each_task(tmp_path):
+    balancer, data = Halving(), make_data()
+    data["more"] = data["sst"]  # labels mood, too
+    options = {"trainer_kwargs": {"balancer": balancer}, "sampling_options": {"max_rows": {"sst": 10}}}
+    trained(tmp_path, data=data, max_steps=1, **options)
+    found = {task.name: task.rows for task in balancer.seen[0].tasks}
+    assert found == {"intent": 24, "slots": 24, "mood": 10 + 16, "similarity": 8}
+
+
 def test_a_checkpoint_of_another_balancer_is_refused(tmp_path):
     trained(tmp_path, balancing="dwa", save_strategy="steps", save_steps=2)
     checkpoint = str(tmp_path / "out" / "checkpoint-2")
