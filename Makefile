@@ -13,6 +13,8 @@ PIP_INSTALL := $(PYTHON) -m pip install --no-compile --constraint constraints.tx
 # Arguments for pytest and for every benchmark: make test PYTEST_ARGS="-k samplers", make bench BENCH_ARGS=--quick
 PYTEST_ARGS ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 BENCH_ARGS ?=
+# Extras that make test-extras installs; none means all of them.
+EXTRAS ?=
 
 # Nothing here may depend on a model hub being reachable.
 export HF_HUB_OFFLINE := 1
@@ -25,7 +27,7 @@ PURELIB := -c "import sysconfig; print(sysconfig.get_path('purelib'))"
 # Lets an environment, its argument, import the packages of the tests' environment.
 see_tests = $(PYTHON) $(PURELIB) > $(1)/purelib && cp $(1)/purelib $$($(1)/bin/python $(PURELIB))/zz_tests.pth
 
-.PHONY: help demo test tests test-light test-demo test-trackers test-spark test-sharded test-deepspeed test-tensorflow docs examples fast lint style types upstream bench clean
+.PHONY: help demo test tests test-light test-demo test-trackers test-spark test-sharded test-deepspeed test-tensorflow test-extras docs examples fast lint style types upstream bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +42,7 @@ help:
 	@echo "make test-sharded FSDP2 on two processes, which accelerate is made to shard on CPUs"
 	@echo "make test-deepspeed DeepSpeed on two processes; needs a C++ compiler and pip's index"
 	@echo "make test-tensorflow SavedModels, made and opened by TensorFlow; needs pip's index"
+	@echo "make test-extras each extra of setup.cfg, or EXTRAS='ray peft', installed beside the core into a fresh environment"
 	@echo "make docs    the documentation as a site, build/site/index.html; its tools come through pip's index, once"
 	@echo "make examples the scripts of examples/, on the demo's model and on data that they make"
 	@echo "make upstream Transformers' own test suites on our model; fetches them through pip; 10 to 20 minutes"
@@ -79,34 +82,40 @@ tests: $(INSTALLED)
 test-light: $(INSTALLED)
 	HF_MTL_TEST_LIGHT=1 OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/unit/light/test_distribution.py
 
+# Other environments are brought up to date as the tests' own is: `installed` is written after pip. Their Python cannot be
+# the target: it is a link to an older file, so pip would run each time, and it exists before pip has installed anything.
+
 # An environment with Gradio that sees the packages of the tests: Gradio would move some of their versions.
-build/gradio/bin/python: $(INSTALLED) setup.cfg
+build/gradio/installed: $(INSTALLED) setup.cfg
 	$(PYTHON) -m venv build/gradio
 	build/gradio/bin/python -m pip install --quiet "gradio>=6" playwright
 	$(call see_tests,build/gradio)
+	touch $@
 
 # Not a part of make test: it needs pip's index. Gradio leaves event loops open, which is a warning there.
-test-demo: build/gradio/bin/python
+test-demo: build/gradio/installed
 	PYTHONPATH=. OMP_NUM_THREADS=1 build/gradio/bin/python -m pytest tests/unit/demo -W default -p no:unraisableexception
 
 # Trackers of experiments: none belongs to the tests' environment, which they would make 1 GB larger.
-build/trackers/bin/python: $(INSTALLED) setup.cfg
+build/trackers/installed: $(INSTALLED) setup.cfg
 	$(PYTHON) -m venv build/trackers
 	build/trackers/bin/python -m pip install --quiet tensorboard trackio mlflow wandb
 	$(call see_tests,build/trackers)
+	touch $@
 
 # Not a part of make test: it needs pip's index.
-test-trackers: build/trackers/bin/python
+test-trackers: build/trackers/installed
 	PYTHONPATH=. OMP_NUM_THREADS=1 build/trackers/bin/python -m pytest tests/unit/trackers -W default
 
 # An environment with Spark that sees the packages of the tests.
-build/spark/bin/python: $(INSTALLED) setup.cfg
+build/spark/installed: $(INSTALLED) setup.cfg
 	$(PYTHON) -m venv build/spark
 	build/spark/bin/python -m pip install --quiet "pyspark>=4"
 	$(call see_tests,build/spark)
+	touch $@
 
 # Not a part of make test: it needs Java and pip's index. PySpark 4 warns of pandas 3.
-test-spark: build/spark/bin/python
+test-spark: build/spark/installed
 	PYTHONPATH=. OMP_NUM_THREADS=1 build/spark/bin/python -m pytest tests/unit/inference/test_spark.py -W default
 
 # Not a part of make test: it takes 20 seconds and overrides what is private to accelerate.
@@ -114,36 +123,43 @@ test-sharded: $(INSTALLED)
 	HF_MTL_TEST_SHARDED=1 OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/unit/trainer/test_sharded.py
 
 # An environment with DeepSpeed that sees the packages of the tests; it compiles an operator when it is first used.
-build/deepspeed/bin/python: $(INSTALLED) setup.cfg
+build/deepspeed/installed: $(INSTALLED) setup.cfg
 	$(PYTHON) -m venv build/deepspeed
 	$(call see_tests,build/deepspeed)
 	build/deepspeed/bin/python -m pip install --quiet setuptools wheel ninja
 	build/deepspeed/bin/python -m pip install --quiet --no-build-isolation "deepspeed>=0.19"
+	touch $@
 
 # Not a part of make test: it needs a C++ compiler and pip's index.
-test-deepspeed: build/deepspeed/bin/python
+test-deepspeed: build/deepspeed/installed
 	PYTHONPATH=. OMP_NUM_THREADS=1 build/deepspeed/bin/python -m pytest tests/unit/trainer/test_deepspeed.py -W default
 
 # TensorFlow alone: it would move versions of the tests' environment.
-build/tensorflow/bin/python:
+build/tensorflow/installed:
 	$(PYTHON3) -m venv build/tensorflow
 	build/tensorflow/bin/python -m pip install --quiet "tensorflow-cpu>=2.21" "onnx>=1.18"
+	touch $@
 
 # Not a part of make test: it needs pip's index, and takes minutes.
-test-tensorflow: $(INSTALLED) build/tensorflow/bin/python
+test-tensorflow: $(INSTALLED) build/tensorflow/installed
 	HF_MTL_TEST_TENSORFLOW=$(CURDIR)/build/tensorflow/bin/python OMP_NUM_THREADS=1 \
 		$(PYTHON) -m pytest tests/unit/export/test_tensorflow.py
 
+# Not a part of make test: it needs pip's index, and takes minutes. The environments are made and removed by the script.
+test-extras:
+	$(PYTHON3) tests/extras.py $(EXTRAS)
+
 # Only the first build asks pip's index; the site is built from files alone, and a link that leads nowhere fails it.
-build/site-tools/bin/python:
+build/site-tools/installed:
 	$(PYTHON3) -m venv build/site-tools
 	build/site-tools/bin/python -m pip install --quiet "mkdocs-material>=9.6" "mkdocstrings[python]>=1.0"
+	touch $@
 
-docs: build/site-tools/bin/python
+docs: build/site-tools/installed
 	build/site-tools/bin/python docs/make_site.py build
 	NO_MKDOCS_2_WARNING=1 build/site-tools/bin/python -m mkdocs build --quiet --strict --config-file build/site.yml
 
-examples: demo $(INSTALLED) build/notebooks/bin/python
+examples: demo $(INSTALLED) build/notebooks/installed
 	$(PYTHON) examples/train_in_python.py examples/demo/data/encoder build/examples/python
 	$(PYTHON) examples/sentiment_and_entities.py examples/demo/data/encoder build/examples/entities
 	$(PYTHON) examples/chinese.py build/examples/chinese
@@ -163,10 +179,11 @@ examples: demo $(INSTALLED) build/notebooks/bin/python
 	done
 
 # Jupyter, in an environment that sees the packages of the tests.
-build/notebooks/bin/python: $(INSTALLED)
+build/notebooks/installed: $(INSTALLED)
 	$(PYTHON) -m venv build/notebooks
 	build/notebooks/bin/python -m pip install --quiet ipykernel jupytext nbclient
 	$(call see_tests,build/notebooks)
+	touch $@
 
 
 # The inner loop: less than a minute of one core; tests/fast.txt names its files.
