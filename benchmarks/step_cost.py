@@ -62,7 +62,7 @@ def step_trainer(options: argparse.Namespace, clock: Any, changes: Mapping[str, 
     Args:
         options: The benchmark's ``encoder``, ``work`` and ``steps``.
         clock: A callback with the time after each step in ``ends``, in seconds.
-        changes: Training arguments; ``branch_layers`` is how many layers of its own the task of tags has.
+        changes: Training arguments; ``branch_layers`` is the number of layers in the branch of the tagging task.
         given: Arguments of the trainer.
     """
     set_seed(1)

@@ -78,7 +78,7 @@ class ModelSizes:
             config = json.loads(config_file.read_text(encoding="utf-8"))
             if config["model_type"] != "multi-task" or config.get("image_encoder_config"):
                 return None
-            tasks = [TaskConfig.from_dict(values) for values in config["tasks"]]
+            tasks = [TaskConfig.from_saved(values) for values in config["tasks"]]
             encoder, frozen, branches = (
                 config["encoder_config"],
                 config.get("frozen") or {},

@@ -111,7 +111,7 @@ class FreezableModel(PreTrainedModel):
             layers: Each as `freeze` takes it.
         """
         counted = [self._layers_by_encoder(given) for given in layers]
-        found = {kind: max(by_encoder[kind] for by_encoder in counted) for kind in counted[0]}
+        found = {kind: max(numbers[kind] for numbers in counted) for kind in counted[0]}
         first = next(iter(found.values()))
         return first if self._layers_by_encoder(first) == found else found
 
