@@ -31,6 +31,7 @@ from transformers import AutoTokenizer, set_seed
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
 from hf_mtl.distillation import store_predictions
+from hf_mtl.surgery import choose_factor
 from hf_mtl.validation import cross_validate
 
 TAGGING = "token-classification"
@@ -90,9 +91,12 @@ class OneModel:
     #: Whether a task of several labels sums its loss over them: by default that is their mean, which is small.
     summed_labels: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether its encoder is interpolated with the pretrained one, by the factor that validation rows choose.
+    interpolated: bool = False
 
 
 TAIL = {"average": {"kind": "tail"}}
+CONSTANT = {"lr_scheduler_type": "constant"}
 SHARED = {
     "plain": OneModel(),
     **{f"tagging {k}": OneModel(tagging_alone, k) for k in (1, 2, 3)},
@@ -104,7 +108,13 @@ SHARED = {
     "families 1, tail": OneModel(by_family, 1, arguments=TAIL),
     "tagging 2, lower rate": OneModel(tagging_alone, 2, arguments={"encoder_layer_decay": 0.9}),
     "summed labels": OneModel(summed_labels=True),
+    "summed labels, interpolated": OneModel(summed_labels=True, interpolated=True),
+    "tail, summed labels": OneModel(summed_labels=True, arguments=TAIL),
     "tagging 2, tail, summed labels": OneModel(tagging_alone, 2, True, TAIL),
+    "tagging 2, tail, summed labels, interpolated": OneModel(tagging_alone, 2, True, TAIL, True),
+    "constant rate": OneModel(arguments=CONSTANT),
+    "constant rate, tail": OneModel(arguments={**CONSTANT, **TAIL}),
+    "constant rate, ema": OneModel(arguments={**CONSTANT, "average": {"kind": "ema"}}),
 }
 
 
@@ -190,13 +200,45 @@ def ours(
 ) -> dict[str, Any]:
     """Train one model for some tasks and test it."""
     configs, splits = prepared(options, tasks, side)
-    started = time.perf_counter()
-    trainer = trained(options, configs, splits, side.layers, side.arguments, seed, work)
-    seconds = time.perf_counter() - started
-    test = trainer.evaluate(splits["test"], metric_key_prefix="test")
-    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    values = [test[f"test_{name}_{task.metric}"] for name, task in tasks.items()]
-    return {"values": values, "seconds": seconds, "parameters": parameters}
+    trainer, seconds = trained_once(options, tuple(tasks), side, seed, configs, splits, work)
+    found: dict[str, Any] = {}
+
+    def tested(model: MultiTaskModel, split: str) -> list[float]:
+        judge = MultiTaskTrainer(model, trainer.args, None, splits[split], trainer.processing_class)
+        scores = judge.evaluate(metric_key_prefix="now")
+        return [scores[f"now_{name}_{task.metric}"] for name, task in tasks.items()]
+
+    model = trainer.model
+    if side.interpolated:
+        model, found["factor"], scores = choose_factor(
+            model, options.encoder, lambda between: statistics.mean(tested(between, "validation")), FACTORS
+        )
+        found["validation"] = list(scores.values())
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {"values": tested(model, "test"), "seconds": seconds, "parameters": parameters, **found}
+
+
+#: The last one model, for the side that only changes it afterwards: what it was trained with, itself, its seconds.
+LAST: dict[tuple[Any, ...], tuple[MultiTaskTrainer, float]] = {}
+
+
+def trained_once(
+    options: argparse.Namespace,
+    names: tuple[str, ...],
+    side: OneModel,
+    seed: int,
+    configs: Sequence[TaskConfig],
+    splits: Mapping[str, Mapping[str, Dataset]],
+    work: str,
+) -> tuple[MultiTaskTrainer, float]:
+    """Train one model, unless it was the last one, and return it with the seconds that it took."""
+    key = (names, side.branch_of, side.layers, side.summed_labels, repr(side.arguments), seed)
+    if key not in LAST:
+        started = time.perf_counter()
+        trainer = trained(options, configs, splits, side.layers, side.arguments, seed, work)
+        LAST.clear()
+        LAST[key] = trainer, time.perf_counter() - started
+    return LAST[key]
 
 
 def by_singles(options: argparse.Namespace, tasks: Mapping[str, Task], seed: int, work: str) -> Path:
@@ -283,6 +325,8 @@ def planned(options: argparse.Namespace, work: str) -> dict[tuple[Any, ...], Cal
     return runs
 
 
+#: Shares of the trained weights that an interpolation chooses from.
+FACTORS = (0.6, 0.7, 0.8, 0.9, 1.0)
 KEYS = ("set", "side", "task", "seed", "rows", "epochs")
 
 
@@ -340,7 +384,7 @@ def main() -> None:
             options.rows, options.epochs, options.only = (
                 40,
                 1.0,
-                ["stock", "alone", "plain", "tagging 1", "distilled, folds, linear"],
+                ["stock", "alone", "plain", "summed labels, interpolated", "tagging 1", "distilled, folds, linear"],
             )
         output = options.output or Path(folder) / "sharing.jsonl"
         run_missing(output, planned(options, folder), KEYS)
