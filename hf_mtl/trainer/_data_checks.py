@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from itertools import islice
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from hf_mtl.configuration import owner_of
+from hf_mtl.configuration import TaskConfig, owner_of
 from hf_mtl.data import (
     LabelCounts,
     LabelledDataset,
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 #: Datasets whose texts are looked at when a trainer is built, and rows of each: a tenth of a second in all.
 _MOST_DATASETS, _LOOK = 20, 100
+#: Labels from which the mean of their losses is small beside the losses of other tasks.
+_MANY_LABELS = 10
 
 
 def rows_checked(
@@ -94,6 +96,8 @@ def check_training(
     check_sizes(args, {name: dataset.size for name, dataset in train.items()})
     check_augmentation(args, train, trainer.processing_class, scheduler)
     args.learning_rates_of_heads(tasks)
+    if args.balancing == "fixed":
+        _warn_of_means(tasks, {name for dataset in train.values() for name in dataset.tasks})
 
 
 def warn_of_texts(datasets: Mapping[str, LabelledDataset], tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
@@ -102,6 +106,19 @@ def warn_of_texts(datasets: Mapping[str, LabelledDataset], tokenizer: PreTrained
     for dataset in islice(with_texts, _MOST_DATASETS):
         for remark in remarks_on_texts(dataset.name, look_at_texts(dataset, tokenizer, max_length, _LOOK)):
             logger.warning("%s", remark)
+
+
+def _warn_of_means(tasks: Sequence[TaskConfig], trained: Set[str]) -> None:
+    """Warn of tasks of many labels that are trained beside others and whose loss is the mean over them."""
+    for task in tasks if len(trained) > 1 else ():
+        if task.name in trained and task.is_multi_label and task.num_labels >= _MANY_LABELS and task.weight == 1:
+            logger.warning(
+                "Task %r: its loss is the mean over %d labels, small beside those of other tasks, so it may hardly "
+                "learn. Set weight: %d to sum over the labels, or any other weight to choose it yourself.",
+                task.name,
+                task.num_labels,
+                task.num_labels,
+            )
 
 
 def mark_trained(model: MultiTaskModel, datasets: Mapping[str, LabelledDataset]) -> None:

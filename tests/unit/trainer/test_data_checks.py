@@ -138,3 +138,33 @@ def test_rows_given_to_a_call_need_not_be_checked(build, data):
     trainer.get_eval_dataloader({"sst": wrong})  # reading the row says so
     with pytest.raises(ValueError, match="Dataset 'sst', row 11, task 'mood'"):
         trainer.evaluate({"sst": wrong})
+
+
+def topics(weight=1.0, count=10):
+    return TaskConfig("topics", "multi-label-classification", labels=[f"t{i}" for i in range(count)], weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "beside", "is_said"),
+    [
+        (topics(), {}, True, True),
+        (topics(), {}, False, False),
+        (topics(count=9), {}, True, False),
+        (topics(weight=10), {}, True, False),
+        (topics(weight=2), {}, True, False),
+        (topics(), {"balancing": "uncertainty"}, True, False),
+    ],
+)
+def test_a_mean_over_many_labels_beside_other_tasks_is_said(build, data, caplog, task, changes, beside, is_said):
+    rows = Dataset.from_dict({"text": ["play a song"] * 9, "topics": [[f"t{i}"] for i in range(9)]})
+    tasks = [*TASKS, task] if beside else [task]
+    with caplog.at_level(logging.WARNING, "hf_mtl"):
+        build(
+            MultiTaskModel.from_encoder(tiny_encoder(), tasks),
+            train={**(data if beside else {}), "papers": rows},
+            evaluation={},
+            **changes,
+        )
+    said = "Task 'topics': its loss is the mean over 10 labels, small beside those of other tasks"
+    assert (said in caplog.text) == is_said
+    assert ("Set weight: 10 to sum over the labels" in caplog.text) == is_said
