@@ -1,7 +1,8 @@
 """One pretrained encoder, many tasks, inside the Hugging Face stack.
 
-Importing it registers the model with Transformers' Auto classes and the pipeline ``"multi-task"``. On the
-command line a command imports what it needs when it runs: ``hf-mtl --help`` needs no torch.
+Importing it registers the model with Transformers' Auto classes and the pipeline ``"multi-task"``. What trains is
+imported when it is first asked for. On the command line a command imports what it needs when it runs: ``hf-mtl --help``
+needs no torch.
 """
 
 from __future__ import annotations
@@ -10,6 +11,19 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hf_mtl._later import later
+from hf_mtl_light import OnnxPredictor
+from hf_mtl_light.errors import UserError
+
+if TYPE_CHECKING:
+    from hf_mtl.configuration import MultiTaskConfig, TaskConfig
+    from hf_mtl.data import infer_tasks
+    from hf_mtl.heads import AnswerOptions
+    from hf_mtl.inference import predict
+    from hf_mtl.model import MultiTaskModel, MultiTaskOutput
+    from hf_mtl.pipelines import MultiTaskPipeline
+    from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments
 
 __all__ = [
     "AnswerOptions",
@@ -28,6 +42,24 @@ __all__ = [
 
 __version__ = version("hf-mtl")
 
+#: Name -> the package that it is of.
+_LATER = {
+    "AnswerOptions": "heads",
+    "MultiTaskConfig": "configuration",
+    "MultiTaskModel": "model",
+    "MultiTaskOutput": "model",
+    "MultiTaskPipeline": "pipelines",
+    "MultiTaskTrainer": "trainer",
+    "MultiTaskTrainingArguments": "trainer",
+    "TaskConfig": "configuration",
+    "infer_tasks": "data",
+    "predict": "inference",
+}
+
+
+def __getattr__(name: str) -> Any:
+    return later(name, __name__, _LATER)
+
 
 def _is_command_line() -> bool:
     """Return whether this process runs ``hf-mtl`` or ``python -m hf_mtl.cli``, and no program of a user's."""
@@ -35,13 +67,5 @@ def _is_command_line() -> bool:
     return Path(*sys.argv[:1]).stem == "hf-mtl" or sys.orig_argv[1:3] == ["-m", "hf_mtl.cli"]
 
 
-if TYPE_CHECKING or not _is_command_line():
-    from hf_mtl._public import *
-else:
-
-    def __getattr__(name: str) -> Any:
-        if name not in __all__:
-            raise AttributeError(f"module 'hf_mtl' has no attribute {name!r}")
-        import hf_mtl._public
-
-        return getattr(hf_mtl._public, name)
+if not _is_command_line():
+    import hf_mtl.pipelines  # noqa: F401  # registers models and pipeline

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
 from hf_mtl._names import listed
 from hf_mtl._options import Configurable, check_number
-from hf_mtl.heads import Head
 from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
+
+if TYPE_CHECKING:
+    from hf_mtl.heads import Head
 
 __all__ = ["SCHEDULES", "Augmentation"]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_mtl.augmentation._base import Augmentation
-from hf_mtl.heads import Head
 from hf_mtl_light.encoding import Row
+
+if TYPE_CHECKING:
+    from hf_mtl.heads import Head
 
 __all__ = ["AugmentationByDataset"]
 

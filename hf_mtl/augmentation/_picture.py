@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from hf_mtl.augmentation._base import Augmentation
-from hf_mtl.heads import Head, Objects, PictureHead
 from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
+
+if TYPE_CHECKING:
+    from hf_mtl.heads import Head
 
 __all__ = ["PictureAugmentation", "check_range"]
 
@@ -29,6 +31,8 @@ class PictureAugmentation(Augmentation):
 
     def check(self, dataset: str, inputs: Collection[str], heads: Mapping[str, type[Head]]) -> None:
         """Check that rows have pictures, and that labels which are places in them are boxes where pixels are moved."""
+        from hf_mtl.heads import PictureHead  # heads need torch, which options are read without
+
         super().check(dataset, inputs, heads)
         if "image" not in inputs:
             raise UserError(
@@ -42,6 +46,8 @@ class PictureAugmentation(Augmentation):
 
     def augment(self, row: Row, rng: np.random.Generator, tagging: Sequence[str]) -> Row:
         """Change the picture, which was read as `hf_mtl.data.read_picture` does; of a row without one nothing."""
+        from hf_mtl.heads import Objects  # likewise
+
         if row.image is None:
             return row
         found = {task: label for task, label in row.labels.items() if isinstance(label, Objects)}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from hf_mtl.augmentation._base import Augmentation
-from hf_mtl.heads import Head
 from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
+
+if TYPE_CHECKING:
+    from hf_mtl.heads import Head
 
 __all__ = ["PairSwapping"]
 

@@ -7,14 +7,12 @@ to ``MultiTaskTrainer(balancer=...)`` instead.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hf_mtl._later import later
 from hf_mtl._names import listed, nearest
 from hf_mtl._options import check_option_names, made_once, parsed_options
-from hf_mtl.balancers._aggregation import Aggregation
-from hf_mtl.balancers._aggregators import AggregatorRecipe, aggregator_names
 from hf_mtl.balancers._base import Balancer, State, Step, TaskFacts
-from hf_mtl.balancers._sketch import CosineSketches
 from hf_mtl.balancers.dwa import DynamicWeightAverage
 from hf_mtl.balancers.equal import EqualBalancer
 from hf_mtl.balancers.famo import FamoBalancer
@@ -24,6 +22,11 @@ from hf_mtl.balancers.gradient import GradientBalancer
 from hf_mtl.balancers.random import RandomBalancer
 from hf_mtl.balancers.uncertainty import UncertaintyBalancer
 from hf_mtl_light.errors import UserError
+
+if TYPE_CHECKING:
+    from hf_mtl.balancers._aggregation import Aggregation
+    from hf_mtl.balancers._aggregators import AggregatorRecipe, aggregator_names
+    from hf_mtl.balancers._sketch import CosineSketches
 
 __all__ = [
     "BALANCERS",
@@ -45,6 +48,14 @@ __all__ = [
     "aggregator_names",
     "make_balancer",
 ]
+
+#: What needs torch, and where it lies: the command line reads the methods and their options without it.
+_LATER = {
+    "Aggregation": "_aggregation",
+    "AggregatorRecipe": "_aggregators",
+    "aggregator_names": "_aggregators",
+    "CosineSketches": "_sketch",
+}
 
 #: Method -> balancer.
 BALANCERS: dict[str, type[Balancer]] = {
@@ -80,3 +91,7 @@ def make_balancer(method: str, options: Mapping[str, Any] | str | None = None) -
     if kind is not GradientBalancer:
         check_option_names(f"Balancing {method!r}", given, kind.option_names())
     return kind(**given)
+
+
+def __getattr__(name: str) -> Any:
+    return later(name, __name__, _LATER)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hf_mtl.balancers._aggregators import AggregatorRecipe
 from hf_mtl.balancers._base import Balancer, State, Step, TaskFacts
+
+if TYPE_CHECKING:
+    from hf_mtl.balancers._aggregators import AggregatorRecipe
 
 __all__ = ["GradientBalancer"]
 
@@ -49,6 +51,8 @@ class GradientBalancer(Balancer):
     @cached_property
     def recipe(self) -> AggregatorRecipe:
         """How the aggregator is built."""
+        from hf_mtl.balancers._aggregators import AggregatorRecipe  # torchjd needs torch
+
         return AggregatorRecipe(self.aggregator, dict(self.arguments))
 
     def options(self) -> dict[str, Any]:

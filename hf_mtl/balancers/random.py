@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from hf_mtl.balancers._base import Balancer, Step
 from hf_mtl.balancers._seeds import step_seed
 
@@ -31,6 +29,8 @@ class RandomBalancer(Balancer):
 
     def relative_weights(self, step: Step) -> dict[str, float]:
         """Return the step's weights; over all tasks they add up to T."""
+        import torch  # the command line reads the names and options of balancers without it
+
         generator = torch.Generator().manual_seed(step_seed(step.seed, step.number))
         drawn = torch.randn(len(step.tasks), generator=generator, dtype=torch.float64).softmax(0) * len(step.tasks)
         weights = dict(zip((task.name for task in step.tasks), drawn.tolist(), strict=True))

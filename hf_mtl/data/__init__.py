@@ -8,22 +8,13 @@ tokenises and pads them; `read_picture` brings pictures to one form.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from hf_mtl._later import later
 from hf_mtl.data._processors import changed_pixels, check_processors, pixels_of
-from hf_mtl.data._remarks import MOST, remarks_on, remarks_on_texts
-from hf_mtl.data._task_rows import check_tasks_have_rows
 from hf_mtl.data._vocabulary import check_vocabulary, vocabulary_mark
 from hf_mtl.data.batch_sampler import BATCHINGS, DrawnBatch, MixtureBatchSampler
-from hf_mtl.data.checks import MOST_CHARACTERS, LabelCounts, check_rows
 from hf_mtl.data.collator import EncodedBatch, MultiTaskCollator, longest_input
-from hf_mtl.data.columns import DataError, LabelledDataset
-from hf_mtl.data.content import content_hashes
-from hf_mtl.data.labels import LabelReader, class_label
-from hf_mtl.data.look import SAMPLED_ROWS, DataLook, look_at, look_at_texts
-from hf_mtl.data.mixture import DatasetMixture
-from hf_mtl.data.predictions import Prediction, StoredPredictions, predictions_metadata, write_predictions
-from hf_mtl.data.sources import MOST_COLUMNS, SPLIT_NAMES, as_datasets
-from hf_mtl.data.streams import sample_of_stream, stream_of, written_stream
-from hf_mtl.data.tasks import InferenceError, infer_task, infer_tasks, infer_type, with_shared_labels
 from hf_mtl_light.encoding import (
     Row,
     check_tokenizer,
@@ -34,6 +25,20 @@ from hf_mtl_light.encoding import (
     word_map_of,
 )
 from hf_mtl_light.pictures import PictureError, path_of_url, read_picture
+
+if TYPE_CHECKING:
+    from hf_mtl.data._remarks import MOST, remarks_on, remarks_on_texts
+    from hf_mtl.data._task_rows import check_tasks_have_rows
+    from hf_mtl.data.checks import MOST_CHARACTERS, LabelCounts, check_rows
+    from hf_mtl.data.columns import DataError, LabelledDataset
+    from hf_mtl.data.content import content_hashes
+    from hf_mtl.data.labels import LabelReader, class_label
+    from hf_mtl.data.look import SAMPLED_ROWS, DataLook, look_at, look_at_texts
+    from hf_mtl.data.mixture import DatasetMixture
+    from hf_mtl.data.predictions import Prediction, StoredPredictions, predictions_metadata, write_predictions
+    from hf_mtl.data.sources import MOST_COLUMNS, SPLIT_NAMES, as_datasets
+    from hf_mtl.data.streams import sample_of_stream, stream_of, written_stream
+    from hf_mtl.data.tasks import InferenceError, infer_task, infer_tasks, infer_type, with_shared_labels
 
 __all__ = [
     "BATCHINGS",
@@ -90,3 +95,43 @@ __all__ = [
     "write_predictions",
     "written_stream",
 ]
+
+#: What reads `datasets`, and where it lies: answering needs neither it nor pandas.
+_LATER = {
+    "MOST": "_remarks",
+    "MOST_CHARACTERS": "checks",
+    "MOST_COLUMNS": "sources",
+    "SAMPLED_ROWS": "look",
+    "SPLIT_NAMES": "sources",
+    "DataError": "columns",
+    "DataLook": "look",
+    "DatasetMixture": "mixture",
+    "InferenceError": "tasks",
+    "LabelCounts": "checks",
+    "LabelReader": "labels",
+    "LabelledDataset": "columns",
+    "Prediction": "predictions",
+    "StoredPredictions": "predictions",
+    "as_datasets": "sources",
+    "check_rows": "checks",
+    "check_tasks_have_rows": "_task_rows",
+    "class_label": "labels",
+    "content_hashes": "content",
+    "infer_task": "tasks",
+    "infer_tasks": "tasks",
+    "infer_type": "tasks",
+    "look_at": "look",
+    "look_at_texts": "look",
+    "predictions_metadata": "predictions",
+    "remarks_on": "_remarks",
+    "remarks_on_texts": "_remarks",
+    "sample_of_stream": "streams",
+    "stream_of": "streams",
+    "with_shared_labels": "tasks",
+    "write_predictions": "predictions",
+    "written_stream": "streams",
+}
+
+
+def __getattr__(name: str) -> Any:
+    return later(name, __name__, _LATER)

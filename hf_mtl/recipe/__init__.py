@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hf_mtl._later import later
 from hf_mtl.recipe._keys import check_keys
 from hf_mtl.recipe._mistakes import RecipeError, one_line
 from hf_mtl.recipe._yaml import read_yaml
@@ -56,8 +57,4 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'hf_mtl.recipe' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"hf_mtl.recipe.{_LATER[name]}"), name)
+    return later(name, __name__, _LATER)

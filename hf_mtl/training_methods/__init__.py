@@ -7,14 +7,13 @@ table of methods by name; a new one is one file and one row. A user's own is pas
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hf_mtl._later import later
 from hf_mtl._names import listed, nearest
 from hf_mtl._options import made_of, parsed_options
 from hf_mtl.training_methods._adversary import AdversarialMethod
 from hf_mtl.training_methods._base import TrainingMethod, TrainingStart
-from hf_mtl.training_methods._micro_batch import MicroBatch
-from hf_mtl.training_methods._teachers import Lesson, Teacher, load_teacher, match_teachers
 from hf_mtl.training_methods.distillation import Distillation
 from hf_mtl.training_methods.fgm import FGM
 from hf_mtl.training_methods.freelb import FreeLB
@@ -24,6 +23,10 @@ from hf_mtl.training_methods.r_drop import RDrop
 from hf_mtl.training_methods.smart import SMART
 from hf_mtl.training_methods.task_adversary import TaskAdversary
 from hf_mtl_light.errors import UserError
+
+if TYPE_CHECKING:
+    from hf_mtl.training_methods._micro_batch import MicroBatch
+    from hf_mtl.training_methods._teachers import Lesson, Teacher, load_teacher, match_teachers
 
 __all__ = [
     "FGM",
@@ -45,6 +48,15 @@ __all__ = [
     "make_methods",
     "match_teachers",
 ]
+
+#: What needs torch, and where it lies: the command line reads the methods and their options without it.
+_LATER = {
+    "Lesson": "_teachers",
+    "MicroBatch": "_micro_batch",
+    "Teacher": "_teachers",
+    "load_teacher": "_teachers",
+    "match_teachers": "_teachers",
+}
 
 #: Name -> training method.
 METHODS: dict[str, type[TrainingMethod]] = {
@@ -81,3 +93,7 @@ def make_methods(given: Mapping[str, Any] | str | None) -> dict[str, TrainingMet
             where = f"method {name!r}"
             made[name] = made_of(METHODS[name], where, parsed_options(where, options))
     return made
+
+
+def __getattr__(name: str) -> Any:
+    return later(name, __name__, _LATER)

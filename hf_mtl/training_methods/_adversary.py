@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from hf_mtl._names import listed
 from hf_mtl._options import check_number
-from hf_mtl.training_methods._base import TrainingMethod
-from hf_mtl.training_methods._micro_batch import MicroBatch
-from hf_mtl.training_methods._perturbation import SCOPES, of_norm, within
+from hf_mtl.training_methods._base import SCOPES, TrainingMethod
 from hf_mtl_light.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from hf_mtl.training_methods._micro_batch import MicroBatch
 
 __all__ = ["AdversarialMethod", "MixedAdversary", "SteppedAdversary", "gradient_of"]
 
@@ -73,6 +74,8 @@ def gradient_of(objective: torch.Tensor, delta: torch.Tensor, keep: bool = False
         delta: [N, H].
         keep: Whether the objective will be differentiated again.
     """
+    import torch
+
     return torch.autograd.grad(objective, delta, retain_graph=keep)[0]
 
 
@@ -119,6 +122,8 @@ class SteppedAdversary(AdversarialMethod):
 
     def ascend(self, batch: MicroBatch, delta: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         """Return a perturbation one step further along a gradient, within the norm."""
+        from hf_mtl.training_methods._perturbation import of_norm, within
+
         step = of_norm(gradient, self.step_size, batch.layout, self.norm)
         return within(delta.detach() + step, self.epsilon, batch.layout, self.norm)
 

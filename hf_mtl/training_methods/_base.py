@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import torch
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf_mtl._names import listed, nearest
 from hf_mtl._options import Configurable, check_number
-from hf_mtl.data import LabelledDataset
-from hf_mtl.heads import Head
-from hf_mtl.training_methods._micro_batch import MicroBatch
 from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
 
-__all__ = ["TrainingMethod", "TrainingStart"]
+# Methods and their options are read without torch: what a step needs is imported in a step.
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+    from hf_mtl.data import LabelledDataset
+    from hf_mtl.heads import Head
+    from hf_mtl.training_methods._micro_batch import MicroBatch
+
+__all__ = ["SCOPES", "TrainingMethod", "TrainingStart"]
+
+#: What the norm of a perturbation is that of.
+SCOPES = ("row", "token")
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,8 @@ class TrainingMethod(Configurable):
             ValueError: If it names a task that does not exist, or takes one whose answers it cannot compare, or one of
                 pictures whose embeddings it would move.
         """
+        from hf_mtl.heads import Head
+
         for task in self.tasks or ():
             if task not in heads:
                 raise UserError(

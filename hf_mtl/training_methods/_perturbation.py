@@ -19,9 +19,7 @@ from hf_mtl.encoder import FlatLayout, token_lookups
 from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.errors import UserError
 
-__all__ = ["SCOPES", "norms", "of_norm", "perturbed", "uniform_noise", "within"]
-
-SCOPES = ("row", "token")
+__all__ = ["norms", "of_norm", "perturbed", "uniform_noise", "within"]
 
 
 @contextmanager

@@ -12,23 +12,20 @@ Source: K. Clark et al., BAM! Born-Again Multi-Task Networks for Natural Languag
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from hf_mtl._names import listed
 from hf_mtl._options import check_number
-from hf_mtl.data import StoredPredictions
-from hf_mtl.heads import CrfTaggingHead, Head
-from hf_mtl.training_methods._answers import Answers, ModelAnswers, StoredAnswers
 from hf_mtl.training_methods._base import TrainingMethod, TrainingStart
-from hf_mtl.training_methods._micro_batch import MicroBatch
-from hf_mtl.training_methods._teachers import Lesson, Teachers, label_order, match_teachers
-from hf_mtl_light.encoding import Row
 from hf_mtl_light.errors import UserError
+
+if TYPE_CHECKING:
+    from hf_mtl.data import StoredPredictions
+    from hf_mtl.heads import Head
+    from hf_mtl.training_methods._teachers import Lesson, Teachers
 
 __all__ = ["ANNEALINGS", "Distillation"]
 
@@ -89,9 +86,15 @@ class Distillation(TrainingMethod):
     @cached_property
     def _stored(self) -> StoredPredictions | None:
         """The stored answers, read once for the check and the training."""
+        from hf_mtl.data import StoredPredictions
+
         return StoredPredictions(str(self.teachers)) if self.is_stored else None
 
     def _lessons(self, heads: Mapping[str, Head]) -> dict[str, Lesson]:
+        from hf_mtl.heads import CrfTaggingHead, Head
+        from hf_mtl.training_methods._stored_lessons import stored_lessons
+        from hf_mtl.training_methods._teachers import match_teachers
+
         for task in self.tasks or ():
             if type(heads[task]).label_probabilities is Head.label_probabilities:
                 raise UserError(
@@ -100,7 +103,7 @@ class Distillation(TrainingMethod):
                 )
         teachable = [h.task for h in heads.values() if type(h).label_probabilities is not Head.label_probabilities]
         if self._stored is not None:
-            lessons = _stored_lessons(self._stored, teachable, self.tasks)
+            lessons = stored_lessons(self._stored, teachable, self.tasks)
         else:
             lessons = match_teachers(self.teachers, teachable, self.tasks)
         for task in lessons:
@@ -117,9 +120,19 @@ class Distillation(TrainingMethod):
         Raises:
             ValueError: If an answer is missing, or the teachers cannot read what the student reads.
         """
+        from hf_mtl.training_methods._answers import Answers, ModelAnswers, StoredAnswers
+        from hf_mtl.training_methods._teaching import Teaching
+
         stored, lessons = self._stored, self._lessons(start.heads)
         answers: Answers = ModelAnswers(lessons, start) if stored is None else StoredAnswers(stored, lessons, start)
-        return _Teaching(alpha=self.alpha, tasks=list(lessons), method=self, answers=answers, steps=start.steps)
+        return Teaching(
+            alpha=self.alpha,
+            tasks=list(lessons),
+            share=self.share,
+            temperature=self.temperature,
+            answers=answers,
+            steps=start.steps,
+        )
 
     def share(self, step: int, steps: int) -> float:
         """Return the teacher's share of the loss in a step.
@@ -129,60 +142,3 @@ class Distillation(TrainingMethod):
             steps: All steps of the training.
         """
         return self.alpha * max(0.0, 1 - step / steps) if self.annealing == "linear" else self.alpha
-
-
-def _stored_lessons(stored: StoredPredictions, tasks: Sequence[Any], chosen: Any) -> dict[str, Lesson]:
-    """Return the order of the stored probabilities of each task."""
-    found = {}
-    for task in tasks:
-        if task.name not in stored.tasks or (chosen is not None and task.name not in chosen):
-            continue
-        order = label_order(task, stored.labels.get(task.name))
-        if order is None:
-            raise UserError(
-                f"Task {task.name!r}: {stored.path} has probabilities of {listed(stored.labels.get(task.name) or ())}, "
-                f"and the task has the labels {listed(task.labels or ())}. Store those of a model with these labels."
-            )
-        found[task.name] = Lesson(stored.path, task.name, order)
-    missing = [name for name in chosen or () if name not in found]
-    if missing or not found:
-        raise UserError(
-            f"{stored.path} has no predictions for {listed(missing) if missing else 'any task of the model'}. It has "
-            f"those of {listed(stored.tasks)}."
-        )
-    return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Teaching(TrainingMethod):
-    """Distillation in one training."""
-
-    method: Distillation
-    answers: Answers
-    steps: int
-
-    #: Nothing of it is an option.
-    title: ClassVar[str] = "distillation"
-
-    @property
-    def teaches_rows(self) -> bool:
-        """Whether answers are known before a pass; models that run beside are not handed to the workers."""
-        return isinstance(self.answers, StoredAnswers)
-
-    def taught_rows(self, rows: Sequence[Row]) -> Sequence[Row] | None:
-        """Return the rows with their teachers' answers for labels, where these are known before a pass."""
-        return self.answers.rows(rows)
-
-    def added_losses(self, batch: MicroBatch) -> dict[str, torch.Tensor]:
-        """Return the teacher's share of what its loss exceeds the labels' by."""
-        share = self.method.share(batch.step, self.steps)
-        if share == 0:
-            return {}
-        labels = self.answers.labels(batch)
-        return {name: share * (self._taught(batch, name, labels[name]) - loss) for name, loss in batch.losses.items()}
-
-    def _taught(self, batch: MicroBatch, name: str, labels: torch.Tensor) -> torch.Tensor:
-        judged = (batch.first.judged or {})[name]
-        with torch.autocast(judged.logits.device.type, enabled=False):
-            total = batch.heads[name].taught_sum(judged.logits, batch.flat(name, labels), self.method.temperature)
-        return total / batch.num_items[name].to(total)

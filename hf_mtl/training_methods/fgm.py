@@ -10,12 +10,14 @@ Adversarial Examples, ICLR 2015, section 5) in place of their sum keeps the mean
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from hf_mtl.training_methods._adversary import MixedAdversary
-from hf_mtl.training_methods._micro_batch import MicroBatch
-from hf_mtl.training_methods._perturbation import of_norm
+
+if TYPE_CHECKING:
+    import torch
+
+    from hf_mtl.training_methods._micro_batch import MicroBatch
 
 __all__ = ["FGM"]
 
@@ -26,4 +28,6 @@ class FGM(MixedAdversary):
 
     def perturbation(self, batch: MicroBatch) -> torch.Tensor:
         """Return what is added to the embeddings, [N, H]."""
+        from hf_mtl.training_methods._perturbation import of_norm
+
         return of_norm(self.gradient(batch, batch.zeros()), self.epsilon, batch.layout, self.norm)

@@ -8,12 +8,15 @@ Source: C. Zhu et al., FreeLB: Enhanced Adversarial Training for Natural Languag
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from hf_mtl._options import check_number
 from hf_mtl.training_methods._adversary import SteppedAdversary, gradient_of
-from hf_mtl.training_methods._micro_batch import MicroBatch
+
+if TYPE_CHECKING:
+    import torch
+
+    from hf_mtl.training_methods._micro_batch import MicroBatch
 
 __all__ = ["FreeLB"]
 
@@ -37,6 +40,8 @@ class FreeLB(SteppedAdversary):
 
     def added_losses(self, batch: MicroBatch) -> dict[str, torch.Tensor]:
         """Return alpha times what the mean losses of the points exceed the plain ones by."""
+        import torch
+
         delta = self.start(batch).requires_grad_()
         points = []
         for left in reversed(range(self.steps)):

@@ -13,16 +13,17 @@ Fine-Tuning by Reducing Representational Collapse, ICLR 2021 (R3F).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
+from typing import TYPE_CHECKING, ClassVar
 
 from hf_mtl._names import listed
 from hf_mtl._options import check_number
-from hf_mtl.training_methods._base import TrainingMethod
-from hf_mtl.training_methods._micro_batch import MicroBatch
-from hf_mtl.training_methods._perturbation import SCOPES
+from hf_mtl.training_methods._base import SCOPES, TrainingMethod
 from hf_mtl_light.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from hf_mtl.training_methods._micro_batch import MicroBatch
 
 __all__ = ["RDrop"]
 

@@ -14,13 +14,15 @@ second copy of the weights, are not included.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hf_mtl._options import check_number
 from hf_mtl.training_methods._adversary import SteppedAdversary
-from hf_mtl.training_methods._micro_batch import MicroBatch
+
+if TYPE_CHECKING:
+    import torch
+
+    from hf_mtl.training_methods._micro_batch import MicroBatch
 
 __all__ = ["SMART"]
 

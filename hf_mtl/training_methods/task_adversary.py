@@ -17,33 +17,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
-
-import torch
+from typing import TYPE_CHECKING, ClassVar
 
 from hf_mtl._names import listed
-from hf_mtl.encoder import States
-from hf_mtl.heads import Head
 from hf_mtl.training_methods._base import TrainingMethod
-from hf_mtl.training_methods._micro_batch import MicroBatch
 from hf_mtl_light.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from hf_mtl.heads import Head
+    from hf_mtl.training_methods._micro_batch import MicroBatch
 
 __all__ = ["SCHEDULES", "TaskAdversary"]
 
 SCHEDULES = ("growing", "constant")
-
-
-class _Reversal(torch.autograd.Function):
-    """The identity, whose gradient is that of another sign and size."""
-
-    @staticmethod
-    def forward(ctx: Any, values: torch.Tensor, factor: float) -> torch.Tensor:
-        ctx.factor = factor
-        return values.view_as(values)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return -ctx.factor * gradients[0], None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +93,9 @@ class TaskAdversary(TrainingMethod):
     @contextmanager
     def around_pass(self, heads: Mapping[str, Head], progress: float) -> Iterator[None]:
         """Reverse the gradients of the tasks' heads in the passes within a context."""
+        from hf_mtl.training_methods._reversal import reverse
+
         factor = self.factor(progress)
-
-        def reverse(module: Any, inputs: tuple[States, ...], factor: float) -> tuple[States]:
-            (states,) = inputs
-            return (states.with_values(_Reversal.apply(states.values, factor)),)
-
         with ExitStack() as handles:
             for head in heads.values():
                 handles.callback(head.register_forward_pre_hook(partial(reverse, factor=factor)).remove)

@@ -5,7 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import hf_mtl
+import hf_mtl.balancers
+import hf_mtl.data
+import hf_mtl.recipe
+import hf_mtl.training_methods
 
 PACKAGE = Path(hf_mtl.__file__).parent
 
@@ -33,3 +39,34 @@ def test_answers_without_torch_need_nothing_but_numpy_to_import():
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=PACKAGE.parent)
     imported = set(ast.literal_eval(done.stdout))
     assert not imported & {"torch", "transformers", "hf_mtl", "tokenizers", "onnxruntime", "onnx"}
+
+
+def test_answering_imports_nothing_that_only_data_and_training_need():
+    code = "import sys, hf_mtl; print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=PACKAGE.parent)
+    imported = set(ast.literal_eval(done.stdout))
+    assert {"torch", "hf_mtl.model", "hf_mtl.pipelines"} <= imported
+    assert not imported & {"datasets", "pandas", "evaluate", "sklearn", "hf_mtl.trainer", "hf_mtl.metrics"}
+
+
+def test_options_of_a_training_are_read_without_torch():
+    code = (
+        "import sys; sys.argv[0] = 'hf-mtl'\n"
+        "from hf_mtl.augmentation import make_augmentations\n"
+        "from hf_mtl.balancers import make_balancer\n"
+        "from hf_mtl.samplers import make_sampler\n"
+        "from hf_mtl.training_methods import METHODS, make_methods\n"
+        "make_augmentations({'word-deletion': {'p': 0.1}}), make_balancer('random'), make_sampler('bandit')\n"
+        "make_methods({name: {'tasks': ['a'], 'teachers': 'b'} if name == 'distillation' else {'tasks': ['a']}\n"
+        "              for name in METHODS})\n"
+        "print(sorted(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert not set(ast.literal_eval(done.stdout)) & {"torch", "transformers", "datasets"}
+
+
+@pytest.mark.parametrize("package", [hf_mtl, hf_mtl.balancers, hf_mtl.data, hf_mtl.recipe, hf_mtl.training_methods])
+def test_names_that_are_imported_later_are_those_of_the_package(package):
+    assert set(package._LATER) <= set(package.__all__)
+    assert [name for name in package.__all__ if not hasattr(package, name)] == []
+    assert not hasattr(package, "nothing")

@@ -17,7 +17,6 @@ LIGHT = Path(hf_mtl_light.__file__).parent
 
 #: Parts of the package, highest first. A part imports only parts of lower rows.
 ROWS = [
-    {"_public"},
     {"cli"},
     {"relations"},
     {"validation"},
@@ -32,7 +31,7 @@ ROWS = [
     {"heads", "samplers", "balancers", "metrics"},
     {"encoder"},
     {"configuration"},
-    {"_contracts", "_names", "_options", "compatibility"},
+    {"_contracts", "_later", "_names", "_options", "compatibility"},
 ]
 #: The lowest row of all, which any part imports: what needs neither torch nor transformers. Its own parts, likewise.
 LIGHT_ROWS = [
