@@ -62,8 +62,8 @@ class TracedModel(nn.Module):
         vars(self.model).pop("forward", None)
         nn.Module.to(self.model, "cpu", torch.float32)  # Transformers' own, wrapped, hides its types
         self.pixels = pixels
-        #: Of the attention implementations that the family has, those that graphs are made of, the faster first.
-        self.attentions = ["sdpa", "eager"] if self.encoder._supports_sdpa else ["eager"]
+        # Eager attention is a third of the nodes that torch makes of SDPA, and onnxruntime fuses them.
+        self.encoder.set_attn_implementation("eager")
         self.model.unpad = False
         self.tasks, self.inputs = list(tasks), list(inputs)
         # torch writes code with the names of modules in it, which any name of a task would break.
@@ -79,10 +79,6 @@ class TracedModel(nn.Module):
         """Return the encoder that the graph holds: as an attribute torch would know its modules by two names."""
         encoder: PreTrainedModel = self.model.encoders["text" if self.pixels is None else "image"]
         return encoder
-
-    def attend(self, attention: str) -> None:
-        """Choose the encoder's attention implementation."""
-        self.encoder.set_attn_implementation(attention)
 
     def example(self) -> tuple[tuple[torch.Tensor, ...], dict[int, str]]:
         """Return inputs to trace with, and their axes of any size."""
@@ -133,34 +129,28 @@ def _rename_like_outputs(graph: Any) -> None:
 
 def _program(traced: TracedModel) -> torch.onnx.ONNXProgram:
     example, axes = traced.example()
-    failure: torch.onnx.OnnxExporterError | None = None
-    for attention in traced.attentions:
-        traced.attend(attention)
-        try:
-            program = torch.onnx.export(
-                traced,
-                example,
-                dynamo=True,
-                opset_version=_OPSET,
-                input_names=traced.inputs,
-                output_names=traced.tasks,
-                # One argument, a tuple: that is how forward takes its tensors.
-                dynamic_shapes=(tuple(axes for _ in traced.inputs),),
-                verbose=False,
-            )
-        except torch.onnx.OnnxExporterError as error:
-            # torch (2.13) cannot view what T5's SDPA attention returns.
-            failure = error
-        else:
-            assert program is not None  # None is for the exporter that dynamo=True replaces
-            return program
-    family = traced.encoder.config.model_type
-    why = str(failure).strip().partition("## Exception summary")
-    reason = next(line for line in (why[2] or why[0]).splitlines() if line.strip())
-    raise UserError(
-        f"torch {torch.__version__} makes no ONNX graph of an encoder of the family {family!r} ({reason}). Export its "
-        "tasks as stock models (--to transformers), or try another version of torch."
-    ) from failure
+    try:
+        program = torch.onnx.export(
+            traced,
+            example,
+            dynamo=True,
+            opset_version=_OPSET,
+            input_names=traced.inputs,
+            output_names=traced.tasks,
+            # One argument, a tuple: that is how forward takes its tensors.
+            dynamic_shapes=(tuple(axes for _ in traced.inputs),),
+            verbose=False,
+        )
+    except torch.onnx.OnnxExporterError as failure:
+        family = traced.encoder.config.model_type
+        why = str(failure).strip().partition("## Exception summary")
+        reason = next(line for line in (why[2] or why[0]).splitlines() if line.strip())
+        raise UserError(
+            f"torch {torch.__version__} makes no ONNX graph of an encoder of the family {family!r} ({reason}). Export "
+            "its tasks as stock models (--to transformers), or try another version of torch."
+        ) from failure
+    assert program is not None  # None is for the exporter that dynamo=True replaces
+    return program
 
 
 @contextmanager
