@@ -18,6 +18,7 @@ import hf_mtl_light
 from hf_mtl import MultiTaskModel, MultiTaskPipeline, OnnxPredictor, TaskConfig, predict
 from hf_mtl.export import _graph as graph_module
 from hf_mtl.export import export_onnx
+from hf_mtl.export._quantize import quantize_int8
 from hf_mtl.heads import HEADS, STRATEGIES, Head
 from hf_mtl_light._command import main as light_command
 from tests.encoders import tiny_config, tiny_encoder
@@ -109,12 +110,26 @@ def test_graph_tells_nothing_of_where_it_was_made(exported):
     assert str(Path(hf_mtl_light.__file__).parents[1]).encode() not in content
 
 
-@pytest.mark.parametrize("family", ["deberta-v2", "modernbert", "t5"])
+@pytest.mark.parametrize("family", ["albert", "deberta-v2", "modernbert", "t5"])
 def test_every_kind_of_family_is_exported_as_exactly(family, tmp_path, tokenizer):
     report = export_onnx(make(family, [TASKS[0], TASKS[3]]), tokenizer, tmp_path / "out")
     # A T5 without training has states of some tens.
     assert all(f.difference < 1e-5 * max(1.0, f.largest) and f.share == 1.0 for f in report.tasks.values()), report
-    assert len(OnnxPredictor(tmp_path / "out")(TEXTS)) == len(TEXTS)
+    exact = OnnxPredictor(tmp_path / "out")
+    assert len(exact(TEXTS)) == len(TEXTS)
+    graph = tmp_path / "out" / "model.onnx"
+    quantize_int8(graph, graph)
+    assert_close_and_apart(exact, OnnxPredictor(tmp_path / "out"))
+
+
+def assert_close_and_apart(exact, rounded):
+    """Check that int8 logits are near the exact ones, and the same whatever texts share a batch."""
+    together = rounded.logits(TEXTS)
+    for text, expected, found in zip(TEXTS, exact.logits(TEXTS), together, strict=True):
+        (alone,) = rounded.logits([text])
+        for name, values in found.items():
+            assert abs(values - expected[name]).max() < 0.05 * max(1.0, abs(expected[name]).max())
+            assert abs(values - alone[name]).max() < 1e-5 * max(1.0, abs(expected[name]).max())
 
 
 class _BranchingEncoder(BertModel):
