@@ -95,7 +95,9 @@ class OneModel:
     interpolated: bool = False
 
 
-TAIL = {"average": {"kind": "tail"}}
+TAIL, EMA = {"average": {"kind": "tail"}}, {"average": {"kind": "ema"}}
+#: The mean rate of a constant one, falling linearly.
+DOUBLE = {"learning_rate": 2e-4}
 CONSTANT = {"lr_scheduler_type": "constant"}
 SHARED = {
     "plain": OneModel(),
@@ -103,7 +105,7 @@ SHARED = {
     **{f"families {k}": OneModel(by_family, k) for k in (1, 2, 3)},
     **{f"tasks {k}": OneModel(by_task, k) for k in (1, 2, 3)},
     "tail": OneModel(arguments=TAIL),
-    "ema": OneModel(arguments={"average": {"kind": "ema"}}),
+    "ema": OneModel(arguments=EMA),
     "tagging 2, tail": OneModel(tagging_alone, 2, arguments=TAIL),
     "families 1, tail": OneModel(by_family, 1, arguments=TAIL),
     "tagging 2, lower rate": OneModel(tagging_alone, 2, arguments={"encoder_layer_decay": 0.9}),
@@ -112,9 +114,11 @@ SHARED = {
     "tail, summed labels": OneModel(summed_labels=True, arguments=TAIL),
     "tagging 2, tail, summed labels": OneModel(tagging_alone, 2, True, TAIL),
     "tagging 2, tail, summed labels, interpolated": OneModel(tagging_alone, 2, True, TAIL, True),
+    "double rate": OneModel(arguments=DOUBLE),
+    "double rate, ema": OneModel(arguments={**DOUBLE, **EMA}),
     "constant rate": OneModel(arguments=CONSTANT),
     "constant rate, tail": OneModel(arguments={**CONSTANT, **TAIL}),
-    "constant rate, ema": OneModel(arguments={**CONSTANT, "average": {"kind": "ema"}}),
+    "constant rate, ema": OneModel(arguments={**CONSTANT, **EMA}),
 }
 
 
@@ -182,7 +186,9 @@ def trained(
     set_seed(seed)
     trainer = MultiTaskTrainer(
         MultiTaskModel.from_encoder(options.encoder, configs, branches=branches or None),
-        MultiTaskTrainingArguments(**training_arguments(options, work, seed), seed=seed, max_length=256, **extra),
+        MultiTaskTrainingArguments(
+            **{**training_arguments(options, work, seed), "max_length": 256, **extra}, seed=seed
+        ),
         {name: splits["train"][name] for name in own},
         {name: splits["validation"][name] for name in own},
         AutoTokenizer.from_pretrained(options.encoder),
