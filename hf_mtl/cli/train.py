@@ -51,6 +51,8 @@ def train(
         prepared = read.prepare()
         console = stdout_console()
         console.print(training_table(prepared.summary(), prepared.main_metrics(), console.width))
+        for name, strategy in prepared.strategies().items():
+            console.print(f"{name}: {strategy}", markup=False, highlight=False)
         if dry_run:
             remarks = [remark for look in prepared.look() for remark in remarks_on(look, prepared.tasks)]
             for remark in remarks[:_MOST_REMARKS]:

@@ -22,7 +22,13 @@ from hf_mtl.recipe._paths import portable, portable_load
 from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import dump_yaml
 from hf_mtl.samplers.plan import Plan, make_plan
-from hf_mtl.trainer import MultiTaskTrainer, MultiTaskTrainingArguments, rows_drawn, warn_of_texts
+from hf_mtl.trainer import (
+    MultiTaskTrainer,
+    MultiTaskTrainingArguments,
+    describe_strategies,
+    rows_drawn,
+    warn_of_texts,
+)
 from hf_mtl.training_methods import make_methods
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.outputs import write_text_whole
@@ -155,6 +161,12 @@ class PreparedRecipe:
             return args.max_steps
         # The plan's own: where steps are of one dataset, the last of each may be short.
         return math.ceil(args.num_train_epochs * math.ceil(self._plan(args).epoch_units / args.step_shape.step_units))
+
+    def strategies(self) -> dict[str, str]:
+        """Return the steps of the training, how datasets are drawn, tasks balanced and so on."""
+        args, shape = self.args, self.args.step_shape
+        rows = f"{self.steps():,} of {shape.rows * shape.accumulation} rows, {args.batching}"
+        return {"steps": rows, **describe_strategies(*args.make_sampler(), args.make_balancer(), args)}
 
     def _plan(self, args: MultiTaskTrainingArguments) -> Plan:
         """Return the plan of the training by some arguments."""

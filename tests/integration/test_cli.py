@@ -144,6 +144,20 @@ def test_a_dry_run_shows_the_table_and_writes_nothing(tmp_path, encoder_folder, 
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_training_says_how_it_draws_and_balances(trained, tmp_path):
+    _, recipe, _ = trained
+    given = ["max_steps=3", "per_device_train_batch_size=4", "gradient_accumulation_steps=2", "balancing=uncertainty"]
+    chosen = ["sampling.strategy=uniform", "average.kind=ema", f"training.output_dir={tmp_path / 'run'}"]
+    result = call("train", recipe, *(f"training.{value}" for value in given), *chosen, "--dry-run")
+    for line in (
+        "steps: 3 of 8 rows, homogeneous",
+        "sampler: uniform",
+        "balancer: uncertainty (learning_rate: 0.01)",
+        "average: ema (decay: 0.999)",
+    ):
+        assert f"\n{line}\n" in result.stdout
+
+
 def test_a_trained_model_is_replaced_only_on_request(trained, tmp_path):
     _, recipe, _ = trained
     run = tmp_path / "run"
