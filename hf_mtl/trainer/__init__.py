@@ -50,8 +50,8 @@ from hf_mtl.trainer._learning_rates import rate_factor, split_learning_rates
 from hf_mtl.trainer._reading_outputs import read_outputs
 from hf_mtl.trainer._scoring import Metric, ScoredRows, TaskScorer, join_scores
 from hf_mtl.trainer._step_loss import Reduce, StepCounts, StepLog, StepRecord, count_batch
-from hf_mtl.trainer._streams import rows_drawn
 from hf_mtl.trainer._strategies import describe_strategies
+from hf_mtl.trainer._streams import rows_drawn
 from hf_mtl.trainer._summary import SummaryCallback, share_text
 from hf_mtl.trainer._thresholds import TunedThresholds, check_tuning, tune_task
 from hf_mtl.trainer._trainer import MultiTaskTrainer
@@ -75,9 +75,9 @@ __all__ = [
     "calibratable_tasks",
     "calibrate_task",
     "check_calibration",
-    "describe_strategies",
     "check_tuning",
     "count_batch",
+    "describe_strategies",
     "described_kinds",
     "forget_calibration",
     "idle_arguments",
