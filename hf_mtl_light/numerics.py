@@ -1,13 +1,15 @@
-"""Probabilities of logits."""
+"""Probabilities of logits, and the numbers that are computed with."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["MOST_NUMBER", "calibrated", "sigmoid", "softmax"]
+__all__ = ["MOST_NUMBER", "PRECISIONS", "calibrated", "sigmoid", "softmax"]
 
 #: The largest number that is computed with: float32 ends at 3.4e38, and a number meets factors.
 MOST_NUMBER = 1e30
+#: What a model computes in.
+PRECISIONS = ("float32", "bfloat16")
 
 
 def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:

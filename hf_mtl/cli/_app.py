@@ -6,12 +6,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from hf_mtl.cli._early import check_recipe
 from hf_mtl.cli.calibrate import calibrate
 from hf_mtl.cli.compare import compare
 from hf_mtl.cli.cv import cv
@@ -92,15 +92,11 @@ class _Group(TyperGroup):
 
 
 class _Command(TyperCommand):
-    """Finds a mistake in the keys of a recipe before it runs: torch and Transformers take seconds to import."""
+    """Finds mistakes in the recipe of a command before it runs."""
 
     def invoke(self, ctx: Any) -> Any:
-        recipe = ctx.params.get("recipe")
-        # A pipe can be read once, and the command reads it.
-        if recipe is not None and not Path(recipe).is_fifo():
-            from hf_mtl.recipe import check_keys
-
-            check_keys(recipe, ctx.params.get("overrides") or [])
+        given = ctx.params
+        check_recipe(given.get("recipe"), given.get("overrides") or [], trains="model" not in given)
         return super().invoke(ctx)
 
 

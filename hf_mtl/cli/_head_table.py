@@ -49,7 +49,7 @@ class ModelSizes:
     @classmethod
     def of_model(cls, model: MultiTaskModel) -> ModelSizes:
         """Return what a model is of."""
-        from hf_mtl.model import by_encoder
+        from hf_mtl.configuration import by_encoder
 
         config, held = model.encoder.config, by_encoder("layers", model.frozen["layers"], model.encoders, 0)
         return cls(

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from hf_mtl.cli._early import check_model
 from hf_mtl.recipe import one_line
 from hf_mtl_light.errors import UserError, library_errors_name
 
@@ -53,14 +54,9 @@ def load_model(name: str, *, merge_adapters: bool = False) -> tuple[MultiTaskMod
     from hf_mtl.model import MultiTaskModel
     from hf_mtl_light.encoding import padding_id
 
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").exists():
-            raise UserError(f"model {name!r}: the folder has no config.json, so it holds no model.")
+    if (folder := check_model(name)) is not None:
         name = str(folder)
         finish_replacing(folder)
-    elif folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise UserError(f"model {name!r}: no such folder.")
     try:
         with library_errors_name("its files cannot be read"):
             config = AutoConfig.from_pretrained(name)

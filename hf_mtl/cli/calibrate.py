@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from hf_mtl.cli._early import check_model
 from hf_mtl_light.errors import UserError
 
 __all__ = ["calibrate"]
@@ -35,6 +36,7 @@ def calibrate(
     dry_run: bool = typer.Option(False, "--dry-run", help="Check everything, say what would be done, and stop."),
 ) -> None:
     """Fit a temperature for each task on the recipe's validation rows; weights and decisions stay as they are."""
+    check_model(model)
     from hf_mtl.cli._model import idle_trainer, load_model, named_in, one_pass, save_changed
     from hf_mtl.cli._progress import show_progress
     from hf_mtl.cli._tables import calibration_text

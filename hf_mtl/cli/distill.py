@@ -48,13 +48,16 @@ def distill(
     """
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.cli.train import check_run_folder
-    from hf_mtl.distillation import store_predictions
-    from hf_mtl.recipe import Recipe
-    from hf_mtl.training_methods import Distillation, match_teachers
+    from hf_mtl.training_methods import Distillation
 
     given = _by_task(teachers)
     # Wrong options are found before teachers run for hours.
     Distillation(teachers=given, annealing=annealing, temperature=temperature, alpha=alpha)
+
+    from hf_mtl.distillation import store_predictions
+    from hf_mtl.recipe import Recipe
+    from hf_mtl.training_methods import match_teachers
+
     asked = [*(overrides or ()), *([] if output is None else [f"training.output_dir={json.dumps(str(output))}"])]
     with quiet_libraries():
         read = Recipe.load(recipe, asked)

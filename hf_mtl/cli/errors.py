@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from hf_mtl.cli._early import check_model
 from hf_mtl_light.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ def errors(
 ) -> None:
     """Show what a model gets wrong: rows with the highest loss, confusions, labels, entities missed and made up."""
     from hf_mtl.cli._files import check_writable, write_whole
+
+    if output is not None:
+        if output.suffix not in (".html", *_TABLES):
+            raise UserError(f"--output {output}: expected a file that ends in .html, {', '.join(_TABLES)}.")
+        check_writable(output)
+    check_model(model)
+
     from hf_mtl.cli._model import idle_trainer, load_model, named_in, one_pass
     from hf_mtl.cli._progress import show_progress
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
@@ -56,10 +64,6 @@ def errors(
     from hf_mtl.report import render_errors
     from hf_mtl.validation import chosen_tasks, errors_by_task
 
-    if output is not None:
-        if output.suffix not in (".html", *_TABLES):
-            raise UserError(f"--output {output}: expected a file that ends in .html, {', '.join(_TABLES)}.")
-        check_writable(output)
     with quiet_libraries():
         read = Recipe.load(recipe, overrides or [])
         loaded, tokenizer = load_model(model)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import typer
 
+from hf_mtl.cli._early import check_model
+
 __all__ = ["evaluate"]
 
 
@@ -28,6 +30,7 @@ def evaluate(
     output: Path | None = typer.Option(None, "--output", "-o", help="Write the metrics to a JSON file."),
 ) -> None:
     """Score a model. Its own tasks are the truth for types and labels; the recipe says where the rows are."""
+    check_model(model)
     from hf_mtl.cli._files import check_writable, write_whole
     from hf_mtl.cli._model import idle_trainer, load_model
     from hf_mtl.cli._progress import show_progress

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from hf_mtl.cli._early import check_model, check_recipe
 from hf_mtl.cli.evaluate import Split
 from hf_mtl_light.errors import UserError
 
@@ -71,9 +72,6 @@ def export(
     OUT appears whole or not at all.
     """
     from hf_mtl.cli._files import check_readable
-    from hf_mtl.cli._model import image_processor_of, load_model
-    from hf_mtl.cli._terminal import quiet_libraries, stdout_console
-    from hf_mtl.export import check_folder, export_tensorflow, export_transformers
 
     for name, value, forms in (
         ("--quantize", quantize, ["onnx"]),
@@ -88,6 +86,13 @@ def export(
         raise UserError(f"{name} is for --check RECIPE. Give the recipe, or leave it out.")
     if texts is not None:
         check_readable(texts)
+    check_model(model)
+    check_recipe(check)
+
+    from hf_mtl.cli._model import image_processor_of, load_model
+    from hf_mtl.cli._terminal import quiet_libraries, stdout_console
+    from hf_mtl.export import check_folder, export_tensorflow, export_transformers
+
     check_folder(output, overwrite, source=model)
     with quiet_libraries():
         loaded, tokenizer = load_model(model, merge_adapters=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from hf_mtl.cli._early import check_model
 from hf_mtl_light.errors import UserError
 
 __all__ = ["heads"]
@@ -64,6 +65,8 @@ def heads(
     if action is Action.list and (sizes := ModelSizes.of_folder(Path(model).expanduser())) is not None:
         stdout_console().print(head_table(sizes))
         return
+
+    check_model(model)
 
     from transformers import set_seed
 

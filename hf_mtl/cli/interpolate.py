@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from hf_mtl.cli._early import check_model
 from hf_mtl_light.errors import UserError, library_errors_name
 
 __all__ = ["interpolate"]
@@ -25,6 +26,10 @@ def interpolate(
     ),
 ) -> None:
     """Interpolate a trained encoder with the pretrained one (WiSE-FT); the heads stay as they are."""
+    if (factor is None) == (recipe is None):
+        raise UserError("Give either --factor, a number from 0 to 1, or --recipe, by whose rows it is chosen.")
+    check_model(model)
+
     from hf_mtl.cli._head_table import ModelSizes, head_table
     from hf_mtl.cli._held_out import validation_scorer
     from hf_mtl.cli._model import load_model, save_changed, shown_name
@@ -34,8 +39,6 @@ def interpolate(
     from hf_mtl.recipe import one_line
     from hf_mtl.surgery import choose_factor, interpolate_encoder
 
-    if (factor is None) == (recipe is None):
-        raise UserError("Give either --factor, a number from 0 to 1, or --recipe, by whose rows it is chosen.")
     with quiet_libraries():
         loaded, tokenizer = load_model(model, merge_adapters=True)
         try:

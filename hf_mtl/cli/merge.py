@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from hf_mtl.cli._early import check_model, check_recipe
+
 if TYPE_CHECKING:
     from hf_mtl.model import MultiTaskModel
     from hf_mtl.surgery import Ingredient
@@ -35,6 +37,15 @@ def merge(
     ),
 ) -> None:
     """Put the heads of several models on one encoder, which must be the same in all; or average whole models."""
+    for option, given in (("--weights", weights), ("--greedy", greedy)):
+        if given is not None and not average:
+            raise UserError(f"{option} belongs to --average.")
+    if weights is not None and greedy is not None:
+        raise UserError("--weights and --greedy contradict each other. Give one of them.")
+    check_recipe(greedy)
+    for model in models:
+        check_model(model)
+
     from hf_mtl.cli._head_table import ModelSizes, head_table
     from hf_mtl.cli._held_out import validation_scorer
     from hf_mtl.cli._model import load_model, save_changed
@@ -42,11 +53,6 @@ def merge(
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.surgery import average_models, greedy_soup, merge_models
 
-    for option, given in (("--weights", weights), ("--greedy", greedy)):
-        if given is not None and not average:
-            raise UserError(f"{option} belongs to --average.")
-    if weights is not None and greedy is not None:
-        raise UserError("--weights and --greedy contradict each other. Give one of them.")
     with quiet_libraries():
         loaded = [load_model(name, merge_adapters=True) for name in models]
         first, *others = [tokenizer and tokenizer.get_vocab() for _, tokenizer in loaded]

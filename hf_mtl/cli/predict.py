@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from hf_mtl.cli._early import check_model
 from hf_mtl_light.errors import UserError
 
 if TYPE_CHECKING:
@@ -106,16 +107,10 @@ def predict(
     in pixels of the picture as it is given, seen upright. The output appears when it is whole; until
     then it is a hidden file beside it, which --resume continues after a kill.
     """
-    from hf_mtl.cli._answering import answer_file
     from hf_mtl.cli._files import STANDARD, check_readable, check_writable
-    from hf_mtl.cli._model import image_processor_of, load_model, named_in
     from hf_mtl.cli._partial import is_unfinished
     from hf_mtl.cli._pictures import is_of_pictures, local_path
-    from hf_mtl.cli._reading import RowReader
-    from hf_mtl.cli._tables import answer_table
-    from hf_mtl.cli._terminal import quiet_libraries, stdout_console
-    from hf_mtl.heads import AnswerOptions
-    from hf_mtl.inference import BATCH_TOKENS, RayAnswerers, as_row, make_answerer
+    from hf_mtl_light.answering import AnswerOptions
     from hf_mtl_light.outputs import is_replaceable
 
     path, single = local_path(input), None
@@ -153,6 +148,15 @@ def predict(
     if pair_column is not None and text_column is None:
         text_column = "text"
     options = AnswerOptions(aggregation_strategy=aggregation_strategy, coverage=coverage, thresholds=threshold)
+    check_model(model)
+
+    from hf_mtl.cli._answering import answer_file
+    from hf_mtl.cli._model import image_processor_of, load_model, named_in
+    from hf_mtl.cli._reading import RowReader
+    from hf_mtl.cli._tables import answer_table
+    from hf_mtl.cli._terminal import quiet_libraries, stdout_console
+    from hf_mtl.inference import BATCH_TOKENS, RayAnswerers, as_row, make_answerer
+
     with quiet_libraries():
         loaded, tokenizer = load_model(model)
         asked: dict[str, Any] = {

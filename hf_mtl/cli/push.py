@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import typer
 
+from hf_mtl.cli._early import check_model
 from hf_mtl_light.errors import UserError
 
 __all__ = ["push"]
@@ -34,13 +35,15 @@ def push(
 
     What else lies in the folder stays there: checkpoints, logs, names of files and folders of this machine.
     """
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"model {model!r}: no such folder. A model that is to be pushed lies in one.")
+    check_model(model)
+
     from hf_mtl.cli._model import load_model
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console
     from hf_mtl.hub import push_saved, push_space
 
-    folder = Path(model).expanduser()
-    if not folder.is_dir():
-        raise UserError(f"model {model!r}: no such folder. A model that is to be pushed lies in one.")
     with quiet_libraries():
         load_model(model)  # what does not answer here would not answer there
         commit = push_saved(

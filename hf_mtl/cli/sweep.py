@@ -43,13 +43,14 @@ def sweep(
 
     Trials are judged by training.metric_for_best_model on the validation rows; by default the mean of all tasks.
     """
+    if overwrite and resume:
+        raise UserError("--overwrite and --resume contradict each other. Give one of them.")
+
     from hf_mtl.cli._space import Space
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console, write_line
     from hf_mtl.cli._trials import DATABASE, Judge, Sweep, fingerprint, opened_study
     from hf_mtl.recipe import Recipe
 
-    if overwrite and resume:
-        raise UserError("--overwrite and --resume contradict each other. Give one of them.")
     given = overrides or []
     with quiet_libraries():
         searched = Space.load(space)

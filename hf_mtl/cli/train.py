@@ -32,14 +32,19 @@ def train(
     resume: bool = typer.Option(False, "--resume", help="Continue from the run folder's last checkpoint."),
 ) -> None:
     """Train a model as a recipe says, evaluate it, and write it to the recipe's training.output_dir."""
+    from hf_mtl.recipe import ReadRecipe
+
+    if overwrite and resume:
+        raise UserError("--overwrite and --resume contradict each other. Give one of them.")
+    if not dry_run and not recipe.is_fifo():  # before torch is imported; a pipe can be read once
+        check_run_folder(ReadRecipe.load(recipe, overrides or []).run_folder, overwrite, resume)
+
     from hf_mtl.cli._crash import report_crashes_in
     from hf_mtl.cli._tables import training_table
     from hf_mtl.cli._terminal import quiet_libraries, stdout_console, write_line
     from hf_mtl.data import remarks_on
     from hf_mtl.recipe import RECIPE, Recipe, one_line
 
-    if overwrite and resume:
-        raise UserError("--overwrite and --resume contradict each other. Give one of them.")
     with quiet_libraries():
         read = Recipe.load(recipe, overrides or [])
         folder = Path(read.training_arguments().output_dir or "")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from hf_mtl.cli._early import check_model
+
 __all__ = ["tune"]
 
 
@@ -29,6 +31,7 @@ def tune(
     how: How = typer.Option(How.per_label, help="A threshold for each label, or one for all."),
 ) -> None:
     """Tune the thresholds of a model's multi-label tasks on the recipe's validation rows; weights stay as they are."""
+    check_model(model)
     from hf_mtl.cli._model import idle_trainer, load_model, save_changed
     from hf_mtl.cli._progress import show_progress
     from hf_mtl.cli._tables import tuning_text

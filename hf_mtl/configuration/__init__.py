@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from hf_mtl.configuration._answer_phrases import A_NUMBER, ANSWER_PHRASES
 from hf_mtl.configuration._branches import check_branches
-from hf_mtl.configuration._default_metrics import default_metrics
+from hf_mtl.configuration._by_encoder import by_encoder
+from hf_mtl.configuration._default_metrics import TASK_TYPES, default_metrics
 from hf_mtl.configuration._label_values import value_text
+from hf_mtl.configuration._modalities import MODALITIES, Modality
 from hf_mtl.configuration._per_label import BALANCED, PER_LABEL, Numbers
 from hf_mtl.configuration._task import TaskConfig, listed_tasks
 from hf_mtl.configuration._task_names import INPUT_COLUMNS, check_task_names, module_key, task_of_key
@@ -19,7 +21,7 @@ from hf_mtl.configuration._ties import check_ties, owner_of, tied_tasks
 
 if TYPE_CHECKING:
     from hf_mtl.configuration._config import MultiTaskConfig
-    from hf_mtl.configuration._modality import MODALITIES, Modality, modality
+    from hf_mtl.configuration._modality import modality
     from hf_mtl.configuration._untrusted import MOST_MISSING, check_built, check_values, checked_weights
 
 __all__ = [
@@ -30,10 +32,12 @@ __all__ = [
     "MODALITIES",
     "MOST_MISSING",
     "PER_LABEL",
+    "TASK_TYPES",
     "Modality",
     "MultiTaskConfig",
     "Numbers",
     "TaskConfig",
+    "by_encoder",
     "check_branches",
     "check_built",
     "check_task_names",
@@ -52,10 +56,7 @@ __all__ = [
 
 #: What needs torch and Transformers: the command line reads tasks without them.
 _LATER = frozenset(
-    (
-        *("MODALITIES", "MOST_MISSING", "Modality", "MultiTaskConfig"),
-        *("check_built", "check_values", "checked_weights", "modality"),
-    )
+    ("MOST_MISSING", "MultiTaskConfig", "check_built", "check_values", "checked_weights", "modality"),
 )
 
 
@@ -64,9 +65,9 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'hf_mtl.configuration' has no attribute {name!r}")
     # Statements, not names of modules: where this code lies beside a model, in one folder, these are rewritten.
     from hf_mtl.configuration._config import MultiTaskConfig
-    from hf_mtl.configuration._modality import MODALITIES, Modality, modality
+    from hf_mtl.configuration._modality import modality
     from hf_mtl.configuration._untrusted import MOST_MISSING, check_built, check_values, checked_weights
 
-    of_tasks = {"MultiTaskConfig": MultiTaskConfig, "MODALITIES": MODALITIES, "Modality": Modality}
     of_strangers = {"MOST_MISSING": MOST_MISSING, "check_built": check_built, "check_values": check_values}
-    return {**of_tasks, **of_strangers, "checked_weights": checked_weights, "modality": modality}[name]
+    of_strangers |= {"checked_weights": checked_weights}
+    return {"MultiTaskConfig": MultiTaskConfig, "modality": modality, **of_strangers}[name]

@@ -14,7 +14,8 @@ from transformers import CONFIG_MAPPING, AutoConfig, BertConfig, PreTrainedConfi
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.configuration._branches import check_branches
-from hf_mtl.configuration._modality import Modality, modality
+from hf_mtl.configuration._modalities import Modality
+from hf_mtl.configuration._modality import modality
 from hf_mtl.configuration._task import TaskConfig, listed_tasks
 from hf_mtl.configuration._task_names import check_task_names
 from hf_mtl.configuration._ties import check_ties

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 from hf_mtl.configuration._task import TaskConfig
 from hf_mtl_light.tags import infer_scheme
 
-__all__ = ["default_metrics"]
+__all__ = ["TASK_TYPES", "default_metrics"]
 
 #: Names of metrics, and the key of the one that stands for the task.
 DefaultMetrics: TypeAlias = tuple[tuple[str, ...], str]
@@ -17,18 +18,34 @@ _LABELS: DefaultMetrics = ("multilabel_f1",), "f1_micro"
 _ENTITIES: DefaultMetrics = ("seqeval",), "f1"
 _TAGS: DefaultMetrics = ("tag_accuracy",), "accuracy"
 _NUMBERS: DefaultMetrics = ("pearson", "spearman", "mean_absolute_error"), "pearson"
-#: Task type -> its metrics, where its labels do not matter.
-_OF_TYPE: dict[str, DefaultMetrics] = {
+
+
+def _of_classes(task: TaskConfig) -> DefaultMetrics:
+    return _LABELS if task.is_multi_label else _CLASS
+
+
+def _of_tags(task: TaskConfig) -> DefaultMetrics:
+    is_plain = (task.options.get("scheme") or infer_scheme(task.labels or ())) == "plain"
+    return _TAGS if is_plain else _ENTITIES
+
+
+#: Task type -> its metrics, or how they follow from the task.
+_OF_TYPE: dict[str, DefaultMetrics | Callable[[TaskConfig], DefaultMetrics]] = {
+    "sequence-classification": _of_classes,
+    "multi-label-classification": _of_classes,
     "sentiment": (("accuracy", "f1", "quadratic_weighted_kappa"), "accuracy"),
+    "token-classification": _of_tags,
+    "crf-tagging": _of_tags,
     "regression": _NUMBERS,
-    "image-regression": _NUMBERS,
     "masked-lm": (("masked_accuracy",), "masked_accuracy"),
     "question-answering": (("squad",), "f1"),
     "multiple-choice": (("accuracy",), "accuracy"),
+    "image-classification": _of_classes,
+    "image-regression": _NUMBERS,
     "object-detection": (("coco_detection",), "map"),
 }
-_OF_CLASSES = ("sequence-classification", "multi-label-classification", "image-classification")
-_OF_TAGS = ("token-classification", "crf-tagging")
+#: The task types that the library has: those of `hf_mtl.heads.HEADS`.
+TASK_TYPES = tuple(_OF_TYPE)
 
 
 def default_metrics(task: TaskConfig, type: str | None = None) -> DefaultMetrics:
@@ -44,10 +61,5 @@ def default_metrics(task: TaskConfig, type: str | None = None) -> DefaultMetrics
     >>> default_metrics(TaskConfig("slots", "token-classification", labels=["O", "B-city", "I-city"]))
     (('seqeval',), 'f1')
     """
-    type = type or task.type
-    if type in _OF_CLASSES:
-        return _LABELS if task.is_multi_label else _CLASS
-    if type in _OF_TAGS:
-        is_plain = (task.options.get("scheme") or infer_scheme(task.labels or ())) == "plain"
-        return _TAGS if is_plain else _ENTITIES
-    return _OF_TYPE[type]
+    found = _OF_TYPE[type or task.type]
+    return found(task) if callable(found) else found

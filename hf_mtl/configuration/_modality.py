@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from transformers import AutoModel, PreTrainedConfig
 
-__all__ = ["MODALITIES", "Modality", "modality"]
+from hf_mtl.configuration._modalities import Modality
 
-#: What an encoder, or a task, reads.
-Modality = Literal["text", "image"]
-#: How each is described.
-MODALITIES: dict[Modality, str] = {"text": "texts", "image": "pictures"}
+__all__ = ["modality"]
 
 
 def modality(config: PreTrainedConfig) -> Modality:

@@ -14,7 +14,7 @@ from torch import nn
 from transformers.utils.hub import cached_file
 
 from hf_mtl._names import listed
-from hf_mtl.configuration._modality import MODALITIES
+from hf_mtl.configuration._modalities import MODALITIES
 from hf_mtl_light.errors import UserError
 
 __all__ = ["MOST_MISSING", "check_built", "check_values", "checked_weights"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hf_mtl._later import later
 from hf_mtl.data._processors import changed_pixels, check_processors, pixels_of
 from hf_mtl.data._vocabulary import check_vocabulary, vocabulary_mark
-from hf_mtl.data.batch_sampler import BATCHINGS, DrawnBatch, MixtureBatchSampler
+from hf_mtl.data.batch_sampler import DrawnBatch, MixtureBatchSampler
 from hf_mtl.data.collator import EncodedBatch, MultiTaskCollator, longest_input
 from hf_mtl_light.encoding import (
     Row,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from hf_mtl.data.tasks import InferenceError, infer_task, infer_tasks, infer_type, with_shared_labels
 
 __all__ = [
-    "BATCHINGS",
     "MOST",
     "MOST_CHARACTERS",
     "MOST_COLUMNS",

@@ -13,12 +13,10 @@ import numpy.typing as npt
 from torch.utils.data import Sampler
 
 from hf_mtl.samplers import DatasetSampler
-from hf_mtl.samplers.plan import SamplingRules, StepShape, make_plan, permute
+from hf_mtl.samplers.plan import BATCHINGS, SamplingRules, StepShape, make_plan, permute
 from hf_mtl_light.errors import UserError
 
-__all__ = ["BATCHINGS", "DrawnBatch", "MixtureBatchSampler"]
-
-BATCHINGS = ("mixed", "homogeneous")
+__all__ = ["DrawnBatch", "MixtureBatchSampler"]
 
 #: In place of a pass's number: the permutation whose beginning are the rows that ``max_rows`` leaves.
 _CHOICE = -1

@@ -13,7 +13,7 @@ from hf_mtl.inference._packed_weights import pack_weights
 from hf_mtl.inference._predict import make_answerer, predict
 from hf_mtl.inference._probabilities import gives_probabilities, probabilities
 from hf_mtl.inference._ray import AnsweredRows, RayAnswerers, answered_rows, ray_predict
-from hf_mtl.inference._runner import PRECISIONS, ModelRunner
+from hf_mtl.inference._runner import ModelRunner
 from hf_mtl_light.encoding import EncodedRow, Window, WindowEncoder, as_row
 from hf_mtl_light.inference import (
     BATCH_TOKENS,
@@ -29,7 +29,6 @@ from hf_mtl_light.inference import (
 __all__ = [
     "BATCH_TOKENS",
     "LOOK_AHEAD",
-    "PRECISIONS",
     "AnsweredRows",
     "Answerer",
     "EncodedRow",

@@ -14,10 +14,9 @@ from hf_mtl.model import MultiTaskModel
 from hf_mtl_light.encoding import PairWindow, PictureWindow, Window
 from hf_mtl_light.errors import UserError
 from hf_mtl_light.inference import mask_id_for, pad_windows
+from hf_mtl_light.numerics import PRECISIONS
 
-__all__ = ["PRECISIONS", "ModelRunner"]
-
-PRECISIONS = ("float32", "bfloat16")
+__all__ = ["ModelRunner"]
 
 
 class ModelRunner:

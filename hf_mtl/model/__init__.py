@@ -8,7 +8,6 @@ from hf_mtl.configuration import MultiTaskConfig
 from hf_mtl.model._adapter_folder import load_adapter_weights
 from hf_mtl.model._adapters import ADAPTER_TYPES, make_adapter_config, refuse_adapters
 from hf_mtl.model._beside import HISTORY, JUDGED, RESULTS, TRAINING_LOG, model_replaced
-from hf_mtl.model._by_encoder import by_encoder
 from hf_mtl.model._model import MultiTaskModel
 from hf_mtl.model._outputs import MultiTaskOutput
 from hf_mtl.model._task_modules import TaskModules
@@ -24,7 +23,6 @@ __all__ = [
     "MultiTaskOutput",
     "TaskModules",
     "TaskView",
-    "by_encoder",
     "load_adapter_weights",
     "make_adapter_config",
     "model_replaced",

@@ -9,9 +9,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.configuration import owner_of, tied_tasks
+from hf_mtl.configuration import by_encoder, owner_of, tied_tasks
 from hf_mtl.encoder import num_layers
-from hf_mtl.model._by_encoder import by_encoder
 from hf_mtl.model._task_modules import TaskModules
 from hf_mtl_light.errors import UserError
 

@@ -13,8 +13,9 @@
     training: {output_dir: runs/assistant, num_train_epochs: 3, learning_rate: 5e-5}
     sampling: {strategy: proportional}
 
-`Recipe.load` reads and checks it, `Recipe.prepare` loads the datasets and infers types and labels of the tasks,
-`PreparedRecipe.build` loads the encoder and makes a trainer. Every mistake is a `RecipeError` of one line.
+`Recipe.load` reads and checks it (`ReadRecipe`, its base, without torch), `Recipe.prepare` loads the datasets and
+infers types and labels of the tasks, `PreparedRecipe.build` loads the encoder and makes a trainer. Every mistake is a
+`RecipeError` of one line.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hf_mtl._later import later
-from hf_mtl.recipe._keys import check_keys
 from hf_mtl.recipe._mistakes import RecipeError, one_line
+from hf_mtl.recipe._read import ReadRecipe
 from hf_mtl.recipe._yaml import read_yaml
 
 if TYPE_CHECKING:
@@ -36,16 +37,16 @@ __all__ = [
     "RECIPE",
     "BuiltRecipe",
     "PreparedRecipe",
+    "ReadRecipe",
     "Recipe",
     "RecipeError",
-    "check_keys",
     "has_labels",
     "narrowed_options",
     "one_line",
     "read_yaml",
 ]
 
-#: What needs torch and Transformers, and where it lies: the command line finds a mistake in the keys without them.
+#: What needs torch and Transformers, and where it lies: the command line finds most mistakes without them.
 _LATER = {
     "RECIPE": "_prepared",
     "BuiltRecipe": "_prepared",

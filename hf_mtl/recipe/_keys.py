@@ -1,19 +1,17 @@
-"""The keys of a recipe and the types of their values, by pydantic; a mistake in them is found without torch."""
+"""The keys of a recipe and the types of their values, by pydantic."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hf_mtl._names import listed, nearest
-from hf_mtl.recipe._mistakes import RecipeError, sourced
-from hf_mtl.recipe._yaml import apply_overrides, read_yaml
+from hf_mtl.recipe._mistakes import RecipeError
 from hf_mtl_light.errors import UserError
 
-__all__ = ["BalancingKeys", "DatasetKeys", "EncoderOptions", "SamplingKeys", "TopKeys", "as_recipe_error", "check_keys"]
+__all__ = ["BalancingKeys", "DatasetKeys", "EncoderOptions", "SamplingKeys", "TopKeys", "as_recipe_error"]
 
 
 class _Strict(BaseModel):
@@ -141,22 +139,3 @@ def as_recipe_error(error: ValidationError) -> RecipeError:
     if kind in _EXPECTED:
         return RecipeError(where, f"expected {_EXPECTED[kind]}, found {first['input']!r}.")
     return RecipeError(where, f"{first['msg']}, found {first['input']!r}.")
-
-
-def check_keys(path: str | Path, overrides: Sequence[str] = ()) -> None:
-    """Check the keys of a recipe and the types of their values, before anything large is imported.
-
-    Args:
-        path: The file.
-        overrides: See `Recipe.load`, which checks all of it.
-
-    Raises:
-        RecipeError: At the first mistake.
-    """
-    try:
-        TopKeys.model_validate(dict(apply_overrides(read_yaml(Path(path)), overrides)))
-    except ValidationError as error:
-        raise sourced(as_recipe_error(error), str(path), overrides) from None
-    except RecipeError as error:
-        error.source = error.source or str(path)
-        raise

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr, ValidationError
 
-from hf_mtl.recipe._continued import fields_of_model, model_config
+from hf_mtl.arguments import check_arguments
 from hf_mtl.recipe._keys import as_recipe_error
-from hf_mtl.recipe._mistakes import RecipeError, sourced
-from hf_mtl.recipe._paths import encoder_path, existing_files, methods_with_paths
-from hf_mtl.recipe._processors import Processors, load_processors
+from hf_mtl.recipe._mistakes import RecipeError, blamed_on, sourced
+from hf_mtl.recipe._paths import encoder_path, existing_files, load_arguments, methods_with_paths
 from hf_mtl.recipe._schema import RecipeKeys
 from hf_mtl.recipe._training import changed_arguments, make_arguments
 from hf_mtl.recipe._yaml import apply_overrides, read_yaml
-from hf_mtl.trainer import MultiTaskTrainingArguments
 from hf_mtl_light.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from hf_mtl.recipe._processors import Processors
+    from hf_mtl.trainer import MultiTaskTrainingArguments
 
 __all__ = ["ReadRecipe"]
 
@@ -143,11 +144,35 @@ class ReadRecipe(RecipeKeys):
         """
         if changes or self._arguments is None:
             with self.blamed():
-                args = make_arguments(changed_arguments(self._training, changes), f"runs/{self._stem}")
+                args = make_arguments(changed_arguments(self._training, changes), str(self.run_folder))
             if changes:
                 return args
             self._arguments = args
         return self._arguments
+
+    @property
+    def run_folder(self) -> Path:
+        """The folder that a training writes to."""
+        return Path(self._training.get("output_dir") or f"runs/{self._stem}")
+
+    def check_early(self, *, trains: bool = True) -> None:
+        """Check what else can be known without torch: values of arguments, and whether files exist.
+
+        The rest of a command checks the same again, and all else.
+
+        Args:
+            trains: Whether the recipe is trained: else its data are read, and not its encoder.
+
+        Raises:
+            RecipeError: At the first mistake.
+        """
+        with self.blamed(), blamed_on("training", ValueError, TypeError, KeyError, ImportError):
+            check_arguments(self._training)
+        if trains:
+            self.encoder_source()
+        with self.blamed():
+            for name, source in self.datasets.items():
+                load_arguments(source.load, self._folder, f"datasets.{name}.load")
 
     def load_processors(self) -> Processors:
         """Load the tokenizer of the encoder and, where pictures are read, the image processor.
@@ -155,6 +180,8 @@ class ReadRecipe(RecipeKeys):
         Raises:
             RecipeError: If an encoder is not found.
         """
+        from hf_mtl.recipe._processors import load_processors
+
         path, options = self.encoder_source()
         options = {key: value for key, value in options.items() if key == "revision"}
         if isinstance(path, dict):
@@ -189,6 +216,8 @@ class ReadRecipe(RecipeKeys):
         """
         if self.model is None:
             return self.tasks
+        from hf_mtl.recipe._continued import fields_of_model, model_config
+
         names = dict.fromkeys(task for dataset in self.datasets.values() for task in dataset.tasks())
         path = encoder_path(self.model, self._folder, "model")
         with self.blamed():

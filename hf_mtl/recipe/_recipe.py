@@ -9,6 +9,7 @@ from hf_mtl._names import listed, nearest
 from hf_mtl.configuration import TaskConfig
 from hf_mtl.data import LabelCounts, check_tasks_have_rows, infer_task, infer_type, stream_of, with_shared_labels
 from hf_mtl.heads import head_class
+from hf_mtl.model import make_adapter_config
 from hf_mtl.recipe._continued import narrowed_options
 from hf_mtl.recipe._load import LoadedDataset, load_source
 from hf_mtl.recipe._metric_names import check_best_metric, metric_names
@@ -48,6 +49,18 @@ class Recipe(ReadRecipe):
     >>> task.name, task.type, task.labels
     ('sentiment', 'sequence-classification', ('negative', 'positive'))
     """
+
+    def check(self) -> dict[str, Any]:
+        """Check what can be checked without data or encoder: see `RecipeKeys.check`.
+
+        Raises:
+            RecipeError: At the first mistake.
+        """
+        checked = super().check()
+        if self.peft:
+            with blamed_on("peft", ValueError, TypeError, ImportError):
+                make_adapter_config(self.peft)
+        return checked
 
     def prepare(self, keep: str | None = None) -> PreparedRecipe:
         """Load the datasets, infer the tasks, hold rows out where a split is missing, and check every row.

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
 from pydantic import model_validator
 
 from hf_mtl._names import listed, nearest
+from hf_mtl.arguments import make_average
 from hf_mtl.augmentation import make_augmentations
 from hf_mtl.balancers import Balancer, make_balancer
-from hf_mtl.configuration import INPUT_COLUMNS, MODALITIES, TaskConfig, check_branches, check_task_names
-from hf_mtl.heads import HEADS
-from hf_mtl.model import make_adapter_config
+from hf_mtl.configuration import INPUT_COLUMNS, MODALITIES, TASK_TYPES, TaskConfig, check_branches, check_task_names
 from hf_mtl.recipe._augmentation import joined_augmentation
 from hf_mtl.recipe._keys import BalancingKeys, DatasetKeys, SamplingKeys, TopKeys
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
@@ -23,7 +22,6 @@ from hf_mtl.recipe._picture_size import check_image_size
 from hf_mtl.recipe._training import check_training
 from hf_mtl.samplers import DatasetSampler, make_sampler
 from hf_mtl.samplers.plan import SamplingRules
-from hf_mtl.trainer import make_average
 from hf_mtl.training_methods import make_methods
 from hf_mtl_light.errors import UserError
 
@@ -95,12 +93,12 @@ class DatasetRecipe(DatasetKeys):
             return 0
         return float(getattr(self, f"{use}_size") or 0)
 
-    def check(self, where: str, masked: Container[str] = ()) -> None:
+    def check(self, where: str, types: Mapping[str, Any]) -> None:
         """Check what can be checked without the data.
 
         Args:
             where: Where it is in the recipe.
-            masked: The tasks of masked tokens, whose columns are inputs, too.
+            types: The type of each task of the recipe that has one.
 
         Raises:
             RecipeError: If ``load`` or ``columns`` cannot be right.
@@ -132,9 +130,9 @@ class DatasetRecipe(DatasetKeys):
             if name in INPUT_COLUMNS or name in self.columns.values():
                 what = "an input" if name in INPUT_COLUMNS else "a task with a column"
                 raise RecipeError(f"{where}.constants.{name}", f"{name!r} is {what}. Name a task without a column.")
-        self._check_columns(f"{where}.columns", masked)
+        self._check_columns(f"{where}.columns", types)
 
-    def _check_columns(self, where: str, masked: Container[str]) -> None:
+    def _check_columns(self, where: str, types: Mapping[str, Any]) -> None:
         names = list(self.columns.values())
         if len(names) > _MOST_COLUMNS:
             raise RecipeError(where, f"{len(names):,} columns are mapped, and at most {_MOST_COLUMNS:,} can be.")
@@ -146,7 +144,7 @@ class DatasetRecipe(DatasetKeys):
             if not name.strip():
                 raise RecipeError(f"{where}.{source}", "expected an input or a task's name, found an empty one.")
         inputs = [name for name in names if name in INPUT_COLUMNS]
-        if not {"text", "tokens", "image"} & set(inputs) and not any(name in masked for name in names):
+        if not {"text", "tokens", "image"} & set(inputs) and not _any_is_input(types.get(name) for name in names):
             close = next(
                 (f" Did you mean {i!r} for {n!r}?" for n in names for i in INPUT_COLUMNS if nearest(n, [i])), ""
             )
@@ -199,10 +197,11 @@ class RecipeKeys(TopKeys):
         types = {name: fields.get("type") for name, fields in self.tasks.items()}
         for name, kind in types.items():
             if kind is not None and not isinstance(kind, str):
-                raise RecipeError(f"tasks.{name}.type", f"expected a text, found {kind!r}. Types: {listed(HEADS)}.")
-        masked = {name for name, kind in types.items() if kind in HEADS and HEADS[str(kind)].column_is_input}
+                raise RecipeError(
+                    f"tasks.{name}.type", f"expected a text, found {kind!r}. Types: {listed(TASK_TYPES)}."
+                )
         for name, dataset in self.datasets.items():
-            dataset.check(f"datasets.{name}", masked)
+            dataset.check(f"datasets.{name}", types)
         known = list(dict.fromkeys(task for dataset in self.datasets.values() for task in dataset.tasks()))
         for name, fields in self.tasks.items():
             if name not in known:
@@ -248,9 +247,6 @@ class RecipeKeys(TopKeys):
                 f"is missing. Dataset {streams[0]!r} is a stream, whose rows are not counted, so num_train_epochs says "
                 "nothing. Set max_steps: N, the optimizer steps of the training.",
             )
-        if self.peft:
-            with blamed_on("peft", ValueError, TypeError, ImportError):
-                make_adapter_config(self.peft)
         return {**checked, **self._chosen()}
 
     def _joined_augmentation(self) -> dict[str, Any]:
@@ -273,6 +269,16 @@ class RecipeKeys(TopKeys):
         return fields
 
 
+def _any_is_input(types: Iterable[Any]) -> bool:
+    """Return whether the column of a task of one of these types is an input, too: masked tokens."""
+    known = [kind for kind in types if kind in TASK_TYPES]
+    if not known:
+        return False
+    from hf_mtl.heads import HEADS  # needs torch
+
+    return any(HEADS[kind].column_is_input for kind in known)
+
+
 def _check_fields(where: str, name: str, fields: Mapping[str, Any]) -> None:
     for field in fields:
         if field not in _TASK_FIELDS:
@@ -281,7 +287,8 @@ def _check_fields(where: str, name: str, fields: Mapping[str, Any]) -> None:
             )
     with blamed_on(where):
         TaskConfig(name, **{"type": "sequence-classification", **fields})
-    if "type" in fields and fields["type"] not in HEADS:
+    if "type" in fields and fields["type"] not in TASK_TYPES:
         raise RecipeError(
-            f"{where}.type", f"unknown type {fields['type']!r}.{nearest(fields['type'], HEADS)} Types: {listed(HEADS)}."
+            f"{where}.type",
+            f"unknown type {fields['type']!r}.{nearest(fields['type'], TASK_TYPES)} Types: {listed(TASK_TYPES)}.",
         )

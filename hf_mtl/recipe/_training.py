@@ -6,11 +6,14 @@ import math
 from collections.abc import Mapping
 from enum import Enum
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_mtl._names import listed, nearest
+from hf_mtl.arguments import MultiTaskFields, described_kinds, kinds_of_arguments, kinds_of_fields
 from hf_mtl.recipe._mistakes import RecipeError, blamed_on
-from hf_mtl.trainer import MultiTaskTrainingArguments, described_kinds, idle_arguments, kinds_of_fields
+
+if TYPE_CHECKING:
+    from hf_mtl.trainer import MultiTaskTrainingArguments
 
 __all__ = ["changed_arguments", "check_training", "make_arguments"]
 
@@ -47,13 +50,13 @@ def check_training(values: Mapping[str, Any]) -> dict[str, Any]:
     >>> check_training({"learning_rate": "1e-4", "seed": 3})
     {'learning_rate': 0.0001, 'seed': 3}
     """
-    kinds = kinds_of_fields(MultiTaskTrainingArguments)
+    kinds = kinds_of_arguments()
     for name in values:
         if name not in kinds:
             raise RecipeError(
                 f"training.{name}",
                 f"no such field.{nearest(name, kinds)} Any field of transformers.TrainingArguments, and "
-                f"{listed(_own_fields())}.",
+                f"{listed(kinds_of_fields(MultiTaskFields))}.",
             )
         if name in _OF_SCRIPTS:
             raise RecipeError(f"training.{name}", f"{_OF_SCRIPTS[name]} Leave it out.")
@@ -64,11 +67,6 @@ def check_training(values: Mapping[str, Any]) -> dict[str, Any]:
     if checked.get("num_train_epochs", 1) <= 0 and checked.get("max_steps", 0) <= 0:
         raise RecipeError("training.num_train_epochs", f"must be above 0, found {checked['num_train_epochs']!r}.")
     return checked
-
-
-def _own_fields() -> list[str]:
-    kinds = kinds_of_fields(MultiTaskTrainingArguments)
-    return [name for name in MultiTaskTrainingArguments.__annotations__ if name in kinds]
 
 
 def _checked(name: str, value: Any, kinds: tuple[Any, ...]) -> Any:
@@ -109,6 +107,8 @@ def changed_arguments(values: Mapping[str, Any], changes: Mapping[str, Any]) -> 
     """
     if not changes:
         return dict(values)
+    from hf_mtl.trainer import MultiTaskTrainingArguments, idle_arguments
+
     changed = {**values, **changes}
     idle = set(idle_arguments(MultiTaskTrainingArguments, changed))
     idle -= {*changes, *idle_arguments(MultiTaskTrainingArguments, values)}
@@ -125,6 +125,8 @@ def make_arguments(values: Mapping[str, Any], output_dir: str) -> MultiTaskTrain
     Raises:
         RecipeError: If Transformers takes a value, or several together, for wrong.
     """
+    from hf_mtl.trainer import MultiTaskTrainingArguments
+
     defaults: dict[str, Any] = {"output_dir": output_dir}
     if "logging_strategy" not in values:
         defaults["logging_steps"] = LOGGING_STEPS

@@ -30,7 +30,6 @@ folder, ``tokenizer`` its tokenizer:
 from __future__ import annotations
 
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
-from hf_mtl.trainer._averaging import make_average
 from hf_mtl.trainer._calibration import (
     CalibratedTask,
     calibratable_tasks,
@@ -55,7 +54,6 @@ from hf_mtl.trainer._streams import rows_drawn
 from hf_mtl.trainer._summary import SummaryCallback, share_text
 from hf_mtl.trainer._thresholds import TunedThresholds, check_tuning, tune_task
 from hf_mtl.trainer._trainer import MultiTaskTrainer
-from hf_mtl.trainer._types import described_kinds, kinds_of_fields
 
 __all__ = [
     "CalibratedTask",
@@ -78,13 +76,10 @@ __all__ = [
     "check_tuning",
     "count_batch",
     "describe_strategies",
-    "described_kinds",
     "forget_calibration",
     "idle_arguments",
     "join_scores",
     "keep_freed_memory",
-    "kinds_of_fields",
-    "make_average",
     "rate_factor",
     "read_outputs",
     "remove_checkpoints",

@@ -11,8 +11,9 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from hf_mtl.balancers import Balancer
+from hf_mtl.configuration import by_encoder
 from hf_mtl.data import MultiTaskCollator
-from hf_mtl.model import MultiTaskModel, by_encoder
+from hf_mtl.model import MultiTaskModel
 from hf_mtl.samplers import DatasetSampler
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 from hf_mtl.trainer._card_pictures import check_card_pictures

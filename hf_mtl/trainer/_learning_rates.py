@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from hf_mtl.configuration import task_of_key
+from hf_mtl.configuration import by_encoder, task_of_key
 from hf_mtl.encoder import num_layers
-from hf_mtl.model import MultiTaskModel, by_encoder
+from hf_mtl.model import MultiTaskModel
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
 
 __all__ = ["rate_factor", "set_learning_rates", "split_learning_rates"]

@@ -1,78 +1,18 @@
-"""Fields of Transformers' training arguments that this trainer has no use for: refused, never ignored.
-
-Every other field is honoured; `tests/unit/trainer/test_every_argument.py` has a row for each, and docs/arguments.md
-lists both.
-"""
+"""What this trainer has no use for among Transformers' training arguments: refused, never ignored."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from typing import Any
 
 from transformers import TrainingArguments
 from transformers.debug_utils import DebugOption
 from transformers.training_args import OptimizerNames
 
-from hf_mtl_light.errors import MissingExtraError, UserError
+from hf_mtl.arguments import given, refuse_fields
+from hf_mtl_light.errors import UserError
 
-__all__ = ["REFUSED", "check_values", "refuse_unused"]
-
-
-def _given(value: Any) -> bool:
-    return bool(value)
-
-
-def _other_than(default: Any) -> Callable[[Any], bool]:
-    return lambda value: value != default
-
-
-#: Field -> whether its value asks for something, and why that cannot be had and what to do.
-REFUSED: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "average_tokens_across_devices": (
-        lambda value: not value,
-        "a task's loss is its mean over the items of the whole step, on all processes. Leave it out.",
-    ),
-    "batch_eval_metrics": (_given, "metrics are counted batch by batch already. Leave it out."),
-    "ddp_static_graph": (
-        _given,
-        "which heads take part changes from step to step, so the graph is not static. Leave it out.",
-    ),
-    "eval_do_concat_batches": (
-        lambda value: not value,
-        "predictions are given row by row, by dataset. Leave it out.",
-    ),
-    "include_for_metrics": (
-        _given,
-        "metrics are given predictions and references alone. Pass functions of both: "
-        "MultiTaskTrainer(metrics={'task': [function]}).",
-    ),
-    "label_names": (_given, "labels are the columns named after tasks. Rename the columns, and leave it out."),
-    "label_smoothing_factor": (
-        _given,
-        "labels are smoothed task by task: TaskConfig(name, label_smoothing=0.1). Leave it out.",
-    ),
-    "length_column_name": (
-        _other_than("length"),
-        "rows are not grouped by length. Leave it out: an encoder that runs without padding has no use for it.",
-    ),
-    "liger_kernel_config": (_given, "Liger has no kernels for a multi-task model. Leave it out."),
-    "prediction_loss_only": (
-        _given,
-        "evaluation scores each task, and keeps counts only. For the loss read eval_loss; leave it out.",
-    ),
-    "remove_unused_columns": (
-        lambda value: not value,
-        "columns are read by their names (text, text_pair, tokens, ... and the tasks), and others are never read. "
-        "Leave it out.",
-    ),
-    "train_sampling_strategy": (
-        _other_than("random"),
-        "sampling, sampling_options and batching decide which rows are drawn, and in which order. Leave it out.",
-    ),
-    "use_cache": (_given, "no text is continued, so there are no keys and values to keep. Leave it out."),
-    "use_liger_kernel": (_given, "Liger has no kernels for a multi-task model. Leave it out."),
-}
+__all__ = ["refuse_unused"]
 
 #: Fields of ``accelerator_config``, likewise.
 REFUSED_OF_ACCELERATOR: Mapping[str, tuple[Callable[[Any], bool], str]] = {
@@ -82,7 +22,7 @@ REFUSED_OF_ACCELERATOR: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "even_batches": (lambda value: not value, "processes always make the same number of batches. Leave it out."),
     "split_batches": (
-        _given,
+        given,
         "per_device_train_batch_size is each process's own. Divide it by the number of processes instead.",
     ),
     "use_seedable_sampler": (lambda value: not value, "batches depend on the seed and the step alone. Leave it out."),
@@ -96,48 +36,6 @@ _WITHOUT_OPTIONS = ("adafactor", "adamw_torch", "adamw_torch_fused", "adamw_torc
 _WITH_TARGETS = ("galore", "apollo")
 
 
-#: The least value of numbers that Transformers takes as they are.
-_LEAST = {
-    "per_device_train_batch_size": 1,
-    "per_device_eval_batch_size": 1,
-    "gradient_accumulation_steps": 1,
-    "num_train_epochs": 0,
-    "learning_rate": 0,
-    "weight_decay": 0,
-    "max_grad_norm": 0,
-    "neftune_noise_alpha": 0,
-    "eval_delay": 0,
-    "dataloader_num_workers": 0,
-}
-#: Lists of texts, whose letters a text alone would be taken for.
-_LISTS = ("frozen_heads", "card_examples", "card_pictures")
-
-
-def check_values(args: TrainingArguments) -> None:
-    """Check values that would be misunderstood.
-
-    Args:
-        args: The arguments, as given.
-
-    Raises:
-        UserError: If a number is too small, or a list is a text.
-        ImportError: If DeepSpeed is asked for and missing.
-    """
-    for name, least in _LEAST.items():
-        value = getattr(args, name)
-        if value is not None and not value >= least:
-            raise UserError(f"{name} must be at least {least}, found {value!r}.")
-    for name in _LISTS:
-        value = getattr(args, name)
-        if isinstance(value, str):
-            raise UserError(f"{name} must be a list, found the text {value!r}. Write {name}=[{value!r}].")
-    if args.deepspeed and find_spec("deepspeed") is None:
-        raise MissingExtraError(
-            "deepspeed needs the package of this name, which is not installed. Install it (pip install deepspeed), or "
-            "leave deepspeed out."
-        )
-
-
 def refuse_unused(args: TrainingArguments) -> None:
     """Refuse what would be without effect.
 
@@ -147,10 +45,7 @@ def refuse_unused(args: TrainingArguments) -> None:
     Raises:
         ValueError: With the field, the reason and what to do.
     """
-    for name, (asks, reason) in REFUSED.items():
-        value = getattr(args, name)
-        if asks(value):
-            raise UserError(f"{name}={value!r} is not supported: {reason}")
+    refuse_fields(vars(args))
     for name, (asks, reason) in REFUSED_OF_ACCELERATOR.items():
         value = getattr(args.accelerator_config, name)
         if asks(value):

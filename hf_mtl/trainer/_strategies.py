@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hf_mtl._options import described, name_in
+from hf_mtl.arguments import make_average
 from hf_mtl.augmentation import make_augmentations
 from hf_mtl.balancers import BALANCERS, Balancer
 from hf_mtl.data import LabelledDataset
@@ -12,7 +13,6 @@ from hf_mtl.samplers import SAMPLERS, DatasetSampler
 from hf_mtl.samplers.plan import SamplingRules
 from hf_mtl.trainer._adaptive import check_adaptive
 from hf_mtl.trainer._arguments import MultiTaskTrainingArguments
-from hf_mtl.trainer._averaging import make_average
 from hf_mtl.trainer._balancing_checks import check_balancing
 from hf_mtl.trainer._methods import refuse_sharded
 from hf_mtl.training_methods import make_methods

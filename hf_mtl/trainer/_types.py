@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import os
-import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cache
-from numbers import Integral, Real
-from types import NoneType
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
+from transformers import PreTrainedTokenizerBase, TrainerCallback
 
+from hf_mtl.arguments import shown
 from hf_mtl_light.errors import UserTypeError
 
-__all__ = ["check_field_types", "check_types", "described_kinds", "kinds_of_fields"]
+__all__ = ["check_types"]
 
 
 def _is_callback(value: Any) -> bool:
@@ -124,60 +121,4 @@ def check_types(*, needed: Collection[str] = ("optimizers",), **given: Any) -> N
     for name, value in given.items():
         fits, expected = _EXPECTED[name]
         if (value is not None or name in needed) and not fits(value):
-            raise UserTypeError(f"{name} must be {expected}; found {_shown(value)}.")
-
-
-def _shown(value: Any) -> str:
-    """Return a value, or its type where it is long."""
-    text = repr(value)
-    return text if len(text) <= 60 and "\n" not in text else f"a {type(value).__name__}"
-
-
-@cache
-def kinds_of_fields(cls: type[TrainingArguments]) -> dict[str, tuple[Any, ...]]:
-    """Return for each field of training arguments the types that it takes."""
-    hints = typing.get_type_hints(cls)
-    return {field.name: _members(hints[field.name]) for field in dataclasses.fields(cls) if field.init}
-
-
-def _members(hint: Any) -> tuple[Any, ...]:
-    """Return the plain types that a union is made of."""
-    if typing.get_origin(hint) in (list, dict):
-        return (typing.get_origin(hint),)
-    members = typing.get_args(hint)
-    return tuple(plain for member in members for plain in _members(member)) if members else (hint,)
-
-
-def described_kinds(kinds: Sequence[Any]) -> str:
-    """Describe types.
-
-    >>> described_kinds((int, NoneType))
-    'a whole number or null'
-    """
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-    words |= {dict: "a mapping", NoneType: "null"}
-    return " or ".join(dict.fromkeys(words.get(kind, "a text") for kind in kinds))
-
-
-def check_field_types(args: TrainingArguments) -> None:
-    """Check fields of training arguments that hold truth values or numbers.
-
-    A text such as ``"no"`` would count as true. Texts, lists and mappings are checked where they are read.
-
-    Raises:
-        TypeError: If one is something else.
-    """
-    cls: Any = type(args)
-    for name, kinds in kinds_of_fields(cls).items():
-        value, plain = getattr(args, name), {kind for kind in kinds if kind is not NoneType}
-        if value is None or not plain or not plain <= {bool, int, float}:
-            continue
-        if isinstance(value, (bool, np.bool_)):
-            fits = bool in plain
-        elif isinstance(value, Real):
-            is_whole = isinstance(value, Integral) or float(value).is_integer()
-            fits = float in plain or (int in plain and is_whole)
-        else:
-            fits = False
-        if not fits:
-            raise UserTypeError(f"{name} must be {described_kinds([*plain])}, found {_shown(value)}.")
+            raise UserTypeError(f"{name} must be {expected}; found {shown(value)}.")

@@ -22,6 +22,7 @@ ROWS = [
     {"validation"},
     {"recipe", "pipelines", "export", "surgery", "report", "distillation", "demo", "serving", "sklearn"},
     {"trainer"},
+    {"arguments"},
     {"inference", "training_methods"},
     {"model", "data"},
     {"stock"},

@@ -17,13 +17,14 @@ from __future__ import annotations
 from hf_mtl.samplers.plan._adaptive_plan import AdaptivePlan
 from hf_mtl.samplers.plan._make_plan import make_plan
 from hf_mtl.samplers.plan._permutation import permute, uniforms
-from hf_mtl.samplers.plan._plan import Plan, StepShape
+from hf_mtl.samplers.plan._plan import BATCHINGS, Plan, StepShape
 from hf_mtl.samplers.plan._rules import EXHAUSTED, SamplingRules
 from hf_mtl.samplers.plan._spread import Spread
 from hf_mtl.samplers.plan._stage import Stage
 from hf_mtl.samplers.plan._stage_plan import StagePlan
 
 __all__ = [
+    "BATCHINGS",
     "EXHAUSTED",
     "AdaptivePlan",
     "Plan",

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from hf_mtl.samplers._base import Shares
 from hf_mtl.samplers.plan._spread import Draws
 
-__all__ = ["Plan", "StepShape"]
+__all__ = ["BATCHINGS", "Plan", "StepShape"]
+
+#: Whether a batch holds rows of all datasets, or a step rows of one.
+BATCHINGS = ("mixed", "homogeneous")
 
 
 @dataclass(frozen=True)

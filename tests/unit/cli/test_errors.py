@@ -24,8 +24,7 @@ def raising(monkeypatch, make):
     def load(*args, **kwargs):
         raise make()
 
-    monkeypatch.setattr(hf_mtl.recipe, "check_keys", lambda *args: None)
-    monkeypatch.setattr(hf_mtl.recipe.Recipe, "load", load)
+    monkeypatch.setattr(hf_mtl.recipe.ReadRecipe, "load", load)
     return CliRunner().invoke(app, ["train", "recipe.yaml", "--dry-run", "training.hub_token=hf_" + "a" * 30])
 
 

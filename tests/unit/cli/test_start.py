@@ -19,6 +19,7 @@ RECIPES = {
     "key.yaml": "encoder: a\ndatasets: {one: {laod: {path: csv}, columns: {text: text, label: mood}}}",
     "type.yaml": "encoder: a\ndatasets: {one: {load: {path: csv}, columns: text}}",
     "syntax.yaml": "encoder: a\ndatasets: {one: [",
+    "good.yaml": "encoder: a\ndatasets: {one: {load: {path: csv, data_files: a.csv}, columns: {text: text, b: mood}}}",
 }
 #: A run folder of two tasks, one of a type of the user's own.
 RUN = {
@@ -53,6 +54,30 @@ QUICK = {
     "a report": (["report", "run", "-o", "-"], "<title>run"),
     "heads": (["heads", "model"], "sentiment"),
     "no run": (["report", "none"], "none: no such folder"),
+    "a sampler": (["train", "good.yaml", "sampling.strategy=unifrom"], "Did you mean 'uniform'"),
+    "a balancer": (["cv", "good.yaml", "balancing.method=dwe"], "Did you mean 'dwa'"),
+    "a method": (["compare", "good.yaml", "methods.r-dorp.alpha=1"], "Did you mean 'r-drop'"),
+    "an augmentation": (["relate", "good.yaml", "augmentation.word-mask.p=1"], "Did you mean 'word-masking'"),
+    "a task type": (["data", "good.yaml", "tasks.mood.type=sentimant"], "Did you mean 'sentiment'"),
+    "an argument": (["sweep", "good.yaml", "training.sead=1", "--space", "s.yaml"], "Did you mean 'seed'"),
+    "an argument beside a model": (["evaluate", "model", "good.yaml", "training.optim=adamw_trch"], "'adamw_torch'"),
+    "a type beside a model": (["tune", "model", "good.yaml", "training.seed=a", "-o", "b"], "expected a whole number"),
+    "a choice beside a model": (["calibrate", "model", "good.yaml", "training.precision=half"], "must be one of"),
+    "no data": (["errors", "model", "good.yaml", "datasets.one.load.data_files=b.csv"], "no file 'b.csv'"),
+    "no data to check by": (["export", "model", "o", "--to", "onnx", "--check", "no-data.yaml"], "no file 'none.csv'"),
+    "no data to merge by": (
+        ["merge", "model", "model", "--average", "--greedy", "no-data.yaml", "-o", "o"],
+        "none.csv",
+    ),
+    "no encoder": (["train", "good.yaml", "encoder=./none"], "encoder: no folder './none'"),
+    "a folder that is taken": (["train", "good.yaml", "training.output_dir=run"], "already holds a trained model"),
+    "contradicting options": (["train", "good.yaml", "--overwrite", "--resume"], "contradict each other"),
+    "a teacher's option": (["distill", "good.yaml", "--teachers", "model", "--alpha", "2"], "alpha must be"),
+    "no model": (["evaluate", "./none", "good.yaml"], "model './none': no such folder."),
+    "no model to answer": (["predict", "./none", "a text"], "model './none': no such folder."),
+    "no model in the folder": (["export", ".", "out", "--to", "onnx"], "has no config.json, so it holds no model."),
+    "no model to push": (["push", "none", "a/b"], "A model that is to be pushed lies in one."),
+    "no text to answer": (["predict", "model", "none.jsonl"], "none.jsonl"),
 }
 #: Runs each command in one process, and prints what it printed and which of the large libraries were imported.
 _ALL = """
@@ -93,6 +118,8 @@ def found(tmp_path_factory):
     make_model().save_pretrained(folder / "model")
     for file, text in RECIPES.items():
         (folder / file).write_text(text)
+    (folder / "a.csv").write_text("text,b\ngood,c\n")
+    (folder / "no-data.yaml").write_text(RECIPES["good.yaml"].replace("a.csv", "none.csv"))
     for file, values in RUN.items():
         (folder / file).write_text(json.dumps(values))
     done = _run(_ALL, json.dumps({name: arguments for name, (arguments, _) in QUICK.items()}), folder=folder)
@@ -116,7 +143,7 @@ def test_the_names_of_the_package_are_there_on_the_command_line_too():
         "assert [name for name in hf_mtl.__all__ if not hasattr(hf_mtl, name)] == []\n"
         "assert not hasattr(hf_mtl, 'nothing')\n"
         "import hf_mtl.recipe\n"
-        "assert 'torch' in sys.modules and 'hf_mtl.recipe._schema' not in sys.modules\n"
+        "assert 'torch' in sys.modules and 'hf_mtl.recipe._recipe' not in sys.modules\n"
         "assert [name for name in hf_mtl.recipe.__all__ if not hasattr(hf_mtl.recipe, name)] == []\n"
         "assert not hasattr(hf_mtl.recipe, 'nothing')\n"
         "from transformers import AutoConfig\n"

@@ -8,9 +8,9 @@ import torch
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, UserError, infer_tasks
+from hf_mtl.arguments import kinds_of_fields
 from hf_mtl.balancers import EqualBalancer
 from hf_mtl.samplers import UniformSampler
-from hf_mtl.trainer import kinds_of_fields
 from hf_mtl_light.errors import UserTypeError
 from tests.encoders import tiny_encoder
 from tests.trainers import TASKS

@@ -17,7 +17,8 @@ from transformers import TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from hf_mtl import MultiTaskModel, MultiTaskTrainer, MultiTaskTrainingArguments, TaskConfig
-from hf_mtl.trainer._refused import REFUSED, REFUSED_OF_ACCELERATOR
+from hf_mtl.arguments import REFUSED
+from hf_mtl.trainer._refused import REFUSED_OF_ACCELERATOR
 from tests.conftest import make_tokenizer
 from tests.encoders import tiny_encoder
 

@@ -9,8 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from hf_mtl._options import check_number
-from hf_mtl.configuration import MODALITIES
-from hf_mtl.model import by_encoder
+from hf_mtl.configuration import MODALITIES, by_encoder
 from hf_mtl_light.errors import UserError
 
 __all__ = ["numbers_by_name"]
