@@ -61,6 +61,10 @@ def __getattr__(name: str) -> Any:
     return later(name, __name__, _LATER)
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def _is_command_line() -> bool:
     """Return whether this process runs ``hf-mtl`` or ``python -m hf_mtl.cli``, and no program of a user's."""
     # A program that embeds Python may have no arguments at all.

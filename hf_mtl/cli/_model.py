@@ -89,6 +89,7 @@ def open_backend(name: str) -> tuple[Any, str]:
 
     if (folder := Path(name).expanduser()).joinpath(DESCRIPTION_FILE).is_file():
         return OnnxPredictor(folder), "onnxruntime"
+    check_model(name)
     from hf_mtl.cli._terminal import quiet_libraries
     from hf_mtl.inference import pack_weights
     from hf_mtl.pipelines import MultiTaskPipeline

@@ -70,3 +70,7 @@ def test_names_that_are_imported_later_are_those_of_the_package(package):
     assert set(package._LATER) <= set(package.__all__)
     assert [name for name in package.__all__ if not hasattr(package, name)] == []
     assert not hasattr(package, "nothing")
+
+
+def test_names_that_are_imported_later_are_completed():
+    assert set(hf_mtl.__all__) <= set(dir(hf_mtl))
