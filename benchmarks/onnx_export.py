@@ -1,11 +1,12 @@
-"""An exported graph against torch on real texts: differences, decisions, metric lost, size and speed.
+"""Exported graphs against torch on real texts: how far logits and decisions change, metric lost, size and speed.
 
-Trains a model for intent and slots (snips), question types (trec), sentiment (sst2) and similarity (stsb), or takes
-one that was trained on tasks of these names; exports it in float32 and in int8, and answers texts of the test splits
-with each. Times are of one thread, sorted by length in batches of 16, in turn.
+Trains a model for intent and slots (snips), question types (trec), sentiment (sst2) and similarity (stsb) with each
+seed, or takes those that were trained on tasks of these names; exports each in float32 and in int8. Each task is
+compared on the whole test split of its data. Processor times are of one thread, of the first model, sorted by length
+in batches of 16, in turn.
 
-    python benchmarks/onnx_export.py --encoder ENCODER --data DATA
-    python benchmarks/onnx_export.py --model MODEL --data DATA
+    python benchmarks/onnx_export.py --encoder ENCODER --data DATA --seeds 1 2
+    python benchmarks/onnx_export.py --model MODEL MODEL --data DATA
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,14 @@ def read(data: Path, split: str, rows: int | None) -> tuple[list[TaskConfig], di
     return tasks, found
 
 
-def train(options: argparse.Namespace, folder: str) -> MultiTaskModel:
+def train(options: argparse.Namespace, folder: str, seed: int) -> MultiTaskModel:
     """Train a model on the training splits."""
     tasks, data = read(Path(options.data), "train", options.train_rows)
-    set_seed(1)
+    set_seed(seed)
     model = MultiTaskModel.from_encoder(options.encoder, tasks)
     arguments = MultiTaskTrainingArguments(
         folder,
+        seed=seed,
         num_train_epochs=options.epochs,
         learning_rate=1e-4,
         per_device_train_batch_size=32,
@@ -123,72 +125,108 @@ def score(head: Head, name: str, logits: Sequence[Any], words: Sequence[WordMap]
 
 
 def clock(run: Callable[[], Any]) -> float:
-    """Return the seconds of a call."""
-    started = time.perf_counter()
+    """Return the processor seconds of a call."""
+    started = time.process_time()
     run()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def main() -> None:
-    """Train or load, export, compare and print the table."""
+    """Train or load, export, compare and print the tables."""
     parser = parse(__doc__)
-    parser.add_argument("--model", help="folder of a trained model with tasks of these names")
+    parser.add_argument("--model", nargs="+", default=[], help="folders of trained models with tasks of these names")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="of the models that are trained")
     parser.add_argument("--train-rows", type=int, default=3000, help="of each dataset")
     parser.add_argument("--epochs", type=float, default=1)
-    parser.add_argument("--texts", type=int, default=1000, help="texts that are compared and timed")
+    parser.add_argument("--texts", type=int, default=1000, help="texts that are timed")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     if options.quick:
         options.texts, options.rounds = 40, 1
     if options.model and not options.encoder:
-        options.encoder = options.model
+        options.encoder = options.model[0]
     with inputs(parser, options), tempfile.TemporaryDirectory() as folder:
         if not options.model:
-            options.model = f"{folder}/torch"
-            train(options, folder).save_pretrained(options.model)
-        # Loaded anew: a model that was trained in this process still computes in the trainer's bfloat16.
-        measure(options, MultiTaskModel.from_pretrained(options.model), Path(folder))
+            options.model = [f"{folder}/torch-{seed}" for seed in options.seeds]
+            for place, seed in zip(options.model, options.seeds, strict=True):
+                train(options, folder, seed).save_pretrained(place)
+        torch.set_num_threads(1)
+        rows: list[list[str]] = []
+        facts: dict[str, Any] = {}
+        for number, place in enumerate(options.model):
+            # Loaded anew: a model that was trained in this process still computes in the trainer's bfloat16.
+            model = MultiTaskModel.from_pretrained(place)
+            contestants = export(model, options, Path(folder) / str(number))
+            _, data = read(Path(options.data), "test", None)
+            if number == 0:
+                take_times(contestants, data, options, Path(folder) / str(number))
+            for cells, found in compare(model, contestants, data):
+                rows.append([f"{number + 1}, {cells[0]}", *cells[1:]])
+                facts[rows[-1][0]] = found
+    head = ["model, task, graph", "change of the logits, %", "largest", "equal decisions", "metric, points", "lost"]
+    report("Exported graphs, task by task", head, rows, facts)
 
 
-def measure(options: argparse.Namespace, model: MultiTaskModel, folder: Path) -> None:
-    """Export, compare and print."""
-    torch.set_num_threads(1)
+def export(model: MultiTaskModel, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Export a model; return what gives logits, torch first."""
     tokenizer = AutoTokenizer.from_pretrained(options.encoder)
+    contestants: dict[str, Any] = {"torch float32": Torch(model, tokenizer)}
     for name, how in (("float32", None), ("int8", "int8")):
         export_onnx(model, tokenizer, folder / name, quantize=how, least_agreement=0.0)
-    contestants: dict[str, Any] = {"torch float32": Torch(model, tokenizer)}
-    for name in ("float32", "int8"):
         contestants[f"onnx {name}"] = OnnxPredictor(folder / name, threads=1)
-    _, data = read(Path(options.data), "test", None)
+    return contestants
+
+
+def take_times(
+    contestants: dict[str, Any], data: dict[str, Dataset], options: argparse.Namespace, folder: Path
+) -> None:
+    """Time all contestants in turn and print the table."""
     texts = [row for part in data.values() for row in part.select_columns(_columns(part)).select(_some(part, options))]
-    logits = {name: one.logits(texts, batch_size=BATCH) for name, one in contestants.items()}
     runs = {
         name: (lambda one=one: clock(lambda: one.logits(texts, batch_size=BATCH))) for name, one in contestants.items()
     }
     times = in_turn(runs, options.rounds)
-    scores = {name: _scores(model, contestants["torch float32"], one, data) for name, one in contestants.items()}
     rows, facts = [], {}
-    files = Path(options.model) / "model.safetensors", folder / "float32/model.onnx", folder / "int8/model.onnx"
+    files = Path(options.model[0]) / "model.safetensors", folder / "float32/model.onnx", folder / "int8/model.onnx"
     for name, file in zip(contestants, files, strict=True):
-        ratio = statistics.median(a / b for a, b in zip(times["torch float32"], times[name], strict=True))
+        ratios = [a / b for a, b in zip(times["torch float32"], times[name], strict=True)]
         speed = len(texts) / statistics.median(times[name])
         size = os.path.getsize(file) / 1e6
-        rows.append([name, f"{size:.1f}", f"{speed:.0f}", f"{ratio:.2f}"])
-        facts[name] = {"megabytes": size, "texts_a_second": speed, "against_torch": ratio}
-    head = ["", "MB", "texts a second", "times torch's speed"]
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        rows.append([name, f"{size:.1f}", f"{speed:.0f}", f"{statistics.median(ratios):.2f}", spread])
+        facts[name] = {"megabytes": size, "texts_a_second": speed, "against_torch": ratios}
+    head = ["", "MB", "texts a second", "times torch's speed", "of the rounds"]
     report(f"Exported graphs, {len(texts)} texts of the test splits", head, rows, facts)
-    rows, facts = [], {}
-    for task in model.tasks:
-        base = [row[task.name] for row in logits["torch float32"]]
-        for name in ("onnx float32", "onnx int8"):
-            mine = [row[task.name] for row in logits[name]]
-            worst = max(float(np.abs(a - b).max()) for a, b in zip(base, mine, strict=True))
-            lost = scores["torch float32"][task.name] - scores[name][task.name]
-            cells = f"{worst:.2g}", _equal(task, base, mine), f"{scores[name][task.name]:.2f}", f"{lost:+.2f}"
-            rows.append([f"{task.name}, {name}", *cells])
-            facts[f"{task.name} {name}"] = {"difference": worst, "equal": cells[1], "points_lost": lost}
-    head = ["task, graph", "largest difference of a logit", "equal decisions", "metric, points", "points lost"]
-    report("Exported graphs, task by task", head, rows, facts)
+
+
+def compare(
+    model: MultiTaskModel, contestants: dict[str, Any], data: dict[str, Dataset]
+) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    """Yield for each task and graph the cells of a row, and the figures."""
+    for folder, part in data.items():
+        given = list(part.select_columns(_columns(part)))
+        logits = {name: one.logits(given, batch_size=BATCH) for name, one in contestants.items()}
+        words = contestants["torch float32"].words(given)
+        for task in (task for task in model.tasks if TASKS[task.name][0] == folder):
+            feature = getattr(part.features[task.name], "feature", part.features[task.name])
+            labels = [_named(value, getattr(feature, "names", None)) for value in part[task.name]]
+            of_task = {name: [row[task.name] for row in rows] for name, rows in logits.items()}
+            head = model.task_heads[task.name]
+            scores = {name: score(head, task.name, found, words, labels) for name, found in of_task.items()}
+            base = of_task.pop("torch float32")
+            for name, mine in of_task.items():
+                change, largest = _change(base, mine)
+                lost = scores["torch float32"] - scores[name]
+                cells = f"{change:.2g}", f"{largest:.2g}", _equal(task, base, mine), f"{scores[name]:.2f}"
+                figures = {"change": change, "largest": largest, "equal": cells[2], "points_lost": lost}
+                yield [f"{task.name}, {name}", *cells, f"{lost:+.2f}"], figures
+
+
+def _change(base: Sequence[Any], mine: Sequence[Any]) -> tuple[float, float]:
+    """Return how far logits are apart, in hundredths of their spread (root mean squares), and the largest change."""
+    one, two = (np.concatenate([np.atleast_2d(row) for row in rows]) for rows in (base, mine))
+    spread = one - one.mean(-1 if one.shape[-1] > 1 else 0, keepdims=True)
+    return 100 * float(np.sqrt(((one - two) ** 2).mean() / (spread**2).mean())), float(np.abs(one - two).max())
 
 
 def _columns(part: Dataset) -> list[str]:
@@ -204,20 +242,6 @@ def _equal(task: TaskConfig, base: Sequence[Any], mine: Sequence[Any]) -> str:
         return "-"
     same = np.concatenate([np.atleast_1d(a.argmax(-1) == b.argmax(-1)) for a, b in zip(base, mine, strict=True)])
     return f"{same.sum():,} of {same.size:,}"
-
-
-def _scores(model: MultiTaskModel, words_of: Torch, one: Any, data: dict[str, Dataset]) -> dict[str, float]:
-    found = {}
-    for folder, part in data.items():
-        given = list(part.select_columns(_columns(part)))
-        logits = one.logits(given, batch_size=BATCH)
-        words = words_of.words(given)
-        for task in (name for name in TASKS if TASKS[name][0] == folder):
-            feature = getattr(part.features[task], "feature", part.features[task])
-            names = getattr(feature, "names", None)
-            labels = [_named(value, names) for value in part[task]]
-            found[task] = score(model.task_heads[task], task, [row[task] for row in logits], words, labels)
-    return found
 
 
 def _named(value: Any, names: Sequence[str] | None) -> Any:
