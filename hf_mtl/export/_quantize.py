@@ -14,10 +14,12 @@ __all__ = ["quantize_int8"]
 
 #: The greatest level of a weight. CPUs without VNNI add pairs of products in 16 bits: at most 2 x 255 x 64 = 32,640.
 _WEIGHT_LEVEL = 64
-#: The greatest level of an activation and of an embedding.
+#: The greatest level of an embedding.
 _LEVEL = 127
-#: What a token of zeros is divided by.
-_LEAST = 1e-30
+#: The level of zero, of 255, and the least that a token is divided by; for what comes from any operator, and for what
+#: comes from one that gives few negative numbers, or none: GELU is at least -0.17.
+_ANY = 128, 1e-30
+_MOSTLY_POSITIVE = {"Gelu": (36, 0.17 * (255 - 36) / 36), "Relu": (0, 1e-30)}
 
 
 def quantize_int8(source: Path, target: Path) -> None:
@@ -25,8 +27,9 @@ def quantize_int8(source: Path, target: Path) -> None:
 
     Of a product x W, x [B, L, K], each token is divided by its greatest activation a [B, L, 1], each output channel by
     a scale s [C]: ``a * s / 127 * (round(127 x / a) @ round(W / s))``. So an outlier costs its own token alone
-    precision, and answers do not depend on the texts that share a batch. Each embedding has its own scale, too.
-    Products of one vector a text, those of poolers and classifiers, stay in float32: they take no time.
+    precision, and answers do not depend on the texts that share a batch. After GELU and ReLU, which give few negative
+    numbers, 127 is up to 255. Each embedding has its own scale, too. Products of one vector a text, those of poolers
+    and classifiers, stay in float32: they take no time.
 
     Args:
         source: The graph in float32.
@@ -55,6 +58,7 @@ class _Quantizer:
             for node in graph.node
             if node.op_type == "Transpose" and node.input[0] in self.constants
         }
+        self.operators = {name: node.op_type for node in graph.node for name in node.output}
         self.nodes: list[Any] = []
         self.levels: dict[str, tuple[str, str]] = {}
         names = (*self.constants, *(name for node in graph.node for name in (*node.input, *node.output)))
@@ -127,10 +131,12 @@ class _Quantizer:
     def _rounded(self, activations: str) -> tuple[str, str]:
         """Return activations that are divided by the greatest of their token and rounded, and these."""
         if activations not in self.levels:
-            last = self._constant(np.array([-1], np.int64))
-            greatest = self._add("ReduceMax", [self._add("Abs", [activations]), last], keepdims=1)
-            greatest = self._add("Max", [greatest, self._constant(np.array(_LEAST, np.float32))])
-            how = self._constant(np.array(1 / _LEVEL, np.float32)), self._constant(np.array(_LEVEL + 1, np.uint8))
+            operator = self.operators.get(activations, "")
+            zero, least = _MOSTLY_POSITIVE.get(operator, _ANY)
+            sizes = activations if operator in _MOSTLY_POSITIVE else self._add("Abs", [activations])
+            greatest = self._add("ReduceMax", [sizes, self._constant(np.array([-1], np.int64))], keepdims=1)
+            greatest = self._add("Max", [greatest, self._constant(np.array(least, np.float32))])
+            how = self._constant(np.array(1 / (255 - zero), np.float32)), self._constant(np.array(zero, np.uint8))
             levels = self._add("QuantizeLinear", [self._add("Div", [activations, greatest]), *how])
             self.levels[activations] = self._add("DequantizeLinear", [levels, *how]), greatest
         return self.levels[activations]

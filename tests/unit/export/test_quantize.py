@@ -72,6 +72,24 @@ def test_products_and_embeddings_are_those_of_the_formula(files):
     assert not last[0, 1].any()
 
 
+@pytest.mark.parametrize(("operator", "zero", "least"), [("Gelu", 36, 0.17 * 219 / 36), ("Relu", 0, 0.0)])
+def test_what_is_mostly_positive_has_more_levels(operator, zero, least, tmp_path):
+    nodes = [("Gather", ["table", "ids"], ["states"]), (operator, ["states"], ["active"])]
+    nodes.append(("MatMul", ["active", "weight"], ["last"]))
+    small = np.concatenate([TABLE[:40], TABLE[40:] / 20])  # all of whose activations are small
+    file = graph_of(tmp_path, nodes, ["active", "last"], table=small, weight=WEIGHT)
+    quantize_int8(file, tmp_path / "int8.onnx")
+    active, last = answers(tmp_path / "int8.onnx", IDS)
+    greatest = np.maximum(active.max(-1, keepdims=True), least)
+    ratio = np.divide(active, greatest, out=np.zeros_like(active), where=greatest > 0)
+    levels = np.round(ratio / np.float32(1 / (255 - zero)))  # as QuantizeLinear divides
+    assert -zero <= levels.min()
+    assert levels.max() <= 255 - zero
+    scale = np.abs(WEIGHT).max(0) / 64
+    rounded = np.round(WEIGHT / np.where(scale == 0, 1, scale)) * scale
+    np.testing.assert_allclose(last, levels @ rounded * greatest / (255 - zero), rtol=1e-4, atol=1e-3)
+
+
 def test_an_outlier_costs_its_own_token_alone_precision(files):
     exact, rounded = (answers(file, IDS)[2] for file in files)
     size = np.linalg.norm(exact, axis=-1)
