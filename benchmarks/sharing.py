@@ -59,6 +59,7 @@ SINGLE: dict[str, dict[str, Any]] = {
     "stock": {},
     "alone": {},
     "alone, tail": {"average": {"kind": "tail"}},
+    "alone, constant rate, ema": {"lr_scheduler_type": "constant", "average": {"kind": "ema"}},
     **{
         f"alone, {name}": {"augmentation": {name: {}}}
         for name in ("word-masking", "word-deletion", "segment-shuffling", "mention-replacement", "token-replacement")
@@ -119,6 +120,7 @@ SHARED = {
     "constant rate": OneModel(arguments=CONSTANT),
     "constant rate, tail": OneModel(arguments={**CONSTANT, **TAIL}),
     "constant rate, ema": OneModel(arguments={**CONSTANT, **EMA}),
+    "constant rate, ema, summed labels": OneModel(summed_labels=True, arguments={**CONSTANT, **EMA}),
 }
 
 
