@@ -154,7 +154,7 @@ def main() -> None:
         rows: list[list[str]] = []
         facts: dict[str, Any] = {}
         for number, place in enumerate(options.model):
-            # Loaded anew: a model that was trained in this process still computes in the trainer's bfloat16.
+            # Loaded again: a model that was trained in this process still computes in the trainer's bfloat16.
             model = MultiTaskModel.from_pretrained(place)
             contestants = export(model, options, Path(folder) / str(number))
             _, data = read(Path(options.data), "test", None)
