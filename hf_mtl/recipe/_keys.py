@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hf_mtl._names import listed, nearest
 from hf_mtl.recipe._mistakes import RecipeError
+from hf_mtl.recipe._presets import PRESETS, with_preset
 from hf_mtl_light.errors import UserError
 
 __all__ = ["BalancingKeys", "DatasetKeys", "EncoderOptions", "SamplingKeys", "TopKeys", "as_recipe_error"]
@@ -111,6 +112,19 @@ class TopKeys(_Strict):
     methods: dict[str, dict[str, Any]] = {}
     average: dict[str, Any] = {}
     peft: dict[str, Any] = {}
+    preset: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_preset(cls, values: Any) -> Any:
+        return with_preset(values) if isinstance(values, Mapping) else values
+
+    @field_validator("preset")
+    @classmethod
+    def _check_preset(cls, name: str | None) -> str | None:
+        if name is not None and name not in PRESETS:
+            raise UserError(f"unknown preset {name!r}.{nearest(name, PRESETS)} Presets: {listed(sorted(PRESETS))}.")
+        return name
 
 
 #: pydantic's name of a wrong type -> ours.

@@ -37,6 +37,7 @@ MISTAKES = {
     "a method": ({"methods": {"r-dorp": {}}}, "Did you mean 'r-drop'"),
     "a method's option": ({"methods": {"r-drop": {"alhpa": 1}}}, "Did you mean 'alpha'"),
     "no teacher": ({"methods": {"distillation": {}}}, "teachers must be a folder"),
+    "a preset": ({"preset": "qualty"}, "preset: unknown preset 'qualty'. Did you mean 'quality'"),
     "an average": ({"average": {"kind": "emma"}}, "kind must be one of 'ema', 'tail'"),
     "a task's type": ({"tasks": {"mood": {"type": "sentimant"}}}, "Did you mean 'sentiment'"),
     "a task's field": ({"tasks": {"mood": {"weihgt": 1}}}, "Did you mean 'weight'"),

@@ -296,6 +296,25 @@ def test_sampling_and_its_options_reach_the_trainer_and_the_resolved_recipe(valu
     assert prepared.build().trainer.sampler == TemperatureSampler(4)
 
 
+@pytest.mark.parametrize(
+    ("own", "schedule", "average"),
+    [
+        ({}, "constant", "ema"),
+        ({"average": {"kind": "tail"}}, "constant", "tail"),
+        ({"average": {}}, "constant", None),
+        ({"training": {"average": {"kind": "tail"}}}, "constant", "tail"),
+        ({"training": {"lr_scheduler_type": "cosine"}}, "cosine", "ema"),
+        ({"preset": None}, "linear", None),
+    ],
+)
+def test_a_preset_is_taken_where_the_recipe_says_nothing(values, own, schedule, average):
+    training = {**values.get("training", {}), **own.get("training", {})}
+    read = Recipe.from_dict({**values, "preset": "quality", **own, "training": training})
+    for args in (read.training_arguments(), Recipe.from_dict(read.prepare().resolved("."), ".").training_arguments()):
+        assert args.lr_scheduler_type == schedule
+        assert (args.average or {}).get("kind") == average
+
+
 def test_the_same_recipe_builds_the_same_model(values):
     first, second = (Recipe.from_dict(values).build().model.state_dict() for _ in range(2))
     assert all(first[name].equal(second[name]) for name in first)
