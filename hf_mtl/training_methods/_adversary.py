@@ -33,7 +33,7 @@ class AdversarialMethod(TrainingMethod):
         ValueError: If an option is out of its range.
     """
 
-    epsilon: float = 1.0
+    epsilon: float = 0.1
     norm: str = "row"
 
     def __post_init__(self) -> None:
@@ -109,7 +109,7 @@ class SteppedAdversary(AdversarialMethod):
     """
 
     steps: int = 3
-    step_size: float = 0.3
+    step_size: float = 0.03
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -31,8 +31,6 @@ class FreeLB(SteppedAdversary):
     """
 
     alpha: float = 1.0
-    epsilon: float = 0.5
-    step_size: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()

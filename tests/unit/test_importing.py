@@ -74,3 +74,9 @@ def test_names_that_are_imported_later_are_those_of_the_package(package):
 
 def test_names_that_are_imported_later_are_completed():
     assert set(hf_mtl.__all__) <= set(dir(hf_mtl))
+
+
+def test_rooms_of_the_package_are_found_without_an_import_of_their_own():
+    code = "import hf_mtl; print(hf_mtl.metrics.__name__, hf_mtl.trainer.__name__, hasattr(hf_mtl, 'none'))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert done.stdout.split() == ["hf_mtl.metrics", "hf_mtl.trainer", "False"]
