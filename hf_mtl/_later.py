@@ -11,7 +11,7 @@ __all__ = ["later"]
 
 
 def later(name: str, package: str, places: Mapping[str, str]) -> Any:
-    """Return what a package has under a name, modules of its own among it: the answer of its ``__getattr__``.
+    """Return what a package has under a name, its modules too: the answer of its ``__getattr__``.
 
     Args:
         name: The name.

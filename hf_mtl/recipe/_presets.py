@@ -15,7 +15,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 
 def with_preset(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a recipe's values with those of its preset where it has none of its own.
+    """Return a recipe's values with those of its preset where it has none.
 
     Args:
         values: The recipe; one that is malformed is returned as it is.
