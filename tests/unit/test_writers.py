@@ -16,7 +16,7 @@ WRITERS = {
     "hf_mtl/cli/_crash.py": ({"fdopen", "mkstemp"}, "makes a file that must be new"),
     "hf_mtl/cli/_model.py": ({"save_pretrained"}, "writes in a folder whose files are moved when whole"),
     "hf_mtl/export/_graph.py": ({"save"}, "writes in a folder that is renamed when it is whole"),
-    "hf_mtl/export/_quantize.py": ({"quantize_dynamic"}, "writes in a folder that is renamed when it is whole"),
+    "hf_mtl/export/_quantize.py": ({"save"}, "writes in a folder that is renamed when it is whole"),
     "hf_mtl/export/_saved_model/convert.py": ({"savez"}, "writes in a folder that is renamed when it is whole"),
     "hf_mtl/export/_tensorflow.py": ({"savez"}, "writes in a folder that is renamed when it is whole"),
     "hf_mtl/hub/_clean.py": ({"copyfile", "link"}, "makes a copy to upload, which nobody else reads"),
